@@ -1,0 +1,95 @@
+"""Names and units of everything that is stored: a typo is an ImportError, not a new column."""
+
+from __future__ import annotations
+
+import xarray as xr
+
+from maskopt_lib.errors import SchemaError
+
+# Dimensions
+SAMPLE, Y, X, CORNER, FOCUS, STEP, TERM, METHOD, SEED, SITE, KERNELS = (
+    "sample", "y", "x", "corner", "focus", "step", "term", "method", "seed", "site", "kernels",
+)  # fmt: skip
+
+# Process corners, always in this order
+NOMINAL, OUTER, INNER = "nominal", "outer", "inner"
+CORNERS = (NOMINAL, OUTER, INNER)
+
+# Scores
+L2, PVB = "l2_nm2", "pvb_nm2"
+EPE15, EPE3, EPE_SITES = "epe15", "epe3", "epe_sites"
+EPE_MEAN_ABS, EPE_MAX_ABS = "epe_mean_abs_nm", "epe_max_abs_nm"
+SHOTS, SHAPES, VERTICES = "shots", "shapes", "vertices"
+MSA, MSD = "msa_nm2", "msd_nm"
+MIN_WIDTH, MIN_SPACE, MIN_RADIUS = "min_width_nm", "min_space_nm", "min_radius_nm"
+RUNTIME = "runtime_s"
+
+#: name -> (long_name, units). Counts carry the unit "1".
+VARIABLES: dict[str, tuple[str, str]] = {
+    L2: ("L2 (nominal print against target)", "nm2"),
+    PVB: ("PV band (outer against inner print)", "nm2"),
+    EPE15: ("EPE violations at 15 nm", "1"),
+    EPE3: ("EPE violations at 3 nm", "1"),
+    EPE_SITES: ("EPE sites", "1"),
+    EPE_MEAN_ABS: ("mean absolute edge placement error", "nm"),
+    EPE_MAX_ABS: ("largest absolute edge placement error", "nm"),
+    SHOTS: ("shots (rectangle cover)", "1"),
+    SHAPES: ("shapes on the mask", "1"),
+    VERTICES: ("vertices of the mask polygons", "1"),
+    MSA: ("minimum shape area", "nm2"),
+    MSD: ("minimum shape distance", "nm"),
+    MIN_WIDTH: ("minimum width", "nm"),
+    MIN_SPACE: ("minimum space", "nm"),
+    MIN_RADIUS: ("minimum radius of curvature", "nm"),
+    RUNTIME: ("run time", "s"),
+}
+
+_COORDINATES: dict[str, tuple[str, str]] = {
+    Y: ("y", "nm"),
+    X: ("x", "nm"),
+    STEP: ("optimizer step", "1"),
+}
+
+
+def label(ds: xr.Dataset) -> xr.Dataset:
+    """The same Dataset with ``long_name`` and ``units`` on every variable and coordinate the schema knows.
+
+    Parameters
+    ----------
+    ds : any Dataset; names the schema does not know are left alone.
+
+    Returns
+    -------
+    A shallow copy with attributes filled in.
+    """
+    ds = ds.copy()
+    for name in ds.variables:
+        long_name, units = VARIABLES.get(name) or _COORDINATES.get(name) or (None, None)
+        if long_name is not None:
+            ds[name].attrs.setdefault("long_name", long_name)
+            ds[name].attrs.setdefault("units", units)
+    return ds
+
+
+def validate(ds: xr.Dataset, *, required: tuple[str, ...] = ()) -> xr.Dataset:
+    """Check that a Dataset is labelled as the study expects, and return it.
+
+    Parameters
+    ----------
+    ds : Dataset to check.
+    required : names that must be there as variables or coordinates.
+
+    Raises
+    ------
+    SchemaError : lists every missing name, every variable without a unit and every wrong unit at once.
+    """
+    faults = [f"no variable or coordinate {name!r}" for name in required if name not in ds.variables]
+    for name, variable in ds.data_vars.items():
+        known = VARIABLES.get(name)
+        if "units" not in variable.attrs:
+            faults.append(f"{name!r} has no units (use schema.label)")
+        elif known and variable.attrs["units"] != known[1]:
+            faults.append(f"{name!r} is in {variable.attrs['units']!r}, the schema says {known[1]!r}")
+    if faults:
+        raise SchemaError("the Dataset does not follow the schema: " + "; ".join(faults))
+    return ds

@@ -1,0 +1,33 @@
+"""The few errors a user of the study can meet, each a ``ValueError`` or ``OSError`` with a remedy in its message."""
+
+
+class MaskOptError(Exception):
+    """Base class of every error the library raises on purpose."""
+
+
+class GridMismatchError(MaskOptError, ValueError):
+    """Two arrays, or an array and a kernel set, do not share a grid."""
+
+
+class LayoutError(MaskOptError, ValueError):
+    """A layout file or polygon cannot be used; the message names file, line or polygon, and the remedy."""
+
+
+class KernelFileError(MaskOptError, ValueError):
+    """A kernel file is truncated, of another size, or of another byte order than its layout says."""
+
+
+class UnknownNameError(MaskOptError, ValueError):
+    """A name is in none of the dictionaries; the message lists the known ones."""
+
+
+class MissingDataError(MaskOptError, FileNotFoundError):
+    """A file of the manifest is not on this machine and may not, or could not, be fetched."""
+
+
+class HashMismatchError(MaskOptError, OSError):
+    """A file's SHA-256 differs from the manifest's; the file was set aside."""
+
+
+class SchemaError(MaskOptError, ValueError):
+    """A Dataset lacks a variable, a dimension or a unit that its schema asks for."""
