@@ -1,0 +1,6 @@
+"""Exact band-limited lithography simulation: :class:`Simulator` and what it is made of."""
+
+from maskopt_lib.litho.process import CONTEST_CORNERS, ProcessCorner, ThresholdResist
+from maskopt_lib.litho.simulator import Simulator
+
+__all__ = ["CONTEST_CORNERS", "ProcessCorner", "Simulator", "ThresholdResist"]

@@ -1,0 +1,203 @@
+"""Exact band-limited imaging: mask to intensity through grids no larger than the optics needs.
+
+A kernel set with frequencies up to ``h`` bins makes fields with ``2 h + 1`` and intensities with ``4 h + 1``
+frequencies along an axis, whatever the pixel size of the mask (h = 17: 35 and 69). So
+
+1. only ``2 h + 1`` frequencies of the mask are computed (half of them: the mask is real),
+2. the coherent fields live on a grid of ``n_small >= 4 h + 1`` points, on which their squares do not alias,
+3. the intensity is carried to the pixels by trigonometric interpolation, which is exact for a band-limited function.
+
+Every step is a product with a small, fixed, real matrix. That is fewer operations than a Fast Fourier Transform of
+the mask grid, keeps the processor's matrix units busy, works for every number of pixels, and makes the
+adjoint the same products with the matrices transposed: the gradient below is written by hand.
+
+A complex coherent field is two real ones, since the mask is real: ``|E|^2 = Re(E)^2 + Im(E)^2``, and
+each part is the image through a kernel with Hermitian spectrum. These real systems are made orthogonal once
+(:func:`real_systems`), which changes nothing in their sum of squares, sorts them by energy and shows which add nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from maskopt_lib.optics.kernels import SocsKernels
+
+
+def real_systems(kernels: SocsKernels, *, energy_lost: float = 0.0) -> np.ndarray:
+    """The kernel set as real-valued coherent systems that act on a real mask.
+
+    Parameters
+    ----------
+    kernels : any set.
+    energy_lost : systems are dropped from the weak end as long as their share of the summed energy, for each focus
+        setting, stays at or below this; 0 keeps all that are not zero to rounding.
+
+    Returns
+    -------
+    (focus, system, h + 1, 2 h + 1) complex128, spectra for ``fy >= 0``, weights included: the intensity of a real mask
+    is the plain sum of the squares of the real fields. Systems are sorted by energy; settings with fewer
+    systems are padded with zeros.
+
+    Notes
+    -----
+    With ``v_k(f) = sqrt(w_k) H_k(f)`` the two Hermitian parts are ``(v(f) + v*(-f)) / 2`` and ``(v(f) - v*(-f)) / 2i``.
+    Their Gram matrix is real and symmetric; rotating by its eigenvectors leaves the sum of squares as it is.
+    """
+    h = kernels.half_width
+    bundles = []
+    for spectra, weights in zip(kernels.spectra, kernels.weights, strict=True):
+        v = np.sqrt(weights)[:, None] * spectra.reshape(len(weights), -1)
+        mirrored = v[:, ::-1].conj()
+        parts = np.concatenate([(v + mirrored) / 2, (v - mirrored) / 2j])
+        energy, rotation = np.linalg.eigh((parts @ parts.conj().T).real)
+        strongest_first = np.argsort(energy)[::-1]
+        energy = np.clip(energy[strongest_first], 0, None)
+        tail = np.cumsum(energy[::-1])[::-1] / energy.sum()
+        keep = strongest_first[tail > max(energy_lost, 1e-15)]
+        bundles.append((rotation[:, keep].T @ parts).reshape(-1, 2 * h + 1, 2 * h + 1)[:, h:])
+    out = np.zeros((len(bundles), max(map(len, bundles)), h + 1, 2 * h + 1), complex)
+    for row, bundle in zip(out, bundles, strict=True):
+        row[: len(bundle)] = bundle
+    return out
+
+
+def small_grid(half_width: int) -> int:
+    """Points along an axis on which intensities of ``half_width`` do not alias: the next even number after 4 h + 1."""
+    return 4 * half_width + 2
+
+
+def _phase(frequencies: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    return 2 * np.pi * np.outer(frequencies, positions)
+
+
+@dataclass(frozen=True)
+class SpectrumMatrices:
+    """The matrices that take a real mask to its low frequencies, ``fy >= 0``.
+
+    Attributes
+    ----------
+    rows : (2 (h + 1), n): cosines, then sines, of ``fy y``, divided by ``n``.
+    columns : (n, 2 (2 h + 1)): cosine and minus sine of ``fx x``, interleaved, divided by ``n``.
+    """
+
+    rows: Tensor
+    columns: Tensor
+
+    @classmethod
+    def build(cls, n: int, half_width: int, *, device: torch.device, dtype: torch.dtype) -> SpectrumMatrices:
+        """For masks of ``n`` x ``n`` pixels, ``n > 2 half_width``."""
+        at = np.arange(n) / n
+        fy = _phase(np.arange(half_width + 1), at)
+        fx = _phase(np.arange(-half_width, half_width + 1), at)
+        rows = np.concatenate([np.cos(fy), np.sin(fy)]) / n
+        columns = np.stack([np.cos(fx), -np.sin(fx)], axis=1).reshape(-1, n).T / n
+        return cls(*(torch.as_tensor(np.ascontiguousarray(m), device=device, dtype=dtype) for m in (rows, columns)))
+
+    def forward(self, mask: Tensor) -> Tensor:
+        """(b, n, n) real to (b, h + 1, 2 h + 1) complex Fourier coefficients."""
+        cosine, sine = _as_complex(self.rows @ mask @ self.columns).chunk(2, dim=-2)
+        return cosine - 1j * sine
+
+    def adjoint(self, gradient: Tensor) -> Tensor:
+        """(b, h + 1, 2 h + 1) complex to (b, n, n) real; the adjoint of :meth:`forward`."""
+        both = _as_real(torch.cat([gradient, 1j * gradient], dim=-2))
+        return self.rows.mT @ (both @ self.columns.mT)
+
+
+@dataclass(frozen=True)
+class FieldMatrices:
+    """The matrices that take Hermitian half-spectra to real fields on the small grid.
+
+    Attributes
+    ----------
+    along_x : (2 (2 h + 1), 2 n_small), real form of ``exp(2 pi i fx x)``: interleaved in, real then imaginary part out.
+    along_y : (n_small, 2 (h + 1)), real part of ``exp(2 pi i fy y)`` applied to such a pair; ``fy > 0`` counts twice.
+    """
+
+    along_x: Tensor
+    along_y: Tensor
+
+    @classmethod
+    def build(cls, half_width: int, *, device: torch.device, dtype: torch.dtype) -> FieldMatrices:
+        """For spectra of ``half_width`` bins."""
+        n = small_grid(half_width)
+        at = np.arange(n) / n
+        fx = _phase(np.arange(-half_width, half_width + 1), at)
+        from_real = np.concatenate([np.cos(fx), np.sin(fx)], axis=1)
+        from_imaginary = np.concatenate([-np.sin(fx), np.cos(fx)], axis=1)
+        along_x = np.stack([from_real, from_imaginary], axis=1).reshape(-1, 2 * n)
+        fy = _phase(np.arange(half_width + 1), at)
+        twice = np.where(np.arange(half_width + 1) > 0, 2.0, 1.0)[:, None]
+        along_y = np.stack([twice * np.cos(fy), -twice * np.sin(fy)], axis=1).reshape(-1, n).T
+        return cls(*(torch.as_tensor(np.ascontiguousarray(m), device=device, dtype=dtype) for m in (along_x, along_y)))
+
+    def forward(self, half_spectra: Tensor) -> Tensor:
+        """(..., h + 1, 2 h + 1) complex to (..., n_small, n_small) real."""
+        pairs = _as_real(half_spectra) @ self.along_x
+        return self.along_y @ pairs.unflatten(-1, (2, -1)).flatten(-3, -2)
+
+    def adjoint(self, gradient: Tensor) -> Tensor:
+        """(..., n_small, n_small) real to (..., h + 1, 2 h + 1) complex; the adjoint of :meth:`forward`."""
+        pairs = self.along_y.mT @ gradient
+        return _as_complex(pairs.unflatten(-2, (-1, 2)).flatten(-2) @ self.along_x.mT)
+
+
+def interpolation_matrix(
+    n_out: int, n_small: int, *, shift: float = 0.0, device: torch.device, dtype: torch.dtype
+) -> Tensor:
+    """Trigonometric interpolation from ``n_small`` equidistant samples of a period to ``n_out``.
+
+    Parameters
+    ----------
+    n_out, n_small : points in the period; ``n_small`` even, its Nyquist frequency carries nothing here.
+    shift : position of the first output point, in periods.
+
+    Returns
+    -------
+    (n_out, n_small) real; exact for frequencies below ``n_small / 2``.
+    """
+    distance = 2 * np.pi * ((np.arange(n_out) / n_out + shift)[:, None] - np.arange(n_small) / n_small)
+    frequencies = np.arange(1, n_small // 2)
+    # The closed form sin(n d / 2) / sin(d / 2) loses digits near its poles; the sum does not.
+    matrix = np.ones_like(distance)
+    for f in frequencies:
+        matrix += 2 * np.cos(f * distance)
+    return torch.as_tensor(matrix / n_small, device=device, dtype=dtype)
+
+
+def _as_real(z: Tensor) -> Tensor:
+    return torch.view_as_real(z.contiguous()).flatten(-2)
+
+
+def _as_complex(pairs: Tensor) -> Tensor:
+    return torch.view_as_complex(pairs.unflatten(-1, (-1, 2)).contiguous())
+
+
+class Intensity(torch.autograd.Function):
+    """Mask to intensity at every focus setting, with its hand-written adjoint (first derivatives).
+
+    ``forward(mask (b, n, n), systems (focus, system, h + 1, 2 h + 1), spectrum, field, interpolation)`` gives
+    (b, focus, n_out, n_out).
+    """
+
+    @staticmethod
+    def forward(ctx, mask, systems, spectrum, field, interpolation):
+        coefficients = spectrum.forward(mask)
+        fields = field.forward(systems * coefficients[:, None, None])
+        small = (fields * fields).sum(2)
+        ctx.save_for_backward(systems, fields)
+        ctx.matrices = spectrum, field, interpolation
+        return interpolation @ (small @ interpolation.mT)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, gradient):
+        systems, fields = ctx.saved_tensors
+        spectrum, field, interpolation = ctx.matrices
+        small = interpolation.mT @ gradient @ interpolation
+        half = field.adjoint(fields * (2 * small)[:, :, None])
+        return spectrum.adjoint((systems.conj() * half).sum((1, 2))), None, None, None, None

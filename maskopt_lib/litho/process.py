@@ -1,0 +1,65 @@
+"""Process corners and the resist: what is varied around the exposure, and what the resist makes of the light."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from maskopt_lib.data import schema
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProcessCorner:
+    """One named condition of the exposure.
+
+    Attributes
+    ----------
+    name : ``nominal``, ``outer`` or ``inner`` in the contest's terms, or a name of your own.
+    focus : index of the focus setting in the kernel set; 0 is best focus.
+    dose : relative dose on the mask's *amplitude*, 1 = nominal; the intensity follows its square.
+    """
+
+    name: str
+    focus: int
+    dose: float
+
+    def __post_init__(self) -> None:
+        if not self.dose > 0:
+            raise ValueError(f"dose must be positive (1 = nominal), got {self.dose!r} for corner {self.name!r}")
+
+    @property
+    def intensity_factor(self) -> float:
+        """What the intensity of the focus setting is multiplied with."""
+        return self.dose**2
+
+
+#: The three corners of the ICCAD 2013 contest as OpenILT, LithoBench and curvyILT simulate them.
+CONTEST_CORNERS = (
+    ProcessCorner(name=schema.NOMINAL, focus=0, dose=1.0),
+    ProcessCorner(name=schema.OUTER, focus=0, dose=1.02),
+    ProcessCorner(name=schema.INNER, focus=1, dose=0.98),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ThresholdResist:
+    """Constant-threshold resist, hard or soft.
+
+    Attributes
+    ----------
+    threshold : intensity, relative to an open frame, from which resist prints; the contest's 0.225.
+    steepness : slope of the soft resist's sigmoid, per unit of intensity; the contest's 50.
+    """
+
+    threshold: float = 0.225
+    steepness: float = 50.0
+
+    def soft(self, aerial: Tensor) -> Tensor:
+        """Differentiable resist image in (0, 1): ``sigmoid(steepness (aerial - threshold))``."""
+        return torch.sigmoid(self.steepness * (aerial - self.threshold))
+
+    def hard(self, aerial: Tensor) -> Tensor:
+        """Printed or not, boolean: the soft image at or above one half."""
+        return aerial >= self.threshold
