@@ -1,0 +1,282 @@
+"""Kernel files: the layout of the ICCAD 2013 contest (``fh*.bin`` and ``scales.txt``) and the symmetrised arrays.
+
+A contest folder holds one focus setting::
+
+    scales.txt   the number of kernels, then one weight a line
+    fh{k}.bin    20 bytes of header: five big-endian int32, the first three are n, n, 2
+                 n x n x 2 big-endian float32 (real, imaginary), zero frequency at [n // 2, n // 2]
+                 4 bytes, zero
+
+The files do not say which index is ``fy``. Two orders are in use, and they give different prints, because the
+contest optics is not symmetric under exchange of x and y::
+
+    order="openilt"   spectra[k, fy, fx] = bin_k[fx, fy]   what OpenILT and LithoBench multiply with mask[y, x]
+    order="file"      spectra[k, fy, fx] = bin_k[fy, fx]   the transposed set
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from maskopt_lib.errors import KernelFileError, UnknownNameError
+from maskopt_lib.optics.kernels import SocsKernels
+
+ORDERS = ("openilt", "file")
+CONTEST_FOLDERS = ("M1OPC", "M1OPC_def")
+_HEADER_BYTES, _TAIL_BYTES = 20, 4
+
+
+def read_kernel_file(path: str | os.PathLike) -> np.ndarray:
+    """One kernel of a contest file, in the order of the file.
+
+    Parameters
+    ----------
+    path : an ``fh*.bin`` file.
+
+    Returns
+    -------
+    (n, n) complex128, zero frequency at ``[n // 2, n // 2]``; ``n`` is what the header says, 35 in the contest.
+
+    Raises
+    ------
+    KernelFileError : truncated, too long, of another byte order, or not of this layout at all.
+    """
+    path = Path(path)
+    raw = path.read_bytes()
+    remedy = "fetch the file again (`make data`) or write it with optics.write_kernels"
+    if len(raw) < _HEADER_BYTES:
+        raise KernelFileError(f"{path}: {len(raw)} bytes, shorter than the {_HEADER_BYTES}-byte header; {remedy}")
+    header = np.frombuffer(raw, ">i4", count=3)
+    if header[0] != header[1] or header[2] != 2 or not 0 < header[0] < 2**15 or header[0] % 2 == 0:
+        swapped = header.byteswap()
+        why = "it looks little-endian" if swapped[2] == 2 and swapped[0] == swapped[1] else "not a kernel file"
+        raise KernelFileError(
+            f"{path}: the header must start with big-endian n, n, 2 (n odd), got {header.tolist()}: {why}; {remedy}"
+        )
+    n = int(header[0])
+    expected = _HEADER_BYTES + n * n * 8 + _TAIL_BYTES
+    if len(raw) != expected:
+        raise KernelFileError(f"{path}: {len(raw)} bytes, a kernel of {n} x {n} has {expected}; {remedy}")
+    values = np.frombuffer(raw, ">f4", offset=_HEADER_BYTES, count=n * n * 2).astype(np.float64).reshape(n, n, 2)
+    if not np.isfinite(values).all():
+        raise KernelFileError(f"{path}: holds values that are not finite; {remedy}")
+    return values[..., 0] + 1j * values[..., 1]
+
+
+def read_scales(path: str | os.PathLike) -> np.ndarray:
+    """Weights of a contest folder.
+
+    Parameters
+    ----------
+    path : a ``scales.txt`` file.
+
+    Returns
+    -------
+    (kernel,) float64, as stored.
+
+    Raises
+    ------
+    KernelFileError : the first line is not the number of the lines that follow, or a weight is no number.
+    """
+    path = Path(path)
+    words = path.read_text(encoding="ascii", errors="replace").split()
+    try:
+        count, weights = int(words[0]), np.array([float(word) for word in words[1:]])
+    except (IndexError, ValueError) as error:
+        raise KernelFileError(
+            f"{path}: expected the number of kernels, then one weight a line ({error}); fetch it again (`make data`)"
+        ) from error
+    if count < 1 or count != len(weights) or not np.isfinite(weights).all():
+        raise KernelFileError(
+            f"{path}: announces {count} weights and holds {len(weights)}; fetch the file again (`make data`)"
+        )
+    return weights
+
+
+def read_kernels(
+    folders: Sequence[str | os.PathLike],
+    *,
+    order: str,
+    focus_names: Sequence[str] = ("focus", "defocus"),
+    defocus_nm: Sequence[float] = (0.0, float("nan")),
+    period_nm: float = 2048.0,
+    name: str = "",
+) -> SocsKernels:
+    """A kernel set from folders in the contest's layout, one folder a focus setting.
+
+    Parameters
+    ----------
+    folders : one folder a focus setting, best focus first, e.g. ``(".../M1OPC", ".../M1OPC_def")``.
+    order : ``"openilt"`` or ``"file"``; see the head of this module. There is no default on purpose.
+    focus_names, defocus_nm : one entry a folder; the files do not hold them.
+    period_nm : side of the periodic field; 2048 nm in the contest, not held by the files either.
+    name : name of the set.
+
+    Returns
+    -------
+    The set; ``meta`` has the array order and the folders' names.
+
+    Raises
+    ------
+    KernelFileError : a file is missing, truncated or of another size than its neighbours.
+    UnknownNameError : ``order`` is none of the two.
+    """
+    _check_order(order)
+    stacks = []
+    for folder in map(Path, folders):
+        scales = folder / "scales.txt"
+        if not scales.is_file():
+            raise KernelFileError(f"{folder}: no scales.txt, so not a kernel folder; `make data` fetches the contest's")
+        stacks.append((scales, [folder / f"fh{k}.bin" for k in range(len(read_scales(scales)))]))
+    return from_files(
+        stacks, order=order, focus_names=focus_names, defocus_nm=defocus_nm, period_nm=period_nm, name=name
+    )
+
+
+def write_kernels(
+    kernels: SocsKernels,
+    folder: str | os.PathLike,
+    *,
+    order: str,
+    names: Sequence[str] = CONTEST_FOLDERS,
+) -> list[Path]:
+    """Write a kernel set in the contest's layout.
+
+    Parameters
+    ----------
+    kernels : the set; each kernel is scaled to unit norm, as in the contest, its weight takes up the factor.
+    folder : where the folders of the focus settings are made.
+    order : ``"openilt"`` or ``"file"``; read it back with the same.
+    names : one folder name a focus setting.
+
+    Returns
+    -------
+    The folders written, in the order of the focus settings.
+
+    Raises
+    ------
+    KernelFileError : fewer names than focus settings.
+    UnknownNameError : ``order`` is none of the two.
+
+    Notes
+    -----
+    The files hold float32, so a set read back differs by rounding (about 1e-7 of the largest value).
+    """
+    _check_order(order)
+    if len(names) < len(kernels.focus_names):
+        raise KernelFileError(f"{len(kernels.focus_names)} focus settings need as many folder names, got {names}")
+    written = []
+    for spectra, weights, name in zip(kernels.spectra, kernels.weights, names, strict=False):
+        target = Path(folder) / name
+        target.mkdir(parents=True, exist_ok=True)
+        norm = np.linalg.norm(spectra, axis=(1, 2))
+        safe = np.where(norm > 0, norm, 1.0)
+        # 17 digits: a float64 survives the text.
+        lines = [str(len(weights)), *(f"{w:.17g}" for w in weights * norm**2)]
+        (target / "scales.txt").write_text("\n".join(lines) + "\n", encoding="ascii")
+        for k, spectrum in enumerate(spectra / safe[:, None, None]):
+            bins = spectrum.T if order == "openilt" else spectrum
+            header = np.array([*bins.shape, 2, 0, 0], ">i4").tobytes()
+            values = np.stack([bins.real, bins.imag], axis=-1).astype(">f4").tobytes()
+            (target / f"fh{k}.bin").write_bytes(header + values + bytes(_TAIL_BYTES))
+        written.append(target)
+    return written
+
+
+def read_symmetrised(
+    kernel_path: str | os.PathLike, scale_path: str | os.PathLike, *, name: str = "iccad13-symmetrised"
+) -> SocsKernels:
+    """The kernels that curvyILT's released code loads: the contest optics averaged over the symmetries of the square.
+
+    Parameters
+    ----------
+    kernel_path : ``optKernel_bc.npy``, (4, 24, 35, 35) complex; slots 0 and 1 are focus and defocus. Slots 2 and 3
+        are conjugates of the *genuine* kernels and are not used.
+    scale_path : ``optKernel_scale.npy``, (4, 24); rows 0 and 1 are the weights of focus and defocus.
+    name : name of the set.
+
+    Returns
+    -------
+    The set, ``spectra[focus, k, fy, fx] = array[focus, k, fy, fx]``.
+
+    Raises
+    ------
+    KernelFileError : not an array, or of another shape.
+    """
+    arrays = []
+    for path, ndim in ((Path(kernel_path), 4), (Path(scale_path), 2)):
+        try:
+            array = np.load(path, allow_pickle=False)
+        except (ValueError, EOFError, OSError) as error:
+            raise KernelFileError(
+                f"{path}: cannot be read as an array ({error}); fetch it again (`make data`)"
+            ) from error
+        if array.ndim != ndim or array.shape[0] < 2 or not np.isfinite(array).all():
+            raise KernelFileError(
+                f"{path}: expected a finite array of {ndim} axes with focus and defocus first, got {array.shape}; "
+                "fetch it again (`make data`)"
+            )
+        arrays.append(array)
+    kernels, scales = arrays
+    return SocsKernels(
+        spectra=kernels[:2].astype(np.complex128),
+        weights=scales[:2].astype(np.float64),
+        focus_names=("focus", "defocus"),
+        defocus_nm=(0.0, float("nan")),
+        period_nm=2048.0,
+        name=name,
+        meta={"order": "as stored", "files": [Path(kernel_path).name, Path(scale_path).name]},
+    )
+
+
+def _check_order(order: str) -> None:
+    if order not in ORDERS:
+        raise UnknownNameError(f"unknown array order {order!r}; known: {', '.join(ORDERS)}")
+
+
+def from_files(
+    stacks: Sequence[tuple[Path, Sequence[Path]]],
+    *,
+    order: str,
+    focus_names: Sequence[str] = ("focus", "defocus"),
+    defocus_nm: Sequence[float] = (0.0, float("nan")),
+    period_nm: float = 2048.0,
+    name: str = "",
+) -> SocsKernels:
+    """The set of pairs of a scales file and its kernel files, wherever each file lies; see :func:`read_kernels`."""
+    spectra, weights = [], []
+    for scales, paths in stacks:
+        weight = read_scales(scales)
+        if len(weight) != len(paths):
+            raise KernelFileError(f"{scales}: {len(weight)} weights for {len(paths)} kernel files")
+        stack = []
+        for path in paths:
+            if not path.is_file():
+                raise KernelFileError(f"{path}: missing, {scales} announces {len(weight)} kernels; run `make data`")
+            stack.append(read_kernel_file(path))
+        if len({bins.shape for bins in stack}) > 1:
+            raise KernelFileError(f"{scales.parent}: kernels of several sizes {sorted({b.shape for b in stack})}")
+        spectra.append(np.array(stack))
+        weights.append(weight)
+    if len({stack.shape for stack in spectra}) > 1:
+        raise KernelFileError(
+            f"focus settings differ in number or size of kernels: {[stack.shape for stack in spectra]}; "
+            "read them one by one"
+        )
+    array = np.array(spectra)
+    return SocsKernels(
+        spectra=np.ascontiguousarray(array.swapaxes(-1, -2)) if order == "openilt" else array,
+        weights=np.array(weights),
+        focus_names=tuple(focus_names)[: len(stacks)],
+        defocus_nm=tuple(defocus_nm)[: len(stacks)],
+        period_nm=period_nm,
+        name=name,
+        meta={
+            "order": order,
+            "files": [f"{path.parent.name}/{path.name}" for scales, paths in stacks for path in (scales, *paths)],
+        },
+    )

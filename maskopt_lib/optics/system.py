@@ -1,0 +1,174 @@
+"""What the imaging system is (:class:`OpticalSystem`), and how finely it is computed (:class:`ImagingNumerics`)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.special import ndtr
+
+from maskopt_lib.errors import UnknownNameError
+from maskopt_lib.optics.source import Source
+
+OBLIQUITIES = ("none", "aplanatic")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpticalSystem:
+    """A projection system in the scalar, thin-mask picture.
+
+    Attributes
+    ----------
+    wavelength_nm : vacuum wavelength.
+    na : numerical aperture on the wafer side, below ``immersion_index``.
+    immersion_index : refractive index of the medium above the wafer; 1 is dry, 1.44 water at 193 nm.
+    source : illumination; see :mod:`maskopt_lib.optics.source`.
+    defocus_nm : distance of the image plane from best focus.
+    zernike_waves : pairs of Noll index and coefficient in waves RMS, e.g. ``((7, 0.02), (8, -0.01))``.
+    phase_waves : further pupil phase in waves, a function of the pupil coordinates ``(rho_y, rho_x)``.
+    edge : softness of the pupil's rim in units of its radius: the standard deviation of the normal density that blurs
+        the step; 0 is a clear circular pupil.
+    obliquity : ``"none"``, or ``"aplanatic"`` for the radiometric factor ``(cos object / cos image) ** 1/2`` of a
+        reducing lens.
+    reduction : how much smaller the image is than the mask; used by ``"aplanatic"`` only.
+    clear_field : intensity of a clear mask before the sum of coherent systems is truncated.
+    """
+
+    wavelength_nm: float = 193.0
+    na: float
+    immersion_index: float = 1.0
+    source: Source
+    defocus_nm: float = 0.0
+    zernike_waves: tuple[tuple[int, float], ...] = ()
+    phase_waves: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = field(default=None, compare=False)
+    edge: float = 0.0
+    obliquity: str = "none"
+    reduction: float = 4.0
+    clear_field: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.na < self.immersion_index:
+            raise ValueError(
+                f"the numerical aperture must lie between 0 and the immersion index {self.immersion_index:g}, "
+                f"got na={self.na!r}; set immersion_index=1.44 for water at 193 nm"
+            )
+        if not self.wavelength_nm > 0 or not self.clear_field > 0 or self.edge < 0:
+            raise ValueError(
+                f"need wavelength_nm > 0, clear_field > 0, edge >= 0; got {self.wavelength_nm}, {self.clear_field}, "
+                f"{self.edge}"
+            )
+        if self.obliquity not in OBLIQUITIES:
+            raise UnknownNameError(f"unknown obliquity {self.obliquity!r}; known: {', '.join(OBLIQUITIES)}")
+
+    @property
+    def cutoff_per_nm(self) -> float:
+        """Radius of the pupil as a spatial frequency, ``NA / wavelength``, in 1/nm."""
+        return self.na / self.wavelength_nm
+
+    def pupil(self, rho_y: np.ndarray, rho_x: np.ndarray) -> np.ndarray:
+        """Complex transmission of the pupil.
+
+        Parameters
+        ----------
+        rho_y, rho_x : pupil coordinates, 1 at the rim; they broadcast.
+
+        Returns
+        -------
+        complex128 of the common shape, 0 outside.
+
+        Notes
+        -----
+        Defocus is exact: ``exp(2 pi i defocus (sqrt(n^2 - (NA rho)^2) - n) / wavelength)``, with the phase on the
+        axis taken out. With ``obliquity="aplanatic"`` the amplitude has the factor
+        ``((1 - (NA rho / reduction)^2) / (1 - (NA rho / n)^2)) ** 1/4``. A soft rim reaches beyond 1; there the
+        Zernike polynomials are continued as they are.
+
+        Examples
+        --------
+        >>> from maskopt_lib.optics.source import circular
+        >>> system = OpticalSystem(na=0.6, source=circular(0.5), defocus_nm=50.0)
+        >>> np.round(system.pupil(np.array(0.0), np.array([0.0, 0.99, 1.01])), 3)
+        array([1.  +0.j   , 0.95-0.313j, 0.  +0.j   ])
+        """
+        rho_y, rho_x = np.broadcast_arrays(np.asarray(rho_y, np.float64), np.asarray(rho_x, np.float64))
+        rho = np.hypot(rho_y, rho_x)
+        amplitude = ndtr((1 - rho) / self.edge) if self.edge > 0 else (rho <= 1).astype(np.float64)
+        amplitude[amplitude < 1e-6] = 0.0
+        sine = self.na * np.minimum(rho, 0.999 * self.immersion_index / self.na)
+        cosine = np.sqrt(self.immersion_index**2 - sine**2)
+        if self.obliquity == "aplanatic":
+            amplitude = amplitude * ((1 - (sine / self.reduction) ** 2) / (cosine / self.immersion_index) ** 2) ** 0.25
+        waves = self.defocus_nm / self.wavelength_nm * (cosine - self.immersion_index)
+        for index, coefficient in self.zernike_waves:
+            waves = waves + coefficient * zernike(index, rho_y, rho_x)
+        if self.phase_waves is not None:
+            waves = waves + self.phase_waves(rho_y, rho_x)
+        return amplitude * np.exp(2j * np.pi * waves)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImagingNumerics:
+    """How finely an :class:`OpticalSystem` is computed.
+
+    Attributes
+    ----------
+    period_nm : side of the periodic field; any.
+    n_kernels : coherent systems kept; ``None`` keeps all that add more than 1e-9 of the energy.
+    source_step_sigma : distance of source points.
+    half_width : highest frequency index; ``None`` takes what the pupil and source reach,
+        ``(1 + sigma) NA / wavelength * period_nm``.
+    """
+
+    period_nm: float = 2048.0
+    n_kernels: int | None = 24
+    source_step_sigma: float = 0.04
+    half_width: int | None = None
+
+    def __post_init__(self) -> None:
+        if not self.period_nm > 0 or not 0 < self.source_step_sigma <= 1:
+            raise ValueError(
+                f"need period_nm > 0 and 0 < source_step_sigma <= 1, got {self.period_nm}, {self.source_step_sigma}"
+            )
+        if self.n_kernels is not None and self.n_kernels < 1:
+            raise ValueError(f"need at least one kernel, got n_kernels={self.n_kernels}")
+
+
+def zernike(index: int, rho_y: np.ndarray, rho_x: np.ndarray) -> np.ndarray:
+    """Zernike polynomial of a Noll index, with unit RMS over the pupil.
+
+    Parameters
+    ----------
+    index : Noll's single index, from 1 (piston); 2 tilt x, 3 tilt y, 4 defocus, 5 and 6 astigmatism, 7 coma y,
+        8 coma x, 9 and 10 trefoil, 11 spherical.
+    rho_y, rho_x : pupil coordinates, 1 at the rim.
+
+    Returns
+    -------
+    float64 of the common shape.
+
+    References
+    ----------
+    Noll, Zernike polynomials and atmospheric turbulence, J. Opt. Soc. Am. 66, 207 (1976).
+
+    Examples
+    --------
+    >>> zernike(4, np.array([0.0, 1.0]), np.array([0.0, 0.0])).round(4)
+    array([-1.7321,  1.7321])
+    """
+    if index < 1:
+        raise ValueError(f"Noll's index starts at 1, got {index}")
+    n = (math.isqrt(8 * index - 7) - 1) // 2
+    rest = index - n * (n + 1) // 2 - 1
+    # Noll orders |m| ascending within n; even indices are cosines, odd ones sines.
+    m = n % 2 + 2 * ((rest + (n + 1) % 2) // 2)
+    rho, theta = np.hypot(rho_y, rho_x), np.arctan2(rho_y, rho_x)
+    radial = sum(
+        (-1) ** k * math.comb(n - k, k) * math.comb(n - 2 * k, (n - m) // 2 - k) * rho ** (n - 2 * k)
+        for k in range((n - m) // 2 + 1)
+    )
+    if m == 0:
+        return math.sqrt(n + 1) * radial
+    angular = np.cos(m * theta) if index % 2 == 0 else np.sin(m * theta)
+    return math.sqrt(2 * (n + 1)) * radial * angular
