@@ -1,0 +1,82 @@
+"""Mask rules of whole shapes: how many there are, the smallest area (MSA), the smallest distance (MSD)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import ndimage
+from scipy.spatial import cKDTree
+
+from maskopt_lib.metrics._arrays import crop
+
+
+class ShapeRules(NamedTuple):
+    """Number of shapes, smallest shape area in nm2, smallest distance between two shapes in nm."""
+
+    shapes: int
+    msa_nm2: float
+    msd_nm: float
+
+
+def shape_rules(mask: np.ndarray, pixel_nm: float) -> ShapeRules:
+    """Count the shapes of a mask, find the smallest one and the closest two.
+
+    Parameters
+    ----------
+    mask : (y, x) bool.
+    pixel_nm : side of a pixel in nm.
+
+    Returns
+    -------
+    Shapes (4-connected components), ``msa_nm2`` (nan without shapes) and ``msd_nm`` (nan with fewer than two shapes).
+
+    Notes
+    -----
+    The distance of two shapes is that of their closest pixel centres, as the released code of CurvyILT takes it: one
+    pixel more than the empty space between two facing straight edges, and one pixel (or its diagonal) at the least.
+    A spacing free of this convention is `min_space_nm`.
+
+    Only pixels on an outline are compared, and pairs of shapes whose bounding boxes are no closer than the closest pair
+    so far are never looked at. The result is exact.
+
+    Examples
+    --------
+    >>> mask = np.zeros((64, 64), bool); mask[8:16, 8:16] = mask[8:24, 20:24] = True
+    >>> shape_rules(mask, pixel_nm=2.0)
+    ShapeRules(shapes=2, msa_nm2=256.0, msd_nm=10.0)
+    """
+    part, _ = crop(mask)
+    labels, n = ndimage.label(part)
+    if n == 0:
+        return ShapeRules(0, float("nan"), float("nan"))
+    areas = np.bincount(labels.ravel())[1:]
+    return ShapeRules(int(n), float(areas.min()) * pixel_nm**2, _closest(part, labels, n) * pixel_nm)
+
+
+def _closest(part: np.ndarray, labels: np.ndarray, n: int) -> float:
+    """Smallest distance of pixel centres of two different labels, in pixels; nan for one label."""
+    if n < 2:
+        return float("nan")
+    padded = np.pad(part, 1)
+    inner = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    outline = np.argwhere(part & ~inner)
+    owner = labels[tuple(outline.T)]
+    outline = outline[np.argsort(owner, kind="stable")].astype(float)
+    points = np.split(outline, np.cumsum(np.bincount(owner, minlength=n + 1)[1:])[:-1])
+
+    low, high = np.array([p.min(axis=0) for p in points]), np.array([p.max(axis=0) for p in points])
+    best = np.inf
+    for a in range(n - 1):
+        gap = np.maximum(0, np.maximum(low[a] - high[a + 1 :], low[a + 1 :] - high[a]))
+        at_least = np.hypot(gap[:, 0], gap[:, 1])
+        near = np.flatnonzero(at_least < best)
+        if not near.size:
+            continue
+        tree = cKDTree(points[a])
+        for k in near[np.argsort(at_least[near], kind="stable")]:
+            if at_least[k] >= best:
+                break
+            distance, _ = tree.query(points[a + 1 + k], distance_upper_bound=best)  # inf where nothing is closer
+            best = min(best, float(distance.min()))
+    return best
