@@ -1,0 +1,137 @@
+# The study as a graph of files: an executed notebook is a target, it depends on its source, its parameters, the library
+# and the runs that it reads. GNU make; `make help` explains each target.
+
+VARIANT ?= quick
+PYTHON  ?= python3
+THREADS ?= 2
+GROUPS  ?=
+
+VENV  := .venv
+PY    := $(VENV)/bin/python
+STAMP := $(VENV)/.stamp
+LOCKS := data_manifest/locks
+LIB   := $(wildcard maskopt_lib/*.py maskopt_lib/*/*.py maskopt_lib/*/*/*.py)
+
+NOTEBOOKS := $(sort $(basename $(notdir $(wildcard notebooks/[0-9][0-9]_*.ipynb))))
+# The 9x notebooks redraw stored results: they come after all others and read their runs.
+FIGURES   := $(filter 9%,$(NOTEBOOKS))
+RUNS      := $(foreach n,$(NOTEBOOKS),results/$(n)/$(VARIANT)/run.ipynb)
+$(foreach n,$(FIGURES),$(eval NEEDS_$(n) := $(filter-out $(FIGURES),$(NOTEBOOKS))))
+
+# Notebooks run in their own folder, so a relative mirror or cache has to be made absolute here.
+ifdef MASKOPT_MIRROR
+override MASKOPT_MIRROR := $(abspath $(MASKOPT_MIRROR))
+export MASKOPT_MIRROR
+endif
+ifdef MASKOPT_CACHE
+override MASKOPT_CACHE := $(abspath $(MASKOPT_CACHE))
+export MASKOPT_CACHE
+endif
+
+# The same run gives the same files: fixed hash seed, and the commit's date instead of today's in figures.
+export PYTHONHASHSEED := 0
+export SOURCE_DATE_EPOCH ?= $(or $(shell git log -1 --format=%ct 2>/dev/null),1763683200)
+export OMP_NUM_THREADS ?= $(THREADS)
+export MKL_NUM_THREADS ?= $(THREADS)
+# Kernels, settings and history of the environment, not of whoever runs it.
+export JUPYTER_PREFER_ENV_PATH := 1
+export JUPYTER_CONFIG_DIR := $(abspath $(VENV))/etc/jupyter-study
+export IPYTHONDIR := $(abspath $(VENV))/etc/ipython-study
+export JUPYTER_PLATFORM_DIRS := 1
+export PYDEVD_DISABLE_FILE_VALIDATION := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SECONDARY:
+# One notebook at a time: each one uses all threads it is given.
+.NOTPARALLEL:
+.PHONY: help env data check-data study figures report test bench lint lock clean
+
+help: ## explain the targets
+	@echo "make <target> [VARIANT=quick|paper] [THREADS=2] [PYTHON=python3] [MASKOPT_MIRROR=folder]"
+	@echo
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@echo
+	@echo "notebooks:  $(or $(NOTEBOOKS),none yet)"
+	@echo "results:    results/<notebook>/<variant>/ (run.ipynb, data, figures, record.json)"
+
+env: $(STAMP) ## make .venv from the pinned locks
+
+$(STAMP): $(LOCKS)/requirements.lock $(LOCKS)/oracles.lock pyproject.toml
+	@echo "== environment: $(VENV) from $(LOCKS) (some minutes the first time)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "The study needs Python 3.11 or newer; name one: make env PYTHON=python3.11"; exit 1; }
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install -r $(LOCKS)/requirements.lock
+	$(PY) -m pip install --quiet --no-deps -r $(LOCKS)/oracles.lock
+	$(PY) -m pip install --quiet --no-deps -e .
+	@touch $@
+
+data: $(STAMP) ## fetch and verify the real data (all 37 MB, or GROUPS="a b")
+	@$(PY) -m maskopt_lib.data.manifest --groups $(GROUPS)
+
+check-data: $(STAMP) ## say whether the real data that the notebooks read are here
+	@$(PY) -m maskopt_lib.data.manifest --check --needed-by $(NOTEBOOKS)
+
+study: $(STAMP) $(if $(filter-out quick,$(VARIANT)),check-data) $(RUNS) ## run every notebook (VARIANT=quick needs no data)
+	@echo "== done: $(words $(RUNS)) notebooks, variant $(VARIANT); see results/*/$(VARIANT)/"
+
+# run to partial.ipynb and move: a failed run is kept for reading and is never taken for a result.
+# $(call run,notebook,variant)
+define run
+	@mkdir -p results/$(1)/$(2)
+	@echo "== $(1), variant $(2)"
+	@begun=$$(date +%s); \
+	$(PY) -m papermill notebooks/$(1).ipynb results/$(1)/$(2)/partial.ipynb --cwd notebooks --kernel python3 \
+	  -f notebooks/params/$(1)/$(2).yaml -r out_dir ../results/$(1)/$(2) --log-output --progress-bar \
+	  --request-save-on-cell-execute || { \
+	  echo "FAILED: notebook $(1), variant $(2). Open results/$(1)/$(2)/partial.ipynb, the cell that failed is marked;" \
+	    "then repeat the command: what is done is not run again."; exit 1; }; \
+	mv results/$(1)/$(2)/partial.ipynb results/$(1)/$(2)/run.ipynb; \
+	echo "== $(1), variant $(2): $$(( $$(date +%s) - begun )) s"
+endef
+
+define NOTEBOOK_RULE
+results/$(1)/%/run.ipynb: notebooks/$(1).ipynb notebooks/params/$(1)/%.yaml $(LIB) $(STAMP) $(foreach n,$(NEEDS_$(1)),results/$(n)/%/run.ipynb)
+	$$(call run,$(1),$$*)
+endef
+$(foreach n,$(NOTEBOOKS),$(eval $(call NOTEBOOK_RULE,$(n))))
+
+figures: $(STAMP) ## redraw the papers' figures from stored results, without simulating
+	@echo "== figures: $(or $(FIGURES),no notebook 9x yet)"
+
+figures: $(FIGURES:%=redraw-%)
+
+redraw-%: $(STAMP)
+	$(call run,$*,$(VARIANT))
+
+report: $(STAMP) ## every executed notebook as HTML beside it
+	@for notebook in results/*/*/run.ipynb; do \
+	  test -e "$$notebook" || { echo "nothing to report: run make study first"; exit 1; }; \
+	  $(PY) -m jupyter nbconvert --log-level WARN --to html "$$notebook" && echo "$${notebook%.ipynb}.html"; \
+	done
+
+test: $(STAMP) ## pytest (library, doctests) and nbval (every notebook with its quick defaults)
+	$(PY) -m pytest -q
+	$(if $(NOTEBOOKS),CUDA_VISIBLE_DEVICES= $(PY) -m pytest -q -o addopts= -o filterwarnings=default --nbval-lax \
+	  --nbval-current-env --nbval-cell-timeout 900 notebooks,@echo "no notebooks yet")
+
+bench: $(STAMP) ## measure speed and memory (tests/bench)
+	@for script in tests/bench/bench_*.py; do echo "== $$script"; $(PY) "$$script" || exit 1; done
+
+lint: $(STAMP) ## ruff on library, tests and notebooks
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+
+# A lock without hosts, hashes or local version parts serves every machine and every index.
+lock: $(STAMP) ## renew the pinned lock from pyproject.toml
+	$(PY) -m pip install --quiet pip-tools
+	$(PY) -m piptools compile --quiet --upgrade --extra test --strip-extras --no-header --no-emit-options \
+	  --annotation-style line --output-file $(VENV)/requirements.lock pyproject.toml
+	sed 's/^\([A-Za-z0-9._-]*==[^+ ]*\)+[a-z0-9.]*/\1/' $(VENV)/requirements.lock > $(LOCKS)/requirements.lock
+	@echo "renewed $(LOCKS)/requirements.lock; now: make env test"
+
+clean: ## remove results and caches (keeps .venv and downloaded data)
+	rm -rf results .pytest_cache .ruff_cache .hypothesis .benchmarks build
+	find maskopt_lib tests notebooks -name __pycache__ -o -name .ipynb_checkpoints | xargs rm -rf

@@ -1,0 +1,369 @@
+"""The record of a run: what made a result, stamped on every file that it leaves."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pooch
+import torch
+import xarray as xr
+
+import maskopt_lib
+from maskopt_lib.data import manifest, schema
+from maskopt_lib.errors import MissingDataError, SchemaError
+
+#: What a stored score must say of itself; without it nobody can recompute the number.
+SCORE_CONVENTIONS = ("kernels", "raster", "epe_limits_nm")
+
+_REPOSITORY = Path(__file__).resolve().parents[2]
+_BITS = "mask_bits"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """All that is needed to tell where a result is from, and to make it again.
+
+    Attributes
+    ----------
+    title : what the run is about, one line.
+    notebook : its name, for example ``"01_validate_optics"``.
+    params : its parameters, plain JSON.
+    conventions : how scores were taken: kernel sets (the name tells the array order), raster rule, EPE limits.
+    seed, device, dtype, threads : as given to the run.
+    inputs : manifest name, or path of a stored result, -> SHA-256.
+    created_at : UTC, ISO 8601.
+    git_commit, git_dirty : of the repository; ``"unknown"`` and None outside of one.
+    versions : of Python and of the libraries that results depend on.
+    hardware : processor, cores, and the GPU where one was used.
+    """
+
+    title: str
+    notebook: str
+    params: Mapping[str, Any]
+    conventions: Mapping[str, Any]
+    seed: int | None
+    device: str
+    dtype: str
+    threads: int
+    inputs: Mapping[str, str]
+    created_at: str
+    git_commit: str
+    git_dirty: bool | None
+    versions: Mapping[str, str]
+    hardware: Mapping[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record as plain JSON values."""
+        return dataclasses.asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """A run with its folder: saves what it is given, with its record, and never leaves half a file."""
+
+    record: Record
+    out_dir: Path
+    _outputs: list[str] = field(default_factory=list, repr=False)
+
+    @property
+    def figures_dir(self) -> Path:
+        """Folder for figures, made when asked for."""
+        return _made(self.out_dir / "figures")
+
+    @property
+    def tables_dir(self) -> Path:
+        """Folder for tables, made when asked for."""
+        return _made(self.out_dir / "tables")
+
+    def save(self, ds: xr.Dataset, name: str) -> Path:
+        """Store a Dataset, with the record on it, as ``<name>.zarr``.
+
+        Parameters
+        ----------
+        ds : labelled Dataset; what the schema knows gets its ``long_name`` and ``units``.
+        name : of the store, without folder and ending.
+
+        Returns
+        -------
+        Path of the store, which replaces one of the same name.
+
+        Raises
+        ------
+        SchemaError : a variable has no unit, or scores are stored without saying how they were taken.
+        """
+        ds = schema.validate(schema.label(ds))
+        scores = sorted({schema.L2, schema.PVB, schema.EPE15, schema.EPE3} & set(ds.variables))
+        lacking = [key for key in SCORE_CONVENTIONS if key not in self.record.conventions]
+        if scores and lacking:
+            raise SchemaError(
+                f"{name!r} holds {', '.join(scores)} but the run does not say how they were taken: give "
+                f"study.start(conventions=...) the missing {', '.join(lacking)}"
+            )
+        path = self.out_dir / f"{name}.zarr"
+        stamped = ds.assign_attrs(title=self.record.title, record=json.dumps(self.record.to_dict()))
+        _write(stamped, path)
+        self._note(path)
+        return path
+
+    def save_masks(
+        self,
+        masks: xr.DataArray | np.ndarray | torch.Tensor,
+        name: str = "masks",
+        *,
+        samples: Sequence[str] | None = None,
+        pixel_nm: float | None = None,
+    ) -> Path:
+        """Store binary masks at one bit a pixel, one chunk a mask, as ``<name>.zarr``.
+
+        Parameters
+        ----------
+        masks : (sample, y, x) array of 0 and 1 or bool, or a DataArray (*dims, y, x) with its coordinates.
+        name : of the store.
+        samples : names of the masks; needed unless ``masks`` is a DataArray.
+        pixel_nm : side of a pixel in nm; needed unless ``masks`` is a DataArray with ``x`` in nm.
+
+        Returns
+        -------
+        Path of the store; :func:`load_masks` reads it.
+
+        Raises
+        ------
+        SchemaError : the masks are not binary, or have no names or no pixel size.
+        """
+        masks = _label_masks(masks, samples=samples, pixel_nm=pixel_nm)
+        y, x = masks.sizes[schema.Y], masks.sizes[schema.X]
+        bits = np.packbits(np.asarray(masks, dtype=bool), axis=-1, bitorder="little")
+        dims = (*masks.dims[:-1], "x_byte")
+        attrs = {"long_name": "mask, eight pixels a byte along x, lowest bit first", "units": "1"}
+        coords = {key: value.variable for key, value in masks.coords.items() if schema.X not in value.dims}
+        packed = xr.Dataset({_BITS: (dims, bits, attrs)}, coords=coords)
+        packed = packed.assign_attrs(n_x=x, n_y=y, pixel_nm=float(masks.attrs["pixel_nm"]))
+        # One mask a chunk: that is what a reader takes.
+        packed[_BITS].encoding["chunks"] = (*(1 for _ in dims[:-2]), y, bits.shape[-1])
+        return self.save(packed, name)
+
+    def _note(self, path: Path) -> None:
+        if (name := path.relative_to(self.out_dir).as_posix()) not in self._outputs:
+            self._outputs.append(name)
+        _write_json(self.record.to_dict() | {"outputs": self._outputs}, self.out_dir / "record.json")
+
+
+def start(
+    title: str,
+    *,
+    notebook: str,
+    params: Mapping[str, Any],
+    out_dir: str | Path | None = None,
+    conventions: Mapping[str, Any] | None = None,
+    inputs: Iterable[str | Path] = (),
+    seed: int | None = None,
+    device: str = "cpu",
+    dtype: str = "float32",
+    threads: int | None = None,
+) -> Run:
+    """Begin a run: make its folder, set the number of threads and write ``record.json``.
+
+    Parameters
+    ----------
+    title : what the run is about, one line.
+    notebook : its name, for example ``"01_validate_optics"``.
+    params : its parameters, plain JSON; :func:`maskopt_lib.study.parameters` collects them.
+    out_dir : folder of the results; by default ``../results/<notebook>/scratch``, as seen from the notebooks.
+    conventions : how scores are taken; ``kernels``, ``raster`` and ``epe_limits_nm`` before a score can be saved.
+    inputs : names of manifest files that the run reads, and paths of stored results (their ``record.json``).
+    seed : of the run's random generators; None where nothing is random.
+    device, dtype : of its tensors.
+    threads : for torch; by default ``OMP_NUM_THREADS``, else left as torch chose.
+
+    Returns
+    -------
+    The run, with its record.
+
+    Raises
+    ------
+    SchemaError : parameters or conventions are not plain JSON.
+    UnknownNameError : an input is neither a manifest file nor an existing path.
+    """
+    threads = threads or int(os.environ.get("OMP_NUM_THREADS", "0")) or torch.get_num_threads()
+    torch.set_num_threads(threads)
+    commit, is_dirty = _git_state()
+    record = Record(
+        title=title,
+        notebook=notebook,
+        params=_plain_json(params, "params"),
+        conventions=_plain_json(conventions or {}, "conventions"),
+        seed=seed,
+        device=str(device),
+        dtype=str(dtype).removeprefix("torch."),
+        threads=threads,
+        inputs=_hashes(inputs),
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        git_commit=commit,
+        git_dirty=is_dirty,
+        versions=_versions(),
+        hardware=_hardware(str(device)),
+    )
+    folder = _made(Path(out_dir if out_dir is not None else f"../results/{notebook}/scratch"))
+    _write_json(record.to_dict(), folder / "record.json")
+    return Run(record=record, out_dir=folder)
+
+
+def load(path: str | Path) -> xr.Dataset:
+    """A stored Dataset, read into memory.
+
+    Parameters
+    ----------
+    path : a ``.zarr`` folder that :meth:`Run.save` wrote.
+
+    Raises
+    ------
+    MissingDataError : there is no such store; the message says which command makes it.
+    """
+    path = Path(path)
+    if not path.exists():
+        variant = path.parent.name
+        remedy = (
+            f"`make study VARIANT={variant}` makes it" if variant in ("quick", "paper") else "run its notebook first"
+        )
+        raise MissingDataError(f"no stored result at {path}; {remedy}")
+    with xr.open_zarr(path, consolidated=False) as ds:
+        ds = ds.load()
+    # Text comes back as numpy's new string type, which much of the field's software cannot read yet.
+    texts = [name for name in ds.variables if ds[name].dtype.kind == "T"]
+    return ds.assign(
+        {name: (ds[name].dims, np.array(ds[name].values.tolist(), dtype=str), ds[name].attrs) for name in texts}
+    )
+
+
+def load_masks(path: str | Path) -> xr.DataArray:
+    """Masks that :meth:`Run.save_masks` wrote: bool (*dims, y, x), with pixel centres in nm along y and x."""
+    packed = load(path)
+    bits = packed[_BITS]
+    n_x, pixel_nm = int(packed.attrs["n_x"]), float(packed.attrs["pixel_nm"])
+    pixels = np.unpackbits(bits.values, axis=-1, count=n_x, bitorder="little").astype(bool)
+    masks = xr.DataArray(pixels, dims=(*bits.dims[:-1], schema.X), coords=packed.coords, name="mask")
+    masks = masks.assign_coords({schema.X: (schema.X, (np.arange(n_x) + 0.5) * pixel_nm, packed[schema.Y].attrs)})
+    masks[schema.X].attrs["long_name"] = schema.X
+    return masks.assign_attrs(long_name="mask", units="1", pixel_nm=pixel_nm, record=packed.attrs["record"])
+
+
+def record_of(stored: xr.Dataset | xr.DataArray | str | Path) -> dict[str, Any]:
+    """The record of a stored result, as plain values.
+
+    Parameters
+    ----------
+    stored : a Dataset or DataArray that was loaded, or the folder of a run.
+    """
+    if isinstance(stored, xr.Dataset | xr.DataArray):
+        return json.loads(stored.attrs["record"])
+    return json.loads((Path(stored) / "record.json").read_text(encoding="utf-8"))
+
+
+def _label_masks(masks, *, samples: Sequence[str] | None, pixel_nm: float | None) -> xr.DataArray:
+    if not isinstance(masks, xr.DataArray):
+        pixels = masks.detach().cpu().numpy() if isinstance(masks, torch.Tensor) else np.asarray(masks)
+        if samples is None or pixel_nm is None:
+            raise SchemaError("masks without coordinates need samples=[names] and pixel_nm=<side of a pixel in nm>")
+        if pixels.ndim != 3 or len(samples) != len(pixels):
+            raise SchemaError(f"expected masks (sample, y, x) for {len(samples)} names, got shape {pixels.shape}")
+        masks = xr.DataArray(pixels, dims=(schema.SAMPLE, schema.Y, schema.X), coords={schema.SAMPLE: list(samples)})
+    if masks.dims[-2:] != (schema.Y, schema.X):
+        raise SchemaError(f"expected masks (*dims, y, x), got dimensions {masks.dims}")
+    if pixel_nm is None and schema.X in masks.coords and masks.sizes[schema.X] > 1:
+        pixel_nm = float(masks[schema.X][1] - masks[schema.X][0])
+    if pixel_nm is None:
+        raise SchemaError("give pixel_nm, or a DataArray whose x is in nm")
+    if not np.isin(masks.values, (0, 1)).all():
+        raise SchemaError("masks must be binary (0 and 1, or bool); threshold a grey mask before storing it")
+    y_nm = (np.arange(masks.sizes[schema.Y]) + 0.5) * pixel_nm
+    masks = masks.assign_coords({schema.Y: (schema.Y, y_nm, {"long_name": schema.Y, "units": "nm"})})
+    return masks.assign_attrs(pixel_nm=float(pixel_nm))
+
+
+def _write(ds: xr.Dataset, path: Path) -> None:
+    """Write beside the target, then rename: a reader sees the old store or the new one, never half of one."""
+    partial = path.with_name(f".{path.name}.part-{os.getpid()}")
+    # Zarr v3 has no settled form for text of fixed length; that of any length is one.
+    ds = ds.assign({name: ds[name].astype(object) for name in ds.variables if ds[name].dtype.kind == "U"})
+    try:
+        ds.to_zarr(partial, mode="w", zarr_format=3, consolidated=False)
+        if path.exists():
+            shutil.rmtree(path)  # a folder cannot be renamed over another one
+        partial.rename(path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _write_json(values: Mapping[str, Any], path: Path) -> None:
+    partial = path.with_name(f".{path.name}.part-{os.getpid()}")
+    partial.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    partial.rename(path)
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _plain_json(values: Mapping[str, Any], what: str) -> dict[str, Any]:
+    try:
+        return json.loads(json.dumps(dict(values), allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise SchemaError(
+            f"{what} of a run must be plain JSON (numbers, strings, lists, dictionaries): {error}"
+        ) from None
+
+
+def _hashes(inputs: Iterable[str | Path]) -> dict[str, str]:
+    known = manifest.load_manifest()
+    # The registry's hash is the file's hash: nothing is handed out that differs from it.
+    return {
+        str(item): pooch.file_hash(str(item))
+        if isinstance(item, Path) and item.is_file()
+        else known.entry(str(item)).sha256
+        for item in inputs
+    }
+
+
+def _git_state() -> tuple[str, bool | None]:
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(_REPOSITORY), *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=30).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD"), bool(git("status", "--porcelain"))
+    except (OSError, subprocess.SubprocessError):
+        return "unknown", None
+
+
+def _versions() -> dict[str, str]:
+    libraries = ("torch", "numpy", "scipy", "scikit-image", "gdstk", "xarray", "zarr")
+    found = {"python": platform.python_version(), "maskopt-study": maskopt_lib.__version__}
+    return found | {name: version(name) for name in libraries}
+
+
+def _hardware(device: str) -> dict[str, Any]:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    found = {"processor": _processor(), "cores": cores, "system": f"{platform.system()} {platform.machine()}"}
+    if device.startswith("cuda"):
+        found["gpu"] = torch.cuda.get_device_name(device)
+    return found
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8", errors="replace").splitlines() if info.is_file() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor() or "unknown"

@@ -1,0 +1,160 @@
+"""Records and stores: what is saved comes back equal, with all that is needed to make it again."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+from maskopt_lib import study
+from maskopt_lib.data import schema
+from maskopt_lib.errors import MissingDataError, SchemaError, UnknownNameError
+
+CONVENTIONS = {"kernels": ["embedded"], "raster": "half-open, 1 nm", "epe_limits_nm": [15, 3]}
+
+
+@pytest.fixture
+def run(tmp_path):
+    threads = torch.get_num_threads()
+    yield study.start(
+        "Test",
+        notebook="00_test",
+        params={"n_steps": 3},
+        out_dir=tmp_path / "out",
+        conventions=CONVENTIONS,
+        seed=1,
+        threads=1,
+    )
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def scores():
+    return xr.Dataset(
+        {schema.L2: (schema.SAMPLE, [10.0, 20.5]), schema.SHOTS: (schema.SAMPLE, [3, 4])},
+        coords={schema.SAMPLE: ["M1_test1", "M1_test10"]},
+    )
+
+
+def test_saved_dataset_comes_back_equal_and_labelled(run, scores):
+    back = study.load(run.save(scores, "scores"))
+    xr.testing.assert_equal(back, scores)
+    assert back[schema.L2].attrs["units"] == "nm2"
+    assert back.sel(sample="M1_test10")[schema.L2] == 20.5
+    assert back[schema.SAMPLE].dtype.kind == "U"
+
+
+def test_the_record_is_on_the_store_and_beside_it(run, scores):
+    back = study.load(run.save(scores, "scores"))
+    assert study.record_of(back) == run.record.to_dict()
+    beside = study.record_of(run.out_dir)
+    assert beside.pop("outputs") == ["scores.zarr"]
+    assert beside == run.record.to_dict()
+
+
+def test_record_says_how_the_run_was_made(run):
+    record = study.record_of(run.out_dir)
+    assert record["params"] == {"n_steps": 3} and record["seed"] == 1 and record["threads"] == 1
+    assert record["device"] == "cpu" and record["dtype"] == "float32"
+    assert record["versions"]["torch"] == torch.__version__.partition("+")[0] or record["versions"]["torch"]
+    assert record["created_at"].endswith("+00:00")
+    assert len(record["git_commit"]) == 40 or record["git_commit"] == "unknown"
+    assert record["hardware"]["cores"] >= 1
+
+
+def test_saving_again_replaces_the_store_and_leaves_nothing_behind(run, scores):
+    run.save(scores, "scores")
+    back = study.load(run.save(scores.isel(sample=[0]), "scores"))
+    assert back.sizes == {"sample": 1}
+    assert sorted(path.name for path in run.out_dir.iterdir()) == ["record.json", "scores.zarr"]
+
+
+def test_a_failed_write_keeps_the_old_store(run, scores):
+    run.save(scores, "scores")
+    with pytest.raises(Exception, match=r"."):
+        run.save(scores.assign(bad=("sample", [object(), object()], {"units": "1"})), "scores")
+    xr.testing.assert_equal(study.load(run.out_dir / "scores.zarr"), scores)
+    assert sorted(path.name for path in run.out_dir.iterdir()) == ["record.json", "scores.zarr"]
+
+
+def test_scores_without_conventions_are_refused(tmp_path, scores):
+    bare = study.start("Test", notebook="00_test", params={}, out_dir=tmp_path)
+    with pytest.raises(SchemaError, match="kernels, raster, epe_limits_nm"):
+        bare.save(scores, "scores")
+
+
+def test_a_variable_without_unit_is_refused(run):
+    with pytest.raises(SchemaError, match="no units"):
+        run.save(xr.Dataset({"something": ("sample", [1.0])}), "scores")
+
+
+@pytest.mark.parametrize("width", [1, 7, 8, 9, 64])
+def test_masks_come_back_bit_for_bit(run, width):
+    pixels = np.random.default_rng(0).random((3, 5, width)) > 0.5
+    path = run.save_masks(torch.from_numpy(pixels), samples=["a", "b", "c"], pixel_nm=4)
+    back = study.load_masks(path)
+    assert back.dtype == bool and back.dims == ("sample", "y", "x")
+    np.testing.assert_array_equal(back.values, pixels)
+    np.testing.assert_array_equal(back["x"], (np.arange(width) + 0.5) * 4)
+    np.testing.assert_array_equal(back["y"], (np.arange(5) + 0.5) * 4)
+    assert list(back["sample"].values) == ["a", "b", "c"]
+
+
+def test_masks_of_several_methods_keep_their_labels(run):
+    pixels = xr.DataArray(
+        np.random.default_rng(0).integers(0, 2, (2, 3, 8, 8), dtype=np.uint8),
+        dims=("method", "sample", "y", "x"),
+        coords={"method": ["curvy", "multi"], "sample": ["a", "b", "c"], "x": np.arange(8) + 0.5},
+    )
+    back = study.load_masks(run.save_masks(pixels))
+    one = {"method": "multi", "sample": "b"}
+    np.testing.assert_array_equal(back.sel(one), pixels.sel(one))
+
+
+def test_masks_take_one_bit_a_pixel_and_one_chunk_a_mask(run):
+    import zarr
+
+    path = run.save_masks(np.zeros((2, 64, 64), dtype=bool), samples=["a", "b"], pixel_nm=1)
+    array = zarr.open_group(path, mode="r")["mask_bits"]
+    assert array.shape == (2, 64, 8) and array.chunks == (1, 64, 8)
+
+
+def test_grey_masks_are_refused(run):
+    with pytest.raises(SchemaError, match="binary"):
+        run.save_masks(np.full((1, 4, 4), 0.5), samples=["a"], pixel_nm=1)
+
+
+def test_masks_without_names_are_refused(run):
+    with pytest.raises(SchemaError, match="samples"):
+        run.save_masks(np.zeros((1, 4, 4)))
+
+
+def test_parameters_must_be_plain(tmp_path):
+    with pytest.raises(SchemaError, match="plain JSON"):
+        study.start("Test", notebook="00_test", params={"a": np.zeros(3)}, out_dir=tmp_path)
+
+
+def test_inputs_carry_their_hash(tmp_path):
+    result = tmp_path / "record.json"
+    result.write_text(json.dumps({}))
+    run = study.start(
+        "Test", notebook="00_test", params={}, out_dir=tmp_path / "out", inputs=["iccad13/clips/M1_test1.glp", result]
+    )
+    # the hash of SOURCES for this file, and that of the two bytes "{}"
+    assert list(run.record.inputs.values()) == [
+        "398554df58c5bde23c9e638d5293d05a4ff13fadb67657d63e85dd7f25a97e2f",
+        "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a",
+    ]
+
+
+def test_unknown_input_is_refused(tmp_path):
+    with pytest.raises(UnknownNameError, match="M1_test11"):
+        study.start("Test", notebook="00_test", params={}, out_dir=tmp_path, inputs=["iccad13/clips/M1_test11.glp"])
+
+
+def test_missing_store_names_the_command(tmp_path):
+    with pytest.raises(MissingDataError, match="make study VARIANT=quick"):
+        study.load(tmp_path / "quick" / "scores.zarr")
