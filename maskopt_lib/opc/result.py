@@ -1,0 +1,127 @@
+"""What a solver returns, and when it stops."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import xarray as xr
+
+from maskopt_lib.data import schema
+from maskopt_lib.errors import MaskOptError
+
+
+class DivergedError(MaskOptError, ArithmeticError):
+    """An objective became infinite or not a number."""
+
+
+class StopCondition(Protocol):
+    """Answers, after each step, whether to stop and why."""
+
+    def __call__(self, step: int, losses: np.ndarray) -> str | None:
+        """A sentence when it is time to stop, else None.
+
+        Parameters
+        ----------
+        step : steps done.
+        losses : (step + 1, sample) objective before each step and after the last.
+        """
+
+
+@dataclass(frozen=True)
+class MaxSteps:
+    """Stop after a number of steps.
+
+    Attributes
+    ----------
+    n_steps : at least 1.
+    """
+
+    n_steps: int
+
+    def __post_init__(self) -> None:
+        if self.n_steps < 1:
+            raise ValueError(f"a solver needs at least one step, got n_steps={self.n_steps}")
+
+    def __call__(self, step: int, losses: np.ndarray) -> str | None:
+        return f"reached the set number of {self.n_steps} steps" if step >= self.n_steps else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoImprovement:
+    """Stop when no clip of the batch has improved for a while.
+
+    Attributes
+    ----------
+    patience : steps without improvement.
+    relative : smallest relative decrease that counts.
+    """
+
+    patience: int
+    relative: float = 1e-3
+
+    def __call__(self, step: int, losses: np.ndarray) -> str | None:
+        if step <= self.patience:
+            return None
+        before = losses[: -self.patience].min(0)
+        lately = losses[-self.patience :].min(0)
+        if np.any(lately < before * (1 - self.relative)):
+            return None
+        return f"no clip improved by {self.relative:.1%} in {self.patience} steps (step {step})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpcResult:
+    """Masks and how they came about.
+
+    Attributes
+    ----------
+    mask : (*batch, y, x) uint8, 0 or 1, on the target's grid.
+    history : Dataset over ``step`` (0 = start), ``sample`` and ``term``: every term of the objective, unweighted
+        (``value``), and the weights.
+    best_step : (*batch,) step with the lowest objective.
+    stopped_by : why it stopped, in a sentence.
+    runtime_s : wall time of the whole call, preparation and clean-up included, in s.
+    phases_s : the same split by phase, in s.
+    method, options : what was run.
+    """
+
+    mask: np.ndarray
+    history: xr.Dataset
+    best_step: np.ndarray
+    stopped_by: str
+    runtime_s: float
+    phases_s: dict[str, float]
+    method: str
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+def history_dataset(values: np.ndarray, terms: tuple[str, ...], weights: tuple[float, ...]) -> xr.Dataset:
+    """Label the terms of an objective.
+
+    Parameters
+    ----------
+    values : (step, sample, term) unweighted values.
+    terms, weights : names and weights along the last axis.
+    """
+    ds = xr.Dataset(
+        {
+            "value": ((schema.STEP, schema.SAMPLE, schema.TERM), values, {"long_name": "objective term", "units": "1"}),
+            "weight": (schema.TERM, list(weights), {"long_name": "weight of the term", "units": "1"}),
+        },
+        coords={schema.STEP: np.arange(len(values)), schema.TERM: list(terms)},
+    )
+    return schema.label(ds)
+
+
+def check_finite(step: int, losses: np.ndarray) -> None:
+    """Raise :class:`DivergedError` when the newest row of ``losses`` (step, sample) is not finite."""
+    if not np.all(np.isfinite(losses[-1])):
+        bad = [int(i) for i in np.flatnonzero(~np.isfinite(losses[-1]))]
+        last = [float(losses[-2][i]) if len(losses) > 1 else math.nan for i in bad]
+        raise DivergedError(
+            f"the objective of clip(s) {bad} of the batch is not finite after step {step} (before: {last}); "
+            "lower the learning rate, or compute in float64"
+        )

@@ -1,0 +1,112 @@
+"""The one door to all solvers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from maskopt_lib.errors import UnknownNameError
+from maskopt_lib.litho import Simulator
+from maskopt_lib.opc import curvy
+from maskopt_lib.opc.result import OpcResult
+
+
+@dataclass(frozen=True)
+class Method:
+    """A solver behind the door.
+
+    Attributes
+    ----------
+    run : ``run(target (sample, y, x), sim, options, **common) -> OpcResult``.
+    presets : named options; the first is the default.
+    summary : one line.
+    """
+
+    run: Callable[..., OpcResult]
+    presets: Mapping[str, Any]
+    summary: str
+
+
+#: name -> method. Adding a solver adds a file and a line here.
+METHODS: dict[str, Method] = {
+    "curvy": Method(curvy.solve, curvy.PRESETS, "CurvyILT: corner-rounded targets and morphology in the loop"),
+}
+
+
+def solve(
+    target: ArrayLike | Tensor,
+    sim: Simulator,
+    *,
+    method: str = "curvy",
+    preset: str | None = None,
+    options: Any = None,
+    stop=None,
+    progress: bool = False,
+    **changes: Any,
+) -> OpcResult:
+    """Optimise the mask of one target or of a batch.
+
+    Parameters
+    ----------
+    target : (*batch, y, x), 0 or 1, on a square grid that spans ``sim.kernels.period_nm``.
+    sim : the imaging model, its corners, device and precision.
+    method : one of ``opc.METHODS``.
+    preset : one of the method's named presets; its first by default.
+    options : a whole options object instead of a preset.
+    stop : a further stop condition, see :mod:`maskopt_lib.opc.result`.
+    progress : show a progress bar.
+    **changes : single options that differ from the preset, such as ``n_steps=100``.
+
+    Returns
+    -------
+    :class:`~maskopt_lib.opc.result.OpcResult`; its mask has the shape of the target.
+
+    Raises
+    ------
+    UnknownNameError : an unknown method, preset or option; the message lists the known ones.
+    ValueError : the target is not binary, or preset and options are both given.
+    DivergedError : the objective is not finite any more.
+
+    Examples
+    --------
+    >>> from maskopt_lib import layout, litho, optics
+    >>> sim = litho.Simulator(optics.load("embedded"))
+    >>> target = layout.demo_clips()["line"].rasterize(pixel_nm=8) > 0.5  # doctest: +SKIP
+    >>> solve(target, sim, method="curvy", n_steps=5).mask.shape  # doctest: +SKIP
+    (256, 256)
+    """
+    if method not in METHODS:
+        raise UnknownNameError(f"no method {method!r}; known: {sorted(METHODS)}")
+    chosen = METHODS[method]
+    if options is not None and preset is not None:
+        raise ValueError("give a preset or an options object, not both")
+    if options is None:
+        name = preset or next(iter(chosen.presets))
+        if name not in chosen.presets:
+            raise UnknownNameError(f"method {method!r} has no preset {name!r}; known: {sorted(chosen.presets)}")
+        options = chosen.presets[name]
+    unknown = set(changes) - {f.name for f in fields(options)}
+    if unknown:
+        known = sorted(f.name for f in fields(options))
+        raise UnknownNameError(f"method {method!r} has no option {sorted(unknown)}; known: {known}")
+    options = replace(options, **changes)
+
+    target = torch.as_tensor(np.asarray(target) if not isinstance(target, Tensor) else target)
+    sim.grid(target)
+    if not bool(((target == 0) | (target == 1)).all()):
+        raise ValueError("a target must be binary (0 or 1); threshold it, or rasterize it at a finer pixel")
+    batch = target.shape[:-2]
+    flat = target.to(sim.device, torch.uint8).reshape(-1, *target.shape[-2:])
+    result = chosen.run(flat, sim, options, stop=stop, progress=progress)
+    return replace(
+        result,
+        mask=result.mask.reshape(*batch, *target.shape[-2:]),
+        best_step=result.best_step.reshape(batch),
+        options=asdict(options),
+    )
