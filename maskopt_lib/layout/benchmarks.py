@@ -1,0 +1,70 @@
+"""The clips of a benchmark, by name and in natural order."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+
+from maskopt_lib.data import manifest
+from maskopt_lib.errors import UnknownNameError
+from maskopt_lib.layout.clip import Clip
+from maskopt_lib.layout.demo import demo_clips
+from maskopt_lib.layout.reader import BENCHMARK_FOLDERS, read_clip
+
+BENCHMARKS = (*BENCHMARK_FOLDERS, "demo-metal", "demo-via")
+
+
+def benchmark_names(benchmark: str) -> list[str]:
+    """Names of all clips of a benchmark, natural order (M1_test2 before M1_test10). Nothing is fetched.
+
+    Raises
+    ------
+    UnknownNameError : lists the known benchmarks.
+
+    Examples
+    --------
+    >>> benchmark_names("iccad13")[:2], benchmark_names("iccad13")[-1]
+    (['M1_test1', 'M1_test2'], 'M1_test10')
+    """
+    if benchmark in BENCHMARK_FOLDERS:
+        found = [PurePosixPath(n).stem for n in manifest.names(BENCHMARK_FOLDERS[benchmark]) if n.endswith(".glp")]
+        return sorted(found, key=_natural)
+    if benchmark in BENCHMARKS:
+        return [name for name in demo_clips() if name.startswith(benchmark)]
+    raise UnknownNameError(f"no benchmark {benchmark!r}; known: {', '.join(BENCHMARKS)}")
+
+
+def benchmark_clips(benchmark: str, names: Sequence[str] | None = None) -> dict[str, Clip]:
+    """Clips of a benchmark, placed as it places them.
+
+    Parameters
+    ----------
+    benchmark : "iccad13", "stdmetal", "stdcontact" (files of the manifest), "demo-metal" or "demo-via" (embedded).
+    names : which clips, and in which order; None takes all, in natural order.
+
+    Returns
+    -------
+    name -> Clip.
+
+    Raises
+    ------
+    UnknownNameError : unknown benchmark or clip.
+    MissingDataError : a file is neither here nor could be fetched.
+    """
+    known = benchmark_names(benchmark)
+    chosen = known if names is None else list(names)
+    for name in chosen:
+        if name not in known:
+            raise UnknownNameError(
+                f"{benchmark} has no clip {name!r}; it has {', '.join(known[:12])}"
+                + (f" and {len(known) - 12} more (layout.benchmark_names)" if len(known) > 12 else "")
+            )
+    if benchmark in BENCHMARK_FOLDERS:
+        return {name: read_clip(f"{BENCHMARK_FOLDERS[benchmark]}{name}.glp") for name in chosen}
+    clips = demo_clips()
+    return {name: clips[name] for name in chosen}
+
+
+def _natural(name: str) -> list:
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]

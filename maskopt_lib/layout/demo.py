@@ -1,0 +1,157 @@
+"""Embedded clips: small patterns of our own in the manner of a 45 nm process, for a first run without any data.
+
+Metal: lines of 70 to 110 nm, spaces of 70 nm and more, with line ends facing each other, bends and dense and lonely
+neighbourhoods. Vias: squares of 70 nm. Drawn on a 10 nm grid in a core of 1024 nm, which stands in the middle of the
+2048 nm window.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from maskopt_lib.layout.clip import CONTEST_CORE_NM, WINDOW_NM, Clip
+
+VIA_NM = 70.0
+#: The rules the patterns keep, nm.
+MIN_WIDTH_NM, MIN_SPACE_NM = 70.0, 70.0
+
+
+def demo_clips() -> dict[str, Clip]:
+    """All embedded clips by name: metal first, then vias.
+
+    Returns
+    -------
+    name -> Clip; names begin with "demo-metal" and "demo-via". The same polygons at every call.
+
+    Examples
+    --------
+    >>> clips = demo_clips()
+    >>> clips["demo-via-isolated"].area_nm2
+    4900.0
+    >>> len([name for name in clips if name.startswith("demo-metal")])
+    8
+    """
+    offset = ((WINDOW_NM - CONTEST_CORE_NM) / 2,) * 2
+    return {
+        name: Clip(name=name, polygons=polygons, layer=layer, offset_nm=offset)
+        for layer, patterns in (("metal1", _METAL), ("via1", _VIA))
+        for name, pattern in patterns.items()
+        for polygons in [pattern()]
+    }
+
+
+def _box(x: float, y: float, width: float, height: float) -> np.ndarray:
+    return np.array([(x, y), (x + width, y), (x + width, y + height), (x, y + height)], dtype=float)
+
+
+def _outline(*points: tuple[float, float]) -> np.ndarray:
+    return np.array(points, dtype=float)
+
+
+def _lines() -> list[np.ndarray]:
+    # Five dense lines at a pitch of 140 nm, ends staggered, and one of twice the distance.
+    tops = (860, 800, 860, 740, 860)
+    dense = [_box(140 + 140 * i, 160, 70, top - 160) for i, top in enumerate(tops)]
+    return [*dense, _box(910, 240, 80, 520)]
+
+
+def _isolated() -> list[np.ndarray]:
+    return [_box(470, 190, 80, 640)]
+
+
+def _tips() -> list[np.ndarray]:
+    # Three pairs of line ends 70, 90 and 110 nm apart, and a long line beside them.
+    out = []
+    for row, gap in enumerate((70, 90, 110)):
+        y = 180 + 170 * row
+        out += [_box(110, y, 400 - gap / 2, 80), _box(510 + gap / 2, y, 400 - gap / 2, 80)]
+    return [*out, _box(110, 700, 800, 100)]
+
+
+def _nested_corners() -> list[np.ndarray]:
+    # L within L, the inner one lonely on its open side.
+    out = []
+    for k in range(3):
+        a, b = 150 + 150 * k, 870
+        out.append(_outline((a, a), (b, a), (b, a + 80), (a + 80, a + 80), (a + 80, b), (a, b)))
+    return out
+
+
+def _tee_and_cup() -> list[np.ndarray]:
+    tee = _outline((150, 720), (150, 630), (310, 630), (310, 180), (400, 180), (400, 630), (560, 630), (560, 720))
+    cup = _outline((660, 820), (660, 300), (930, 300), (930, 720), (850, 720), (850, 390), (740, 390), (740, 820))
+    return [
+        tee,
+        cup,
+        _box(150, 180, 70, 360),
+        _box(490, 180, 80, 340),
+        _box(150, 800, 430, 80),
+        _box(670, 130, 260, 90),
+    ]
+
+
+def _jogs() -> list[np.ndarray]:
+    zed = _outline((120, 160), (480, 160), (480, 420), (820, 420), (820, 500), (400, 500), (400, 240), (120, 240))
+    shifted = zed + np.array([0.0, 170.0])
+    stub = _outline((570, 130), (900, 130), (900, 330), (810, 330), (810, 210), (570, 210))
+    return [zed, shifted, stub, _box(120, 780, 700, 80), _box(120, 590, 190, 90)]
+
+
+def _comb() -> list[np.ndarray]:
+    # A comb with five teeth, and fingers between them from above.
+    points = [(120, 160), (890, 160), (890, 600)]
+    for k in range(4):
+        right = 890 - 170 * k
+        points += [(right - 90, 600), (right - 90, 250), (right - 170, 250), (right - 170, 600)]
+    points += [(120, 600)]
+    return [_outline(*points)]
+
+
+def _cell() -> list[np.ndarray]:
+    # Two rails and the short connections of a gate between them.
+    rails = [_box(60, 100, 900, 110), _box(60, 820, 900, 110)]
+    output = _outline((720, 300), (800, 300), (800, 650), (640, 650), (640, 570), (720, 570))
+    inner = _outline((200, 730), (200, 290), (440, 290), (440, 370), (280, 370), (280, 730))
+    return [*rails, output, inner, _box(380, 460, 80, 270), _box(540, 290, 80, 190), _box(900, 290, 70, 450)]
+
+
+def _single_via() -> list[np.ndarray]:
+    return [_box(477, 477, VIA_NM, VIA_NM)]
+
+
+def _row_of_vias() -> list[np.ndarray]:
+    return [_box(160 + 155 * i, 480, VIA_NM, VIA_NM) for i in range(5)]
+
+
+def _array_of_vias() -> list[np.ndarray]:
+    # Four by four with one corner left out and one via apart.
+    grid = [_box(200 + 150 * i, 200 + 150 * j, VIA_NM, VIA_NM) for j in range(4) for i in range(4) if (i, j) != (3, 3)]
+    return [*grid, _box(840, 840, VIA_NM, VIA_NM)]
+
+
+def _random_vias() -> list[np.ndarray]:
+    # Places of a routing grid of 140 nm, drawn from a fixed seed, no two of them side by side.
+    rng = np.random.default_rng(45)
+    taken: list[tuple[int, int]] = []
+    for i, j in rng.permutation([(i, j) for i in range(6) for j in range(6)]).tolist():
+        if len(taken) < 9 and all(abs(i - k) + abs(j - m) > 1 for k, m in taken):
+            taken.append((i, j))
+    return [_box(127 + 140 * i, 127 + 140 * j, VIA_NM, VIA_NM) for i, j in sorted(taken)]
+
+
+_METAL = {
+    "demo-metal-lines": _lines,
+    "demo-metal-isolated": _isolated,
+    "demo-metal-tips": _tips,
+    "demo-metal-corners": _nested_corners,
+    "demo-metal-tee": _tee_and_cup,
+    "demo-metal-jogs": _jogs,
+    "demo-metal-comb": _comb,
+    "demo-metal-cell": _cell,
+}
+_VIA = {
+    "demo-via-isolated": _single_via,
+    "demo-via-row": _row_of_vias,
+    "demo-via-array": _array_of_vias,
+    "demo-via-random": _random_vias,
+}

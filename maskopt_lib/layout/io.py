@@ -1,0 +1,245 @@
+"""GDS and OASIS in and out, by gdstk: the one place where micrometres and database units exist."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import gdstk
+import numpy as np
+import yaml
+
+from maskopt_lib.data.manifest import FOLDER
+from maskopt_lib.errors import LayoutError, UnknownNameError
+from maskopt_lib.layout.glp import Shape
+from maskopt_lib.layout.polygons import fault_of
+
+_NM = 1e-9  # metres
+_GDS_ENDLIB = 0x0400
+_GDS_HEADER = 0x0002
+_OASIS_MAGIC = b"%SEMI-OASIS\r\n"
+_OASIS_END_BYTES = 256
+
+
+def layer_names(process: str = "freepdk45") -> dict[str, tuple[int, int]]:
+    """Layer names of a process: name -> (layer, datatype).
+
+    Raises
+    ------
+    UnknownNameError : lists the processes that ``data_manifest/layers`` has.
+
+    Examples
+    --------
+    >>> layer_names("freepdk45")["metal1"]
+    (11, 0)
+    """
+    files = {path.stem: path for path in sorted((FOLDER / "layers").glob("*.yaml"))}
+    if process not in files:
+        raise UnknownNameError(f"no layer names for process {process!r}; known: {', '.join(files)}")
+    table = yaml.safe_load(files[process].read_text(encoding="utf-8"))
+    return {name: (int(number), int(datatype)) for name, (number, datatype) in table.items()}
+
+
+def resolve_layer(layer: str | tuple[int, int], process: str = "freepdk45") -> tuple[int, int]:
+    """(layer, datatype) of a name of the process, or of such a pair itself.
+
+    Raises
+    ------
+    LayoutError : unknown name, or a pair that is none; lists the known names.
+    """
+    if isinstance(layer, str):
+        known = layer_names(process)
+        if layer not in known:
+            raise LayoutError(
+                f"unknown layer {layer!r}; {process} has {', '.join(known)}, and any (layer, datatype) pair will do"
+            )
+        return known[layer]
+    try:
+        number, datatype = (int(part) for part in layer)
+    except (TypeError, ValueError):
+        raise LayoutError(f"a layer is a name or a (layer, datatype) pair, got {layer!r}") from None
+    return number, datatype
+
+
+def read_shapes(
+    path: Path,
+    layer: str | tuple[int, int] | None,
+    *,
+    cell: str | None = None,
+    process: str = "freepdk45",
+    grid_nm: float | None = None,
+    region_nm: tuple[float, float, float, float] | None = None,
+) -> tuple[list[Shape], str | tuple[int, int]]:
+    """Polygons of one layer of a GDS or OASIS file in nm, references and paths resolved.
+
+    Parameters
+    ----------
+    path, layer, cell, process, grid_nm, region_nm : as in `read_clip`; a region leaves out what lies outside, uncut.
+
+    Returns
+    -------
+    The shapes and the layer as asked for (the only one there is, if none was).
+
+    Raises
+    ------
+    LayoutError : names the file, the polygon by its number, and the remedy.
+    """
+    path = Path(path)
+    is_gds = path.suffix.lower().startswith(".gds")
+    library = _load(path, is_gds)
+    source = _cell(path, library, cell)
+    pair = _layer_in(path, source, layer, process)
+    dbu_nm = library.precision / _NM
+    polygons = source.get_polygons(layer=pair[0], datatype=pair[1])
+    shapes = []
+    for index, polygon in enumerate(polygons):
+        (x0, y0), (x1, y1) = polygon.bounding_box()
+        if region_nm is not None and (
+            x1 <= region_nm[0] or y1 <= region_nm[1] or x0 >= region_nm[2] or y0 >= region_nm[3]
+        ):
+            continue
+        where = f"cell {source.name}, polygon {index}"
+        units = np.rint(polygon.points / dbu_nm)  # gdstk turns integers into floats: make them whole again
+        units = _without_repeats(units)
+        fault = fault_of(units, keyholes=True, unit_nm=dbu_nm)
+        if fault:
+            raise LayoutError(f"{path}, {where}: {fault}; merge it in a layout tool (boolean OR with itself)")
+        points = _to_nm(units, dbu_nm)
+        if grid_nm is not None:
+            off = np.abs(points / grid_nm - np.rint(points / grid_nm)) > 1e-6
+            if off.any():
+                raise LayoutError(
+                    f"{path}, {where}: coordinate {points[off][0]:g} nm is off the grid of {grid_nm:g} nm; snap it, or "
+                    f"pass another grid_nm (the file's own is {dbu_nm:g} nm; None accepts any)"
+                )
+        shapes.append(Shape(points=points, layer=pair, where=where))
+    if not shapes:
+        place = f" in region_nm={tuple(region_nm)}" if region_nm is not None else ""
+        raise LayoutError(f"{path}: layer {_called(pair, layer)} has no polygon{place}; the clip is empty")
+    return shapes, layer if layer is not None else pair
+
+
+def _called(pair, layer) -> str:
+    return f"{layer!r} {pair}" if isinstance(layer, str) else f"{pair}"
+
+
+def _to_nm(units: np.ndarray, dbu_nm: float) -> np.ndarray:
+    per_nm = round(1 / dbu_nm)
+    # Division by a whole number is correctly rounded: 65 nm on a 0.1 nm grid is 65.0 and not 65.00000000000001.
+    return units / per_nm if per_nm >= 1 and abs(per_nm * dbu_nm - 1) < 1e-9 else units * dbu_nm
+
+
+def _without_repeats(points: np.ndarray) -> np.ndarray:
+    """The same outline without points that repeat the one before; writers of GDS repeat them freely."""
+    return points[np.any(points != np.roll(points, 1, axis=0), axis=1)] if len(points) > 1 else points
+
+
+def _load(path: Path, is_gds: bool) -> gdstk.Library:
+    data = path.read_bytes()
+    # gdstk reads on past the end of some broken OASIS files, so a file is checked before it gets there.
+    fault = _gds_fault(data) if is_gds else _oasis_fault(data)
+    if fault:
+        raise LayoutError(f"{path}: {fault}")
+    try:
+        return gdstk.read_gds(path, unit=_NM) if is_gds else gdstk.read_oas(path, unit=_NM)
+    except (OSError, RuntimeError) as error:
+        raise LayoutError(f"{path}: gdstk cannot read it ({error}); export it again") from error
+
+
+def _gds_fault(data: bytes) -> str | None:
+    """Walk the records of a GDS stream; words for what is broken, or None."""
+    if len(data) < 4 or struct.unpack_from(">H", data, 2)[0] != _GDS_HEADER:
+        return f"no GDS header in its {len(data)} bytes; is it a GDS file?"
+    position = 0
+    while position + 4 <= len(data):
+        length, kind = struct.unpack_from(">HH", data, position)
+        if length < 4 or length % 2:
+            return f"damaged: the record at byte {position} says it is {length} bytes long; export it again"
+        if kind == _GDS_ENDLIB:
+            return None
+        position += length
+    return f"truncated: it ends after {len(data)} bytes without ENDLIB; fetch or export it again"
+
+
+def _oasis_fault(data: bytes) -> str | None:
+    """Check the two ends of an OASIS file; words for what is broken, or None."""
+    if not data.startswith(_OASIS_MAGIC):
+        return f"no OASIS header in its {len(data)} bytes; is it an OASIS file?"
+    truncated = (
+        f"truncated: the last {_OASIS_END_BYTES} of its {len(data)} bytes are no END record; fetch or export it again"
+    )
+    if len(data) < len(_OASIS_MAGIC) + _OASIS_END_BYTES:
+        return truncated
+    end = data[-_OASIS_END_BYTES:]
+    position = 1
+    try:
+        if end[0] != 2:
+            return truncated
+        if not _offsets_in_start(data):
+            for _ in range(12):
+                _, position = _unsigned(end, position)
+        padding, position = _unsigned(end, position)
+        position += padding
+        scheme = end[position]
+        if scheme > 2 or position + 1 + (4 if scheme else 0) != _OASIS_END_BYTES:
+            return truncated
+    except IndexError:
+        return truncated
+    return None
+
+
+def _offsets_in_start(data: bytes) -> bool:
+    """Whether the START record carries the table offsets (then the END record does not)."""
+    position = len(_OASIS_MAGIC) + 1
+    length, position = _unsigned(data, position)
+    position += length
+    kind, position = _unsigned(data, position)  # the unit, a real number of type 0..7
+    for _ in range({0: 1, 1: 1, 2: 1, 3: 1, 4: 2, 5: 2}.get(kind, 0)):
+        _, position = _unsigned(data, position)
+    position += {6: 4, 7: 8}.get(kind, 0)
+    return _unsigned(data, position)[0] == 0
+
+
+def _unsigned(data: bytes, position: int) -> tuple[int, int]:
+    value, shift = 0, 0
+    while True:
+        byte = data[position]
+        value |= (byte & 0x7F) << shift
+        position, shift = position + 1, shift + 7
+        if byte < 0x80:
+            return value, position
+
+
+def _cell(path: Path, library: gdstk.Library, cell: str | None) -> gdstk.Cell:
+    cells = {item.name: item for item in library.cells}
+    if cell is not None:
+        if cell not in cells:
+            raise LayoutError(f"{path}: no cell {cell!r}; it has {_some(cells)}")
+        return cells[cell]
+    top = [item for item in library.top_level() if isinstance(item, gdstk.Cell)]
+    if len(top) != 1:
+        raise LayoutError(f"{path}: {len(top)} top cells ({_some([c.name for c in top])}); choose one with cell=")
+    return top[0]
+
+
+def _some(names, limit: int = 12) -> str:
+    names = list(names)
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return (", ".join(str(name) for name in names[:limit]) or "none") + more
+
+
+def _layer_in(path: Path, cell: gdstk.Cell, layer, process: str) -> tuple[int, int]:
+    used = sorted({(p.layer, p.datatype) for p in cell.get_polygons()})
+    if not used:
+        raise LayoutError(f"{path}: cell {cell.name} has no polygon, the clip is empty; choose another cell")
+    if layer is None:
+        if len(used) > 1:
+            raise LayoutError(f"{path}: polygons on several layers, {_some(used)}; choose one with layer=")
+        return used[0]
+    try:
+        pair = resolve_layer(layer, process)
+    except LayoutError as error:
+        raise LayoutError(f"{path}: {error}; layers with polygons: {_some(used)}") from None
+    if pair not in used:
+        raise LayoutError(f"{path}: no polygon on layer {_called(pair, layer)}; layers with polygons: {_some(used)}")
+    return pair

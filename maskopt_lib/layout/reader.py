@@ -1,0 +1,189 @@
+"""`read_clip`: one file, one layer, one window."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+import gdstk
+import numpy as np
+
+from maskopt_lib.data import manifest
+from maskopt_lib.errors import LayoutError, MissingDataError, UnknownNameError
+from maskopt_lib.layout.clip import WINDOW_NM, Clip, bounds_of, offset_for
+from maskopt_lib.layout.glp import Shape, read_glp
+from maskopt_lib.layout.io import read_shapes
+
+#: benchmark -> folder of its clips in the manifest
+BENCHMARK_FOLDERS = {
+    "iccad13": "iccad13/clips/",
+    "stdmetal": "lithobench/StdMetal/",
+    "stdcontact": "lithobench/StdContact/",
+}
+SUFFIXES = (".glp", ".gds", ".gdsii", ".gds2", ".oas", ".oasis")
+_CONTEST_NAME = re.compile(r"M1_test\d+")
+
+
+def read_clip(
+    path: str | Path,
+    layer: str | tuple[int, int] | None = None,
+    *,
+    benchmark: str | None = None,
+    placement: str | tuple[float, float] | None = None,
+    window_nm: float = WINDOW_NM,
+    region_nm: tuple[float, float, float, float] | None = None,
+    cell: str | None = None,
+    process: str = "freepdk45",
+    grid_nm: float | str | None = "file",
+    name: str | None = None,
+) -> Clip:
+    """One clip from a .glp, .gds or .oas file, placed in its window.
+
+    Parameters
+    ----------
+    path : a file, or a clip of the data manifest by its full name ("lithobench/StdMetal/AND2_X4__0_0.glp") or its
+        last part ("M1_test1.glp"), which is then fetched and verified.
+    layer : GLP: the name in the file. GDS and OASIS: a name of the process, or (layer, datatype). None takes the only
+        layer there is.
+    benchmark : "iccad13", "stdmetal" or "stdcontact", where a bare name is a clip of more than one.
+    placement : "contest" adds (512, 512) nm, as the contest clips have it in a window of 2048 nm; "centred" puts the
+        middle of the bounding box into the middle of the window, by whole nm, rounded down; (dx, dy) in nm is added
+        as it is. By default clips called M1_test<n> are placed as in the contest and all others are centred.
+    window_nm : side of the window in nm.
+    region_nm : (x0, y0, x1, y1) in drawn nm: only this part is read, polygons are cut at its border, and its middle
+        is placed in the middle of the window.
+    cell : GDS and OASIS: the cell, with all it refers to. None takes the only top cell.
+    process : whose layer names to use, a file of ``data_manifest/layers``.
+    grid_nm : coordinates off this grid are refused; None accepts any. By default 1 nm in GLP; in GDS and OASIS every
+        coordinate is on the file's own database grid.
+    name : name of the clip; by default the file's name without suffix.
+
+    Returns
+    -------
+    The placed clip.
+
+    Raises
+    ------
+    MissingDataError : neither a file nor a clip of the manifest.
+    LayoutError : anything wrong in the file; the message names file, line or polygon, and the remedy.
+
+    Notes
+    -----
+    Row = y and column = x, nothing is flipped. Shapes may overlap or abut; their union counts.
+
+    References
+    ----------
+    Banerjee, Li, Nassif, ICCAD-2013 CAD contest in mask optimization and benchmark suite (2013): the GLP clips.
+    """
+    path, contest = _find(path, benchmark)
+    suffix = path.suffix.lower()
+    if suffix == ".glp":
+        if cell is not None:
+            raise LayoutError(f"{path}: a GLP file has one cell; leave out cell={cell!r}")
+        glp = read_glp(path, grid_nm=1.0 if grid_nm == "file" else grid_nm)
+        shapes, layer = _glp_layer(path, glp.shapes, glp.levels, layer)
+        keep_where = True
+    elif suffix in SUFFIXES:
+        shapes, layer = read_shapes(
+            path, layer, cell=cell, process=process, grid_nm=None if grid_nm == "file" else grid_nm, region_nm=region_nm
+        )
+        keep_where = True
+    else:
+        raise LayoutError(f"{path}: unknown suffix {suffix!r}; known: {' '.join(SUFFIXES)}")
+    if region_nm is not None:
+        shapes = _cut(path, shapes, region_nm, window_nm)
+    if placement is None:
+        placement = "contest" if contest and region_nm is None else "centred"
+    bounds = bounds_of([s.points for s in shapes]) if region_nm is None else tuple(map(float, region_nm))
+    if placement == "contest":
+        for shape in shapes:
+            if shape.points.min() < 0:
+                low = shape.points.min(axis=0)
+                raise LayoutError(
+                    f"{path}, {shape.where}: negative coordinate, lowest corner ({low[0]:g}, {low[1]:g}) nm; contest "
+                    "clips are drawn from (0, 0) on: shift the file, or read it with placement='centred'"
+                )
+    return Clip(
+        name=name or path.stem,
+        polygons=[s.points for s in shapes],
+        layer=layer,
+        window_nm=window_nm,
+        offset_nm=offset_for(placement, bounds, window_nm),
+        source=str(path),
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        _where=tuple(s.where for s in shapes) if keep_where else (),
+    )
+
+
+def _find(path: str | Path, benchmark: str | None) -> tuple[Path, bool]:
+    """The file, and whether it is a contest clip."""
+    text = str(path)
+    local = Path(path)
+    if benchmark is not None and benchmark not in BENCHMARK_FOLDERS:
+        raise UnknownNameError(f"no benchmark {benchmark!r}; known: {', '.join(BENCHMARK_FOLDERS)}")
+    if benchmark is None and local.is_file():
+        return local, _CONTEST_NAME.fullmatch(local.stem) is not None
+    folder = BENCHMARK_FOLDERS[benchmark] if benchmark else ""
+    bare = PurePosixPath(text).name if "/" not in text else None
+    found = [
+        entry
+        for entry in manifest.names(folder)
+        if entry == text or (bare is not None and PurePosixPath(entry).name in (bare, f"{bare}.glp"))
+    ]
+    found = [entry for entry in found if PurePosixPath(entry).suffix.lower() in SUFFIXES]
+    if len(found) > 1:
+        raise LayoutError(
+            f"{text!r} is the name of {len(found)} clips: {', '.join(found)}; give the full name, or benchmark="
+            f"{' or '.join(repr(b) for b, f in BENCHMARK_FOLDERS.items() if any(e.startswith(f) for e in found))}"
+        )
+    if not found:
+        raise MissingDataError(
+            f"{text!r} is no file (looked in {Path.cwd()}) and no clip of the manifest"
+            + (f" under {folder}" if folder else "")
+            + "; check the path, or list the clips with layout.benchmark_names('iccad13')"
+        )
+    return manifest.fetch(found[0]), found[0].startswith(BENCHMARK_FOLDERS["iccad13"])
+
+
+def _glp_layer(path, shapes: Sequence[Shape], levels, layer) -> tuple[list[Shape], str]:
+    used = list(dict.fromkeys(shape.layer for shape in shapes))
+    if not shapes:
+        raise LayoutError(f"{path}: no RECT and no PGON, the clip is empty; check the file, or take another")
+    if layer is None:
+        if len(used) > 1:
+            raise LayoutError(f"{path}: shapes on several layers, {', '.join(used)}; choose one with layer=")
+        layer = used[0]
+    if layer not in used:
+        declared = "declared but empty" if layer in levels else "unknown"
+        raise LayoutError(f"{path}: layer {layer!r} is {declared}; layers with shapes: {', '.join(used)}")
+    return [shape for shape in shapes if shape.layer == layer], layer
+
+
+def _cut(path, shapes: Sequence[Shape], region_nm, window_nm: float) -> list[Shape]:
+    """The shapes inside a region, cut at its border."""
+    x0, y0, x1, y1 = map(float, region_nm)
+    if not (x1 > x0 and y1 > y0):
+        raise LayoutError(
+            f"{path}: region_nm={tuple(region_nm)} has no area; give (x0, y0, x1, y1) with x0 < x1, y0 < y1"
+        )
+    if max(x1 - x0, y1 - y0) > window_nm:
+        raise LayoutError(
+            f"{path}: the region of {x1 - x0:g} x {y1 - y0:g} nm is larger than the window of {window_nm:g} nm; "
+            "take a smaller region or a larger window_nm"
+        )
+    box = gdstk.rectangle((x0, y0), (x1, y1))
+    kept = []
+    for shape in shapes:
+        low, high = shape.points.min(axis=0), shape.points.max(axis=0)
+        if high[0] <= x0 or high[1] <= y0 or low[0] >= x1 or low[1] >= y1:
+            continue
+        if low[0] >= x0 and low[1] >= y0 and high[0] <= x1 and high[1] <= y1:
+            kept.append(shape)
+            continue
+        pieces = gdstk.boolean(gdstk.Polygon(shape.points), box, "and", precision=1e-6)
+        kept += [Shape(points=np.asarray(p.points), layer=shape.layer, where=shape.where) for p in pieces]
+    if not kept:
+        raise LayoutError(f"{path}: nothing of the layer lies in region_nm={(x0, y0, x1, y1)}; move the region")
+    return kept
