@@ -1,0 +1,54 @@
+"""The published tables of the papers, as tidy data: columns beside our own results, never results."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from maskopt_lib.data.manifest import FOLDER
+from maskopt_lib.errors import UnknownNameError
+
+#: Columns of every published table.
+COLUMNS = ("table", "method", "case", "column", "value", "source", "note")
+
+
+def published(paper: str, table: str | int | None = None, method: str | None = None) -> pd.DataFrame:
+    """The numbers that a paper prints, one a row.
+
+    Parameters
+    ----------
+    paper : ``"curvyilt"`` or ``"maskopt"``.
+    table : number of one table as the paper counts, or ``"repository"`` for the authors' result file.
+    method : one method of it.
+
+    Returns
+    -------
+    Columns ``table``, ``method``, ``case`` (sample name, or ``mean`` where the paper prints an average), ``column``
+    (name and unit as in ``data.schema`` where it is the same quantity), ``value``, ``source``, ``note``.
+
+    Raises
+    ------
+    UnknownNameError : no such paper, table or method; lists those there are.
+
+    Notes
+    -----
+    ``data_manifest/published/README.md`` says what each column means and where conventions differ from ours.
+
+    Examples
+    --------
+    >>> rows = published("curvyilt", table=4, method="curvyILT")
+    >>> rows[(rows.case == "mean") & (rows.column == "l2_nm2")].value.item()
+    25990.9
+    """
+    folder = FOLDER / "published"
+    known = sorted(path.stem for path in folder.glob("*.csv"))
+    if paper not in known:
+        raise UnknownNameError(f"no published tables of {paper!r}; known papers: {', '.join(known)}")
+    rows = pd.read_csv(folder / f"{paper}.csv", dtype={"table": str, "value": float}, keep_default_na=False)
+    for column, wanted in (("table", table), ("method", method)):
+        if wanted is None:
+            continue
+        there = list(dict.fromkeys(rows[column]))
+        if str(wanted) not in there:
+            raise UnknownNameError(f"{paper} has no {column} {wanted!r} there; known: {', '.join(there)}")
+        rows = rows[rows[column] == str(wanted)]
+    return rows.reset_index(drop=True)
