@@ -2,6 +2,7 @@
 
 from maskopt_lib.study.params import parameters, read_parameters, read_variant
 from maskopt_lib.study.record import Record, Run, load, load_masks, record_of, start
+from maskopt_lib.study.tables import side_by_side, style, write_table
 
 __all__ = [
     "Record",
@@ -12,5 +13,8 @@ __all__ = [
     "read_parameters",
     "read_variant",
     "record_of",
+    "side_by_side",
     "start",
+    "style",
+    "write_table",
 ]
