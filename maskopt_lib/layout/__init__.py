@@ -6,17 +6,22 @@
 
 from maskopt_lib.layout.benchmarks import BENCHMARKS, benchmark_clips, benchmark_names
 from maskopt_lib.layout.clip import Clip, rasterize_many
+from maskopt_lib.layout.contours import mask_polygons, mask_rings
 from maskopt_lib.layout.demo import demo_clips
-from maskopt_lib.layout.io import layer_names
+from maskopt_lib.layout.io import WrittenMask, layer_names, write_mask
 from maskopt_lib.layout.reader import read_clip
 
 __all__ = [
     "BENCHMARKS",
     "Clip",
+    "WrittenMask",
     "benchmark_clips",
     "benchmark_names",
     "demo_clips",
     "layer_names",
+    "mask_polygons",
+    "mask_rings",
     "rasterize_many",
     "read_clip",
+    "write_mask",
 ]

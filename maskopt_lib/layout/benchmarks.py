@@ -35,13 +35,14 @@ def benchmark_names(benchmark: str) -> list[str]:
     raise UnknownNameError(f"no benchmark {benchmark!r}; known: {', '.join(BENCHMARKS)}")
 
 
-def benchmark_clips(benchmark: str, names: Sequence[str] | None = None) -> dict[str, Clip]:
+def benchmark_clips(benchmark: str, names: Sequence[str] | None = None, *, errata: bool = True) -> dict[str, Clip]:
     """Clips of a benchmark, placed as it places them.
 
     Parameters
     ----------
     benchmark : "iccad13", "stdmetal", "stdcontact" (files of the manifest), "demo-metal" or "demo-via" (embedded).
     names : which clips, and in which order; None takes all, in natural order.
+    errata : as in `read_clip`.
 
     Returns
     -------
@@ -61,7 +62,7 @@ def benchmark_clips(benchmark: str, names: Sequence[str] | None = None) -> dict[
                 + (f" and {len(known) - 12} more (layout.benchmark_names)" if len(known) > 12 else "")
             )
     if benchmark in BENCHMARK_FOLDERS:
-        return {name: read_clip(f"{BENCHMARK_FOLDERS[benchmark]}{name}.glp") for name in chosen}
+        return {name: read_clip(f"{BENCHMARK_FOLDERS[benchmark]}{name}.glp", errata=errata) for name in chosen}
     clips = demo_clips()
     return {name: clips[name] for name in chosen}
 

@@ -33,6 +33,7 @@ class Clip:
     offset_nm : (dx, dy) in nm, added to the drawn coordinates to place them in the window.
     source : file the polygons are from, None for clips made by code.
     sha256 : hash of that file.
+    errata : what was corrected on reading, in words; empty for a file taken to the letter.
 
     Raises
     ------
@@ -55,6 +56,7 @@ class Clip:
     offset_nm: tuple[float, float] = (0.0, 0.0)
     source: str | None = None
     sha256: str | None = None
+    errata: tuple[str, ...] = ()
     _where: Sequence[str] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:

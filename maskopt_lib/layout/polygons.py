@@ -6,7 +6,7 @@ import numpy as np
 
 from maskopt_lib.layout.raster import signed_area
 
-_CHUNK = 512  # edges compared at a time against all others: 512 x 10 000 pairs are some MB
+_CHUNK = 64  # edges compared at a time with those that begin before the last of them ends
 
 
 def split_keyholes(points: np.ndarray) -> list[np.ndarray]:
@@ -102,14 +102,15 @@ def _touching(rings: list[np.ndarray], unit_nm: float) -> str | None:
     offset = np.repeat(np.cumsum([0] + [len(ring) for ring in rings[:-1]]), [len(ring) for ring in rings])
     follower += offset
     low, high = np.minimum(start, end), np.maximum(start, end)
-    n = len(start)
-    for begin in range(0, n, _CHUNK):
-        block = np.arange(begin, min(begin + _CHUNK, n))
-        near = np.all((low[block, None] <= high[None]) & (low[None] <= high[block, None]), axis=2)
+    order = np.argsort(low[:, 0], kind="stable")
+    begins = low[order, 0]
+    for first in range(0, len(order), _CHUNK):
+        block = order[first : first + _CHUNK]
+        others = order[first : np.searchsorted(begins, high[block, 0].max(), side="right")]
+        near = np.all((low[block, None] <= high[None, others]) & (low[None, others] <= high[block, None]), axis=2)
         i, j = np.nonzero(near)
-        i = block[i]
-        keep = i < j
-        i, j = i[keep], j[keep]
+        i, j = block[i[j > i]], others[j[j > i]]
+        i, j = np.minimum(i, j), np.maximum(i, j)
         a, b, c, d = start[i], end[i], start[j], end[j]
         meet = (_side(a, b, c) * _side(a, b, d) <= 0) & (_side(c, d, a) * _side(c, d, b) <= 0)
         i_then_j, j_then_i = follower[i] == j, follower[j] == i
