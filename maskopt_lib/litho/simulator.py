@@ -152,23 +152,29 @@ class Simulator(nn.Module):
         image = Intensity.apply(flat, self._systems, self._spectrum(grid.n), self._field, interpolation)
         return image.reshape(*batch, *image.shape[1:])
 
-    def aerial(self, mask: ArrayLike | Tensor, *, n_out: int | None = None) -> Tensor:
+    def aerial(
+        self, mask: ArrayLike | Tensor, *, n_out: int | None = None, corners: Sequence[str] | None = None
+    ) -> Tensor:
         """Aerial images at the process corners, dose included.
 
         Parameters
         ----------
         mask, n_out : as for :meth:`intensity`.
+        corners : names of the corners wanted, in that order; all of them by default.
 
         Returns
         -------
-        (*batch, corner, n_out, n_out) in the order of ``corners``.
+        (*batch, corner, n_out, n_out).
         """
+        wanted = self.process if corners is None else [self.corner(name) for name in corners]
         image = self.intensity(mask, n_out=n_out)
-        return torch.stack([image[..., c.focus, :, :] * c.intensity_factor for c in self.process], dim=-3)
+        return torch.stack([image[..., c.focus, :, :] * c.intensity_factor for c in wanted], dim=-3)
 
-    def resist(self, mask: ArrayLike | Tensor, *, n_out: int | None = None) -> Tensor:
-        """Soft resist images in (0, 1) at the process corners: (*batch, corner, n_out, n_out), differentiable."""
-        return self.resist_model.soft(self.aerial(mask, n_out=n_out))
+    def resist(
+        self, mask: ArrayLike | Tensor, *, n_out: int | None = None, corners: Sequence[str] | None = None
+    ) -> Tensor:
+        """Soft resist images in (0, 1), differentiable: (*batch, corner, n_out, n_out); see :meth:`aerial`."""
+        return self.resist_model.soft(self.aerial(mask, n_out=n_out, corners=corners))
 
     def printed(self, mask: ArrayLike | Tensor, *, n_out: int | None = None) -> Tensor:
         """Prints at the process corners: (*batch, corner, n_out, n_out), boolean."""

@@ -85,8 +85,8 @@ class CurvyOptions:
     n_steps : gradient steps; one number, or one for each clip of the batch.
     optimizer : ``"sgd"`` without momentum or ``"adam"``.
     learning_rate : step size, of the latent image, for objectives summed over the pixels.
-    fidelity_corner : corner whose resist image is compared with the target: ``"outer"`` in the program, ``"nominal"`` in
-        the text.
+    fidelity_corner : corner whose resist image is compared with the target: ``"outer"`` in the program,
+        ``"nominal"`` in the text.
     fidelity_weight, pvb_weight, spectral_weight : weights of the terms.
     spectral_squared : squared norm of the spectrum (text) or the norm (program).
     smoothing_px : side of the box that averages the latent image, odd.
@@ -94,7 +94,6 @@ class CurvyOptions:
     retarget_nm : diameter of the element that rounds the target's corners; None keeps them.
     loop : morphology in the loop; None leaves it out.
     cleanup : final clean-up; None only thresholds.
-    energy_lost : energy that the simulator may drop while optimising; see :class:`~maskopt_lib.litho.Simulator`.
     """
 
     pixel_nm: float = 8.0
@@ -235,20 +234,19 @@ def _descend(
     wanted = wanted[members]
     optimizer = _OPTIMIZERS[options.optimizer]([parameter], lr=options.learning_rate)
     history: list[np.ndarray] = []
+    losses: list[np.ndarray] = []
     reason = None
     weights = np.array((options.fidelity_weight, options.pvb_weight, options.spectral_weight))
     bar = tqdm(total=stops[0].n_steps, desc="curvy", unit="step", disable=not progress, leave=False)
     while True:
         step = len(history)
         optimizer.zero_grad(set_to_none=True)
-        mask = torch.sigmoid(
-            options.mask_steepness * (_smooth(parameter, options.smoothing_px) - options.mask_offset)
-        )
+        mask = torch.sigmoid(options.mask_steepness * (_smooth(parameter, options.smoothing_px) - options.mask_offset))
         if options.loop and options.loop.acts(step):
             mask = morphology.round_corners(mask, options.loop.open_px, options.loop.close_px)
         terms = _terms(mask, wanted, sim, options)
         history.append(torch.stack(terms, dim=-1).detach().cpu().double().numpy())
-        losses = np.stack(history) @ weights
+        losses.append(history[-1] @ weights)
         check_finite(step, losses)
         reason = next((r for stop in stops if (r := stop(step, losses))), None)
         if reason:
@@ -263,7 +261,8 @@ def _descend(
 
 
 def _terms(mask: Tensor, wanted: Tensor, sim: Simulator, options: CurvyOptions) -> tuple[Tensor, Tensor, Tensor]:
-    resist = dict(zip(sim.corners, sim.resist(mask).unbind(-3), strict=True))
+    corners = sorted({options.fidelity_corner, schema.INNER, schema.OUTER})
+    resist = dict(zip(corners, sim.resist(mask, corners=corners).unbind(-3), strict=True))
     fidelity = squared_difference(resist[options.fidelity_corner], wanted)
     pv_band = squared_difference(resist[schema.INNER], resist[schema.OUTER])
     if options.spectral_weight:
@@ -274,7 +273,32 @@ def _terms(mask: Tensor, wanted: Tensor, sim: Simulator, options: CurvyOptions) 
 
 
 def _smooth(latent: Tensor, size_px: int) -> Tensor:
-    return F.avg_pool2d(latent[:, None], size_px, stride=1, padding=size_px // 2)[:, 0]
+    return _BoxMean.apply(latent, size_px)
+
+
+class _BoxMean(torch.autograd.Function):
+    """Mean over a square box with zeros outside; it is its own adjoint, and a few shifted sums beat ``avg_pool2d``."""
+
+    @staticmethod
+    def forward(ctx, image, size_px):
+        ctx.size_px = size_px
+        for axis in (-1, -2):
+            image = _box_sum(image, size_px // 2, axis)
+        return image / size_px**2
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, gradient):
+        return _BoxMean.forward(ctx, gradient, ctx.size_px), None
+
+
+def _box_sum(image: Tensor, radius: int, axis: int) -> Tensor:
+    n = image.shape[axis]
+    total = image.clone()
+    for d in range(1, radius + 1):
+        total.narrow(axis, d, n - d).add_(image.narrow(axis, 0, n - d))
+        total.narrow(axis, 0, n - d).add_(image.narrow(axis, d, n - d))
+    return total
 
 
 def _whole(length_nm: float, pixel_nm: float, name: str) -> int:

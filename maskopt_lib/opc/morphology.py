@@ -3,8 +3,8 @@
 Both take the same structuring elements. Outside the image nothing counts: a dilation sees 0 there, an
 erosion sees 1. With ``A`` the image and ``B`` the element::
 
-    dilation  max over b in B of A(x - b)          opening  dilation(erosion(A))    removes what B does not fit into
-    erosion   min over b in B of A(x + b)          closing  erosion(dilation(A))    fills what the complement's B does not
+    dilation  max over b in B of A(x - b)     opening  dilation(erosion(A))   removes what B does not fit into
+    erosion   min over b in B of A(x + b)     closing  erosion(dilation(A))   fills gaps that B does not fit into
 
 :func:`round_corners` is the combination that CurvyILT builds on, ``opening + closing - A``: it cuts convex and fills
 concave corners and leaves straight edges where they are.
@@ -43,11 +43,6 @@ def ellipse(size_px: int) -> np.ndarray:
     radius = size_px // 2
     dy = np.arange(-radius, radius + 1)
     return np.rint(np.sqrt(radius**2 - dy**2)).astype(int)
-
-
-def _offsets(size_px: int) -> list[tuple[int, int]]:
-    radius = size_px // 2
-    return [(i - radius, dx) for i, w in enumerate(ellipse(size_px)) for dx in range(-w, w + 1)]
 
 
 def _spread(image: Tensor, dy: int, dx: int, into: Tensor) -> None:
@@ -128,38 +123,47 @@ def _on_content(mask: Tensor, margin_px: int, operation) -> Tensor:
 
 
 class _Dilation(torch.autograd.Function):
-    """Grey dilation that remembers which neighbour won, and sends the gradient there (first winner on a tie)."""
+    """Grey dilation that remembers which pixel won, and sends the gradient there.
+
+    Each pixel gets an integer key that sorts as its value does and holds its index; the largest key under the element
+    then names value and winner at once, with one comparison for each pixel of the element.
+    """
 
     @staticmethod
     def forward(ctx, image, size_px):
-        offsets = _offsets(size_px)
         radius = size_px // 2
         h, w = image.shape[-2:]
-        padded = torch.nn.functional.pad(image, (radius,) * 4, value=-torch.inf)
-        values = image.clone()
-        pitch = w + 2 * radius
-        # Index of the winner in the padded image; every image of the batch has its own copy.
-        rows = torch.arange(h, device=image.device)[:, None] + radius
-        columns = torch.arange(w, device=image.device)[None, :] + radius
-        home = (rows * pitch + columns).expand(image.shape)
-        shift = torch.zeros_like(image, dtype=torch.int32)
-        for dy, dx in offsets:
-            neighbour = padded[..., radius + dy : radius + dy + h, radius + dx : radius + dx + w]
-            shift.masked_fill_(neighbour > values, dy * pitch + dx)
-            torch.maximum(values, neighbour, out=values)
-        ctx.save_for_backward(home + shift)
-        ctx.radius = radius
-        return values
+        keys, winner_of = _ordered_keys(image.flatten(-2))
+        padded = torch.nn.functional.pad(keys.unflatten(-1, (h, w)), (radius,) * 4, value=torch.iinfo(torch.int64).min)
+        best = keys.unflatten(-1, (h, w)).clone()
+        for i, half_width in enumerate(ellipse(size_px)):
+            for dx in range(-half_width, half_width + 1):
+                torch.maximum(best, padded[..., i : i + h, radius + dx : radius + dx + w], out=best)
+        winner = winner_of(best.flatten(-2))
+        ctx.save_for_backward(winner)
+        return image.flatten(-2).gather(-1, winner).unflatten(-1, (h, w))
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, gradient):
         (winner,) = ctx.saved_tensors
-        r = ctx.radius
-        h, w = gradient.shape[-2:]
-        spread = gradient.new_zeros(gradient.shape[:-2] + ((h + 2 * r) * (w + 2 * r),))
-        spread.scatter_add_(-1, winner.flatten(-2), gradient.flatten(-2))
-        return spread.unflatten(-1, (h + 2 * r, w + 2 * r))[..., r : r + h, r : r + w], None
+        flat = gradient.flatten(-2)
+        return torch.zeros_like(flat).scatter_add_(-1, winner, flat).unflatten(-1, gradient.shape[-2:]), None
+
+
+def _ordered_keys(values: Tensor):
+    """Distinct int64 keys in the order of (*batch, n) values, and the map from keys back to indices."""
+    if values.dtype == torch.float32:
+        bits = values.contiguous().view(torch.int32)
+        # IEEE numbers sort as integers, the negative ones backwards.
+        ordered = bits ^ ((bits >> 31) & 0x7FFFFFFF)
+        index = torch.arange(values.shape[-1], device=values.device)
+        return (ordered.to(torch.int64) << 32) | index, lambda keys: keys & 0xFFFFFFFF
+    order = values.argsort(dim=-1)
+    ranks = torch.empty_like(order).scatter_(
+        -1, order, torch.arange(values.shape[-1], device=values.device).expand_as(order)
+    )
+    return ranks, lambda keys: order.gather(-1, keys)
 
 
 def dilate(image: Tensor, size_px: int) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -20,13 +21,13 @@ class DivergedError(MaskOptError, ArithmeticError):
 class StopCondition(Protocol):
     """Answers, after each step, whether to stop and why."""
 
-    def __call__(self, step: int, losses: np.ndarray) -> str | None:
+    def __call__(self, step: int, losses: Sequence[np.ndarray]) -> str | None:
         """A sentence when it is time to stop, else None.
 
         Parameters
         ----------
         step : steps done.
-        losses : (step + 1, sample) objective before each step and after the last.
+        losses : for each step so far the (sample,) objective before it; the last is the current one.
         """
 
 
@@ -45,7 +46,7 @@ class MaxSteps:
         if self.n_steps < 1:
             raise ValueError(f"a solver needs at least one step, got n_steps={self.n_steps}")
 
-    def __call__(self, step: int, losses: np.ndarray) -> str | None:
+    def __call__(self, step: int, losses: Sequence[np.ndarray]) -> str | None:
         return f"reached the set number of {self.n_steps} steps" if step >= self.n_steps else None
 
 
@@ -62,11 +63,11 @@ class NoImprovement:
     patience: int
     relative: float = 1e-3
 
-    def __call__(self, step: int, losses: np.ndarray) -> str | None:
+    def __call__(self, step: int, losses: Sequence[np.ndarray]) -> str | None:
         if step <= self.patience:
             return None
-        before = losses[: -self.patience].min(0)
-        lately = losses[-self.patience :].min(0)
+        before = np.min(losses[: -self.patience], axis=0)
+        lately = np.min(losses[-self.patience :], axis=0)
         if np.any(lately < before * (1 - self.relative)):
             return None
         return f"no clip improved by {self.relative:.1%} in {self.patience} steps (step {step})"
@@ -116,8 +117,8 @@ def history_dataset(values: np.ndarray, terms: tuple[str, ...], weights: tuple[f
     return schema.label(ds)
 
 
-def check_finite(step: int, losses: np.ndarray) -> None:
-    """Raise :class:`DivergedError` when the newest row of ``losses`` (step, sample) is not finite."""
+def check_finite(step: int, losses: Sequence[np.ndarray]) -> None:
+    """Raise :class:`DivergedError` when the newest of ``losses`` is not finite."""
     if not np.all(np.isfinite(losses[-1])):
         bad = [int(i) for i in np.flatnonzero(~np.isfinite(losses[-1]))]
         last = [float(losses[-2][i]) if len(losses) > 1 else math.nan for i in bad]
