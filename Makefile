@@ -7,8 +7,15 @@ THREADS ?= 2
 GROUPS  ?=
 
 VENV  := .venv
+# ENV=active: the environment that is active (conda, see environment.yml) instead of .venv
+ENV   ?= venv
+ifeq ($(ENV),active)
+PY    := python
+STAMP :=
+else
 PY    := $(VENV)/bin/python
 STAMP := $(VENV)/.stamp
+endif
 LOCKS := data_manifest/locks
 LIB   := $(wildcard maskopt_lib/*.py maskopt_lib/*/*.py maskopt_lib/*/*/*.py)
 
@@ -56,9 +63,9 @@ help: ## explain the targets
 	@echo "notebooks:  $(or $(NOTEBOOKS),none yet)"
 	@echo "results:    results/<notebook>/<variant>/ (run.ipynb, data, figures, record.json)"
 
-env: $(STAMP) ## make .venv from the pinned locks
+env: $(STAMP) ## make .venv from the pinned locks (ENV=active: use the active environment instead)
 
-$(STAMP): $(LOCKS)/requirements.lock $(LOCKS)/oracles.lock pyproject.toml
+$(VENV)/.stamp: $(LOCKS)/requirements.lock $(LOCKS)/oracles.lock pyproject.toml
 	@echo "== environment: $(VENV) from $(LOCKS) (some minutes the first time)"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "The study needs Python 3.11 or newer; name one: make env PYTHON=python3.11"; exit 1; }

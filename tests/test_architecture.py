@@ -1,0 +1,154 @@
+"""The levels of the library, read from its imports, and what must never be in it."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+LIBRARY = ROOT / "maskopt_lib"
+
+#: A package imports from lower levels only; packages of one level do not know each other.
+LEVELS = {
+    "errors": 0,
+    "grid": 0,
+    "data": 1,
+    "optics": 2,
+    "layout": 2,
+    "metrics": 2,
+    "litho": 3,
+    "opc": 4,
+    "models": 4,
+    "study": 5,
+}
+#: `figures` stands beside the levels: it draws labelled data, so it knows names and units and nothing that computes.
+SIDE = {"figures": {"errors", "grid", "data"}}
+#: (importing, imported) -> why the rule does not hold there.
+EXCEPTIONS = {("grid", "errors"): "exception classes only; errors itself imports nothing"}
+
+MODULES = sorted(LIBRARY.rglob("*.py"))
+
+
+def package_of(path: Path) -> str:
+    """`optics` for maskopt_lib/optics/source.py, `grid` for maskopt_lib/grid.py, `` for maskopt_lib/__init__.py."""
+    first = path.relative_to(LIBRARY).parts[0]
+    return first.removesuffix(".py").replace("__init__", "")
+
+
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+
+
+def imports(path: Path) -> set[str]:
+    """Full names of all that a module imports, inside functions as well, relative imports resolved."""
+    found = set()
+    parts = path.relative_to(ROOT).parts[:-1]
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(parts[: len(parts) - node.level + 1]) if node.level else ""
+            module = ".".join(filter(None, [base, node.module]))
+            found |= {f"{module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def imported_packages(path: Path) -> set[str]:
+    names = [name.split(".") for name in imports(path)]
+    return {name[1] for name in names if name[0] == "maskopt_lib" and len(name) > 1} - {"__version__"}
+
+
+def calls(path: Path):
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Call):
+            yield node, ast.unparse(node.func), {k.arg: ast.unparse(k.value) for k in node.keywords}
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def test_every_package_has_a_level():
+    assert {package_of(path) for path in MODULES} - {""} <= set(LEVELS) | set(SIDE)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_imports_go_downwards_only(path):
+    here = package_of(path)
+    for other in imported_packages(path) - {here}:
+        if (here, other) in EXCEPTIONS:
+            continue
+        if here == "":
+            pytest.fail(f"maskopt_lib/__init__.py imports {other}: importing the library must not import all of it")
+        elif here in SIDE:
+            assert other in SIDE[here], f"{here} may import {sorted(SIDE[here])}, not {other}"
+        else:
+            assert other not in SIDE, f"{here} imports {other}: figures come after results, the library draws nothing"
+            assert LEVELS[other] < LEVELS[here], (
+                f"{here} (level {LEVELS[here]}) imports {other} (level {LEVELS[other]})"
+            )
+
+
+def test_exceptions_are_used_and_say_why():
+    used = {(package_of(path), other) for path in MODULES for other in imported_packages(path)}
+    assert set(EXCEPTIONS) <= used and all(EXCEPTIONS.values())
+
+
+@pytest.mark.parametrize("package", ["maskopt_lib", "maskopt_lib.figures", "maskopt_lib.data", "maskopt_lib.layout"])
+def test_what_needs_no_torch_does_not_import_it(package):
+    program = f"import sys, {package}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], timeout=60).returncode == 0, f"{package} imports torch"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_no_pickles(path):
+    roots = {name.partition(".")[0] for name in imports(path)}
+    assert not roots & {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
+    for node, function, keywords in calls(path):
+        where = f"{name_of(path)}:{node.lineno}"
+        if function.endswith("torch.load"):
+            assert keywords.get("weights_only") == "True", f"{where}: torch.load without weights_only=True"
+        if function in ("np.load", "numpy.load"):
+            assert keywords.get("allow_pickle") == "False", f"{where}: say allow_pickle=False"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_no_global_state(path):
+    for node in ast.walk(tree(path)):
+        where = f"{name_of(path)}:{getattr(node, 'lineno', 0)}"
+        assert not isinstance(node, ast.Global), f"{where}: a global"
+        if isinstance(node, ast.Attribute):
+            assert ast.unparse(node) != "sys.path", f"{where}: sys.path"
+        if isinstance(node, ast.FunctionDef):
+            caches = {ast.unparse(d).partition("(")[0].rpartition(".")[2] for d in node.decorator_list}
+            assert not caches & {"cache", "lru_cache"}, f"{where}: a global cache; let an object hold what it computed"
+    for node, function, _ in calls(path):
+        where = f"{name_of(path)}:{node.lineno}"
+        assert "set_default" not in function, f"{where}: {function} changes a setting for everyone"
+        assert function not in ("warnings.filterwarnings", "warnings.simplefilter"), f"{where}: silences for everyone"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_no_work_at_import(path):
+    """A module defines; it neither loops, nor opens, nor calls for effect, when it is imported."""
+    defining = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign)
+    for node in tree(path).body:
+        where = f"{name_of(path)}:{node.lineno}"
+        is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        is_guard = isinstance(node, ast.If) and ast.unparse(node.test) in ("__name__ == '__main__'", "TYPE_CHECKING")
+        assert isinstance(node, defining) or is_text or is_guard, f"{where}: {ast.unparse(node)[:60]!r}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_every_module_says_what_it_is(path):
+    assert ast.get_docstring(tree(path)), f"{name_of(path)} has no docstring"
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if p.name != "manifest.py"], ids=name_of)
+def test_library_does_not_print(path):
+    """Progress is a bar, a result is returned; only `python -m maskopt_lib.data.manifest` talks to a terminal."""
+    assert not [node.lineno for node, function, _ in calls(path) if function == "print"]

@@ -1,0 +1,123 @@
+"""Notebooks as sources: clean, explained, parametrised with literals; their variants change only what they define."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from maskopt_lib import study
+from maskopt_lib.errors import SchemaError
+from maskopt_lib.study.params import parse_parameters
+
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+VARIANTS = ("quick", "paper")
+
+each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+def code_cells(path: Path) -> list[dict]:
+    return [cell for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
+
+
+def source(cell: dict) -> str:
+    text = "".join(cell["source"])
+    # IPython's own lines are not Python.
+    return "\n".join("pass" if line.startswith(("%", "!")) else line for line in text.splitlines())
+
+
+@each_notebook
+def test_name_is_stage_verb_object(path):
+    assert re.fullmatch(r"\d\d_[a-z0-9]+(_[a-z0-9]+)+", path.stem)
+
+
+@each_notebook
+def test_no_outputs_are_stored(path):
+    for i, cell in enumerate(code_cells(path)):
+        assert not cell["outputs"] and cell["execution_count"] is None, f"code cell {i}: run nbstripout {path}"
+
+
+@each_notebook
+def test_kernel_is_the_environments(path):
+    kernel = json.loads(path.read_text(encoding="utf-8"))["metadata"]["kernelspec"]
+    assert kernel["name"] == "python3"
+
+
+@each_notebook
+def test_begins_with_a_title_and_ends_with_what_was_learnt(path):
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    assert cells[0]["cell_type"] == "markdown" and "".join(cells[0]["source"]).startswith("# ")
+    assert any(cell["cell_type"] == "markdown" for cell in cells[-3:])
+
+
+@each_notebook
+def test_parameters_are_explained_literals(path):
+    parameters = study.read_parameters(path)
+    assert all(parameter.comment for parameter in parameters.values()), "say what each parameter means"
+    assert parameters["out_dir"].default == f"../results/{path.stem}/scratch"
+
+
+@each_notebook
+def test_nothing_is_defined_or_silenced(path):
+    for i, cell in enumerate(code_cells(path)):
+        for node in ast.walk(ast.parse(source(cell))):
+            where = f"{path.name}, code cell {i}"
+            assert not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef), (
+                f"{where}: put it in the library"
+            )
+            if isinstance(node, ast.ImportFrom):
+                assert all(alias.name != "*" for alias in node.names), f"{where}: star import"
+            if isinstance(node, ast.Attribute):
+                text = ast.unparse(node)
+                assert text != "sys.path", f"{where}: sys.path"
+                assert text not in ("warnings.filterwarnings", "warnings.simplefilter"), f"{where}: silenced warnings"
+
+
+@each_notebook
+def test_no_path_of_somebodys_machine(path):
+    for cell in code_cells(path):
+        for node in ast.walk(ast.parse(source(cell))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                assert not re.match(r"(/[a-z]+/|~|[A-Z]:\\)", node.value), node.value
+
+
+@each_notebook
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_variant_changes_only_what_the_notebook_defines(path, variant):
+    defaults = study.read_parameters(path)
+    changes = study.read_variant(path.stem, variant)
+    assert "out_dir" not in changes, "the Makefile names the folder of a run"
+    for name, value in changes.items():
+        default = defaults[name].default
+        # A float may be written as an integer; else the kind must be that of the default.
+        kinds = (int, float) if isinstance(default, float) else (type(default),)
+        assert default is None or value is None or isinstance(value, kinds), (
+            f"{name}: {value!r} in place of {default!r}"
+        )
+
+
+def test_every_variant_belongs_to_a_notebook():
+    known = {path.stem for path in NOTEBOOKS}
+    assert {folder.name for folder in (ROOT / "notebooks" / "params").glob("*")} <= known
+
+
+# What the checks above rest on
+
+
+def test_parameters_are_parsed_with_their_meaning():
+    found = parse_parameters('n: int = 20  # steps\nnames: list = ["a", "b"]  # clips\nx: float = -1.5  # shift\n')
+    assert [(p.name, p.default, p.comment) for p in found.values()] == [
+        ("n", 20, "steps"),
+        ("names", ["a", "b"], "clips"),
+        ("x", -1.5, "shift"),
+    ]
+
+
+@pytest.mark.parametrize("line", ["n = 20", "n: int", "n: int = 2 * m", "import os", "n: int = len([1])"])
+def test_what_is_no_annotated_literal_is_refused(line):
+    with pytest.raises(SchemaError, match="annotated literal"):
+        parse_parameters(line)
