@@ -1,16 +1,27 @@
 """Scores of masks: print quality, edge placement, mask rules, and the cost of writing the mask."""
 
 from maskopt_lib.metrics.area import l2_nm2, pvb_nm2
+from maskopt_lib.metrics.curvature import min_radius_nm
 from maskopt_lib.metrics.epe import epe_sites, target_sites
 from maskopt_lib.metrics.evaluate import evaluate
+from maskopt_lib.metrics.outline import count_vertices, outlines
 from maskopt_lib.metrics.shapes import ShapeRules, shape_rules
+from maskopt_lib.metrics.shots import count_shots, shot_rectangles
+from maskopt_lib.metrics.width import min_space_nm, min_width_nm
 
 __all__ = [
     "ShapeRules",
+    "count_shots",
+    "count_vertices",
     "epe_sites",
     "evaluate",
     "l2_nm2",
+    "min_radius_nm",
+    "min_space_nm",
+    "min_width_nm",
+    "outlines",
     "pvb_nm2",
     "shape_rules",
+    "shot_rectangles",
     "target_sites",
 ]

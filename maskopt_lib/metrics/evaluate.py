@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import xarray as xr
 from maskopt_lib.data import schema
 from maskopt_lib.errors import GridMismatchError, UnknownNameError
 from maskopt_lib.grid import grid_of
-from maskopt_lib.metrics import area, epe, shapes
+from maskopt_lib.metrics import area, curvature, epe, outline, shapes, shots, width
 from maskopt_lib.metrics._arrays import binary, to_numpy
 
 
@@ -22,8 +22,57 @@ def evaluate(
     *,
     sample: Sequence[Any] | None = None,
     only: Iterable[str] | None = None,
+    shot_grid: int | None = shots.SHOT_GRID,
+    vertex_tolerance_nm: float = outline.VERTEX_TOLERANCE_NM,
 ) -> xr.Dataset:
-    """Score masks against their targets: print quality under a simulator, and what it takes to make the mask."""
+    """Score masks against their targets: print quality under a simulator, and what it takes to make the mask.
+
+    Parameters
+    ----------
+    mask : (*batch, y, x), 0 to 1, made binary at 0.5.
+    target : (*batch, y, x) on the same grid, made binary at 0.5.
+    sim : the simulator: ``aerial(mask)`` (y, x) -> (corner, y, x) for nominal, outer and inner corner, ``threshold``,
+        ``kernels.name`` and ``kernels.period_nm`` (see `maskopt_lib.litho.Simulator`). It is called once a clip.
+    sample : names of the clips, one each; numbered from 0 without.
+    only : the scores wanted, by name; all without. The simulator is left alone where no score needs a print.
+    shot_grid : pixels along one side on which shots are counted, None for the mask's own.
+    vertex_tolerance_nm : how far the polygons whose vertices are counted may leave the outline.
+
+    Returns
+    -------
+    Dataset over ``sample``, variables by the names of `maskopt_lib.data.schema`: print quality (``l2_nm2``,
+    ``pvb_nm2``), edge placement (``epe15``, ``epe3``, ``epe_sites``, ``epe_mean_abs_nm``, ``epe_max_abs_nm``), cost of
+    writing (``shots``, ``shapes``, ``vertices``) and mask rules (``msa_nm2``, ``msd_nm``, ``min_width_nm``,
+    ``min_space_nm``, ``min_radius_nm``). nan where a mask has nothing to measure. The attributes say under which
+    kernels, threshold, limits and grids.
+
+    Raises
+    ------
+    GridMismatchError : mask and target do not share a square grid, hold other values than 0 to 1, or are not as many as
+        the names in ``sample``.
+    LayoutError : a target is curved, so that edge placement has no sites.
+    UnknownNameError : ``only`` holds a name that is no score.
+
+    Notes
+    -----
+    Each number is defined in the function that computes it; `maskopt_lib.metrics` lists them. All are measured in nm
+    on the field of ``kernels.period_nm``, which ends at its border for the mask rules and repeats for the print.
+
+    Examples
+    --------
+    A "simulator" that images the mask as it is:
+
+    >>> from types import SimpleNamespace
+    >>> perfect = SimpleNamespace(
+    ...     kernels=SimpleNamespace(name="perfect", period_nm=1024.0), threshold=0.5, aerial=lambda m: np.stack([m] * 3)
+    ... )
+    >>> bar = np.zeros((256, 256)); bar[60:200, 100:120] = 1
+    >>> scores = evaluate(bar, bar, perfect, sample=["bar"])
+    >>> float(scores.l2_nm2.sel(sample="bar")), float(scores.min_width_nm.sel(sample="bar")), int(scores.shots[0])
+    (0.0, 80.0, 1)
+    >>> list(evaluate(bar, bar, perfect, only=["l2_nm2", "shots"]).data_vars)
+    ['l2_nm2', 'shots']
+    """
     mask, target = binary(mask, "mask"), binary(target, "target")
     if mask.shape != target.shape:
         raise GridMismatchError(
@@ -40,16 +89,25 @@ def evaluate(
     rows = []
     for m, t in zip(mask, target, strict=True):
         row: dict[str, float] = {}
-        if _PRINT & wanted:
+        if wanted & _PRINT:
             row |= _print_scores(m, t, sim, pixel_nm, wanted)
-        for produced, score in _MASK_SCORES.items():
-            if wanted & set(produced):
-                row |= dict(zip(produced, score(m, pixel_nm), strict=True))
+        if wanted & _SHAPES:
+            row |= dict(zip((schema.SHAPES, schema.MSA, schema.MSD), shapes.shape_rules(m, pixel_nm), strict=True))
+        if schema.SHOTS in wanted:
+            row[schema.SHOTS] = shots.count_shots(m, shot_grid)
+        if schema.VERTICES in wanted:
+            row[schema.VERTICES] = outline.count_vertices(m, pixel_nm, vertex_tolerance_nm)
+        if schema.MIN_WIDTH in wanted:
+            row[schema.MIN_WIDTH] = width.min_width_nm(m, pixel_nm)
+        if schema.MIN_SPACE in wanted:
+            row[schema.MIN_SPACE] = width.min_space_nm(m, pixel_nm)
+        if schema.MIN_RADIUS in wanted:
+            row[schema.MIN_RADIUS] = curvature.min_radius_nm(m, pixel_nm)
         rows.append(row)
 
     return schema.label(
         xr.Dataset(
-            {name: (schema.SAMPLE, np.array([row[name] for row in rows])) for name in _ALL if name in wanted},
+            {name: (schema.SAMPLE, np.array([row[name] for row in rows])) for name in SCORES if name in wanted},
             coords={schema.SAMPLE: names},
             attrs={
                 "kernels": sim.kernels.name,
@@ -57,6 +115,8 @@ def evaluate(
                 "pixel_nm": pixel_nm,
                 "epe_limits_nm": list(epe.LIMITS_NM),
                 "epe_search_nm": epe.SEARCH_NM,
+                "shot_grid": min(shot_grid or mask.shape[-1], mask.shape[-1]),
+                "vertex_tolerance_nm": max(vertex_tolerance_nm, pixel_nm),
             },
         )
     )
@@ -81,17 +141,15 @@ def _print_scores(
 
 _EPE = {schema.EPE15, schema.EPE3, schema.EPE_SITES, schema.EPE_MEAN_ABS, schema.EPE_MAX_ABS}
 _PRINT = {schema.L2, schema.PVB} | _EPE
-_MASK_SCORES: dict[tuple[str, ...], Callable[[np.ndarray, float], tuple]] = {
-    (schema.SHAPES, schema.MSA, schema.MSD): shapes.shape_rules,
-}
+_SHAPES = {schema.SHAPES, schema.MSA, schema.MSD}
 #: Every score, in the order in which tables show them.
-_ALL = tuple(name for name in schema.VARIABLES if name in _PRINT.union(*_MASK_SCORES))
+SCORES = tuple(name for name in schema.VARIABLES if name != schema.RUNTIME)
 
 
 def _chosen(only: Iterable[str] | None) -> set[str]:
     if only is None:
-        return set(_ALL)
+        return set(SCORES)
     wanted = {only} if isinstance(only, str) else set(only)
-    if unknown := wanted - set(_ALL):
-        raise UnknownNameError(f"no such score: {sorted(unknown)}; the known ones are {list(_ALL)}")
+    if unknown := wanted - set(SCORES):
+        raise UnknownNameError(f"no such score: {sorted(unknown)}; the known ones are {list(SCORES)}")
     return wanted
