@@ -1,0 +1,18 @@
+"""Figures: labelled Datasets in, HoloViews objects out, files by :func:`save`; no simulation, no torch."""
+
+from maskopt_lib.figures.optics import kernel_gallery, source_map
+from maskopt_lib.figures.pictures import edge_errors, mask_panels
+from maskopt_lib.figures.save import save
+from maskopt_lib.figures.scores import case_bars, cross_matrix, curves, histories
+
+__all__ = [
+    "case_bars",
+    "cross_matrix",
+    "curves",
+    "edge_errors",
+    "histories",
+    "kernel_gallery",
+    "mask_panels",
+    "save",
+    "source_map",
+]

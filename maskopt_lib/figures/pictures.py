@@ -1,0 +1,113 @@
+"""Pictures of masks and what they print."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import holoviews as hv
+import numpy as np
+import xarray as xr
+from matplotlib.colors import to_rgb
+from skimage.measure import find_contours
+
+from maskopt_lib.figures import style
+
+#: Panels by name: what is filled, in which order and colour.
+PANELS = {
+    "mask": (("mask", style.MASK),),
+    "nominal print": (("nominal", style.PRINT),),
+    "PV band": (("outer", style.BAND), ("inner", "#F0F0F0")),
+    "mask, print": (("mask", "#C8C8C8"), ("nominal", style.PRINT)),
+}
+
+
+def mask_panels(
+    pictures: xr.Dataset,
+    *,
+    panels: Sequence[str] = ("mask", "nominal print", "PV band"),
+    rows: str | None = None,
+    size_inch: float = 2.6,
+) -> hv.Layout:
+    """Target outline over mask, print and process-variation band, one row a clip or method.
+
+    Parameters
+    ----------
+    pictures : Dataset with 0/1 ``target``, ``mask``, ``nominal``, ``outer``, ``inner`` over ``y``, ``x`` (nm)
+        and, where ``rows`` is given, one more dimension.
+    panels : keys of :data:`PANELS`.
+    rows : the dimension that makes the rows.
+    size_inch : side of a panel.
+    """
+    entries = [pictures] if rows is None else [pictures.isel({rows: i}) for i in range(pictures.sizes[rows])]
+    drawn = []
+    for i, entry in enumerate(entries):
+        label = "" if rows is None else f"{entry[rows].item()}: "
+        last = i == len(entries) - 1
+        for j, panel in enumerate(panels):
+            drawn.append(
+                _panel(entry, panel).opts(
+                    hv.opts.RGB(
+                        title=f"{label}{panel}",
+                        fontsize=style.FONT_SIZES,
+                        xlabel="x (nm)" if last else "",
+                        ylabel="y (nm)" if j == 0 else "",
+                        xaxis="bottom" if last else "bare",
+                        yaxis="left" if j == 0 else "bare",
+                        aspect="equal",
+                        interpolation="nearest",
+                    ),
+                )
+            )
+    return (
+        hv.Layout(drawn)
+        .cols(len(panels))
+        .opts(hv.opts.Layout(fig_inches=size_inch, hspace=0.15, vspace=0.25, sublabel_format="", tight=False))
+    )
+
+
+def _panel(entry: xr.Dataset, panel: str) -> hv.Overlay:
+    x, y = entry["x"].values, entry["y"].values
+    pixel = float(x[1] - x[0])
+    image = np.ones((len(y), len(x), 3))
+    for name, colour in PANELS[panel]:
+        image[entry[name].transpose("y", "x").values > 0] = to_rgb(colour)
+    bounds = (x[0] - pixel / 2, y[0] - pixel / 2, x[-1] + pixel / 2, y[-1] + pixel / 2)
+    picture = hv.RGB(image[::-1], bounds=bounds, kdims=["x", "y"])
+    return picture * _outline(entry["target"])
+
+
+def _outline(target: xr.DataArray) -> hv.Path:
+    x, y = target["x"].values, target["y"].values
+    pixel = float(x[1] - x[0])
+    padded = np.pad(target.transpose("y", "x").values.astype(float), 1)
+    paths = [
+        np.column_stack([x[0] + (c[:, 1] - 1) * pixel, y[0] + (c[:, 0] - 1) * pixel])
+        for c in find_contours(padded, 0.5)
+    ]
+    return hv.Path(paths, kdims=["x", "y"]).opts(hv.opts.Path(color=style.TARGET, linewidth=0.8))
+
+
+def edge_errors(picture: xr.Dataset, sites: xr.Dataset, *, size_inch: float = 5.0, scale: float = 1.0) -> hv.Overlay:
+    """The print of one clip with each EPE site's signed edge error as a coloured dot.
+
+    Parameters
+    ----------
+    picture : as for :func:`mask_panels`, without rows.
+    sites : Dataset over ``site`` with ``y_nm``, ``x_nm`` and ``edge_error_nm``.
+    size_inch : side of the picture.
+    scale : dots reach full colour at ``15 nm / scale``.
+    """
+    points = hv.Points(
+        (sites["x_nm"].values, sites["y_nm"].values, sites["edge_error_nm"].values),
+        kdims=["x", "y"],
+        vdims=["edge error (nm)"],
+    )
+    limit = 15 / scale
+    return _panel(picture, "mask, print").opts(
+        hv.opts.RGB(aspect="equal", xlabel="x (nm)", ylabel="y (nm)", fontsize=style.FONT_SIZES, fig_inches=size_inch),
+    ) * points.opts(
+        hv.opts.Points(
+            color="edge error (nm)", cmap="PuOr", clim=(-limit, limit), colorbar=True, s=40, edgecolor="black",
+            linewidth=0.4, clabel="signed edge error (nm), + = outside",
+        )
+    )  # fmt: skip

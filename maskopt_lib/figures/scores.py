@@ -1,0 +1,120 @@
+"""Scores as bars, matrices and curves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import holoviews as hv
+import numpy as np
+import xarray as xr
+
+from maskopt_lib.figures import style
+
+
+def case_bars(scores: xr.DataArray, *, groups: str, along: str = "sample", width_inch: float = 9.0) -> hv.Bars:
+    """Grouped bars: one group a clip, one bar a method or kernel set.
+
+    Parameters
+    ----------
+    scores : DataArray over ``along`` and ``groups`` with ``long_name`` and ``units``.
+    groups : dimension whose entries stand side by side.
+    along : dimension of the groups on the x axis.
+    width_inch : of the figure.
+    """
+    names = [str(n) for n in scores[groups].values]
+    cases = [str(c).removeprefix("M1_") for c in scores[along].values]
+    values = scores.transpose(along, groups).values
+    rows = [(c, n, float(values[i, j])) for i, c in enumerate(cases) for j, n in enumerate(names)]
+    label = style.axis_label(scores)
+    bars = hv.Bars(rows, kdims=["clip", groups], vdims=[label])
+    return bars.opts(
+        hv.opts.Bars(
+            color=hv.Cycle(style.colours(names)), fig_inches=(width_inch, 3.2), aspect=width_inch / 3.2,
+            fontsize=style.FONT_SIZES, show_legend=True, legend_position="top", legend_cols=len(names), xlabel="",
+            ylabel=label, xrotation=30, multi_level=False,
+        )
+    )  # fmt: skip
+
+
+def cross_matrix(scores: xr.DataArray, *, rows: str, columns: str, fmt: str = "{:,.0f}", title: str = "") -> hv.Overlay:
+    """A matrix of numbers on colours: who is scored along the rows, by what along the columns.
+
+    Parameters
+    ----------
+    scores : DataArray over ``rows`` and ``columns``.
+    fmt : format of the number in a cell.
+    title : over the matrix; the label of the values by default.
+    """
+    values = scores.transpose(rows, columns).values
+    names = ([str(v) for v in scores[rows].values], [str(v) for v in scores[columns].values])
+    middle = (np.nanmin(values) + np.nanmax(values)) / 2
+    cells = [(c, r, values[i, j]) for i, r in enumerate(names[0]) for j, c in enumerate(names[1])]
+    heat = hv.HeatMap(cells, kdims=[columns, rows], vdims=["value"]).opts(
+        hv.opts.HeatMap(
+            cmap="cividis", invert_yaxis=True, xlabel="", ylabel="", xrotation=20, fontsize=style.FONT_SIZES,
+            title=title or style.axis_label(scores), fig_inches=(1.6 + 1.5 * len(names[1]), 1.2 + 0.5 * len(names[0])),
+            aspect=3 * len(names[1]) / max(len(names[0]), 1) / 2, show_values=False, clipping_colors={"NaN": "#DDDDDD"},
+        )
+    )  # fmt: skip
+    labels = [
+        hv.Text(c, r, fmt.format(v) if np.isfinite(v) else "-", fontsize=10).opts(
+            color="white" if v < middle else "black"
+        )
+        for c, r, v in cells
+    ]
+    return hv.Overlay([heat, *labels])
+
+
+def curves(
+    values: xr.DataArray,
+    *,
+    along: str,
+    lines: str | None = None,
+    log_y: bool = False,
+    title: str = "",
+    mark: tuple[float, str] | None = None,
+    size_inch: tuple[float, float] = (5.0, 3.2),
+) -> hv.Overlay:
+    """Lines over one dimension, one for each entry of another.
+
+    Parameters
+    ----------
+    values : DataArray over ``along`` and, where given, ``lines``.
+    log_y : logarithmic y axis.
+    mark : x position and label of a vertical line.
+    size_inch : width and height.
+    """
+    entries = [("", values)] if lines is None else [(str(v.item()), values.sel({lines: v})) for v in values[lines]]
+    x_label, y_label = style.axis_label(values[along]), style.axis_label(values)
+    drawn = []
+    for (name, line), colour in zip(entries, style.colours([n for n, _ in entries]), strict=True):
+        curve = hv.Curve((line[along].values, line.values), kdims=[x_label], vdims=[y_label], label=name)
+        drawn.append(curve.opts(hv.opts.Curve(color=colour, linewidth=1.6)))
+    if mark:
+        drawn.append(hv.VLine(mark[0]).opts(color="#888888", linestyle="--", linewidth=1))
+        title = title or mark[1]
+    width, height = size_inch
+    return hv.Overlay(drawn).opts(
+        hv.opts.Curve(logy=log_y, fontsize=style.FONT_SIZES, show_grid=True),
+        hv.opts.Overlay(
+            fig_inches=(width, height), aspect=width / height, title=title, legend_position="best",
+            show_legend=lines is not None, fontsize=style.FONT_SIZES, xlabel=x_label, ylabel=y_label,
+        ),
+    )  # fmt: skip
+
+
+def histories(history: xr.Dataset, *, terms: Sequence[str] = ("fidelity", "pv_band"), columns: int = 2) -> hv.Layout:
+    """Objective terms over the steps, one panel a term, one line a sample.
+
+    Parameters
+    ----------
+    history : Dataset of :class:`~maskopt_lib.opc.OpcResult`, with ``sample`` named.
+    terms : which terms.
+    columns : panels side by side.
+    """
+    panels = []
+    for term in terms:
+        values = history["value"].sel(term=term).rename(term)
+        values.attrs = {"long_name": f"{term.replace('_', ' ')} term", "units": "1"}
+        panels.append(curves(values, along="step", lines="sample", log_y=True, title=term.replace("_", " ")))
+    return hv.Layout(panels).cols(columns).opts(hv.opts.Layout(fig_inches=4.2, sublabel_format="", tight=True))

@@ -1,0 +1,58 @@
+"""One look for all figures: colours that colour-blind readers can tell apart, sizes, and labels from the data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import xarray as xr
+
+#: Okabe and Ito's palette (https://jfly.uni-koeln.de/color/), without its yellow, which is too pale for lines.
+PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000")
+
+#: What a thing is drawn in, in every figure.
+MASK, TARGET, PRINT, BAND = "#7F7F7F", "#000000", "#56B4E9", "#D55E00"
+
+#: Methods and kernel sets keep their colour in all figures.
+COLOURS = {
+    "published": "#000000",
+    "curvy-published": "#0072B2",
+    "curvy-paper": "#E69F00",
+    "identity": "#009E73",
+    "released masks": "#CC79A7",
+    "iccad13": "#0072B2",
+    "iccad13-symmetrised": "#E69F00",
+    "iccad13-transposed": "#009E73",
+    "embedded": "#D55E00",
+    "nominal": "#0072B2",
+    "outer": "#E69F00",
+    "inner": "#009E73",
+}
+
+FONT_SIZES = {"title": 11, "labels": 10, "ticks": 9, "legend": 9}
+
+
+def colours(names: Sequence[str]) -> list[str]:
+    """A colour for each name: its own where it has one, else the next of the palette that is free."""
+    taken = {COLOURS[name] for name in names if name in COLOURS}
+    free = [colour for colour in PALETTE if colour not in taken] or list(PALETTE)
+    chosen, used = [], 0
+    for name in names:
+        if name in COLOURS:
+            chosen.append(COLOURS[name])
+        else:
+            chosen.append(free[used % len(free)])
+            used += 1
+    return chosen
+
+
+def axis_label(variable: xr.DataArray) -> str:
+    """Axis label from ``long_name`` and ``units``; counts carry no unit.
+
+    Examples
+    --------
+    >>> axis_label(xr.DataArray(1.0, attrs={"long_name": "minimum width", "units": "nm"}))
+    'minimum width (nm)'
+    """
+    name = variable.attrs.get("long_name", variable.name or "")
+    units = variable.attrs.get("units", "1")
+    return name if units == "1" else f"{name} ({units.replace('nm2', 'nm²')})"
