@@ -73,6 +73,9 @@ $(VENV)/.stamp: $(LOCKS)/requirements.lock $(LOCKS)/oracles.lock pyproject.toml
 	$(PY) -m pip install -r $(LOCKS)/requirements.lock
 	$(PY) -m pip install --quiet --no-deps -r $(LOCKS)/oracles.lock
 	$(PY) -m pip install --quiet --no-deps -e .
+	@mkdir -p $(IPYTHONDIR)/profile_default
+	@echo "c.IPKernelApp.log_level = 'ERROR'  # else each run warns that the kernel listens on this machine" \
+	  > $(IPYTHONDIR)/profile_default/ipython_kernel_config.py
 	@touch $@
 
 data: $(STAMP) ## fetch and verify the real data (all 37 MB, or GROUPS="a b")

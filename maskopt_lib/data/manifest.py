@@ -28,7 +28,7 @@ from pathlib import Path
 import pooch
 import requests
 import yaml
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from maskopt_lib.errors import HashMismatchError, MaskOptError, MissingDataError, UnknownNameError
 
