@@ -270,20 +270,21 @@ def pixel_rings(mask: np.ndarray) -> list[np.ndarray]:
     return rings
 
 
-def _owners(outer: Sequence[np.ndarray], holes: Sequence[np.ndarray]) -> list[int]:
-    """For each hole the smallest outer ring around it."""
-    if not holes:
-        return []
+def _owners(outer: Sequence[np.ndarray], holes: Sequence[np.ndarray]) -> list[int | None]:
+    """For each hole the smallest outer ring around it, None for one that lies in no material."""
+    if not holes or not outer:
+        return [None] * len(holes)
     areas = np.array([signed_area(ring) for ring in outer])
     shapes = [gdstk.Polygon(ring) for ring in outer]
     low, high = np.array([r.min(axis=0) for r in outer]), np.array([r.max(axis=0) for r in outer])
     owners = []
     for hole in holes:
-        around = np.all(low <= hole.min(axis=0), axis=1) & np.all(high >= hole.max(axis=0), axis=1)
-        around &= areas > -signed_area(hole)
+        near = np.all(low <= hole.max(axis=0), axis=1) & np.all(high >= hole.min(axis=0), axis=1)
         point = _inner_point(hole)
-        candidates = [i for i in np.flatnonzero(around) if shapes[i].contain(point)]
-        owners.append(int(min(candidates, key=lambda i: areas[i])))
+        candidates = [int(i) for i in np.flatnonzero(near) if shapes[i].contain(point)]
+        # The smallest that is larger than the hole: an island in the hole is smaller.
+        candidates = [i for i in candidates if areas[i] > -signed_area(hole)]
+        owners.append(min(candidates, key=lambda i: areas[i], default=None))
     return owners
 
 

@@ -1,7 +1,7 @@
 """Embedded clips: small patterns of our own in the manner of a 45 nm process, for a first run without any data.
 
 Metal: lines of 70 to 110 nm, spaces of 70 nm and more, with line ends facing each other, bends and dense and lonely
-neighbourhoods. Vias: squares of 70 nm. Drawn on a 10 nm grid in a core of 1024 nm, which stands in the middle of the
+neighbourhoods. Vias: squares of 70 nm. Drawn on whole nm in a core of 1024 nm, which stands in the middle of the
 2048 nm window.
 """
 
@@ -91,20 +91,22 @@ def _tee_and_cup() -> list[np.ndarray]:
 
 
 def _jogs() -> list[np.ndarray]:
-    zed = _outline((120, 160), (480, 160), (480, 420), (820, 420), (820, 500), (400, 500), (400, 240), (120, 240))
-    shifted = zed + np.array([0.0, 170.0])
+    lower = _outline((120, 160), (480, 160), (480, 420), (820, 420), (820, 500), (400, 500), (400, 240), (120, 240))
+    upper = _outline((120, 330), (330, 330), (330, 590), (820, 590), (820, 670), (250, 670), (250, 410), (120, 410))
     stub = _outline((570, 130), (900, 130), (900, 330), (810, 330), (810, 210), (570, 210))
-    return [zed, shifted, stub, _box(120, 780, 700, 80), _box(120, 590, 190, 90)]
+    return [lower, upper, stub, _box(90, 490, 90, 180), _box(120, 780, 700, 80)]
 
 
-def _comb() -> list[np.ndarray]:
-    # A comb with five teeth, and fingers between them from above.
-    points = [(120, 160), (890, 160), (890, 600)]
-    for k in range(4):
-        right = 890 - 170 * k
-        points += [(right - 90, 600), (right - 90, 250), (right - 170, 250), (right - 170, 600)]
-    points += [(120, 600)]
-    return [_outline(*points)]
+def _combs() -> list[np.ndarray]:
+    # Two combs, each with its teeth between those of the other.
+    lower = [(40, 140), (990, 140), (990, 650), (910, 650)]
+    for x in (620, 330, 40):
+        lower += [(x + 290, 230), (x + 80, 230), (x + 80, 650), (x, 650)]
+    upper = [(190, 850), (190, 310), (260, 310)]
+    for x in (480, 770):
+        upper += [(x - 220, 760), (x, 760), (x, 310), (x + 70, 310)]
+    upper += [(840, 850)]
+    return [_outline(*lower), _outline(*upper)]
 
 
 def _cell() -> list[np.ndarray]:
@@ -146,7 +148,7 @@ _METAL = {
     "demo-metal-corners": _nested_corners,
     "demo-metal-tee": _tee_and_cup,
     "demo-metal-jogs": _jogs,
-    "demo-metal-comb": _comb,
+    "demo-metal-combs": _combs,
     "demo-metal-cell": _cell,
 }
 _VIA = {
