@@ -79,10 +79,10 @@ $(VENV)/.stamp: $(LOCKS)/requirements.lock $(LOCKS)/oracles.lock pyproject.toml
 	@touch $@
 
 data: $(STAMP) ## fetch and verify the real data (all 37 MB, or GROUPS="a b")
-	@$(PY) -m maskopt_lib.data.manifest --groups $(GROUPS)
+	@$(PY) -m maskopt_lib.data --groups $(GROUPS)
 
 check-data: $(STAMP) ## say whether the real data that the notebooks read are here
-	@$(PY) -m maskopt_lib.data.manifest --check --needed-by $(NOTEBOOKS)
+	@$(PY) -m maskopt_lib.data --check --needed-by $(NOTEBOOKS)
 
 study: $(STAMP) $(if $(filter-out quick,$(VARIANT)),check-data) $(RUNS) ## run every notebook (VARIANT=quick needs no data)
 	@echo "== done: $(words $(RUNS)) notebooks, variant $(VARIANT); see results/*/$(VARIANT)/"

@@ -11,6 +11,7 @@ import threading
 import pytest
 
 from maskopt_lib.data import manifest
+from maskopt_lib.data.__main__ import main, report
 from maskopt_lib.errors import HashMismatchError, MissingDataError, UnknownNameError
 
 GOOD, BAD = b"BEGIN\nEND\n", b"<html>not found</html>"
@@ -183,7 +184,7 @@ def _raise_no_connection():
 
 def test_report_counts_and_names(make):
     known = make(n=3)
-    text = manifest.report(known, ["group"], {"group/clip1.glp": "the server answered 404 Not Found"})
+    text = report(known, ["group"], {"group/clip1.glp": "the server answered 404 Not Found"})
     assert "2/3" in text and "group/clip1.glp" in text and "404" in text and "MIT" in text
 
 
@@ -191,12 +192,12 @@ def test_main_exits_with_failure_when_something_is_missing(make, tmp_path, monke
     known = make(n=2)
     monkeypatch.setattr(manifest, "load_manifest", lambda: known)
     put(tmp_path / "cache", GOOD)
-    assert manifest.main(["--check"]) == 1
+    assert main(["--check"]) == 1
     assert "1/2" in capsys.readouterr().out
     put(tmp_path / "cache", GOOD, "group/clip1.glp")
-    assert manifest.main(["--check", "--needed-by", "11_test"]) == 0
-    assert manifest.main(["--groups", "nothing"]) == 2
-    assert manifest.main(["--needed-by", "12_other"]) == 0
+    assert main(["--check", "--needed-by", "11_test"]) == 0
+    assert main(["--groups", "nothing"]) == 2
+    assert main(["--needed-by", "12_other"]) == 0
 
 
 # The study's own manifest
