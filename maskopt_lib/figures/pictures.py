@@ -41,16 +41,16 @@ def mask_panels(
     entries = [pictures] if rows is None else [pictures.isel({rows: i}) for i in range(pictures.sizes[rows])]
     drawn = []
     for i, entry in enumerate(entries):
-        label = "" if rows is None else f"{entry[rows].item()}: "
+        name = "" if rows is None else f"{entry[rows].item()}\n"
         last = i == len(entries) - 1
         for j, panel in enumerate(panels):
             drawn.append(
                 _panel(entry, panel).opts(
                     hv.opts.RGB(
-                        title=f"{label}{panel}",
+                        title=panel if i == 0 else "",
                         fontsize=style.FONT_SIZES,
                         xlabel="x (nm)" if last else "",
-                        ylabel="y (nm)" if j == 0 else "",
+                        ylabel=f"{name}y (nm)" if j == 0 else "",
                         xaxis="bottom" if last else "bare",
                         yaxis="left" if j == 0 else "bare",
                         aspect="equal",
@@ -58,11 +58,8 @@ def mask_panels(
                     ),
                 )
             )
-    return (
-        hv.Layout(drawn)
-        .cols(len(panels))
-        .opts(hv.opts.Layout(fig_inches=size_inch, hspace=0.15, vspace=0.25, sublabel_format="", tight=False))
-    )
+    layout = hv.Layout(drawn).cols(len(panels))
+    return layout.opts(hv.opts.Layout(fig_inches=size_inch, hspace=0.1, vspace=0.12, sublabel_format=""))
 
 
 def _panel(entry: xr.Dataset, panel: str) -> hv.Overlay:

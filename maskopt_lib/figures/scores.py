@@ -30,7 +30,7 @@ def case_bars(scores: xr.DataArray, *, groups: str, along: str = "sample", width
     return bars.opts(
         hv.opts.Bars(
             color=hv.Cycle(style.colours(names)), fig_inches=(width_inch, 3.2), aspect=width_inch / 3.2,
-            fontsize=style.FONT_SIZES, show_legend=True, legend_position="top", legend_cols=len(names), xlabel="",
+            fontsize=style.FONT_SIZES, show_legend=len(names) > 1, legend_position="top", legend_cols=len(names), xlabel="",
             ylabel=label, xrotation=30, multi_level=False,
         )
     )  # fmt: skip
@@ -48,21 +48,32 @@ def cross_matrix(scores: xr.DataArray, *, rows: str, columns: str, fmt: str = "{
     values = scores.transpose(rows, columns).values
     names = ([str(v) for v in scores[rows].values], [str(v) for v in scores[columns].values])
     middle = (np.nanmin(values) + np.nanmax(values)) / 2
-    cells = [(c, r, values[i, j]) for i, r in enumerate(names[0]) for j, c in enumerate(names[1])]
-    heat = hv.HeatMap(cells, kdims=[columns, rows], vdims=["value"]).opts(
-        hv.opts.HeatMap(
-            cmap="cividis", invert_yaxis=True, xlabel="", ylabel="", xrotation=20, fontsize=style.FONT_SIZES,
-            title=title or style.axis_label(scores), fig_inches=(1.6 + 1.5 * len(names[1]), 1.2 + 0.5 * len(names[0])),
-            aspect=3 * len(names[1]) / max(len(names[0]), 1) / 2, show_values=False, clipping_colors={"NaN": "#DDDDDD"},
+    n_rows, n_columns = values.shape
+    shape = (1.6 + 1.5 * n_columns, 1.2 + 0.5 * n_rows)
+    image = hv.Image(
+        values[::-1], bounds=(-0.5, -0.5, n_columns - 0.5, n_rows - 0.5),
+        kdims=[columns, rows], vdims=["value"],
+    ).opts(
+        hv.opts.Image(
+            cmap="cividis", interpolation="nearest", invert_yaxis=True, aspect="auto", xlabel="", ylabel="",
+            xticks=list(enumerate(names[1])), yticks=list(enumerate(names[0])), xrotation=20,
+            fontsize=style.FONT_SIZES, title=title or style.axis_label(scores),
         )
     )  # fmt: skip
-    labels = [
-        hv.Text(c, r, fmt.format(v) if np.isfinite(v) else "-", fontsize=10).opts(
-            color="white" if v < middle else "black"
-        )
-        for c, r, v in cells
-    ]
-    return hv.Overlay([heat, *labels])
+    # Dark cells get white numbers.
+    labels = []
+    for is_dark in (True, False):
+        texts = [
+            (j, i, fmt.format(values[i, j]) if np.isfinite(values[i, j]) else "-")
+            for i in range(n_rows)
+            for j in range(n_columns)
+            if (values[i, j] < middle) == is_dark
+        ]
+        label = hv.Labels(texts, kdims=[columns, rows], vdims=["text"])
+        labels.append(label.opts(hv.opts.Labels(color="white" if is_dark else "black", size=10)))
+    return hv.Overlay([image, *labels]).opts(
+        hv.opts.Overlay(fig_inches=shape, aspect=shape[0] / shape[1], fontsize=style.FONT_SIZES)
+    )
 
 
 def curves(
@@ -97,7 +108,7 @@ def curves(
     return hv.Overlay(drawn).opts(
         hv.opts.Curve(logy=log_y, fontsize=style.FONT_SIZES, show_grid=True),
         hv.opts.Overlay(
-            fig_inches=(width, height), aspect=width / height, title=title, legend_position="best",
+            fig_inches=(width, height), aspect=width / height, title=title, legend_position="right",
             show_legend=lines is not None, fontsize=style.FONT_SIZES, xlabel=x_label, ylabel=y_label,
         ),
     )  # fmt: skip
@@ -117,4 +128,7 @@ def histories(history: xr.Dataset, *, terms: Sequence[str] = ("fidelity", "pv_ba
         values = history["value"].sel(term=term).rename(term)
         values.attrs = {"long_name": f"{term.replace('_', ' ')} term", "units": "1"}
         panels.append(curves(values, along="step", lines="sample", log_y=True, title=term.replace("_", " ")))
-    return hv.Layout(panels).cols(columns).opts(hv.opts.Layout(fig_inches=4.2, sublabel_format="", tight=True))
+    # One legend serves all panels.
+    for panel in panels[:-1]:
+        panel.opts(hv.opts.Overlay(show_legend=False))
+    return hv.Layout(panels).cols(columns).opts(hv.opts.Layout(fig_inches=4.2, hspace=0.3, sublabel_format=""))
