@@ -68,8 +68,8 @@ def min_space_nm(mask: Any, pixel_nm: float) -> float:
     >>> min_space_nm(mask, pixel_nm=1.0)
     7.0
     """
-    # Beyond the bounding box of the mask there is only one side to point to.
-    return _facing_nm(~crop(_image(mask))[0], pixel_nm)
+    # A little more than the mask's bounding box: beyond it there is only one side to point to.
+    return _facing_nm(~np.pad(crop(_image(mask))[0], 1), pixel_nm)
 
 
 def _image(mask: Any) -> np.ndarray:
@@ -109,19 +109,18 @@ def _facing_nm(region: np.ndarray, pixel_nm: float) -> float:
 
 def _thin(region: np.ndarray) -> int:
     """1 or 2 where a feature is less than three pixels wide, 0 where none is."""
-    plus = ndimage.generate_binary_structure(2, 1)
-    padded = np.pad(region, 3, mode="edge")  # beyond the image the region goes on: its border is no edge
-    thick = _shifted(_shifted(padded, plus, np.logical_and), plus, np.logical_or)
-    near = _shifted(_shifted(thick, plus, np.logical_or), plus, np.logical_or)
+    padded = np.pad(region, 3, mode="edge")  # beyond the image it goes on as at its border
+    thick = _with_neighbours(_with_neighbours(padded, np.logical_and), np.logical_or)
+    near = _with_neighbours(_with_neighbours(thick, np.logical_or), np.logical_or)
     thin = (padded & ~near)[3:-3, 3:-3]
     if not thin.any():
         return 0
     return 1 if (thin & ~ndimage.binary_opening(region, np.ones((2, 2)))).any() else 2
 
 
-def _shifted(image: np.ndarray, structure: np.ndarray, combine: Any) -> np.ndarray:
-    """Erosion (`logical_and`) or dilation (`logical_or`) by a 3 x 3 structure, in array operations."""
+def _with_neighbours(image: np.ndarray, combine: Any) -> np.ndarray:
+    """Each pixel combined with the four beside it: erosion with `logical_and`, dilation with `logical_or`."""
     result = image.copy()
-    for dy, dx in np.argwhere(structure) - 1:
-        result = combine(result, np.roll(image, (dy, dx), axis=(0, 1)))
+    for shift, axis in ((1, 0), (-1, 0), (1, 1), (-1, 1)):
+        result = combine(result, np.roll(image, shift, axis=axis))
     return result
