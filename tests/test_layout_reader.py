@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 import gdstk
 import numpy as np
 import pytest
@@ -297,6 +299,18 @@ def test_a_stream_cut_anywhere_is_refused(stream, tmp_path, capfd):
         with pytest.raises(LayoutError, match=r"part\..*(header|truncated|damaged)"):
             layout.read_clip(part)
     assert "GDSTK" not in capfd.readouterr().err  # none of them reached gdstk
+
+
+def test_an_open_boundary_in_gds(tmp_path):
+    path = tmp_path / "open.gds"
+    library_of(SHAPES).write_gds(path)
+    data = bytearray(path.read_bytes())
+    # The XY record of the first shape: 4 bytes of header, five points of 8 bytes, the last one equal to the first.
+    record = data.find(struct.pack(">HH", 4 + 5 * 8, 0x1003))
+    data[record + 36 : record + 44] = struct.pack(">2i", -500, 2500)
+    path.write_bytes(data)
+    with pytest.raises(LayoutError, match=r"open.gds: boundary 0, .* open polygon, its last point \(-500, 2500\)"):
+        layout.read_clip(path)
 
 
 def test_a_changed_byte_is_noticed_where_the_file_has_a_checksum(tmp_path):

@@ -24,6 +24,8 @@ DATABASE_NM = 0.1
 
 # How far, in database units, snapping a vertex (sqrt(1/2)) and cutting a slanted edge (1/2) can move an outline.
 _SNAP_UNITS = math.sqrt(0.5) + 0.5
+# Cuts through holes of a shape before it is taken apart into trapezoids: contours of noise can touch at every cut.
+_MAX_CUTS = 4
 # A pixel of exactly 0.5 counts as inside; this lifts it off the level, where contours would be degenerate.
 _LIFT = 1e-6
 
@@ -116,19 +118,21 @@ def simple_pieces(rings: Sequence[np.ndarray]) -> list[np.ndarray]:
     -------
     List of (n, 2) whole numbers, counter-clockwise.
     """
-    parts = [part for ring in rings for part in _apart(ring)]
-    outer = [ring for ring in parts if signed_area(ring) > 0]
-    holes = [ring for ring in parts if signed_area(ring) < 0]
-    owner = _owners(outer, holes)
-    pieces = []
-    for index, ring in enumerate(outer):
-        inside = [hole for hole, of in zip(holes, owner, strict=True) if of == index]
-        if inside:
-            pieces += simple_pieces(_cut_through(ring, inside))
-        elif fault_of(ring) is None:
-            pieces.append(ring)
-        else:
-            pieces += _trapezoids(ring)
+    pieces, waiting = [], [(list(rings), 0)]
+    while waiting:
+        these, cuts = waiting.pop()
+        parts = [part for ring in these for part in _apart(ring)]
+        outer = [ring for ring in parts if signed_area(ring) > 0]
+        holes = [ring for ring in parts if signed_area(ring) < 0]
+        owner = _owners(outer, holes)
+        for index, ring in enumerate(outer):
+            inside = [hole for hole, of in zip(holes, owner, strict=True) if of == index]
+            if not inside and fault_of(ring) is None:
+                pieces.append(ring)
+            elif inside and cuts < _MAX_CUTS:
+                waiting.append((_cut_through(ring, inside), cuts + 1))
+            else:
+                pieces += _trapezoids(ring, inside)
     return pieces
 
 
@@ -331,9 +335,11 @@ def _cut_through(ring: np.ndarray, holes: Sequence[np.ndarray]) -> list[np.ndarr
     return [part if signed_area(part) > 0 else part[::-1] for part in rings]
 
 
-def _trapezoids(ring: np.ndarray) -> list[np.ndarray]:
-    """What a ring that crosses or touches itself encloses, between the x of its vertices; the last resort."""
-    united = gdstk.boolean(gdstk.Polygon(ring), [], "or", precision=1.0)
+def _trapezoids(ring: np.ndarray, holes: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """What rings that cross or touch themselves enclose, between the x of their vertices; the last resort."""
+    united = gdstk.boolean(gdstk.Polygon(ring), [gdstk.Polygon(hole) for hole in holes], "not", precision=1.0)
+    if not united:
+        return []
     start = np.concatenate([np.rint(p.points) for p in united])
     end = np.concatenate([np.roll(np.rint(p.points), -1, axis=0) for p in united])
     out = []
@@ -345,8 +351,11 @@ def _trapezoids(ring: np.ndarray) -> list[np.ndarray]:
         at_left, at_right = a[:, 1] + slope * (left - a[:, 0]), a[:, 1] + slope * (right - a[:, 0])
         order = np.argsort(at_left + at_right)
         for low, high in zip(order[0::2], order[1::2], strict=True):
-            corners = [(left, at_left[low]), (right, at_right[low]), (right, at_right[high]), (left, at_left[high])]
-            part = _without_idle_points(np.rint(np.array(corners)))
+            bottom = np.rint([at_left[low], at_right[low]])
+            top = np.maximum(bottom, np.rint([at_left[high], at_right[high]]))
+            part = _without_idle_points(
+                np.array([(left, bottom[0]), (right, bottom[1]), (right, top[1]), (left, top[0])])
+            )
             if len(part) >= 3 and signed_area(part) > 0:
                 out.append(part)
     return out

@@ -29,8 +29,8 @@ SUFFIXES = (".glp", *_GDS_SUFFIXES, *_OASIS_SUFFIXES)
 GDS_MAX_POINTS = 8190
 # GDS stores when it was written; a fixed time keeps equal masks equal files.
 _TIMESTAMP = datetime.datetime(2000, 1, 1)
-_GDS_ENDLIB = 0x0400
-_GDS_HEADER = 0x0002
+# Record types of GDS: number and kind of data, as in the stream.
+_GDS_HEADER, _GDS_ENDLIB, _GDS_BOUNDARY, _GDS_XY, _GDS_ENDEL = 0x0002, 0x0400, 0x0800, 0x1003, 0x1100
 _OASIS_MAGIC = b"%SEMI-OASIS\r\n"
 _OASIS_END_BYTES = 256
 
@@ -294,13 +294,25 @@ def _gds_fault(data: bytes) -> str | None:
     """Walk the records of a GDS stream; words for what is broken, or None."""
     if len(data) < 4 or struct.unpack_from(">H", data, 2)[0] != _GDS_HEADER:
         return f"no GDS header in its {len(data)} bytes; is it a GDS file?"
-    position = 0
+    position, boundaries, ends = 0, 0, None
     while position + 4 <= len(data):
         length, kind = struct.unpack_from(">HH", data, position)
         if length < 4 or length % 2:
             return f"damaged: the record at byte {position} says it is {length} bytes long; export it again"
         if kind == _GDS_ENDLIB:
             return None
+        if kind == _GDS_BOUNDARY:
+            boundaries, ends = boundaries + 1, []
+        elif kind == _GDS_XY and ends is not None and length >= 12:
+            ends += [data[position + 4 : position + 12], data[position + length - 8 : position + length]]
+        elif kind == _GDS_ENDEL:
+            if ends and ends[0] != ends[-1]:  # gdstk would close it without a word
+                first, last = struct.unpack(">2i", ends[0]), struct.unpack(">2i", ends[-1])
+                return (
+                    f"boundary {boundaries - 1}, ending at byte {position}: open polygon, its last point {last} is not "
+                    f"its first {first} (database units); GDS repeats the first point at the end: close it"
+                )
+            ends = None
         position += length
     return f"truncated: it ends after {len(data)} bytes without ENDLIB; fetch or export it again"
 
