@@ -1,6 +1,6 @@
 """What the notebooks call: the record of a run, its stores, its tables, and the parameters of a notebook."""
 
-from maskopt_lib.study.benchmark import Trial, pictures, released_masks, score_masks, solve_clips, targets
+from maskopt_lib.study.benchmark import Trial, pictures, released_masks, score_masks, score_own, solve_clips, targets
 from maskopt_lib.study.params import parameters, read_parameters, read_variant
 from maskopt_lib.study.record import Record, Run, load, load_masks, record_of, start
 from maskopt_lib.study.tables import side_by_side, style, write_table
@@ -18,6 +18,7 @@ __all__ = [
     "record_of",
     "released_masks",
     "score_masks",
+    "score_own",
     "side_by_side",
     "solve_clips",
     "start",

@@ -167,6 +167,28 @@ def score_masks(
     return schema.label(scores.sel(order))
 
 
+def score_own(masks: xr.DataArray, wanted: xr.DataArray, kernels: Mapping[str, SocsKernels]) -> xr.Dataset:
+    """Score masks over ``kernels`` under the kernel set that each was made for.
+
+    Parameters
+    ----------
+    masks : (kernels, *dims, sample, y, x), 0 or 1; entries of ``kernels`` are names in the mapping.
+    wanted : targets (sample, y, x).
+    kernels : name -> kernel set.
+
+    Returns
+    -------
+    Dataset (kernels, *dims, sample).
+    """
+    parts = [
+        score_masks(masks.sel({schema.KERNELS: [name]}), wanted, {name: kernels[name]}).squeeze(
+            "scored_with", drop=True
+        )
+        for name in masks[schema.KERNELS].values
+    ]
+    return xr.concat(parts, schema.KERNELS, combine_attrs="drop_conflicts")
+
+
 def pictures(masks: xr.DataArray, wanted: xr.DataArray, kernels: SocsKernels, *, margin_nm: float = 150) -> xr.Dataset:
     """Target, mask and prints of single clips, cropped to what there is to see.
 
