@@ -11,7 +11,7 @@ from maskopt_lib import layout
 from maskopt_lib.errors import LayoutError, MissingDataError, UnknownNameError
 from maskopt_lib.layout import demo
 
-#: Half-open areas in nm2 of M1_test1 .. M1_test10, as published with the contest and by curvyILT.
+#: Half-open areas in nm2 of M1_test1 .. M1_test10, those of the target images that curvyILT published.
 CONTEST_AREAS_NM2 = (215344, 169280, 213504, 82560, 281958, 286234, 229149, 128544, 317581, 102400)
 #: Areas of OpenILT's inclusive rasters, from its own targets.
 INCLUSIVE_AREAS_NM2 = {"M1_test1": 218902, "M1_test2": 172224, "M1_test3": 217432, "M1_test10": 104004}
