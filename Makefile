@@ -64,6 +64,7 @@ help: ## explain the targets
 	@echo "results:    results/<notebook>/<variant>/ (run.ipynb, data, figures, record.json)"
 
 env: $(STAMP) ## make .venv from the pinned locks (ENV=active: use the active environment instead)
+	@echo "environment ready: $(PY)"
 
 $(VENV)/.stamp: $(LOCKS)/requirements.lock $(LOCKS)/oracles.lock pyproject.toml
 	@echo "== environment: $(VENV) from $(LOCKS) (some minutes the first time)"

@@ -11,6 +11,9 @@ if not os.environ.get("MASKOPT_TEST_GPU"):
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 
+#: Benchmarks are scripts, run by `make bench`; they are not collected for doctests.
+collect_ignore_glob = ["bench/*"]
+
 #: Marks that run only when `-m` names them.
 OFF_BY_DEFAULT = {
     "slow": "slow: run with -m slow",

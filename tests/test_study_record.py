@@ -155,6 +155,14 @@ def test_unknown_input_is_refused(tmp_path):
         study.start("Test", notebook="00_test", params={}, out_dir=tmp_path, inputs=["iccad13/clips/M1_test11.glp"])
 
 
+def test_runs_that_are_read_are_named_by_their_record(run, tmp_path):
+    later = study.start("Later", notebook="91_test", params={}, out_dir=tmp_path / "later", inputs=[run.out_dir])
+    (sha256,) = later.record.inputs.values()
+    assert len(sha256) == 64
+    with pytest.raises(MissingDataError, match="first"):
+        study.start("Later", notebook="91_test", params={}, out_dir=tmp_path / "later", inputs=[tmp_path / "nowhere"])
+
+
 def test_missing_store_names_the_command(tmp_path):
     with pytest.raises(MissingDataError, match="make study VARIANT=quick"):
         study.load(tmp_path / "quick" / "scores.zarr")

@@ -1,4 +1,15 @@
-"""The record of a run: what made a result, stamped on every file that it leaves."""
+"""The record of a run: what made a result, stamped on every file that it leaves.
+
+Examples
+--------
+>>> import tempfile
+>>> with tempfile.TemporaryDirectory() as folder:
+...     run = start("A test", notebook="00_test", params={"n_steps": 3}, out_dir=folder, seed=0, threads=2)
+...     path = run.save(xr.Dataset({"runtime_s": ("sample", [1.5])}, coords={"sample": ["a"]}), "times")
+...     times = load(path)
+>>> float(times.runtime_s.sel(sample="a")), times.runtime_s.attrs["units"], record_of(times)["params"]
+(1.5, 's', {'n_steps': 3})
+"""
 
 from __future__ import annotations
 
@@ -182,7 +193,8 @@ def start(
     params : its parameters, plain JSON; :func:`maskopt_lib.study.parameters` collects them.
     out_dir : folder of the results; by default ``../results/<notebook>/scratch``, as seen from the notebooks.
     conventions : how scores are taken; ``kernels``, ``raster`` and ``epe_limits_nm`` before a score can be saved.
-    inputs : names of manifest files that the run reads, and paths of stored results (their ``record.json``).
+    inputs : what the run reads: manifest files by name, as ``str``; as ``Path`` folders of other runs (hashed by their
+        ``record.json``) or single files.
     seed : of the run's random generators; None where nothing is random.
     device, dtype : of its tensors.
     threads : for torch; by default ``OMP_NUM_THREADS``, else left as torch chose.
@@ -194,7 +206,8 @@ def start(
     Raises
     ------
     SchemaError : parameters or conventions are not plain JSON.
-    UnknownNameError : an input is neither a manifest file nor an existing path.
+    UnknownNameError : the manifest has no such input.
+    MissingDataError : the run that an input names is not there.
     """
     threads = threads or int(os.environ.get("OMP_NUM_THREADS", "0")) or torch.get_num_threads()
     torch.set_num_threads(threads)
@@ -328,13 +341,17 @@ def _plain_json(values: Mapping[str, Any], what: str) -> dict[str, Any]:
 
 def _hashes(inputs: Iterable[str | Path]) -> dict[str, str]:
     known = manifest.load_manifest()
-    # The registry's hash is the file's hash: nothing is handed out that differs from it.
-    return {
-        str(item): pooch.file_hash(str(item))
-        if isinstance(item, Path) and item.is_file()
-        else known.entry(str(item)).sha256
-        for item in inputs
-    }
+
+    def sha256(item: str | Path) -> str:
+        if isinstance(item, str):
+            # The registry's hash is the file's hash: nothing is handed out that differs from it.
+            return known.entry(item).sha256
+        path = item / "record.json" if item.is_dir() else item
+        if not path.is_file():
+            raise MissingDataError(f"no stored result at {path}; run the notebook that makes it first")
+        return pooch.file_hash(str(path))
+
+    return {item if isinstance(item, str) else item.as_posix(): sha256(item) for item in inputs}
 
 
 def _git_state() -> tuple[str, bool | None]:

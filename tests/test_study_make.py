@@ -1,0 +1,135 @@
+"""The Makefile, with a stand-in for papermill: order, continuation after a failure, and what it says."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOKS = ("01_do_this", "11_do_that", "91_paper_figures")
+
+pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="GNU make is not installed")
+
+# Copies the notebook as papermill would, notes which one, and fails for those named in the file `fail`.
+FAKE_PYTHON = """#!/bin/sh
+case "$*" in
+  *"-m papermill"*)
+    cp "$3" "$4" && echo "$3" >> log
+    ! grep -qx "$3" fail ;;
+  *) echo "$*" >> log ;;
+esac
+"""
+
+
+@pytest.fixture
+def study(tmp_path):
+    """A study of three empty notebooks, its environment already made."""
+    for name in NOTEBOOKS:
+        (tmp_path / "notebooks" / "params" / name).mkdir(parents=True)
+        (tmp_path / "notebooks" / f"{name}.ipynb").write_text("{}")
+        for variant in ("quick", "paper"):
+            (tmp_path / "notebooks" / "params" / name / f"{variant}.yaml").write_text("{}")
+    for name in (
+        "Makefile",
+        "pyproject.toml",
+        "data_manifest/locks/requirements.lock",
+        "data_manifest/locks/oracles.lock",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    (tmp_path / "maskopt_lib").mkdir()
+    (tmp_path / "maskopt_lib" / "grid.py").write_text("")
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.write_text(FAKE_PYTHON)
+    python.chmod(0o755)
+    (tmp_path / ".venv" / ".stamp").touch()
+    (tmp_path / "fail").write_text("")
+    return tmp_path
+
+
+def make(folder: Path, *arguments: str) -> tuple[int, str, list[str]]:
+    """Exit status, output, and what ran."""
+    (folder / "log").write_text("")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MASKOPT", "VARIANT"))}
+    done = subprocess.run(["make", *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=60)
+    ran = [Path(line).stem if line.endswith(".ipynb") else line for line in (folder / "log").read_text().splitlines()]
+    return done.returncode, done.stdout + done.stderr, ran
+
+
+def age(*paths: Path) -> None:
+    """Make files look newer than all results; clocks of file systems are too coarse for tests."""
+    for path in paths:
+        os.utime(path, (path.stat().st_atime + 100, path.stat().st_mtime + 100))
+
+
+def test_help_explains_every_target():
+    _, text, _ = make_help()
+    phony = (
+        re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE).group(1).split()
+    )
+    for target in phony:
+        assert re.search(rf"^  {target} +\S", text, re.MULTILINE), target
+
+
+def make_help():
+    done = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    return done.returncode, done.stdout, []
+
+
+def test_notebooks_run_in_the_order_of_their_numbers_and_once(study):
+    status, text, ran = make(study, "study")
+    assert status == 0 and ran == list(NOTEBOOKS), text
+    assert make(study, "study")[2] == []
+    assert sorted(p.name for p in (study / "results" / "01_do_this" / "quick").iterdir()) == ["run.ipynb"]
+
+
+def test_failure_leaves_a_partial_run_says_so_and_continues_there(study):
+    (study / "fail").write_text("notebooks/11_do_that.ipynb\n")
+    status, text, ran = make(study, "study")
+    assert status != 0 and ran == ["01_do_this", "11_do_that"]
+    folder = study / "results" / "11_do_that" / "quick"
+    assert [p.name for p in folder.iterdir()] == ["partial.ipynb"]
+    # make itself has the last word; ours is the line before
+    said = next(line for line in text.splitlines() if line.startswith("FAILED"))
+    assert "11_do_that" in said and "results/11_do_that/quick/partial.ipynb" in said
+    (study / "fail").write_text("")
+    status, _, ran = make(study, "study")
+    assert status == 0 and ran == ["11_do_that", "91_paper_figures"]
+    assert [p.name for p in folder.iterdir()] == ["run.ipynb"]
+
+
+def test_a_change_of_the_library_makes_all_runs_stale(study):
+    make(study, "study")
+    age(study / "maskopt_lib" / "grid.py")
+    assert make(study, "study")[2] == list(NOTEBOOKS)
+
+
+def test_a_change_of_one_notebook_reruns_it_and_the_figures(study):
+    make(study, "study")
+    age(study / "notebooks" / "params" / "11_do_that" / "quick.yaml")
+    assert make(study, "study")[2] == ["11_do_that", "91_paper_figures"]
+
+
+def test_paper_looks_for_the_data_first_and_quick_does_not(study):
+    _, _, ran = make(study, "study", "VARIANT=paper")
+    assert ran[0].startswith("-m maskopt_lib.data --check --needed-by 01_do_this") and ran[1:] == list(NOTEBOOKS)
+    assert (study / "results" / "01_do_this" / "paper" / "run.ipynb").exists()
+
+
+def test_figures_redraws_without_rerunning(study):
+    make(study, "study")
+    age(study / "maskopt_lib" / "grid.py")
+    assert make(study, "figures")[2] == ["91_paper_figures"]
+
+
+def test_mirror_becomes_absolute(study):
+    python = study / ".venv" / "bin" / "python"
+    python.write_text('#!/bin/sh\necho "mirror $MASKOPT_MIRROR" >> log\n')
+    (study / "mirror").mkdir()
+    assert make(study, "data", "MASKOPT_MIRROR=mirror")[2] == [f"mirror {study / 'mirror'}"]
