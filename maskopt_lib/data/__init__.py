@@ -2,5 +2,6 @@
 
 from maskopt_lib.data import manifest, schema
 from maskopt_lib.data.papers import published
+from maskopt_lib.data.reference import golden_scores
 
-__all__ = ["manifest", "published", "schema"]
+__all__ = ["golden_scores", "manifest", "published", "schema"]

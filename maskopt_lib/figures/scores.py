@@ -11,29 +11,49 @@ import xarray as xr
 from maskopt_lib.figures import style
 
 
-def case_bars(scores: xr.DataArray, *, groups: str, along: str = "sample", width_inch: float = 9.0) -> hv.Bars:
-    """Grouped bars: one group a clip, one bar a method or kernel set.
+def case_bars(
+    scores: xr.Dataset, *, names: Sequence[str], groups: str, along: str = "sample", width_inch: float = 9.0
+) -> hv.Layout:
+    """Grouped bars, one panel a score: one group a clip, one bar a method or kernel set.
 
     Parameters
     ----------
-    scores : DataArray over ``along`` and ``groups`` with ``long_name`` and ``units``.
+    scores : Dataset over ``along`` and ``groups`` with ``long_name`` and ``units``.
+    names : scores to draw, one below the other.
     groups : dimension whose entries stand side by side.
     along : dimension of the groups on the x axis.
     width_inch : of the figure.
     """
-    names = [str(n) for n in scores[groups].values]
-    cases = [str(c).removeprefix("M1_") for c in scores[along].values]
-    values = scores.transpose(along, groups).values
-    rows = [(c, n, float(values[i, j])) for i, c in enumerate(cases) for j, n in enumerate(names)]
-    label = style.axis_label(scores)
-    bars = hv.Bars(rows, kdims=["clip", groups], vdims=[label])
-    return bars.opts(
-        hv.opts.Bars(
-            color=hv.Cycle(style.colours(names)), fig_inches=(width_inch, 3.2), aspect=width_inch / 3.2,
-            fontsize=style.FONT_SIZES, show_legend=len(names) > 1, legend_position="top", legend_cols=len(names), xlabel="",
-            ylabel=label, xrotation=30, multi_level=False,
-        )
-    )  # fmt: skip
+    members = [str(n) for n in scores[groups].values]
+    cases = [str(c).removeprefix("M1_").removeprefix("demo-") for c in scores[along].values]
+    width = 0.8 / len(members)
+    panels = []
+    for name in names:
+        values = scores[name].transpose(along, groups).values
+        units = scores[name].attrs.get("units", "1").replace("nm2", "nm²")
+        drawn = []
+        for j, (member, colour) in enumerate(zip(members, style.colours(members), strict=True)):
+            left = np.arange(len(cases)) - 0.4 + j * width
+            boxes = [(x, 0.0, x + 0.92 * width, v) for x, v in zip(left, values[:, j], strict=True) if np.isfinite(v)]
+            drawn.append(hv.Rectangles(boxes).opts(hv.opts.Rectangles(facecolor=colour, edgecolor=colour)))
+            # Rectangles have no legend entry of their own; a curve without points has.
+            key = hv.Curve([(0.0, np.nan)], label=member)
+            drawn.append(key.opts(hv.opts.Curve(color=colour, linewidth=6)))
+        panels.append(
+            hv.Overlay(drawn).opts(
+                hv.opts.Overlay(
+                    aspect=width_inch / 2.4, title=scores[name].attrs.get("long_name", name), xlabel="",
+                    ylabel="" if units == "1" else units, xticks=list(enumerate(cases)), xrotation=25,
+                    xlim=(-0.6, len(cases) - 0.4), ylim=(0, 1.08 * float(np.nanmax(values)) or 1),
+                    show_legend=len(members) > 1, legend_position="right", fontsize=style.FONT_SIZES,
+                )
+            )
+        )  # fmt: skip
+    return (
+        hv.Layout(panels)
+        .cols(1)
+        .opts(hv.opts.Layout(fig_inches=(width_inch, 2.4), vspace=0.55, sublabel_format="", tight=False))
+    )
 
 
 def cross_matrix(scores: xr.DataArray, *, rows: str, columns: str, fmt: str = "{:,.0f}", title: str = "") -> hv.Overlay:
@@ -131,4 +151,4 @@ def histories(history: xr.Dataset, *, terms: Sequence[str] = ("fidelity", "pv_ba
     # One legend serves all panels.
     for panel in panels[:-1]:
         panel.opts(hv.opts.Overlay(show_legend=False))
-    return hv.Layout(panels).cols(columns).opts(hv.opts.Layout(fig_inches=4.2, hspace=0.3, sublabel_format=""))
+    return hv.Layout(panels).cols(columns).opts(hv.opts.Layout(fig_inches=(11, 3.8), hspace=0.35, sublabel_format=""))

@@ -77,7 +77,7 @@ def solve(
     --------
     >>> from maskopt_lib import layout, litho, optics
     >>> sim = litho.Simulator(optics.load("embedded"))
-    >>> target = layout.demo_clips()["line"].rasterize(pixel_nm=8) > 0.5  # doctest: +SKIP
+    >>> target = layout.demo_clips()["demo-metal-isolated"].rasterize(pixel_nm=8) > 0.5  # doctest: +SKIP
     >>> solve(target, sim, method="curvy", n_steps=5).mask.shape  # doctest: +SKIP
     (256, 256)
     """
