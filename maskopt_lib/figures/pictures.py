@@ -84,7 +84,7 @@ def _outline(target: xr.DataArray) -> hv.Path:
     return hv.Path(paths, kdims=["x", "y"]).opts(hv.opts.Path(color=style.TARGET, linewidth=0.8))
 
 
-def edge_errors(picture: xr.Dataset, sites: xr.Dataset, *, size_inch: float = 5.0, scale: float = 1.0) -> hv.Overlay:
+def edge_errors(picture: xr.Dataset, sites: xr.Dataset, *, size_inch: float = 7.0, scale: float = 1.0) -> hv.Overlay:
     """The print of one clip with each EPE site's signed edge error as a coloured dot.
 
     Parameters
@@ -104,7 +104,7 @@ def edge_errors(picture: xr.Dataset, sites: xr.Dataset, *, size_inch: float = 5.
         hv.opts.RGB(aspect="equal", xlabel="x (nm)", ylabel="y (nm)", fontsize=style.FONT_SIZES, fig_inches=size_inch),
     ) * points.opts(
         hv.opts.Points(
-            color="edge error (nm)", cmap="PuOr", clim=(-limit, limit), colorbar=True, s=40, edgecolor="black",
+            color="edge error (nm)", cmap="PuOr", clim=(-limit, limit), colorbar=True, s=16, edgecolor="black",
             linewidth=0.4, clabel="signed edge error (nm), + = outside",
         )
     )  # fmt: skip

@@ -75,7 +75,8 @@ def cross_matrix(scores: xr.DataArray, *, rows: str, columns: str, fmt: str = "{
         kdims=[columns, rows], vdims=["value"],
     ).opts(
         hv.opts.Image(
-            cmap="cividis", interpolation="nearest", invert_yaxis=True, aspect="auto", xlabel="", ylabel="",
+            cmap="cividis", clim=(np.nanmin(values), np.nanmax(values)), interpolation="nearest",
+            invert_yaxis=True, aspect="auto", xlabel="", ylabel="",
             xticks=list(enumerate(names[1])), yticks=list(enumerate(names[0])), xrotation=20,
             fontsize=style.FONT_SIZES, title=title or style.axis_label(scores),
         )

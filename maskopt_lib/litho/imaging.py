@@ -177,27 +177,49 @@ def _as_complex(pairs: Tensor) -> Tensor:
     return torch.view_as_complex(pairs.unflatten(-1, (-1, 2)).contiguous())
 
 
-class Intensity(torch.autograd.Function):
-    """Mask to intensity at every focus setting, with its hand-written adjoint (first derivatives).
+class CornerImages(torch.autograd.Function):
+    """Mask to scaled intensities of chosen focus settings, with its hand-written adjoint (first derivatives).
 
-    ``forward(mask (b, n, n), systems (focus, system, h + 1, 2 h + 1), spectrum, field, interpolation)`` gives
-    (b, focus, n_out, n_out).
+    ``forward(mask (b, n, n), systems (focus, system, h + 1, 2 h + 1), spectrum, field, interpolation, corners)`` gives
+    (b, corner, n_out, n_out). ``corners`` is a tuple of (focus, factor): corners of one focus setting share all their
+    work but one product with a number.
     """
 
     @staticmethod
-    def forward(ctx, mask, systems, spectrum, field, interpolation):
+    def forward(ctx, mask, systems, spectrum, field, interpolation, corners):
+        used = sorted({focus for focus, _ in corners})
+        if used != list(range(len(systems))):
+            systems = systems[used]
         coefficients = spectrum.forward(mask)
         fields = field.forward(systems * coefficients[:, None, None])
-        small = (fields * fields).sum(2)
+        halfway = (fields * fields).sum(2) @ interpolation.mT
+        n_out = len(interpolation)
+        images = mask.new_empty(len(mask), len(corners), n_out, n_out)
+        first: dict[int, int] = {}
+        for i, (focus, factor) in enumerate(corners):
+            if focus in first:
+                j = first[focus]
+                torch.mul(images[:, j], factor / corners[j][1], out=images[:, i])
+            else:
+                first[focus] = i
+                torch.matmul(interpolation, factor * halfway[:, used.index(focus)], out=images[:, i])
         ctx.save_for_backward(systems, fields)
         ctx.matrices = spectrum, field, interpolation
-        return interpolation @ (small @ interpolation.mT)
+        ctx.corners, ctx.used = corners, used
+        return images
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, gradient):
         systems, fields = ctx.saved_tensors
         spectrum, field, interpolation = ctx.matrices
-        small = interpolation.mT @ gradient @ interpolation
-        half = field.adjoint(fields * (2 * small)[:, :, None])
-        return spectrum.adjoint((systems.conj() * half).sum((1, 2))), None, None, None, None
+        small = []
+        for focus in ctx.used:
+            members = [(i, factor) for i, (f, factor) in enumerate(ctx.corners) if f == focus]
+            i, scale = members[0]
+            together = gradient[:, i]
+            for i, factor in members[1:]:
+                together = torch.add(together, gradient[:, i], alpha=factor / scale)
+            small.append((2 * scale * interpolation).mT @ together @ interpolation)
+        half = field.adjoint(fields * torch.stack(small, dim=1)[:, :, None])
+        return spectrum.adjoint((systems.conj() * half).sum((1, 2))), None, None, None, None, None

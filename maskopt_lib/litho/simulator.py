@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from maskopt_lib.errors import GridMismatchError, UnknownNameError
 from maskopt_lib.grid import Grid, grid_of
 from maskopt_lib.litho.imaging import (
+    CornerImages,
     FieldMatrices,
-    Intensity,
     SpectrumMatrices,
     interpolation_matrix,
     real_systems,
@@ -144,13 +144,7 @@ class Simulator(nn.Module):
         -------
         (*batch, focus, n_out, n_out), relative to an open frame as the kernel set is normalised.
         """
-        mask = torch.as_tensor(mask)
-        grid = self.grid(mask)
-        batch = mask.shape[:-2]
-        flat = mask.to(self.device, self.dtype).reshape(-1, grid.n, grid.n)
-        interpolation = self._interpolation(grid.n, n_out or grid.n)
-        image = Intensity.apply(flat, self._systems, self._spectrum(grid.n), self._field, interpolation)
-        return image.reshape(*batch, *image.shape[1:])
+        return self._images(mask, n_out, tuple((focus, 1.0) for focus in range(len(self.kernels.focus_names))))
 
     def aerial(
         self, mask: ArrayLike | Tensor, *, n_out: int | None = None, corners: Sequence[str] | None = None
@@ -167,8 +161,7 @@ class Simulator(nn.Module):
         (*batch, corner, n_out, n_out).
         """
         wanted = self.process if corners is None else [self.corner(name) for name in corners]
-        image = self.intensity(mask, n_out=n_out)
-        return torch.stack([image[..., c.focus, :, :] * c.intensity_factor for c in wanted], dim=-3)
+        return self._images(mask, n_out, tuple((c.focus, c.intensity_factor) for c in wanted))
 
     def resist(
         self, mask: ArrayLike | Tensor, *, n_out: int | None = None, corners: Sequence[str] | None = None
@@ -200,6 +193,14 @@ class Simulator(nn.Module):
         return image[..., None, :, :] * factors[:, None, None]
 
     forward = aerial
+
+    def _images(self, mask: ArrayLike | Tensor, n_out: int | None, corners: tuple[tuple[int, float], ...]) -> Tensor:
+        mask = torch.as_tensor(mask)
+        n = self.grid(mask).n
+        flat = mask.to(self.device, self.dtype).reshape(-1, n, n)
+        interpolation = self._interpolation(n, n_out or n)
+        images = CornerImages.apply(flat, self._systems, self._spectrum(n), self._field, interpolation, corners)
+        return images.reshape(*mask.shape[:-2], *images.shape[1:])
 
     def _spectrum(self, n: int) -> SpectrumMatrices:
         if n not in self._spectra:

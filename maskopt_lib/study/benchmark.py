@@ -18,7 +18,9 @@ import imageio.v3 as iio
 import numpy as np
 import torch
 import xarray as xr
-from tqdm.auto import tqdm
+
+# Text, not a widget: these bars belong in the log of an unattended run.
+from tqdm import tqdm
 
 import maskopt_lib
 from maskopt_lib import layout, metrics, opc
