@@ -1,9 +1,21 @@
 """Imaging optics: source and pupil -> transmission cross coefficients -> coherent systems; kernel files; comparison."""
 
+from maskopt_lib.optics.compare import aerial_image, compare_kernels, tcc_distance
+from maskopt_lib.optics.displacement import displace, realign
 from maskopt_lib.optics.files import read_kernels, read_symmetrised, write_kernels
+from maskopt_lib.optics.identify import fit_compact, fit_source, identify
 from maskopt_lib.optics.kernels import SocsKernels
 from maskopt_lib.optics.library import KERNELS, load
-from maskopt_lib.optics.source import AnnularSource, PixelSource, PoleSource, SectorSource, circular, dipole, quadrupole
+from maskopt_lib.optics.source import (
+    AnnularSource,
+    PixelSource,
+    PoleSource,
+    SectorSource,
+    circular,
+    dipole,
+    quadrupole,
+    source_map,
+)
 from maskopt_lib.optics.system import ImagingNumerics, OpticalSystem, zernike
 from maskopt_lib.optics.tcc import abbe_systems, build_kernels, coherent_systems, tcc_matrix, tcc_of
 
@@ -17,14 +29,23 @@ __all__ = [
     "SectorSource",
     "SocsKernels",
     "abbe_systems",
+    "aerial_image",
     "build_kernels",
     "circular",
     "coherent_systems",
+    "compare_kernels",
     "dipole",
+    "displace",
+    "fit_compact",
+    "fit_source",
+    "identify",
     "load",
     "quadrupole",
     "read_kernels",
     "read_symmetrised",
+    "realign",
+    "source_map",
+    "tcc_distance",
     "tcc_matrix",
     "tcc_of",
     "write_kernels",

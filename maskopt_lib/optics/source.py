@@ -59,7 +59,7 @@ class _Shape:
         fine = (np.arange(5) - 2) / 5 * step_sigma
         axis = (cells[:, None] + fine).ravel()
         bright = self.intensity(axis[:, None], axis[None, :]).reshape(len(cells), 5, len(cells), 5).mean((1, 3))
-        y, x = np.nonzero(bright > 1e-6 * bright.max())
+        y, x = np.nonzero(bright > 1e-3 * bright.max())
         weight = bright[y, x]
         return cells[y], cells[x], weight / weight.sum()
 
@@ -166,7 +166,7 @@ class SectorSource(_Shape):
     angles_deg : middle of each sector, 0 along +x, 90 along +y.
     opening_deg : full opening angle of a sector.
     sigma_inner, sigma_outer : radii of the ring.
-    edge_sigma : blur of the two round edges; the straight ones stay sharp.
+    edge_sigma : blur of all four edges.
     """
 
     angles_deg: tuple[float, ...]
@@ -190,8 +190,9 @@ class SectorSource(_Shape):
 
     def intensity(self, sigma_y: np.ndarray, sigma_x: np.ndarray) -> np.ndarray:
         angle = np.rad2deg(np.arctan2(sigma_y, sigma_x))
-        off = [np.abs((angle - middle + 180) % 360 - 180) for middle in self.angles_deg]
-        return self._ring.intensity(sigma_y, sigma_x) * (np.min(off, axis=0) <= self.opening_deg / 2)
+        off_deg = np.min([np.abs((angle - middle + 180) % 360 - 180) for middle in self.angles_deg], axis=0)
+        inside = np.deg2rad(self.opening_deg / 2 - off_deg) * np.hypot(sigma_y, sigma_x)
+        return self._ring.intensity(sigma_y, sigma_x) * _step(inside, self.edge_sigma)
 
 
 _DIPOLE_ANGLES = {"x": (0.0, 180.0), "y": (90.0, 270.0)}

@@ -6,7 +6,8 @@ With the source points ``s`` of weight ``J_s``, the pupil ``P`` and the mask's F
     I(r)     = sum_f sum_f' T(f, f') M_f conj M_f' exp(2 pi i (f - f') r)
 
 ``T = A^T conj(A)`` with ``A[s, f] = sqrt(J_s) P(f + s)``: each row of ``A`` is the coherent system of one source point
-(Abbe's picture), and the singular vectors of ``A`` are the fewest that give the same image (SOCS).
+(Abbe's picture), and the singular vectors of ``A`` are the fewest that give the same image (SOCS). With polarised light
+each source point has one row a field component, since intensities of components add.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from scipy import linalg
+from scipy.sparse.linalg import eigsh
 
 from maskopt_lib.optics.kernels import SocsKernels
+from maskopt_lib.optics.source import PixelSource
 from maskopt_lib.optics.system import ImagingNumerics, OpticalSystem
 
 
@@ -55,8 +57,8 @@ def abbe_systems(system: OpticalSystem, numerics: ImagingNumerics) -> np.ndarray
 
     Returns
     -------
-    (point, 2 h + 1, 2 h + 1) complex128, zero frequency at ``[h, h]``; scaled so that a clear mask has the
-    intensity ``system.clear_field``.
+    (point * component, 2 h + 1, 2 h + 1) complex128, zero frequency at ``[h, h]``, one entry a source point, or three
+    or six with polarised light; scaled so that a clear mask has the intensity ``system.clear_field``.
 
     Raises
     ------
@@ -65,9 +67,14 @@ def abbe_systems(system: OpticalSystem, numerics: ImagingNumerics) -> np.ndarray
     half = half_width_of(system, numerics)
     sigma_y, sigma_x, weight = system.source.sample(numerics.source_step_sigma)
     rho = np.arange(-half, half + 1) / (numerics.period_nm * system.cutoff_per_nm)
-    systems = np.sqrt(weight)[:, None, None] * system.pupil(
-        rho[:, None] + sigma_y[:, None, None], rho[None, :] + sigma_x[:, None, None]
+    fields = system.fields(
+        rho[:, None] + sigma_y[:, None, None],
+        rho[None, :] + sigma_x[:, None, None],
+        sigma_y[:, None, None],
+        sigma_x[:, None, None],
     )
+    size = len(rho)
+    systems = (np.sqrt(weight)[:, None, None] * fields).reshape(-1, size, size)
     clear = np.sum(np.abs(systems[:, half, half]) ** 2)
     if not clear > 0:
         raise ValueError(
@@ -134,7 +141,14 @@ def coherent_systems(systems: np.ndarray, n_kernels: int | None) -> tuple[np.nda
     keep = size if n_kernels is None else min(n_kernels, size)
     by_points = part.shape[0] <= part.shape[1]
     gram = part @ part.conj().T if by_points else part.T @ part.conj()
-    values, vectors = linalg.eigh(gram, subset_by_index=(size - keep, size - 1))
+    if keep < size // 8:
+        # Lanczos is some 50 x faster than a dense solver; a seeded random start reaches every symmetry and repeats.
+        start = np.random.default_rng(0).standard_normal(size)
+        values, vectors = eigsh(gram, k=keep, which="LA", v0=start.astype(gram.dtype))
+        order = np.argsort(values)
+        values, vectors = values[order], vectors[:, order]
+    else:
+        values, vectors = (part[..., size - keep :] for part in np.linalg.eigh(gram))
     values, vectors = values[::-1].clip(min=0), vectors[:, ::-1]
     energy = np.sum(np.abs(part) ** 2)
     if n_kernels is None:
@@ -153,7 +167,7 @@ def coherent_systems(systems: np.ndarray, n_kernels: int | None) -> tuple[np.nda
 
 
 def build_kernels(
-    system: OpticalSystem,
+    system: OpticalSystem | Sequence[OpticalSystem],
     *,
     numerics: ImagingNumerics | None = None,
     defocus_nm: Sequence[float] = (0.0,),
@@ -164,9 +178,9 @@ def build_kernels(
 
     Parameters
     ----------
-    system : the optics; each entry of ``defocus_nm`` is added to ``system.defocus_nm``.
+    system : the optics, or one system a focus setting where more than the defocus changes.
+    defocus_nm : planes to image, each added to ``system.defocus_nm``; not used with several systems.
     numerics : period, number of kernels, source sampling; ``ImagingNumerics()`` when left out.
-    defocus_nm : one value a focus setting, best focus first.
     focus_names : one name a focus setting; ``focus``, ``defocus`` for two, else ``defocus_<value>nm``.
     name : name of the set.
 
@@ -183,12 +197,17 @@ def build_kernels(
     2 [1.]
     """
     numerics = numerics or ImagingNumerics()
-    planes = tuple(float(system.defocus_nm + value) for value in defocus_nm)
+    if isinstance(system, OpticalSystem):
+        systems = [replace(system, defocus_nm=float(system.defocus_nm + z)) for z in defocus_nm]
+    else:
+        systems = list(system)
+    planes = tuple(float(each.defocus_nm) for each in systems)
+    # Every focus setting shares one grid of frequencies.
+    numerics = replace(numerics, half_width=max(half_width_of(each, numerics) for each in systems))
     if focus_names is None:
         focus_names = ("focus", "defocus")[: len(planes)] if len(planes) <= 2 else [f"defocus_{z:g}nm" for z in planes]
-    parts = [
-        coherent_systems(abbe_systems(replace(system, defocus_nm=z), numerics), numerics.n_kernels) for z in planes
-    ]
+    parts = [coherent_systems(abbe_systems(each, numerics), numerics.n_kernels) for each in systems]
+    first = systems[0]
     # Focus settings may keep different numbers of systems; dark ones fill up.
     count = max(len(weights) for _, weights, _ in parts)
     spectra = np.zeros((len(parts), count, *parts[0][0].shape[1:]), np.complex128)
@@ -203,15 +222,18 @@ def build_kernels(
         period_nm=float(numerics.period_nm),
         name=name,
         meta={
-            "wavelength_nm": system.wavelength_nm,
-            "na": system.na,
-            "immersion_index": system.immersion_index,
-            "source": type(system.source).__name__,
-            "sigma_max": system.source.sigma_max,
-            "zernike_waves": [list(pair) for pair in system.zernike_waves],
-            "edge": system.edge,
-            "obliquity": system.obliquity,
-            "clear_field_full": system.clear_field,
+            "wavelength_nm": first.wavelength_nm,
+            "na": first.na,
+            "immersion_index": first.immersion_index,
+            "source": str(first.source) if not isinstance(first.source, PixelSource) else "PixelSource",
+            "sigma_max": first.source.sigma_max,
+            "zernike_waves": [list(pair) for pair in first.zernike_waves],
+            "edge": first.edge,
+            "obliquity": first.obliquity,
+            "polarisation": first.polarisation,
+            "image_index": first.image_index or first.immersion_index,
+            "tm_gain": first.tm_gain,
+            "clear_field_full": [each.clear_field for each in systems],
             "source_step_sigma": numerics.source_step_sigma,
             "n_kernels": count,
             "energy_kept": [energy for _, _, energy in parts],

@@ -1,0 +1,196 @@
+"""How far two kernel sets are apart: in their transmission cross coefficients, their images and their prints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import scipy.fft
+import xarray as xr
+
+from maskopt_lib.data import schema
+from maskopt_lib.errors import GridMismatchError
+from maskopt_lib.optics.kernels import SocsKernels
+
+#: Intensity at which the contest's resist prints, relative to an open frame (ICCAD 2013 problem C).
+CONTEST_THRESHOLD = 0.225
+
+
+def mask_spectrum(mask: np.ndarray, half_width: int) -> np.ndarray:
+    """Fourier coefficients of a mask up to a frequency index.
+
+    Parameters
+    ----------
+    mask : (*batch, n, n) transmission, one period.
+    half_width : highest index; ``n`` must be above twice of it.
+
+    Returns
+    -------
+    (*batch, 2 h + 1, 2 h + 1) complex128, ``[fy, fx]``, zero frequency (the mean) at ``[h, h]``.
+    """
+    mask = np.asarray(mask, dtype=np.float64)
+    n = mask.shape[-1]
+    if mask.ndim < 2 or mask.shape[-2] != n or n <= 2 * half_width:
+        raise GridMismatchError(
+            f"a mask must be (*batch, n, n) with n above {2 * half_width}, twice the highest index; got {mask.shape}"
+        )
+    index = np.arange(-half_width, half_width + 1) % n
+    # Rows first: the second transform then runs on the few columns that are kept.
+    rows = scipy.fft.fft(mask, axis=-1)[..., index]
+    return scipy.fft.fft(rows, axis=-2)[..., index, :] / n**2
+
+
+def aerial_image(mask: np.ndarray, kernels: SocsKernels, *, focus: int | str = 0, n: int | None = None) -> np.ndarray:
+    """Intensity of a mask at one focus setting and dose 1, in plain numpy.
+
+    Parameters
+    ----------
+    mask : (*batch, m, m) transmission, 1 = clear, one period of ``kernels.period_nm``.
+    kernels : the optics.
+    focus : index or name of the focus setting.
+    n : pixels along a side of the image; the mask's when left out. Any number: the image is band-limited.
+
+    Returns
+    -------
+    (*batch, n, n) float64, relative to an open frame.
+
+    Notes
+    -----
+    Exact: the intensity has frequencies up to twice the kernels', so it is summed on a grid of ``4 h + 2`` points at
+    least and carried to ``n`` points by its Fourier coefficients. The fast differentiable version is
+    :class:`maskopt_lib.litho.Simulator`.
+
+    Examples
+    --------
+    >>> from maskopt_lib import optics
+    >>> system = optics.OpticalSystem(na=0.6, source=optics.circular(0.5))
+    >>> kernels = optics.build_kernels(system, numerics=optics.ImagingNumerics(period_nm=640.0, n_kernels=None))
+    >>> print(aerial_image(np.ones((16, 16)), kernels).round(6).min())
+    1.0
+    """
+    index = kernels.focus_names.index(focus) if isinstance(focus, str) else focus
+    half = kernels.half_width
+    coefficients = mask_spectrum(mask, half)
+    n = np.shape(mask)[-1] if n is None else n
+    small = scipy.fft.next_fast_len(4 * half + 2)
+    place = np.arange(-half, half + 1) % small
+    intensity = np.zeros((*coefficients.shape[:-2], small, small))
+    for spectrum, weight in zip(kernels.spectra[index], kernels.weights[index], strict=True):
+        if weight > 0:
+            field = np.zeros(intensity.shape, np.complex128)
+            field[..., place[:, None], place] = spectrum * coefficients
+            intensity += weight * np.abs(scipy.fft.ifft2(field, norm="forward")) ** 2
+    return _resampled(intensity, 2 * half, n)
+
+
+def _resampled(image: np.ndarray, band: int, n: int) -> np.ndarray:
+    """A real image with frequencies up to ``band`` on ``n`` x ``n`` points, from its values on an exact grid."""
+    small = image.shape[-1]
+    if n <= 2 * band:
+        # Too few points to hold the band: compute on a multiple of n and keep every k-th.
+        step = (2 * band) // n + 1
+        return _resampled(image, band, n * step)[..., ::step, ::step]
+    spectrum = scipy.fft.rfft2(image, norm="forward")
+    padded = np.zeros((*image.shape[:-2], n, n // 2 + 1), np.complex128)
+    rows = np.arange(-band, band + 1)
+    padded[..., rows % n, : band + 1] = spectrum[..., rows % small, : band + 1]
+    return scipy.fft.irfft2(padded, s=(n, n), norm="forward")
+
+
+def tcc_distance(a: SocsKernels, b: SocsKernels) -> xr.Dataset:
+    """Relative distance of the transmission cross coefficients of two sets, at each focus setting.
+
+    Parameters
+    ----------
+    a : the reference.
+    b : the other set, of the same period and number of focus settings; half widths may differ.
+
+    Returns
+    -------
+    Over ``focus``: ``tcc_distance``, the Frobenius norm of ``T_b - T_a`` over that of ``T_a``; ``tcc_distance_shape``,
+    the same after ``T_b`` has been scaled to fit best, which ignores a difference of dose.
+
+    Raises
+    ------
+    GridMismatchError : periods or numbers of focus settings differ.
+    """
+    _check_pair(a, b)
+    plain, shape = [], []
+    for i in range(len(a.focus_names)):
+        half = max(a.half_width, b.half_width)
+        fa, fb = _amplitudes(a, i, half), _amplitudes(b, i, half)
+        # The matrices are of low rank: their inner products follow from those of the kernels.
+        aa, bb, ab = (np.sum(np.abs(x.conj() @ y.T) ** 2) for x, y in ((fa, fa), (fb, fb), (fa, fb)))
+        plain.append(np.sqrt(max(0.0, aa + bb - 2 * ab) / aa))
+        shape.append(np.sqrt(max(0.0, 1 - ab**2 / (aa * bb))))
+    return xr.Dataset(
+        {
+            "tcc_distance": (schema.FOCUS, plain, {"long_name": "distance of the TCC (relative)", "units": "1"}),
+            "tcc_distance_shape": (
+                schema.FOCUS,
+                shape,
+                {"long_name": "distance of the TCC, best scale (relative)", "units": "1"},
+            ),
+        },
+        coords={schema.FOCUS: list(a.focus_names)},
+        attrs={"reference": a.name, "other": b.name},
+    )
+
+
+def compare_kernels(
+    a: SocsKernels,
+    b: SocsKernels,
+    masks: Mapping[str, np.ndarray],
+    *,
+    threshold: float = CONTEST_THRESHOLD,
+) -> xr.Dataset:
+    """Difference of two kernel sets on masks.
+
+    Parameters
+    ----------
+    a : the reference.
+    b : the other set.
+    masks : name -> (n, n) mask, one period each.
+    threshold : intensity at which the resist prints.
+
+    Returns
+    -------
+    :func:`tcc_distance` and, over ``sample`` and ``focus``: ``aerial_rms`` and ``aerial_max``, the root mean square
+    and the largest absolute difference of the images in units of clear field; ``print_difference_nm2``, the area
+    where one print has resist and the other has not; ``print_area_nm2``, the area of the reference's print.
+    """
+    ds = tcc_distance(a, b)
+    dims = (schema.SAMPLE, schema.FOCUS)
+    shape = (len(masks), len(a.focus_names))
+    columns = {name: np.zeros(shape) for name in ("aerial_rms", "aerial_max", "print_difference_nm2", "print_area_nm2")}
+    for row, mask in enumerate(masks.values()):
+        area = (a.period_nm / np.shape(mask)[-1]) ** 2
+        for col in range(shape[1]):
+            one, two = aerial_image(mask, a, focus=col), aerial_image(mask, b, focus=col)
+            columns["aerial_rms"][row, col] = np.sqrt(np.mean((one - two) ** 2))
+            columns["aerial_max"][row, col] = np.abs(one - two).max()
+            columns["print_difference_nm2"][row, col] = area * np.sum((one >= threshold) != (two >= threshold))
+            columns["print_area_nm2"][row, col] = area * np.sum(one >= threshold)
+    names = {
+        "aerial_rms": ("RMS difference of the aerial images (clear field = 1)", "1"),
+        "aerial_max": ("largest difference of the aerial images (clear field = 1)", "1"),
+        "print_difference_nm2": ("area that prints with one set only", "nm2"),
+        "print_area_nm2": ("printed area of the reference", "nm2"),
+    }
+    for name, (long_name, units) in names.items():
+        ds[name] = (dims, columns[name], {"long_name": long_name, "units": units})
+    return ds.assign_coords({schema.SAMPLE: list(masks)})
+
+
+def _amplitudes(kernels: SocsKernels, focus: int, half: int) -> np.ndarray:
+    pad = half - kernels.half_width
+    spectra = np.sqrt(kernels.weights[focus])[:, None, None] * kernels.spectra[focus]
+    return np.pad(spectra, ((0, 0), (pad, pad), (pad, pad))).reshape(len(spectra), -1)
+
+
+def _check_pair(a: SocsKernels, b: SocsKernels) -> None:
+    if not np.isclose(a.period_nm, b.period_nm) or len(a.focus_names) != len(b.focus_names):
+        raise GridMismatchError(
+            f"{a.name!r} has {len(a.focus_names)} focus settings and a period of {a.period_nm:g} nm, {b.name!r} "
+            f"{len(b.focus_names)} and {b.period_nm:g} nm; build the computed set with ImagingNumerics(period_nm=...)"
+        )

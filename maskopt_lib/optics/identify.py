@@ -1,0 +1,339 @@
+"""Which optics made a kernel set? Source, aperture, polarisation and defocus, recovered from the kernels alone.
+
+The kernels of an untruncated system are eigenvectors of its transmission cross coefficients ``T``. So a model is
+tried on the equations ``T u_k = lambda_k u_k`` for the kernels ``u_k`` and weights ``lambda_k`` that are given: nothing
+is said about what was truncated, and truncation does not disturb the fit. ``T`` is a sum over source points, so for a
+given pupil the source follows by non-negative least squares, and since every ``T_s`` has rank one to six, the normal
+equations need only inner products of the rows ``p_s`` of ``T_s = sum_c p_sc p_sc^H``::
+
+    <T_s U, T_s' U> = sum_cd Re (p_sc^H p_s'd) (p_s'd^H U) (U^H p_sc)        <T_s U, U L> = sum_c p_sc^H U L U^H p_sc
+
+The contest optics is symmetric under all eight symmetries of the square once its files are realigned (see
+:mod:`maskopt_lib.optics.displacement`), so one eighth of the source is computed and the rest is an index permutation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import xarray as xr
+from scipy import optimize
+
+from maskopt_lib.errors import KernelFileError
+from maskopt_lib.optics.displacement import realign
+from maskopt_lib.optics.kernels import SocsKernels
+from maskopt_lib.optics.source import SectorSource, circular
+from maskopt_lib.optics.system import OpticalSystem
+
+#: Where the search starts: dry 193 nm, the aperture and the cross of four poles that the kernels' support suggests.
+START = OpticalSystem(
+    na=0.8,
+    source=SectorSource(
+        angles_deg=(0.0, 90.0, 180.0, 270.0), opening_deg=35.0, sigma_inner=0.6, sigma_outer=0.8, edge_sigma=0.06
+    ),
+    polarisation="tangential",
+    obliquity="aplanatic",
+    image_index=1.05,
+    edge=0.02,
+)
+
+
+class _Equations:
+    """Kernels of one focus setting as eigenvectors, with the eight symmetries of the square as permutations."""
+
+    def __init__(self, kernels: SocsKernels, focus: int) -> None:
+        half, size = kernels.half_width, 2 * kernels.half_width + 1
+        y, x = np.mgrid[-half : half + 1, -half : half + 1]
+        # Leave out the corners no kernel reaches; the rest is closed under the symmetries.
+        self.inside = np.hypot(y, x).ravel() <= half + 0.5
+        number = np.full(size * size, -1)
+        number[self.inside] = np.arange(self.inside.sum())
+        self.images = []
+        for flip_y in (1, -1):
+            for flip_x in (1, -1):
+                for u, v in ((flip_y * y, flip_x * x), (flip_x * x, flip_y * y)):
+                    self.images.append(number[((u + half) * size + v + half).ravel()[self.inside]])
+        self.y, self.x = y.ravel()[self.inside], x.ravel()[self.inside]
+        self.period_nm = kernels.period_nm
+        self.weights = kernels.weights[focus]
+        self.vectors = kernels.spectra[focus].reshape(len(self.weights), -1)[:, self.inside].T
+        overlap = np.abs(self.vectors.conj().T @ self.vectors - np.eye(len(self.weights))).max()
+        if overlap > 1e-3:
+            raise KernelFileError(
+                f"the kernels of {kernels.name!r} overlap by up to {overlap:.2g}, so they are no eigenvectors; "
+                "realign the contest's files first (optics.realign)"
+            )
+        self.right = self.vectors * self.weights
+        self.turned = np.concatenate([self.vectors[image] for image in self.images], axis=1)
+
+    def rows(self, system: OpticalSystem, sigma_y: np.ndarray, sigma_x: np.ndarray) -> np.ndarray:
+        """(component, point, frequency) of ``system.fields`` for the source points given."""
+        scale = self.period_nm * system.cutoff_per_nm
+        return system.fields(
+            self.y / scale + sigma_y[:, None], self.x / scale + sigma_x[:, None], sigma_y[:, None], sigma_x[:, None]
+        )
+
+    def apply(self, rows: np.ndarray) -> np.ndarray:
+        """``T U`` of the rows and their seven mirror images."""
+        product = rows.T @ (rows.conj() @ self.turned)
+        count = len(self.weights)
+        total = np.zeros_like(self.vectors)
+        for i, image in enumerate(self.images):
+            total[image] += product[:, i * count : (i + 1) * count]
+        return total / len(self.images)
+
+
+def fit_source(
+    kernels: SocsKernels,
+    system: OpticalSystem,
+    *,
+    focus: int = 0,
+    step_sigma: float = 0.06,
+    sigma_max: float = 0.96,
+) -> xr.Dataset:
+    """The source that explains a kernel set best for a given pupil, by non-negative least squares.
+
+    Parameters
+    ----------
+    kernels : kernels that are eigenvectors, i.e. orthogonal; realign the contest's files first.
+    system : pupil, polarisation and defocus; its source is not used.
+    focus : index of the focus setting.
+    step_sigma : distance of source points.
+    sigma_max : the source is sought within this radius.
+
+    Returns
+    -------
+    ``source(sigma_y, sigma_x)`` with sum 1 and symmetric under the square's symmetries, and ``residual``, the norm of
+    ``T U - U Lambda`` over that of ``U Lambda``.
+
+    Notes
+    -----
+    One bin of the contest's grid is 0.12 in sigma, so detail finer than that is not determined and the map comes out
+    as isolated points; its outline and moments are what it tells.
+    """
+    return _fit_source(_Equations(kernels, focus), system, step_sigma, sigma_max)
+
+
+def _fit_source(equations: _Equations, system: OpticalSystem, step_sigma: float, sigma_max: float) -> xr.Dataset:
+    half = int(np.floor(sigma_max / step_sigma + 1e-9))
+    iy, ix = np.mgrid[0 : half + 1, 0 : half + 1]
+    one_eighth = (iy <= ix) & (np.hypot(iy, ix) * step_sigma <= sigma_max + 1e-9)
+    iy, ix = iy[one_eighth], ix[one_eighth]
+    rows = equations.rows(system, iy * step_sigma, ix * step_sigma)
+    lit = [rows[c].conj() @ equations.vectors for c in range(len(rows))]
+    right = sum((np.abs(part) ** 2 * equations.weights).sum(axis=1) for part in lit)
+    normal = np.zeros((len(iy), len(iy)))
+    for image in equations.images:
+        mirrored = np.empty_like(rows)
+        mirrored[..., image] = rows
+        for c, row in enumerate(rows):
+            for other in mirrored:
+                seen = (other.conj() @ equations.vectors).T
+                normal += ((row.conj() @ other.T) * (lit[c].conj() @ seen)).real / len(equations.images)
+    total = np.sum(equations.weights**2)
+    # Least squares from its normal equations: a square root of the matrix stands in for the equations.
+    values, vectors = np.linalg.eigh((normal + normal.T) / 2)
+    keep = values > 1e-10 * values[-1]
+    root = np.sqrt(values[keep])
+    solution, _ = optimize.nnls(
+        root[:, None] * vectors[:, keep].T, vectors[:, keep].T @ right / root, maxiter=100 * len(iy)
+    )
+    residual = np.sqrt(max(0.0, solution @ normal @ solution - 2 * right @ solution + total) / total)
+    picture = np.zeros((2 * half + 1, 2 * half + 1))
+    for u, v in ((iy, ix), (ix, iy)):
+        for p in (1, -1):
+            for q in (1, -1):
+                np.add.at(picture, (half + p * u, half + q * v), solution / 8)
+    axis = np.arange(-half, half + 1) * step_sigma
+    return xr.Dataset(
+        {
+            "source": (
+                ("sigma_y", "sigma_x"),
+                picture / picture.sum(),
+                {"long_name": "source (share of the light)", "units": "1"},
+            ),
+            "residual": ((), residual, {"long_name": "residual of the eigenvector equations", "units": "1"}),
+        },
+        coords={
+            "sigma_y": ("sigma_y", axis, {"long_name": "sigma y", "units": "1"}),
+            "sigma_x": ("sigma_x", axis, {"long_name": "sigma x", "units": "1"}),
+        },
+    )
+
+
+#: Parameters of the compact model: name -> (start, unit). The poles are blurred sectors of a ring.
+PARAMETERS = {
+    "na": (0.80, "1"),
+    "sigma_inner": (0.605, "1"),
+    "sigma_outer": (0.805, "1"),
+    "opening_deg": (35.3, "degree"),
+    "edge_sigma": (0.064, "1"),
+    "edge": (0.026, "1"),
+    "image_index": (1.05, "1"),
+    "tm_gain": (0.067, "1"),
+    "spherical_waves": (0.0044, "1"),
+    "focus_nm": (0.0, "nm"),
+    "defocus_nm": (-46.0, "nm"),
+}
+
+
+def compact_system(parameters: dict[str, float], *, focus: int) -> OpticalSystem:
+    """The optical system of the compact model at one focus setting.
+
+    Parameters
+    ----------
+    parameters : one value for each name of :data:`PARAMETERS`.
+    focus : 0 for best focus (``focus_nm``), 1 for the contest's defocus (``defocus_nm``).
+    """
+    p = parameters
+    return replace(
+        START,
+        na=p["na"],
+        source=replace(
+            START.source,
+            sigma_inner=p["sigma_inner"],
+            sigma_outer=p["sigma_outer"],
+            opening_deg=p["opening_deg"],
+            edge_sigma=abs(p["edge_sigma"]),
+        ),
+        edge=abs(p["edge"]),
+        image_index=p["image_index"],
+        tm_gain=p["tm_gain"],
+        zernike_waves=((11, p["spherical_waves"]),),
+        defocus_nm=p["defocus_nm"] if focus else p["focus_nm"],
+    )
+
+
+def fit_compact(
+    kernels: SocsKernels, *, free: Sequence[str] = tuple(PARAMETERS), step_sigma: float = 0.05, max_steps: int = 12
+) -> xr.Dataset:
+    """Parameters of the compact model that explain a kernel set best.
+
+    Parameters
+    ----------
+    kernels : orthogonal kernels at focus and defocus; realign the contest's files first.
+    free : names of the parameters to fit; the others stay at their start.
+    step_sigma : distance of source points.
+    max_steps : iterations of the least-squares solver.
+
+    Returns
+    -------
+    ``value`` and ``start`` over ``parameter``; over ``focus``: ``residual`` of the eigenvector equations and
+    ``clear_field``, the clear-field intensity of the whole (not truncated) model at which its energy fits best.
+    """
+    equations = [_Equations(kernels, focus) for focus in range(2)]
+    start = {name: value for name, (value, _) in PARAMETERS.items()}
+    free = list(free)
+    # One unit of the solver is the change of a parameter that matters about as much as that of any other.
+    scale = {name: 0.02 for name in PARAMETERS} | {
+        "opening_deg": 2.0, "focus_nm": 5.0, "defocus_nm": 5.0, "spherical_waves": 0.002,
+    }  # fmt: skip
+
+    def model(values: dict[str, float], focus: int) -> tuple[np.ndarray, float, float]:
+        system = compact_system(values, focus=focus)
+        y, x, weight = system.source.sample(step_sigma)
+        one = (y >= 0) & (y <= x)
+        y, x, weight = y[one], x[one], weight[one]
+        orbit = np.where((y < 1e-9) | (np.abs(x - y) < 1e-9), 4, 8)
+        rows = equations[focus].rows(system, y, x) * np.sqrt(weight * orbit)[:, None]
+        applied = equations[focus].apply(rows.reshape(-1, rows.shape[-1]))
+        right = equations[focus].right
+        best = np.vdot(applied, right).real / np.vdot(applied, applied).real
+        difference = (best * applied - right) / np.linalg.norm(right)
+        axis = np.flatnonzero((equations[focus].y == 0) & (equations[focus].x == 0))[0]
+        return difference, float(best * np.sum(np.abs(rows[..., axis]) ** 2)), float(np.linalg.norm(difference))
+
+    def values_of(vector: np.ndarray) -> dict[str, float]:
+        return start | {name: start[name] + v * scale[name] for name, v in zip(free, vector, strict=True)}
+
+    def differences(vector: np.ndarray) -> np.ndarray:
+        parts = [model(values_of(vector), focus)[0].ravel() for focus in range(2)]
+        return np.concatenate([part.view(np.float64) for part in parts])
+
+    result = optimize.least_squares(
+        differences, np.zeros(len(free)), diff_step=1e-2, x_scale=1.0, max_nfev=max_steps, ftol=1e-5
+    )
+    values = values_of(result.x)
+    fits = [model(values, focus) for focus in range(2)]
+    return xr.Dataset(
+        {
+            "value": ("parameter", [values[name] for name in PARAMETERS], {"long_name": "fitted value"}),
+            "start": ("parameter", [start[name] for name in PARAMETERS], {"long_name": "start value"}),
+            "residual": (
+                "focus",
+                [fit[2] for fit in fits],
+                {"long_name": "residual of the eigenvector equations", "units": "1"},
+            ),
+            "clear_field": (
+                "focus",
+                [fit[1] for fit in fits],
+                {"long_name": "clear field of the whole model", "units": "1"},
+            ),
+        },
+        coords={
+            "parameter": list(PARAMETERS),
+            "unit": ("parameter", [unit for _, unit in PARAMETERS.values()]),
+            "focus": list(kernels.focus_names[:2]),
+        },
+    )
+
+
+def identify(
+    kernels: SocsKernels,
+    *,
+    full: bool = False,
+    na_values: Sequence[float] | None = None,
+    defocus_values_nm: Sequence[float] | None = None,
+) -> xr.Dataset:
+    """The optics behind the contest kernels: aperture, polarisation, source map, defocus, and the compact model.
+
+    Parameters
+    ----------
+    kernels : the genuine set as loaded (it is realigned here), or any orthogonal set of two focus settings that is
+        symmetric under the symmetries of the square.
+    full : a finer source grid and finer scans; a few minutes instead of some seconds.
+    na_values, defocus_values_nm : where to look; sensible ranges when left out.
+
+    Returns
+    -------
+    ``residual_na(polarisation, na)`` at focus, ``residual_defocus(defocus_nm)`` of the second set,
+    ``source(sigma_y, sigma_x)`` at the best aperture, and the variables of :func:`fit_compact`.
+    """
+    if "real_part_moved_bins" not in kernels.meta and kernels.meta.get("order") in ("openilt", "file"):
+        kernels = realign(kernels)
+    step = 0.05 if full else 0.08
+    if na_values is None:
+        na_values = np.round(np.arange(0.76, 0.8401, 0.005 if full else 0.02), 4)
+    if defocus_values_nm is None:
+        defocus_values_nm = np.arange(-70.0, 71.0, 5.0 if full else 20.0)
+    at_focus, off_focus = _Equations(kernels, 0), _Equations(kernels, 1)
+    lights = ("scalar", "unpolarised", "azimuthal", "tangential") if full else ("scalar", "tangential")
+    # Directions in air here: the plainest model, with nothing fitted but the source.
+    plain = replace(START, source=circular(0.9), image_index=None)
+    residual_na = [
+        [
+            float(_fit_source(at_focus, replace(plain, na=float(na), polarisation=light), step, 0.96)["residual"])
+            for na in na_values
+        ]
+        for light in lights
+    ]
+    best_na = float(na_values[int(np.argmin(residual_na[-1]))])
+    best = replace(plain, na=best_na)
+    residual_defocus = [
+        float(_fit_source(off_focus, replace(best, defocus_nm=float(z)), step, 0.96)["residual"])
+        for z in defocus_values_nm
+    ]
+    ds = _fit_source(at_focus, best, 0.04 if full else 0.06, 0.96)
+    ds = ds.rename(residual="residual_source").merge(fit_compact(kernels, max_steps=20 if full else 8))
+    units = {"long_name": "residual of the eigenvector equations", "units": "1"}
+    ds["residual_na"] = (("polarisation", "na"), residual_na, units)
+    ds["residual_defocus"] = (("defocus_nm",), residual_defocus, units)
+    ds = ds.assign_coords(
+        polarisation=list(lights),
+        na=("na", np.asarray(na_values, float), {"long_name": "numerical aperture", "units": "1"}),
+        defocus_nm=("defocus_nm", np.asarray(defocus_values_nm, float), {"long_name": "defocus", "units": "nm"}),
+    )
+    ds.attrs.update(kernels=kernels.name, best_na=best_na)
+    return ds
