@@ -53,7 +53,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .SECONDARY:
 # One notebook at a time: each one uses all threads it is given.
 .NOTPARALLEL:
-.PHONY: help env data check-data study figures report test bench lint lock clean
+.PHONY: help env data check-data study figures records report test bench lint lock clean
 
 help: ## explain the targets
 	@echo "make <target> [VARIANT=quick|paper] [THREADS=2] [PYTHON=python3] [MASKOPT_MIRROR=folder]"
@@ -116,6 +116,9 @@ figures: $(FIGURES:%=redraw-%)
 
 redraw-%: $(STAMP)
 	$(call run,$*,$(VARIANT))
+
+records: $(STAMP) ## keep the small results of VARIANT=paper under data_manifest/records
+	@$(PY) -m maskopt_lib.study.reference results paper
 
 report: $(STAMP) ## every executed notebook as HTML beside it
 	@for notebook in results/*/*/run.ipynb; do \

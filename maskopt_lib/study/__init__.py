@@ -3,14 +3,17 @@
 from maskopt_lib.study.benchmark import Trial, pictures, released_masks, score_masks, score_own, solve_clips, targets
 from maskopt_lib.study.params import parameters, read_parameters, read_variant
 from maskopt_lib.study.record import Record, Run, load, load_masks, record_of, start
+from maskopt_lib.study.reference import has_result, load_result
 from maskopt_lib.study.tables import side_by_side, style, write_table
 
 __all__ = [
     "Record",
     "Run",
     "Trial",
+    "has_result",
     "load",
     "load_masks",
+    "load_result",
     "parameters",
     "pictures",
     "read_parameters",

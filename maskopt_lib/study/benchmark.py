@@ -132,6 +132,9 @@ def solve_clips(
         schema.METHOD: [trial.label for trial in trials],
         schema.SAMPLE: wanted[schema.SAMPLE].values,
     }
+    # Runs of other lengths share one axis of steps; left to itself, combining would take them for pieces of one.
+    longest = max((h[schema.STEP] for h in histories), key=len)
+    histories = [h.reindex({schema.STEP: longest}) for h in histories]
     return xr.combine_by_coords(masks)["mask"].sel(order), xr.combine_by_coords(histories).sel(order)
 
 

@@ -1,0 +1,114 @@
+"""Reference records: the small results of the paper's runs, committed, so that figures can be redrawn without a run.
+
+A record is a store of a run without its masks, as netCDF 3 (one file, read by everything), stamped like the store.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from maskopt_lib.data import manifest, schema
+from maskopt_lib.errors import MissingDataError
+from maskopt_lib.study.record import load
+
+#: Where the committed records are.
+FOLDER = manifest.FOLDER / "records"
+
+#: Stores larger than this stay out of the repository.
+LARGEST_BYTES = 2_000_000
+
+
+def load_result(folder: str | Path, name: str) -> xr.Dataset:
+    """A result of a run, or its committed record.
+
+    Parameters
+    ----------
+    folder : folder of a run (``results/<notebook>/<variant>``) or of a record (``data_manifest/records/<notebook>``).
+    name : of the store, without ending.
+
+    Raises
+    ------
+    MissingDataError : neither is there; the message says which command makes it.
+    """
+    folder = Path(folder)
+    record = folder / f"{name}.nc"
+    if not record.exists():
+        return load(folder / f"{name}.zarr")
+    with xr.open_dataset(record, engine="scipy") as ds:
+        return ds.load()
+
+
+def has_result(folder: str | Path, name: str) -> bool:
+    """Whether a run or record holds a result of that name."""
+    return any((Path(folder) / f"{name}{ending}").exists() for ending in (".zarr", ".nc"))
+
+
+def keep(run_dir: str | Path, records_dir: str | Path) -> list[Path]:
+    """Copy the small results of a run to the committed records.
+
+    Parameters
+    ----------
+    run_dir : ``results/<notebook>/<variant>``; single masks and histories below ``parts`` are left out.
+    records_dir : written anew for every result that is small enough; pictures and masks never are kept.
+
+    Returns
+    -------
+    Files written.
+
+    Raises
+    ------
+    MissingDataError : the run is not there.
+    """
+    run_dir, records_dir = Path(run_dir), Path(records_dir)
+    stores = sorted(run_dir.glob("*.zarr"))
+    if not stores:
+        raise MissingDataError(f"no results at {run_dir}; run `make study VARIANT={run_dir.name}` first")
+    records_dir.mkdir(parents=True, exist_ok=True)
+    written = []
+    for store in stores:
+        ds = load(store)
+        has_pixels = {schema.Y, schema.X} & set(ds.dims)
+        if has_pixels or ds.nbytes > LARGEST_BYTES:
+            continue
+        path = records_dir / f"{store.stem}.nc"
+        partial = path.with_suffix(".partial")
+        _narrow(ds).to_netcdf(partial, engine="scipy")
+        partial.replace(path)
+        written.append(path)
+    return written
+
+
+def _narrow(ds: xr.Dataset) -> xr.Dataset:
+    """What netCDF 3 can hold: 32-bit integers, text and floats; histories need no more than 32 bits a number."""
+
+    def narrow(values: xr.DataArray) -> xr.DataArray:
+        if values.dtype.kind in "iub":
+            return values.astype(np.int32)
+        if values.dtype.kind == "f" and values.size > 1000:
+            return values.astype(np.float32)
+        return values.astype(str) if values.dtype.kind in "OUT" else values
+
+    narrowed = ds.map(narrow, keep_attrs=True).assign_coords({name: narrow(ds[name]) for name in ds.coords})
+    narrowed.attrs = {k: v if isinstance(v, str | int | float) else json.dumps(v) for k, v in ds.attrs.items()}
+    return narrowed
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """``python -m maskopt_lib.study.reference results paper``: keep the records of all notebooks of a variant."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("results", type=Path)
+    parser.add_argument("variant")
+    chosen = parser.parse_args(arguments)
+    for run_dir in sorted(chosen.results.glob(f"[0-8]*/{chosen.variant}")):
+        for path in keep(run_dir, FOLDER / run_dir.parent.name):
+            print(f"{path.stat().st_size / 1e3:8.0f} kB  {path.relative_to(FOLDER.parents[1])}")
+
+
+if __name__ == "__main__":
+    main()

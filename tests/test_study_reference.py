@@ -1,0 +1,51 @@
+"""Committed records: what a run leaves comes back equal, small and with its stamp."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from maskopt_lib import study
+from maskopt_lib.data import schema
+from maskopt_lib.errors import MissingDataError
+from maskopt_lib.study import reference
+
+
+@pytest.fixture
+def run(tmp_path):
+    conventions = {"kernels": ["embedded"], "raster": "half-open", "epe_limits_nm": [15, 3]}
+    run = study.start(
+        "test",
+        notebook="00_test_records",
+        params={},
+        conventions=conventions,
+        out_dir=tmp_path / "00_test_records/paper",
+    )
+    scores = xr.Dataset(
+        {
+            schema.L2: ((schema.METHOD, schema.SAMPLE), np.arange(4.0).reshape(2, 2)),
+            schema.EPE15: ((schema.METHOD, schema.SAMPLE), np.array([[1, 0], [2, 3]])),
+        },
+        coords={schema.METHOD: ["identity", "released masks"], schema.SAMPLE: ["a", "b"]},
+    )
+    run.save(scores, "scores")
+    run.save_masks(np.eye(16)[None], "masks", samples=["a"], pixel_nm=8)
+    return run
+
+
+def test_record_equals_the_result_and_leaves_masks_out(run, tmp_path):
+    written = reference.keep(run.out_dir, tmp_path / "records")
+    assert [path.name for path in written] == ["scores.nc"]
+    stored, record = (reference.load_result(f, "scores") for f in (run.out_dir, tmp_path / "records"))
+    xr.testing.assert_equal(stored.astype(float), record.astype(float))
+    assert record[schema.L2].attrs["units"] == "nm2"
+    assert study.record_of(record) == study.record_of(stored)
+    assert reference.has_result(tmp_path / "records", "scores") and not reference.has_result(run.out_dir, "pictures")
+
+
+def test_missing_results_say_what_makes_them(tmp_path):
+    with pytest.raises(MissingDataError, match="make study VARIANT=paper"):
+        reference.keep(tmp_path / "00_test_records" / "paper", tmp_path / "records")
+    with pytest.raises(MissingDataError, match="make study VARIANT=paper"):
+        reference.load_result(tmp_path / "00_test_records" / "paper", "scores")
