@@ -5,7 +5,7 @@ from maskopt_lib.optics.displacement import displace, realign
 from maskopt_lib.optics.files import read_kernels, read_symmetrised, write_kernels
 from maskopt_lib.optics.identify import fit_compact, fit_source, identify
 from maskopt_lib.optics.kernels import SocsKernels
-from maskopt_lib.optics.library import KERNELS, load
+from maskopt_lib.optics.library import EMBEDDED, KERNELS, load
 from maskopt_lib.optics.source import (
     AnnularSource,
     PixelSource,
@@ -16,10 +16,12 @@ from maskopt_lib.optics.source import (
     quadrupole,
     source_map,
 )
+from maskopt_lib.optics.spatial import spatial_systems
 from maskopt_lib.optics.system import ImagingNumerics, OpticalSystem, zernike
 from maskopt_lib.optics.tcc import abbe_systems, build_kernels, coherent_systems, tcc_matrix, tcc_of
 
 __all__ = [
+    "EMBEDDED",
     "KERNELS",
     "AnnularSource",
     "ImagingNumerics",
@@ -45,6 +47,7 @@ __all__ = [
     "read_symmetrised",
     "realign",
     "source_map",
+    "spatial_systems",
     "tcc_distance",
     "tcc_matrix",
     "tcc_of",
