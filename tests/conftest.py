@@ -10,6 +10,9 @@ import pytest
 if not os.environ.get("MASKOPT_TEST_GPU"):
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
 os.environ.setdefault("OMP_NUM_THREADS", "2")
+# Threads that wait must not spin: on a shared machine they would hold the core that others need to go on.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 #: Benchmarks are scripts, run by `make bench`; they are not collected for doctests.
 collect_ignore_glob = ["bench/*"]
