@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from scipy import linalg
 
 from maskopt_lib.errors import GridMismatchError
 from maskopt_lib.optics.kernels import SocsKernels
@@ -50,8 +51,8 @@ def displace(kernels: SocsKernels, phases_rad: Sequence[float], *, bins: int = 1
     Parameters
     ----------
     kernels : a set without the displacement.
-    phases_rad : one angle a focus setting: the global phase each kernel is given first, counted from the phase at
-        which the sum of its squared values is real and positive.
+    phases_rad : one angle a focus setting: the global phase each kernel is given first, counted from where it is as
+        real as can be (the sum of its squared values is real and positive).
     bins : how far to move.
 
     Returns
@@ -60,13 +61,35 @@ def displace(kernels: SocsKernels, phases_rad: Sequence[float], *, bins: int = 1
     """
     if len(phases_rad) != len(kernels.focus_names):
         raise GridMismatchError(f"{len(kernels.focus_names)} focus settings need as many phases, got {phases_rad}")
-    own = np.angle(np.sum(kernels.spectra**2, axis=(-2, -1))) / 2
-    turned = kernels.spectra * np.exp(1j * (np.asarray(phases_rad)[:, None] - own))[..., None, None]
+    turned = (
+        np.array(
+            [_made_real(spectra, weights) for spectra, weights in zip(kernels.spectra, kernels.weights, strict=True)]
+        )
+        * np.exp(1j * np.asarray(phases_rad))[:, None, None, None]
+    )
     return replace(
         kernels,
         spectra=_moved(turned.real, bins, -2) + 1j * turned.imag,
         meta={**kernels.meta, "real_part_moved_bins": bins, "kernel_phases_rad": list(map(float, phases_rad))},
     )
+
+
+def _made_real(spectra: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The kernels of one focus setting, each turned in phase, and equal ones mixed, to be as real as they can be.
+
+    Kernels of equal weight are defined up to a unitary mixture ``Q``. With ``C = V V^T`` (no conjugate), whose unitary
+    part is ``W``, the choice ``Q = W^(1/2)`` makes ``V V^T`` of the mixture real and diagonal.
+    """
+    out = spectra.reshape(len(spectra), -1).copy()
+    start = 0
+    for stop in range(1, len(weights) + 1):
+        if stop < len(weights) and weights[stop] > 0 and weights[stop] >= (1 - 1e-6) * weights[start]:
+            continue
+        group = out[start:stop]
+        left, _, right = np.linalg.svd(group @ group.T)
+        out[start:stop] = linalg.sqrtm(left @ right).conj().T @ group
+        start = stop
+    return out.reshape(spectra.shape)
 
 
 def _moved(values: np.ndarray, bins: int, axis: int) -> np.ndarray:

@@ -68,7 +68,8 @@ def _step(distance: np.ndarray, edge_sigma: float) -> np.ndarray:
     """1 where ``distance`` is positive, 0 where negative, blurred by ``edge_sigma``."""
     if edge_sigma > 0:
         return ndtr(distance / edge_sigma)
-    return (np.asarray(distance) >= 0).astype(np.float64)
+    # The tolerance keeps a point on the edge inside, whatever the rounding, and symmetric sources symmetric.
+    return (np.asarray(distance) >= -1e-9).astype(np.float64)
 
 
 @dataclass(frozen=True, kw_only=True)

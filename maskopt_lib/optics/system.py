@@ -110,7 +110,7 @@ class OpticalSystem:
         rho_y, rho_x = np.broadcast_arrays(np.asarray(rho_y, np.float64), np.asarray(rho_x, np.float64))
         rho = np.hypot(rho_y, rho_x)
         amplitude = ndtr((1 - rho) / self.edge) if self.edge > 0 else (rho <= 1).astype(np.float64)
-        amplitude[amplitude < 1e-6] = 0.0
+        amplitude = np.where(amplitude < 1e-6, 0.0, amplitude)
         sine = self.na * np.minimum(rho, 0.999 * self.immersion_index / self.na)
         cosine = np.sqrt(self.immersion_index**2 - sine**2)
         if self.obliquity == "aplanatic":
