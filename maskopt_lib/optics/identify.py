@@ -259,8 +259,16 @@ def fit_compact(
     fits = [model(values, focus) for focus in range(2)]
     return xr.Dataset(
         {
-            "value": ("parameter", [values[name] for name in PARAMETERS], {"long_name": "fitted value"}),
-            "start": ("parameter", [start[name] for name in PARAMETERS], {"long_name": "start value"}),
+            "value": (
+                "parameter",
+                [values[name] for name in PARAMETERS],
+                {"long_name": "fitted value", "units": "as in coordinate unit"},
+            ),
+            "start": (
+                "parameter",
+                [start[name] for name in PARAMETERS],
+                {"long_name": "start value", "units": "as in coordinate unit"},
+            ),
             "residual": (
                 "focus",
                 [fit[2] for fit in fits],
