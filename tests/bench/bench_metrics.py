@@ -4,8 +4,8 @@
 
 The released masks of CurvyILT are used where the manifest's files are on this machine, random curved masks in any case.
 `adaptive-boxes` (data_manifest/locks/oracles.lock) is run as the field runs it, four searches a step, on the connected
-parts of the mask on a 512 grid; its pool of processes is replaced by a plain loop, which makes it faster, and its use of
-`scipy.stats.mode`, which newer versions of scipy refuse, is bridged. One mask is also timed with the pool.
+parts of the mask on a 512 grid; its pool of processes is replaced by a plain loop, which makes it faster, and its
+use of `scipy.stats.mode`, which newer versions of scipy refuse, is bridged. One mask is also timed with the pool.
 """
 
 from __future__ import annotations
