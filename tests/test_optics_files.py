@@ -72,7 +72,7 @@ def spoil(path, change):
     [
         (lambda raw: raw[:-100], "bytes, a kernel of"),
         (lambda raw: raw + b"\0" * 8, "bytes, a kernel of"),
-        (lambda raw: raw[:7], "shorter than the 20-byte header"),
+        (lambda raw: raw[:7], "shorter than the 24-byte header"),
         (lambda raw: np.frombuffer(raw, "<i4").byteswap().tobytes(), "little-endian"),
         (lambda raw: b"\x89PNG" + raw[4:], "not a kernel file"),
         (lambda raw: raw[:20] + np.array(np.nan, ">f4").tobytes() + raw[24:], "not finite"),

@@ -1,15 +1,15 @@
-"""The one-bin displacement in the contest's kernel files, undone and applied.
+"""The one-bin displacement that reading the contest's kernel files early makes, undone and applied.
 
-In every kernel of the contest files the real part lies one frequency bin off the imaginary part, towards the higher
-index (along ``fy`` in OpenILT's order)::
+Public programs start reading the files four bytes early (see :mod:`maskopt_lib.optics.files`). Up to a factor ``i`` and
+a conjugation, which no image shows, the set in circulation has its real parts one frequency bin off its imaginary
+parts (along ``fy`` in OpenILT's order)::
 
     stored[k, fy, fx] = Re true[k, fy - 1, fx] + i Im true[k, fy, fx]
 
-Nothing documents it; the files show it. Moved back, the kernels become orthogonal to 1e-8 (as stored, 0.16 and 0.21
-at focus and defocus), each transmission cross coefficient becomes symmetric under both flips to 3e-6 (as stored, 0.10
-and 0.24), and their images agree with those of curvyILT's symmetrised set to 0.002 % of clear field. So the contest
-optics is symmetric, the symmetrised set is the better copy of it, and the missing symmetry of the genuine set is the
-displacement. The effect depends on the global phase that each kernel happens to have, which is free in optics.
+Moved back, the kernels become orthogonal and symmetric as the optics is; the missing symmetry of the set in
+circulation is the displacement. Its effect depends on the global phase that each kernel happens to have, which is
+free in optics. So a computed set that is to stand in for the circulating one must be displaced as well, with those
+phases.
 """
 
 from __future__ import annotations

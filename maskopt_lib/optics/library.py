@@ -7,7 +7,7 @@ from dataclasses import replace
 from maskopt_lib.data import manifest
 from maskopt_lib.errors import UnknownNameError
 from maskopt_lib.optics.displacement import displace
-from maskopt_lib.optics.files import CONTEST_FOLDERS, from_files, read_scales, read_symmetrised
+from maskopt_lib.optics.files import CONTEST_FOLDERS, WHOLE, from_files, read_scales, read_symmetrised
 from maskopt_lib.optics.identify import compact_system
 from maskopt_lib.optics.kernels import SocsKernels
 from maskopt_lib.optics.system import ImagingNumerics
@@ -24,8 +24,9 @@ def load(name: str) -> SocsKernels:
         - ``"embedded"``: computed from our own optical model, needs no file: the optics identified behind the contest
           kernels, with the one-bin displacement of the contest's files applied, so that it stands in for ``"iccad13"``.
         - ``"embedded-ideal"``: the same optics without it; stands in for the symmetrised set.
-        - ``"iccad13"``: the genuine contest kernels in OpenILT's array order.
+        - ``"iccad13"``: the genuine contest kernels in OpenILT's array order, read as public programs do.
         - ``"iccad13-transposed"``: the same files with y and x exchanged.
+        - ``"iccad13-realigned"``: the same files read from where their numbers begin (24 bytes of header, not 20).
         - ``"iccad13-symmetrised"``: the set that curvyILT's released code used.
 
     Returns
@@ -83,6 +84,10 @@ def _genuine(name: str) -> SocsKernels:
         scales = manifest.fetch(f"iccad13/kernels/openilt/{folder}/scales.txt")
         count = len(read_scales(scales))
         stacks.append((scales, [manifest.fetch(f"iccad13/kernels/openilt/{folder}/fh{k}.bin") for k in range(count)]))
+    if name.endswith("realigned"):
+        kernels = from_files(stacks, order="openilt", header_bytes=WHOLE, name=name)
+        # The sign of the files' transform shows in no image; conjugated, the set is that of the other names.
+        return replace(kernels, spectra=kernels.spectra.conj())
     return from_files(stacks, order="file" if name.endswith("transposed") else "openilt", name=name)
 
 
@@ -98,6 +103,7 @@ KERNELS = {
     "embedded": _embedded,
     "embedded-ideal": _embedded_ideal,
     "iccad13": _genuine,
+    "iccad13-realigned": _genuine,
     "iccad13-symmetrised": _symmetrised,
     "iccad13-transposed": _genuine,
 }

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -107,7 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chosen = parser.parse_args(arguments)
     for run_dir in sorted(chosen.results.glob(f"[0-8]*/{chosen.variant}")):
         for path in keep(run_dir, FOLDER / run_dir.parent.name):
-            print(f"{path.stat().st_size / 1e3:8.0f} kB  {path.relative_to(FOLDER.parents[1])}")
+            sys.stdout.write(f"{path.stat().st_size / 1e3:8.0f} kB  {path.relative_to(FOLDER.parents[1])}\n")
 
 
 if __name__ == "__main__":
