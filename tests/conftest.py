@@ -10,8 +10,8 @@ import pytest
 if not os.environ.get("MASKOPT_TEST_GPU"):
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
 os.environ.setdefault("OMP_NUM_THREADS", "2")
-# Threads that wait must not spin: on a shared machine they would hold the core that others need to go on.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Threads that wait must not spin long: on a shared machine they would hold the core that others need to go on.
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 #: Benchmarks are scripts, run by `make bench`; they are not collected for doctests.
