@@ -124,7 +124,7 @@ redraw-%: $(STAMP)
 	$(call run,$*,$(VARIANT))
 
 records: $(STAMP) ## keep the small results of VARIANT=paper under data_manifest/records
-	@$(PY) -m maskopt_lib.study.reference results paper
+	@$(PY) -m maskopt_lib.study results paper
 
 report: $(STAMP) ## every executed notebook as HTML beside it
 	@for notebook in results/*/*/run.ipynb; do \

@@ -26,7 +26,7 @@ def mask_panels(
     *,
     panels: Sequence[str] = ("mask", "nominal print", "PV band"),
     rows: str | None = None,
-    size_inch: float = 2.6,
+    size_inch: float = 3.2,
 ) -> hv.Layout:
     """Target outline over mask, print and process-variation band, one row a clip or method.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -115,13 +116,13 @@ def solve_clips(
     """
     masks, histories = [], []
     total = len(kernels) * len(trials) * wanted.sizes[schema.SAMPLE]
-    with tqdm(total=total, desc="masks", unit="mask") as bar:
+    with _bar(total, "masks") as bar:
         for set_name, kernel_set in kernels.items():
             sim = Simulator(kernel_set, device=device)
             for trial in trials:
                 parts = []
                 for clip in wanted[schema.SAMPLE].values:
-                    bar.set_postfix_str(f"{set_name}, {trial.label}, {clip}")
+                    bar.set_postfix_str(f"{set_name}, {trial.label}, {clip}", refresh=False)
                     parts.append(_solved(wanted.sel(sample=clip), str(clip), sim, trial, run))
                     bar.update()
                 at = {schema.KERNELS: [set_name], schema.METHOD: [trial.label]}
@@ -156,7 +157,7 @@ def score_masks(
     """
     dims = masks.dims[:-2]
     rows = []
-    with tqdm(total=len(kernels) * masks[..., 0, 0].size, desc="scores", unit="mask") as bar:
+    with _bar(len(kernels) * masks[..., 0, 0].size, "scores") as bar:
         for name, kernel_set in kernels.items():
             sim = Simulator(kernel_set)
             for index in np.ndindex(*(masks.sizes[d] for d in dims)):
@@ -194,7 +195,7 @@ def score_own(masks: xr.DataArray, wanted: xr.DataArray, kernels: Mapping[str, S
     return xr.concat(parts, schema.KERNELS, combine_attrs="drop_conflicts")
 
 
-def pictures(masks: xr.DataArray, wanted: xr.DataArray, kernels: SocsKernels, *, margin_nm: float = 150) -> xr.Dataset:
+def pictures(masks: xr.DataArray, wanted: xr.DataArray, kernels: SocsKernels, *, margin_nm: float = 60) -> xr.Dataset:
     """Target, mask and prints of single clips, cropped to what there is to see.
 
     Parameters
@@ -236,6 +237,11 @@ def pictures(masks: xr.DataArray, wanted: xr.DataArray, kernels: SocsKernels, *,
         attrs={"kernels": kernels.name},
     )
     return schema.label(ds.isel(window))
+
+
+def _bar(total: int, what: str) -> tqdm:
+    # Every refresh is a line of the log: one in five seconds tells enough.
+    return tqdm(total=total, desc=what, unit="mask", file=sys.stdout, mininterval=5, maxinterval=30)
 
 
 def _labelled(images: np.ndarray, names: list[str], pixel_nm: float) -> xr.DataArray:

@@ -5,10 +5,7 @@ A record is a store of a run without its masks, as netCDF 3 (one file, read by e
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -98,18 +95,3 @@ def _narrow(ds: xr.Dataset) -> xr.Dataset:
     narrowed = ds.map(narrow, keep_attrs=True).assign_coords({name: narrow(ds[name]) for name in ds.coords})
     narrowed.attrs = {k: v if isinstance(v, str | int | float) else json.dumps(v) for k, v in ds.attrs.items()}
     return narrowed
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """``python -m maskopt_lib.study.reference results paper``: keep the records of all notebooks of a variant."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("results", type=Path)
-    parser.add_argument("variant")
-    chosen = parser.parse_args(arguments)
-    for run_dir in sorted(chosen.results.glob(f"[0-8]*/{chosen.variant}")):
-        for path in keep(run_dir, FOLDER / run_dir.parent.name):
-            sys.stdout.write(f"{path.stat().st_size / 1e3:8.0f} kB  {path.relative_to(FOLDER.parents[1])}\n")
-
-
-if __name__ == "__main__":
-    main()
