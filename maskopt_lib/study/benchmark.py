@@ -61,19 +61,19 @@ class Trial:
 
 
 def targets(benchmark: str, names: Sequence[str] | None = None, *, pixel_nm: float = 1) -> xr.DataArray:
-    """Half-open rasters of a benchmark's clips.
+    """Half-open binary rasters of a benchmark's clips.
 
     Parameters
     ----------
     benchmark, names : as for :func:`maskopt_lib.layout.benchmark_clips`.
-    pixel_nm : side of a pixel.
+    pixel_nm : side of a pixel in nm; on pixels coarser than the layout's grid, those at least half covered count.
 
     Returns
     -------
-    (sample, y, x) uint8 with pixel centres in nm.
+    (sample, y, x) uint8 of 0 and 1 with pixel centres in nm.
     """
     clips = layout.benchmark_clips(benchmark, names)
-    return _labelled(np.stack([clip.rasterize(pixel_nm=pixel_nm) for clip in clips.values()]), list(clips), pixel_nm)
+    return _labelled(layout.rasterize_many(clips, pixel_nm, antialiased=False), list(clips), pixel_nm)
 
 
 def released_masks(cases: Sequence[str]) -> xr.DataArray:
@@ -147,7 +147,7 @@ def score_masks(
     Parameters
     ----------
     masks : (*dims, sample, y, x), 0 or 1.
-    wanted : targets (sample, y, x).
+    wanted : targets (sample, y, x); each mask finds its own by the name of the sample.
     kernels : name -> kernel set; a new first dimension ``scored_with``.
     only : names of the scores; all by default.
 
@@ -200,15 +200,16 @@ def pictures(masks: xr.DataArray, wanted: xr.DataArray, kernels: SocsKernels, *,
 
     Parameters
     ----------
-    masks, wanted : (sample, y, x), 0 or 1.
+    masks, wanted : (sample, y, x), 0 or 1; each mask finds its target by the name of the sample.
     kernels : to print with.
-    margin_nm : kept around the masks' common bounding box.
+    margin_nm : kept around the common bounding box of all masks and targets, in nm.
 
     Returns
     -------
     Dataset of uint8 ``target``, ``mask``, ``nominal``, ``outer`` and ``inner`` over sample, y and x.
     """
     sim = Simulator(kernels)
+    wanted = wanted.sel({schema.SAMPLE: masks[schema.SAMPLE]})
     pixel_nm = float(masks[schema.X][1] - masks[schema.X][0])
     margin = round(margin_nm / pixel_nm)
     used = (masks.any(schema.SAMPLE) | wanted.any(schema.SAMPLE)).values
