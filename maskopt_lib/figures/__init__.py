@@ -1,4 +1,7 @@
-"""Figures: labelled Datasets in, HoloViews objects out, files by :func:`save`; no simulation, no torch."""
+"""Figures: labelled Datasets in, HoloViews objects out, files by :func:`save`; no simulation, no torch.
+
+Styles are those of HoloViews' matplotlib backend: call ``hv.extension("matplotlib")`` once before drawing.
+"""
 
 from maskopt_lib.figures.optics import kernel_gallery, source_map
 from maskopt_lib.figures.pictures import edge_errors, mask_panels

@@ -14,9 +14,13 @@ def source_map(source: xr.DataArray, *, title: str = "source", size_inch: float 
 
     Parameters
     ----------
-    source : DataArray over ``sigma_y`` and ``sigma_x`` (units of NA), equally spaced.
+    source : DataArray over ``sigma_y`` and ``sigma_x`` (units of NA), equally spaced; drawn relative to its maximum.
     title : over the picture.
-    size_inch : of the figure.
+    size_inch : side of the figure.
+
+    Returns
+    -------
+    Picture with the pupil's edge (radius 1) as a dashed circle.
     """
     x, y = source["sigma_x"].values, source["sigma_y"].values
     values = source.transpose("sigma_y", "sigma_x").values
@@ -40,6 +44,10 @@ def kernel_gallery(fields: xr.DataArray, *, columns: int = 4, size_inch: float =
     fields : DataArray over ``kernel``, ``y``, ``x`` (nm), real, with coordinate ``energy_share`` along ``kernel``.
     columns : panels side by side.
     size_inch : side of a panel.
+
+    Returns
+    -------
+    One panel a system, each on its own symmetric colour scale, so that weak systems can be seen.
     """
     panels = []
     for i in range(fields.sizes["kernel"]):

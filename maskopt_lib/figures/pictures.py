@@ -10,6 +10,7 @@ import xarray as xr
 from matplotlib.colors import to_rgb
 from skimage.measure import find_contours
 
+from maskopt_lib.errors import UnknownNameError
 from maskopt_lib.figures import style
 
 #: Panels by name: what is filled, in which order and colour.
@@ -37,7 +38,17 @@ def mask_panels(
     panels : keys of :data:`PANELS`.
     rows : the dimension that makes the rows.
     size_inch : side of a panel.
+
+    Returns
+    -------
+    Grid of panels with axes in nm; the target's outline is black in each.
+
+    Raises
+    ------
+    UnknownNameError : no such panel; lists those there are.
     """
+    if unknown := [panel for panel in panels if panel not in PANELS]:
+        raise UnknownNameError(f"no panel {unknown[0]!r}; known: {', '.join(PANELS)}")
     entries = [pictures] if rows is None else [pictures.isel({rows: i}) for i in range(pictures.sizes[rows])]
     drawn = []
     for i, entry in enumerate(entries):
@@ -84,7 +95,9 @@ def _outline(target: xr.DataArray) -> hv.Path:
     return hv.Path(paths, kdims=["x", "y"]).opts(hv.opts.Path(color=style.TARGET, linewidth=0.8))
 
 
-def edge_errors(picture: xr.Dataset, sites: xr.Dataset, *, size_inch: float = 7.0, scale: float = 1.0) -> hv.Overlay:
+def edge_errors(
+    picture: xr.Dataset, sites: xr.Dataset, *, size_inch: float = 7.0, limit_nm: float = 15.0
+) -> hv.Overlay:
     """The print of one clip with each EPE site's signed edge error as a coloured dot.
 
     Parameters
@@ -92,19 +105,22 @@ def edge_errors(picture: xr.Dataset, sites: xr.Dataset, *, size_inch: float = 7.
     picture : as for :func:`mask_panels`, without rows.
     sites : Dataset over ``site`` with ``y_nm``, ``x_nm`` and ``edge_error_nm``.
     size_inch : side of the picture.
-    scale : dots reach full colour at ``15 nm / scale``.
+    limit_nm : edge error at which dots reach full colour.
+
+    Returns
+    -------
+    Picture with one dot a site, where the target's edge is; a red cross where the printed edge is lost (nan).
     """
-    points = hv.Points(
-        (sites["x_nm"].values, sites["y_nm"].values, sites["edge_error_nm"].values),
-        kdims=["x", "y"],
-        vdims=["edge error (nm)"],
-    )
-    limit = 15 / scale
-    return _panel(picture, "mask, print").opts(
+    x, y, error = (sites[name].values for name in ("x_nm", "y_nm", "edge_error_nm"))
+    lost = np.isnan(error)
+    points = hv.Points((x[~lost], y[~lost], error[~lost]), kdims=["x", "y"], vdims=["edge error (nm)"])
+    crosses = hv.Points((x[lost], y[lost]), kdims=["x", "y"])
+    drawn = _panel(picture, "mask, print").opts(
         hv.opts.RGB(aspect="equal", xlabel="x (nm)", ylabel="y (nm)", fontsize=style.FONT_SIZES, fig_inches=size_inch),
     ) * points.opts(
         hv.opts.Points(
-            color="edge error (nm)", cmap="PuOr", clim=(-limit, limit), colorbar=True, s=16, edgecolor="black",
+            color="edge error (nm)", cmap="PuOr", clim=(-limit_nm, limit_nm), colorbar=True, s=16, edgecolor="black",
             linewidth=0.4, clabel="signed edge error (nm), + = outside",
         )
     )  # fmt: skip
+    return drawn * crosses.opts(hv.opts.Points(color="red", marker="x", s=36)) if lost.any() else drawn

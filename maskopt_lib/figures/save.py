@@ -9,19 +9,21 @@ import matplotlib as mpl
 
 
 def save(figure, name: str, folder: str | Path, *, dpi: int = 150, formats: tuple[str, ...] = ("svg", "png")) -> None:
-    """Write a figure through the matplotlib backend.
+    """Write a figure as ``<name>.svg`` and ``<name>.png`` through the matplotlib backend.
 
     Parameters
     ----------
-    figure : HoloViews object.
+    figure : HoloViews object, drawn with matplotlib's styles.
     name : file name without folder and ending.
     folder : made where it does not exist.
     dpi : dots an inch of rasters.
-    formats : endings to write.
+    formats : endings to write, of those that matplotlib knows.
 
     Notes
     -----
-    With the environment's ``SOURCE_DATE_EPOCH`` set (the Makefile does) files are equal, byte for byte, for equal data.
+    Equal data, name and dpi give equal files, byte for byte: SVGs carry no date, their identifiers derive from the
+    name. PDFs carry a date, that of ``SOURCE_DATE_EPOCH`` where the environment sets it (the Makefile does). A file of
+    the same name is replaced once the new one is complete.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)

@@ -23,6 +23,10 @@ def case_bars(
     groups : dimension whose entries stand side by side.
     along : dimension of the groups on the x axis.
     width_inch : of the figure.
+
+    Returns
+    -------
+    Panels one below the other; a score that is not finite has no bar.
     """
     members = [str(n) for n in scores[groups].values]
     cases = [str(c).removeprefix("M1_").removeprefix("demo-") for c in scores[along].values]
@@ -61,9 +65,14 @@ def cross_matrix(scores: xr.DataArray, *, rows: str, columns: str, fmt: str = "{
 
     Parameters
     ----------
-    scores : DataArray over ``rows`` and ``columns``.
+    scores : DataArray over ``rows`` and ``columns``, with at least one finite value.
+    rows, columns : dimensions; the first row stands at the top.
     fmt : format of the number in a cell.
     title : over the matrix; the label of the values by default.
+
+    Returns
+    -------
+    Colours with the numbers on them; a dash where the value is not finite.
     """
     values = scores.transpose(rows, columns).values
     names = ([str(v) for v in scores[rows].values], [str(v) for v in scores[columns].values])
@@ -111,10 +120,17 @@ def curves(
 
     Parameters
     ----------
-    values : DataArray over ``along`` and, where given, ``lines``.
+    values : DataArray over ``along`` and, where given, ``lines``; the axes take their labels from it.
+    along : dimension of the x axis.
+    lines : dimension of the lines; their names stand in the legend.
     log_y : logarithmic y axis.
-    mark : x position and label of a vertical line.
+    title : over the figure.
+    mark : x position of a vertical line, and the title where none is given.
     size_inch : width and height.
+
+    Returns
+    -------
+    Lines on one pair of axes.
     """
     entries = [("", values)] if lines is None else [(str(v.item()), values.sel({lines: v})) for v in values[lines]]
     x_label, y_label = style.axis_label(values[along]), style.axis_label(values)
@@ -143,6 +159,10 @@ def histories(history: xr.Dataset, *, terms: Sequence[str] = ("fidelity", "pv_ba
     history : Dataset of :class:`~maskopt_lib.opc.OpcResult`, with ``sample`` named.
     terms : which terms.
     columns : panels side by side.
+
+    Returns
+    -------
+    Panels with logarithmic y axes; the last one carries the legend of all.
     """
     panels = []
     for term in terms:

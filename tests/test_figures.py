@@ -1,0 +1,223 @@
+"""Figures: each function draws labelled data, is saved as SVG and PNG, and gives the same SVG for equal data."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import holoviews as hv
+import numpy as np
+import pytest
+import xarray as xr
+
+from maskopt_lib import figures
+from maskopt_lib.data import schema
+from maskopt_lib.errors import UnknownNameError
+from maskopt_lib.figures import style
+
+PNG_HEAD = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def backend():
+    hv.extension("matplotlib", logo=False)
+
+
+def scores(methods=("released masks", "curvy-published", "another")) -> xr.Dataset:
+    """Scores of three clips by some methods; one is not known."""
+    rng = np.random.default_rng(0)
+    dims, shape = ("method", schema.SAMPLE), (len(methods), 3)
+    l2 = rng.uniform(1e4, 5e4, shape)
+    l2[-1, -1] = np.nan
+    return schema.label(
+        xr.Dataset(
+            {schema.L2: (dims, l2), schema.EPE3: (dims, rng.integers(0, 60, shape))},
+            coords={"method": list(methods), schema.SAMPLE: ["M1_test1", "M1_test2", "demo-via-row"]},
+        )
+    )
+
+
+def pictures() -> xr.Dataset:
+    """A bar and its prints of growing size, on pixels of 4 nm, for two clips."""
+    nm = (np.arange(48) + 0.5) * 4
+    layers = {}
+    for name, grow in {"target": 0, "mask": -2, "nominal": 1, "outer": 3, "inner": -1}.items():
+        image = np.zeros((2, 48, 48), np.uint8)
+        image[:, 10 - grow : 20 + grow, 8 - grow : 38 + grow] = 1
+        layers[name] = ((schema.SAMPLE, "y", "x"), image)
+    return schema.label(xr.Dataset(layers, coords={schema.SAMPLE: ["a", "b"], "y": nm, "x": nm}))
+
+
+def sites() -> xr.Dataset:
+    values = {"y_nm": [40.0, 80.0], "x_nm": [90.0, 90.0], "edge_error_nm": [-4.0, np.nan]}
+    return xr.Dataset({name: ("site", column) for name, column in values.items()})
+
+
+def history() -> xr.Dataset:
+    value = np.random.default_rng(1).uniform(1, 9, (5, 2, 3))
+    value[3:, 0] = np.nan  # a clip that took fewer steps
+    return xr.Dataset(
+        {"value": (("step", "sample", "term"), value)},
+        coords={"step": np.arange(5), "sample": ["a", "b"], "term": ["fidelity", "pv_band", "spectral"]},
+    )
+
+
+def source() -> xr.DataArray:
+    sigma = np.linspace(-1, 1, 21)
+    ring = (np.abs(np.hypot(sigma[:, None], sigma) - 0.7) < 0.1).astype(float)
+    return xr.DataArray(ring, dims=("sigma_y", "sigma_x"), coords={"sigma_y": sigma, "sigma_x": sigma})
+
+
+def systems() -> xr.DataArray:
+    nm = np.linspace(-100, 100, 11)
+    fields = np.random.default_rng(2).normal(size=(3, 11, 11))
+    coords = {"y": nm, "x": nm, "energy_share": ("kernel", [0.6, 0.3, 0.05])}
+    return xr.DataArray(fields, dims=("kernel", "y", "x"), coords=coords)
+
+
+def through_dose() -> xr.DataArray:
+    dose = ("dose", [0.9, 1.0, 1.1], {"long_name": "relative dose", "units": "1"})
+    attrs = {"long_name": "edge error", "units": "nm"}
+    return xr.DataArray(
+        [[-3.0, 0.5, 4.0], [-2.0, 1.0, 5.0]], dims=("clip", "dose"), coords={"dose": dose, "clip": ["a", "b"]},
+        attrs=attrs,
+    )  # fmt: skip
+
+
+#: Every public function, as the notebooks call it.
+DRAWINGS = {
+    "case_bars": lambda: figures.case_bars(scores(), names=[schema.L2, schema.EPE3], groups="method"),
+    "cross_matrix": lambda: figures.cross_matrix(scores()[schema.L2], rows="method", columns=schema.SAMPLE),
+    "curves": lambda: figures.curves(through_dose(), along="dose", lines="clip", mark=(1.0, "through dose")),
+    "edge_errors": lambda: figures.edge_errors(pictures().isel(sample=0), sites()),
+    "histories": lambda: figures.histories(history()),
+    "kernel_gallery": lambda: figures.kernel_gallery(systems(), columns=2),
+    "mask_panels": lambda: figures.mask_panels(pictures(), rows=schema.SAMPLE),
+    "source_map": lambda: figures.source_map(source()),
+}
+
+
+def texts(svg: bytes) -> str:
+    """All text that a figure shows; SVGs are saved with text as text."""
+    return " | ".join(re.findall(r">([^<>\n]+)</t(?:ext|span)>", svg.decode()))
+
+
+def svg_of(name: str, folder) -> bytes:
+    figures.save(DRAWINGS[name](), name, folder, formats=("svg",))
+    return (folder / f"{name}.svg").read_bytes()
+
+
+def test_no_figure_function_is_left_out():
+    assert set(DRAWINGS) == set(figures.__all__) - {"save"}
+
+
+@pytest.mark.parametrize("name", DRAWINGS)
+def test_a_figure_is_saved_and_equal_data_give_equal_bytes(name, tmp_path, monkeypatch):
+    monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
+    figures.save(DRAWINGS[name](), name, tmp_path / "new folder")
+    svg, png = ((tmp_path / "new folder" / f"{name}.{ending}").read_bytes() for ending in ("svg", "png"))
+    assert png.startswith(PNG_HEAD) and b"</svg>" in svg
+    assert svg_of(name, tmp_path) == svg
+    assert sorted(p.name for p in (tmp_path / "new folder").iterdir()) == [f"{name}.png", f"{name}.svg"]
+
+
+def test_other_data_give_another_figure(tmp_path):
+    first = svg_of("source_map", tmp_path)
+    figures.save(figures.source_map(source().where(source().sigma_x > 0, 0.2)), "source_map", tmp_path)
+    assert (tmp_path / "source_map.svg").read_bytes() != first
+
+
+def test_resolution_is_that_of_the_raster(tmp_path):
+    sizes = []
+    for dpi in (50, 100):
+        figures.save(DRAWINGS["curves"](), "curves", tmp_path, dpi=dpi, formats=("png",))
+        head = (tmp_path / "curves.png").read_bytes()[16:24]
+        sizes.append(np.frombuffer(head, ">u4"))
+    np.testing.assert_allclose(sizes[1], 2 * sizes[0], atol=3)
+
+
+def test_labels_come_from_the_data(tmp_path):
+    shown = texts(svg_of("case_bars", tmp_path))
+    for text in ("L2 (nominal print against target)", "nm²", "EPE violations at 3 nm", "test1", "via-row", "another"):
+        assert text in shown
+    shown = texts(svg_of("curves", tmp_path))
+    assert all(text in shown for text in ("relative dose", "edge error (nm)", "through dose"))
+
+
+def test_a_matrix_shows_every_number_in_its_cell(tmp_path):
+    values = xr.DataArray(
+        [[1.0, 2.0, 3.0], [4.0, 5.0, np.nan]], dims=("r", "c"), coords={"r": ["p", "q"], "c": ["u", "v", "w"]}
+    )
+    matrix = figures.cross_matrix(values, rows="r", columns="c", fmt="{:.1f}")
+    labels = {(x, y): text for label in matrix if isinstance(label, hv.Labels) for x, y, text in label.array()}
+    assert labels == {
+        (0, 0): "1.0", (1, 0): "2.0", (2, 0): "3.0", (0, 1): "4.0", (1, 1): "5.0", (2, 1): "-",
+    }  # fmt: skip
+    # The colours stand where the numbers do.
+    image = next(part for part in matrix if isinstance(part, hv.Image))
+    for (x, y), text in labels.items():
+        if text != "-":
+            assert image[float(x), float(y)] == float(text)
+    figures.save(matrix, "matrix", tmp_path, formats=("svg",))
+    svg = (tmp_path / "matrix.svg").read_bytes()
+    assert all(text in texts(svg) for text in ("p", "q", "u", "v", "w", "5.0"))
+
+
+@pytest.mark.parametrize("value", [0.0, 7.0])
+def test_a_matrix_of_equal_numbers_can_be_drawn(value, tmp_path):
+    equal = xr.DataArray(np.full((2, 2), value), dims=("r", "c"), coords={"r": ["p", "q"], "c": ["u", "v"]})
+    figures.save(figures.cross_matrix(equal, rows="r", columns="c"), "equal", tmp_path)
+    assert (tmp_path / "equal.png").is_file()
+
+
+def test_pictures_are_not_flipped():
+    """Row 0 is the lowest y: what lies low in the data lies low in the picture, and inside of the outline."""
+    picture = pictures().isel(sample=0)
+    panel = next(iter(figures.mask_panels(picture, panels=["mask"])))
+    rgb, outline = panel.RGB.I, panel.Path.I
+
+    def is_empty(x_nm, y_nm):
+        return all(float(rgb[x_nm, y_nm, channel]) == 1 for channel in "RGB")
+
+    assert [is_empty(100.0, y_nm) for y_nm in (42.0, 58.0, 74.0, 130.0)] == [True, False, True, True]
+    assert [is_empty(x_nm, 58.0) for x_nm in (34.0, 58.0, 150.0)] == [True, False, True]
+    (x0, x1), (y0, y1) = outline.range("x"), outline.range("y")
+    assert (x0, x1, y0, y1) == pytest.approx((32, 152, 40, 80))
+
+
+def test_an_unknown_panel_is_answered_with_the_known_ones():
+    with pytest.raises(UnknownNameError, match="no panel 'prints'; known: mask, nominal print, PV band"):
+        figures.mask_panels(pictures(), panels=["mask", "prints"], rows=schema.SAMPLE)
+
+
+def test_a_lost_edge_is_marked():
+    parts = [part for part in DRAWINGS["edge_errors"]() if isinstance(part, hv.Points)]
+    assert [part.array()[:, :2].tolist() for part in parts] == [[[90.0, 40.0]], [[90.0, 80.0]]]
+    none_lost = figures.edge_errors(pictures().isel(sample=0), sites().isel(site=[0]))
+    assert sum(isinstance(part, hv.Points) for part in none_lost) == 1
+
+
+def test_a_target_at_the_border_keeps_its_outline():
+    picture = pictures().isel(sample=0, y=slice(12, 18))
+    panel = next(iter(figures.mask_panels(picture, panels=["mask"])))
+    assert panel.Path.I.range("y") == pytest.approx((48, 72))
+
+
+def test_known_names_keep_their_colour_and_others_do_not_take_it():
+    first, second = style.colours(["unknown", "iccad13"]), style.colours(["iccad13", "curvy-paper"])
+    assert first[1] == second[0] == style.COLOURS["iccad13"]
+    assert first[0] != first[1]
+    assert len(set(style.colours(["embedded", "p", "q", "r"]))) == 4
+
+
+def test_drawing_needs_no_torch():
+    program = (
+        "import sys, holoviews as hv, numpy as np, xarray as xr\n"
+        "from maskopt_lib import figures\n"
+        "hv.extension('matplotlib', logo=False)\n"
+        "line = xr.DataArray([1.0, 2.0], dims='x', coords={'x': [0.0, 1.0]}, name='line')\n"
+        "figures.curves(line, along='x')\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], timeout=60).returncode == 0
