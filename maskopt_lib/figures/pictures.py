@@ -123,4 +123,6 @@ def edge_errors(
             linewidth=0.4, clabel="signed edge error (nm), + = outside",
         )
     )  # fmt: skip
-    return drawn * crosses.opts(hv.opts.Points(color="red", marker="x", s=36)) if lost.any() else drawn
+    return (
+        drawn * crosses.opts(hv.opts.Points(color="red", marker="X", edgecolor="white", s=36)) if lost.any() else drawn
+    )
