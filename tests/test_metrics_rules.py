@@ -4,13 +4,23 @@ import itertools
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
 from maskopt_lib.errors import GridMismatchError
-from maskopt_lib.metrics import count_vertices, min_radius_nm, min_space_nm, min_width_nm, outlines, shape_rules
+from maskopt_lib.metrics import (
+    count_shots,
+    count_vertices,
+    min_radius_nm,
+    min_space_nm,
+    min_width_nm,
+    outlines,
+    shape_rules,
+    target_sites,
+)
 
 Y, X = np.mgrid[:240, :240] + 0.5 - 120  # nm, centred
 
@@ -63,6 +73,24 @@ def test_areas_and_distances_are_in_nm(factor):
     assert coarse.shapes == fine.shapes == 2 and coarse.msa_nm2 == fine.msa_nm2 == 60 * 16
     # Between pixel centres: one pixel more than the empty space.
     assert (fine.msd_nm, coarse.msd_nm) == (41, 40 + factor)
+
+
+def test_grey_masks_and_tensors_are_made_binary():
+    image = turned_box(20, 20, shift=-40) | turned_box(30, 8, shift=28)
+    assert shape_rules(0.7 * image, 1.0) == shape_rules(image.astype(np.uint8), 1.0) == shape_rules(image, 1.0)
+    assert shape_rules(torch.tensor(image), 1.0) == shape_rules(image, 1.0)
+
+
+@pytest.mark.parametrize(
+    "measure",
+    [count_shots, count_vertices, min_radius_nm, min_space_nm, min_width_nm, outlines, shape_rules, target_sites],
+)
+def test_a_batch_is_refused_with_what_to_do(measure):
+    pixel = () if measure in (outlines, count_shots) else (1.0,)
+    with pytest.raises(GridMismatchError, match=r"shape \(2, 16, 16\); of a batch take one.*evaluate"):
+        measure(np.zeros((2, 16, 16), bool), *pixel)
+    with pytest.raises(GridMismatchError, match="0 to 255; divide an 8-bit picture by 255"):
+        measure(np.pad(np.full((4, 4), 255, np.uint8), 6), *pixel)
 
 
 # Width and space

@@ -42,6 +42,22 @@ def binary(image: Any, what: str = "mask") -> np.ndarray:
     return image >= 0.5 if image.dtype != bool else image
 
 
+def one_binary(image: Any, what: str = "mask") -> np.ndarray:
+    """(y, x) bool: `binary` of a single image.
+
+    Raises
+    ------
+    GridMismatchError : as `binary`, and for a batch.
+    """
+    image = binary(image, what)
+    if image.ndim != 2:
+        raise GridMismatchError(
+            f"this is measured on one {what} (y, x) at a time, got shape {image.shape}; of a batch take one, as in "
+            f"{what}[0], or let metrics.evaluate go through it"
+        )
+    return image
+
+
 def crop(image: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
     """The part of a 2-D binary image that holds something, and the (y, x) of its first pixel; empty for an empty image.
 

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from maskopt_lib.errors import GridMismatchError
+from maskopt_lib.metrics._arrays import binary
 
 
-def _difference_nm2(a: np.ndarray, b: np.ndarray, pixel_nm: float) -> float:
+def _difference_nm2(a: Any, b: Any, pixel_nm: float) -> float:
+    a, b = binary(a, "first image"), binary(b, "second image")
     if a.shape != b.shape:
-        raise GridMismatchError(f"both images must share one grid, got {a.shape} and {b.shape}")
+        raise GridMismatchError(
+            f"both images must share one grid, got {a.shape} and {b.shape}; bring both to one pixel size first"
+        )
     return float(np.count_nonzero(a != b)) * pixel_nm**2
 
 
-def l2_nm2(printed: np.ndarray, target: np.ndarray, pixel_nm: float) -> float:
+def l2_nm2(printed: Any, target: Any, pixel_nm: float) -> float:
     """Area where the nominal print differs from the target.
 
     The field calls this number L2, the squared norm of the difference of two binary images.
 
     Parameters
     ----------
-    printed, target : (y, x) bool on one grid.
+    printed, target : (y, x) binary images on one grid.
     pixel_nm : side of a pixel in nm.
 
     Returns
@@ -38,12 +44,12 @@ def l2_nm2(printed: np.ndarray, target: np.ndarray, pixel_nm: float) -> float:
     return _difference_nm2(printed, target, pixel_nm)
 
 
-def pvb_nm2(outer: np.ndarray, inner: np.ndarray, pixel_nm: float) -> float:
+def pvb_nm2(outer: Any, inner: Any, pixel_nm: float) -> float:
     """Area between the prints of the two extreme process corners.
 
     Parameters
     ----------
-    outer, inner : (y, x) bool prints at the outer (focus, dose 1.02) and the inner corner (defocus, dose 0.98).
+    outer, inner : (y, x) binary prints at the outer (focus, dose 1.02) and the inner corner (defocus, dose 0.98).
     pixel_nm : side of a pixel in nm.
 
     Returns

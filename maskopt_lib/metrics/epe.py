@@ -9,7 +9,7 @@ import xarray as xr
 
 from maskopt_lib.data import schema
 from maskopt_lib.errors import GridMismatchError, LayoutError
-from maskopt_lib.metrics._arrays import binary, to_numpy
+from maskopt_lib.metrics._arrays import one_binary, to_numpy
 
 #: Distance of the probes from the edge pixel, in nm: the contest's limit and the one of recent work.
 LIMITS_NM = (15.0, 3.0)
@@ -38,6 +38,7 @@ def target_sites(target: Any, pixel_nm: float) -> xr.Dataset:
 
     Raises
     ------
+    GridMismatchError : a batch of targets, or values outside 0 to 1.
     LayoutError : the target's outline is curved or slanted, so that straight edges cannot be read from its raster.
 
     Notes
@@ -55,9 +56,7 @@ def target_sites(target: Any, pixel_nm: float) -> xr.Dataset:
     >>> sites.x_nm.values[:5], sites.y_nm.values[:5]
     (array([140.5, 180.5, 219.5, 259.5, 140.5]), array([100., 100., 100., 100., 160.]))
     """
-    image = binary(target, "target")
-    if image.ndim != 2:
-        raise GridMismatchError(f"sites are found on one target (y, x) at a time, got shape {image.shape}")
+    image = one_binary(target, "target")
     sites: list[tuple[float, float, int, int]] = []
     n_short = n_all = 0
     for axis in (0, 1):
@@ -136,7 +135,8 @@ def epe_sites(aerial: Any, target: Any, *, pixel_nm: float, threshold: float) ->
     image = to_numpy(aerial)
     if image.shape != np.shape(target):
         raise GridMismatchError(
-            f"aerial and target must share one grid (y, x), got {image.shape} and {np.shape(target)}"
+            f"aerial and target must share one grid (y, x), got {image.shape} and {np.shape(target)}; of several "
+            "corners take the nominal one, and rasterize the target at the pixel of the mask"
         )
     sites = target_sites(target, pixel_nm)
     threshold = image.dtype.type(threshold)  # the comparison the print itself is made with

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from skimage.measure import approximate_polygon, find_contours
 
-from maskopt_lib.errors import GridMismatchError
-from maskopt_lib.metrics._arrays import binary, crop
+from maskopt_lib.metrics._arrays import crop, one_binary
 
 #: Polygons may leave the outline by this many nm, and by a pixel at least, before their vertices are counted.
 VERTEX_TOLERANCE_NM = 1.0
@@ -32,10 +31,7 @@ def outlines(mask: Any) -> list[np.ndarray]:
     >>> [len(loop) for loop in outlines(np.pad(np.ones((2, 3), bool), 4))]
     [10]
     """
-    image = binary(mask)
-    if image.ndim != 2:
-        raise GridMismatchError(f"outlines are drawn of one mask (y, x) at a time, got shape {image.shape}")
-    part, origin = crop(image)
+    part, origin = crop(one_binary(mask))
     if not part.size:
         return []
     loops = find_contours(np.pad(part, 1).astype(np.float32), 0.5, fully_connected="low")

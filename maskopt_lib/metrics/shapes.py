@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from maskopt_lib.metrics._arrays import crop
+from maskopt_lib.metrics._arrays import crop, one_binary
 
 
 class ShapeRules(NamedTuple):
@@ -19,12 +19,12 @@ class ShapeRules(NamedTuple):
     msd_nm: float
 
 
-def shape_rules(mask: np.ndarray, pixel_nm: float) -> ShapeRules:
+def shape_rules(mask: Any, pixel_nm: float) -> ShapeRules:
     """Count the shapes of a mask, find the smallest one and the closest two.
 
     Parameters
     ----------
-    mask : (y, x) bool.
+    mask : (y, x) binary mask.
     pixel_nm : side of a pixel in nm.
 
     Returns
@@ -46,7 +46,7 @@ def shape_rules(mask: np.ndarray, pixel_nm: float) -> ShapeRules:
     >>> shape_rules(mask, pixel_nm=2.0)
     ShapeRules(shapes=2, msa_nm2=256.0, msd_nm=10.0)
     """
-    part, _ = crop(mask)
+    part, _ = crop(one_binary(mask))
     labels, n = ndimage.label(part)
     if n == 0:
         return ShapeRules(0, float("nan"), float("nan"))

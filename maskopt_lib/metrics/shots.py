@@ -9,7 +9,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
 from maskopt_lib.errors import GridMismatchError
-from maskopt_lib.metrics._arrays import binary, crop
+from maskopt_lib.metrics._arrays import crop, one_binary
 
 #: Pixels along one side of the grid on which shots are counted, as OpenILT does it (LithoBench: 256).
 SHOT_GRID = 512
@@ -114,9 +114,7 @@ def shot_rectangles(mask: Any, grid: int | None = SHOT_GRID) -> np.ndarray:
 
 
 def _on_grid(mask: Any, grid: int | None) -> np.ndarray:
-    image = binary(mask)
-    if image.ndim != 2:
-        raise GridMismatchError(f"shots are counted on one mask (y, x) at a time, got shape {image.shape}")
+    image = one_binary(mask)
     if grid is None or max(image.shape) <= grid:
         return image
     step, rest = divmod(image.shape[0], grid)

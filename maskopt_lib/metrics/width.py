@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from maskopt_lib.errors import GridMismatchError
-from maskopt_lib.metrics._arrays import binary, crop
+from maskopt_lib.metrics._arrays import crop, one_binary
 
 #: Two edges face each other where the directions to them differ by at least this angle; corners sharper than its
 #: supplement (40 degrees) count as narrow places, right angles do not.
@@ -45,7 +44,7 @@ def min_width_nm(mask: Any, pixel_nm: float) -> float:
     >>> min_width_nm(mask, pixel_nm=2.0)
     24.0
     """
-    return _facing_nm(np.pad(crop(_image(mask))[0], 1), pixel_nm)
+    return _facing_nm(np.pad(crop(one_binary(mask))[0], 1), pixel_nm)
 
 
 def min_space_nm(mask: Any, pixel_nm: float) -> float:
@@ -69,14 +68,7 @@ def min_space_nm(mask: Any, pixel_nm: float) -> float:
     7.0
     """
     # A little more than the mask's bounding box: beyond it there is only one side to point to.
-    return _facing_nm(~np.pad(crop(_image(mask))[0], 1), pixel_nm)
-
-
-def _image(mask: Any) -> np.ndarray:
-    image = binary(mask)
-    if image.ndim != 2:
-        raise GridMismatchError(f"widths are measured on one mask (y, x) at a time, got shape {image.shape}")
-    return image
+    return _facing_nm(~np.pad(crop(one_binary(mask))[0], 1), pixel_nm)
 
 
 def _facing_nm(region: np.ndarray, pixel_nm: float) -> float:
