@@ -1,4 +1,4 @@
-"""What the notebooks call: the record of a run, its stores, its tables, and the parameters of a notebook."""
+"""What the notebooks call: recipes that solve and score, the record of a run, stores, tables, and parameters."""
 
 from maskopt_lib.study.benchmark import Trial, pictures, released_masks, score_masks, score_own, solve_clips, targets
 from maskopt_lib.study.params import parameters, read_parameters, read_variant

@@ -27,6 +27,7 @@ import maskopt_lib
 from maskopt_lib import layout, metrics, opc
 from maskopt_lib.data import manifest, schema
 from maskopt_lib.errors import UnknownNameError
+from maskopt_lib.grid import Grid
 from maskopt_lib.litho import Simulator
 from maskopt_lib.optics import SocsKernels
 from maskopt_lib.study.record import Run, load, load_masks
@@ -246,7 +247,7 @@ def _bar(total: int, what: str) -> tqdm:
 
 
 def _labelled(images: np.ndarray, names: list[str], pixel_nm: float) -> xr.DataArray:
-    centres = (np.arange(images.shape[-1]) + 0.5) * pixel_nm
+    centres = Grid(images.shape[-1], pixel_nm).centres_nm
     along = {"units": "nm"}
     return xr.DataArray(
         images,

@@ -34,6 +34,7 @@ import xarray as xr
 import maskopt_lib
 from maskopt_lib.data import manifest, schema
 from maskopt_lib.errors import MissingDataError, SchemaError
+from maskopt_lib.grid import Grid
 
 #: What a stored score must say of itself; without it nobody can recompute the number.
 SCORE_CONVENTIONS = ("kernels", "raster", "epe_limits_nm")
@@ -267,7 +268,7 @@ def load_masks(path: str | Path) -> xr.DataArray:
     n_x, pixel_nm = int(packed.attrs["n_x"]), float(packed.attrs["pixel_nm"])
     pixels = np.unpackbits(bits.values, axis=-1, count=n_x, bitorder="little").astype(bool)
     masks = xr.DataArray(pixels, dims=(*bits.dims[:-1], schema.X), coords=packed.coords, name="mask")
-    masks = masks.assign_coords({schema.X: (schema.X, (np.arange(n_x) + 0.5) * pixel_nm, packed[schema.Y].attrs)})
+    masks = masks.assign_coords({schema.X: (schema.X, Grid(n_x, pixel_nm).centres_nm, packed[schema.Y].attrs)})
     masks[schema.X].attrs["long_name"] = schema.X
     return masks.assign_attrs(long_name="mask", units="1", pixel_nm=pixel_nm, record=packed.attrs["record"])
 
@@ -300,7 +301,7 @@ def _label_masks(masks, *, samples: Sequence[str] | None, pixel_nm: float | None
         raise SchemaError("give pixel_nm, or a DataArray whose x is in nm")
     if not np.isin(masks.values, (0, 1)).all():
         raise SchemaError("masks must be binary (0 and 1, or bool); threshold a grey mask before storing it")
-    y_nm = (np.arange(masks.sizes[schema.Y]) + 0.5) * pixel_nm
+    y_nm = Grid(masks.sizes[schema.Y], pixel_nm).centres_nm
     masks = masks.assign_coords({schema.Y: (schema.Y, y_nm, {"long_name": schema.Y, "units": "nm"})})
     return masks.assign_attrs(pixel_nm=float(pixel_nm))
 
