@@ -242,7 +242,7 @@ def test_layers_of_streams(stream):
         layout.read_clip(path, "via1")
     with pytest.raises(LayoutError, match=r"unknown layer 'metall'; freepdk45 has active, poly, contact, metal1"):
         layout.read_clip(path, "metall")
-    with pytest.raises(LayoutError, match=r"a layer is a name or a .layer, datatype. pair, got 11"):
+    with pytest.raises(LayoutError, match=r"a layer is a name or a .layer, datatype. pair such as .11, 0., got 11"):
         layout.read_clip(path, 11)
     with pytest.raises(UnknownNameError, match="process 'freepdk15'; known: asap7, freepdk45"):
         layout.read_clip(path, "metal1", process="freepdk15")
@@ -284,10 +284,26 @@ def test_a_region_of_a_large_layout(stream):
     for region, message in [
         ((0, 0, 3000, 100), "3000 x 100 nm is larger than the window of 2048 nm"),
         ((100, 0, 100, 50), "has no area"),
+        ((4500, 500, 3500, -500), "has no area; give .* x0 < x1, y0 < y1"),
+        ((0, 0, 100), r"region_nm=\(0, 0, 100\) is not \(x0, y0, x1, y1\) in nm"),
         ((0, 500, 100, 600), "layer .* has no polygon in region_nm|nothing of the layer"),
     ]:
         with pytest.raises(LayoutError, match=message):
             layout.read_clip(path, region_nm=region)
+
+
+def test_a_chip_without_region_is_refused_before_its_polygons_are_checked(tmp_path, monkeypatch):
+    library = gdstk.Library()
+    contact = library.new_cell("CONTACT")
+    contact.add(gdstk.rectangle((0, 0), (0.1, 0.1), layer=11))
+    array = gdstk.Reference(contact, (0, 0), columns=30, rows=20, spacing=(0.2, 0.2))
+    library.new_cell("TOP").add(array)
+    library.write_gds(tmp_path / "chip.gds")
+    monkeypatch.setattr("maskopt_lib.layout.io.fault_of", lambda *_, **__: pytest.fail("a polygon was checked"))
+    with pytest.raises(
+        LayoutError, match=r"cell TOP: its 600 polygons .* the clip is 5900 x 3900 nm: give a window_nm"
+    ):
+        layout.read_clip(tmp_path / "chip.gds")
 
 
 def test_a_stream_cut_anywhere_is_refused(stream, tmp_path, capfd):

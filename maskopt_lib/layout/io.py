@@ -6,6 +6,7 @@ import datetime
 import os
 import struct
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,7 +72,7 @@ def resolve_layer(layer: str | tuple[int, int], process: str = "freepdk45") -> t
     try:
         number, datatype = (int(part) for part in layer)
     except (TypeError, ValueError):
-        raise LayoutError(f"a layer is a name or a (layer, datatype) pair, got {layer!r}") from None
+        raise LayoutError(f"a layer is a name or a (layer, datatype) pair such as (11, 0), got {layer!r}") from None
     return number, datatype
 
 
@@ -83,12 +84,14 @@ def read_shapes(
     process: str = "freepdk45",
     grid_nm: float | None = None,
     region_nm: tuple[float, float, float, float] | None = None,
+    window_nm: float | None = None,
 ) -> tuple[list[Shape], str | tuple[int, int]]:
     """Polygons of one layer of a GDS or OASIS file in nm, references and paths resolved.
 
     Parameters
     ----------
     path, layer, cell, process, grid_nm, region_nm : as in `read_clip`; a region leaves out what lies outside, uncut.
+    window_nm : without a region, refuse a layer that spans more, before its polygons are looked at one by one.
 
     Returns
     -------
@@ -105,6 +108,8 @@ def read_shapes(
     pair = _layer_in(path, source, layer, process)
     dbu_nm = library.precision / _NM
     polygons = source.get_polygons(layer=pair[0], datatype=pair[1])
+    if region_nm is None and window_nm is not None:
+        _check_span(path, source, polygons, window_nm)
     shapes = []
     for index, polygon in enumerate(polygons):
         (x0, y0), (x1, y1) = polygon.bounding_box()
@@ -263,6 +268,19 @@ def _write(library: gdstk.Library, path: Path, *, is_gds: bool) -> None:
 
 def _called(pair, layer) -> str:
     return f"{layer!r} {pair}" if isinstance(layer, str) else f"{pair}"
+
+
+def _check_span(path: Path, cell: gdstk.Cell, polygons: Sequence[gdstk.Polygon], window_nm: float) -> None:
+    if not polygons:
+        return
+    boxes = np.array([polygon.bounding_box() for polygon in polygons])
+    spans = boxes[:, 1].max(axis=0) - boxes[:, 0].min(axis=0)
+    if spans.max() > window_nm + 1e-6:
+        raise LayoutError(
+            f"{path}, cell {cell.name}: its {len(polygons)} polygons span more than the window of {window_nm:g} nm; "
+            f"the clip is {spans[0]:g} x {spans[1]:g} nm: give a window_nm of at least {spans.max():g}, or cut "
+            "a part out with region_nm=(x0, y0, x1, y1)"
+        )
 
 
 def _to_nm(units: np.ndarray, dbu_nm: float) -> np.ndarray:

@@ -110,6 +110,8 @@ def read_clip(
     Banerjee, Li, Nassif, ICCAD-2013 CAD contest in mask optimization and benchmark suite (2013): the GLP clips.
     """
     path, contest = _find(path, benchmark)
+    if region_nm is not None:
+        region_nm = _region(path, region_nm)
     suffix = path.suffix.lower()
     sha256, corrected = hashlib.sha256(path.read_bytes()).hexdigest(), ()
     if suffix == ".glp":
@@ -125,7 +127,13 @@ def read_clip(
         shapes, layer = _glp_layer(path, shapes, glp.levels, layer)
     elif suffix in SUFFIXES:
         shapes, layer = read_shapes(
-            path, layer, cell=cell, process=process, grid_nm=None if grid_nm == "file" else grid_nm, region_nm=region_nm
+            path,
+            layer,
+            cell=cell,
+            process=process,
+            grid_nm=None if grid_nm == "file" else grid_nm,
+            region_nm=region_nm,
+            window_nm=window_nm,
         )
     else:
         raise LayoutError(f"{path}: unknown suffix {suffix!r}; known: {' '.join(SUFFIXES)}")
@@ -199,13 +207,21 @@ def _glp_layer(path, shapes: Sequence[Shape], levels, layer) -> tuple[list[Shape
     return [shape for shape in shapes if shape.layer == layer], layer
 
 
-def _cut(path, shapes: Sequence[Shape], region_nm, window_nm: float) -> list[Shape]:
-    """The shapes inside a region, cut at its border."""
-    x0, y0, x1, y1 = map(float, region_nm)
+def _region(path, region_nm) -> tuple[float, float, float, float]:
+    try:
+        x0, y0, x1, y1 = map(float, region_nm)
+    except (TypeError, ValueError):
+        raise LayoutError(f"{path}: region_nm={region_nm!r} is not (x0, y0, x1, y1) in nm") from None
     if not (x1 > x0 and y1 > y0):
         raise LayoutError(
             f"{path}: region_nm={tuple(region_nm)} has no area; give (x0, y0, x1, y1) with x0 < x1, y0 < y1"
         )
+    return x0, y0, x1, y1
+
+
+def _cut(path, shapes: Sequence[Shape], region_nm, window_nm: float) -> list[Shape]:
+    """The shapes inside a region, cut at its border."""
+    x0, y0, x1, y1 = region_nm
     if max(x1 - x0, y1 - y0) > window_nm:
         raise LayoutError(
             f"{path}: the region of {x1 - x0:g} x {y1 - y0:g} nm is larger than the window of {window_nm:g} nm; "
