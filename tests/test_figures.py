@@ -211,6 +211,12 @@ def test_known_names_keep_their_colour_and_others_do_not_take_it():
     assert len(set(style.colours(["embedded", "p", "q", "r"]))) == 4
 
 
+def test_every_kernel_set_has_a_colour_of_its_own():
+    from maskopt_lib.optics.library import KERNELS
+
+    assert len({style.COLOURS[name] for name in KERNELS}) == len(KERNELS)
+
+
 def test_drawing_needs_no_torch():
     program = (
         "import sys, holoviews as hv, numpy as np, xarray as xr\n"

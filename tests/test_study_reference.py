@@ -9,6 +9,7 @@ import xarray as xr
 from maskopt_lib import study
 from maskopt_lib.data import schema
 from maskopt_lib.errors import MissingDataError
+from maskopt_lib.study import __main__ as command
 from maskopt_lib.study import reference
 
 
@@ -49,3 +50,13 @@ def test_missing_results_say_what_makes_them(tmp_path):
         reference.keep(tmp_path / "00_test_records" / "paper", tmp_path / "records")
     with pytest.raises(MissingDataError, match="make study VARIANT=paper"):
         reference.load_result(tmp_path / "00_test_records" / "paper", "scores")
+
+
+def test_command_keeps_the_records_of_one_variant(run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(reference, "FOLDER", tmp_path / "repository/data_manifest/records")
+    command.main([str(tmp_path), "paper"])
+    assert (reference.FOLDER / "00_test_records/scores.nc").is_file()
+    assert capsys.readouterr().out.split()[1:] == ["kB", "data_manifest/records/00_test_records/scores.nc"]
+    with pytest.raises(SystemExit):
+        command.main([str(tmp_path), "quick"])
+    assert "make study VARIANT=quick" in capsys.readouterr().err
