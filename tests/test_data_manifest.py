@@ -186,6 +186,8 @@ def test_report_counts_and_names(make):
     known = make(n=3)
     text = report(known, ["group"], {"group/clip1.glp": "the server answered 404 Not Found"})
     assert "2/3" in text and "group/clip1.glp" in text and "404" in text and "MIT" in text
+    text = report(known, ["group"], {"group/clip1.glp": "group/clip1.glp: the mirror holds other contents"})
+    assert text.count("group/clip1.glp") == 1
 
 
 def test_main_exits_with_failure_when_something_is_missing(make, tmp_path, monkeypatch, capsys):

@@ -118,7 +118,7 @@ def test_masks_are_binary_at_one_half_whatever_holds_them():
         (bars(256) * np.nan, bars(256), {}, GridMismatchError, "between 0 and 1"),
         (bars(256), bars(512), {}, GridMismatchError, r"\(256, 256\) and \(512, 512\)"),
         (bars(256)[:128], bars(256)[:128], {}, GridMismatchError, "pad or crop it to a square"),
-        (bars(256)[None], bars(256), {}, GridMismatchError, "share one grid"),
+        (bars(256)[None], bars(256), {}, GridMismatchError, "share one grid .* one target for each mask"),
         (bars(256), bars(256), {"sample": ["a", "b"]}, GridMismatchError, "names 2 clips, the mask holds 1"),
         (bars(256), bars(256), {"only": ["l2"]}, UnknownNameError, "l2_nm2"),
         (bars(512), bars(512), {"shot_grid": 500}, GridMismatchError, "shot grid of 500"),

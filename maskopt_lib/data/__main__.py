@@ -31,7 +31,8 @@ def report(known: Manifest, groups: Sequence[str], missing: Mapping[str, str]) -
         by_reason.setdefault(reason, []).append(name)
     for reason, concerned in by_reason.items():
         shown = ", ".join(concerned[:3]) + (f" and {len(concerned) - 3} more" if len(concerned) > 3 else "")
-        lines.append(f"missing: {shown}: {reason}")
+        # A reason that is of one file alone begins with its name.
+        lines.append(f"missing: {reason}" if reason.startswith(f"{concerned[0]}:") else f"missing: {shown}: {reason}")
     return "\n".join(lines)
 
 

@@ -77,7 +77,11 @@ def evaluate(
     if mask.shape != target.shape:
         raise GridMismatchError(
             f"mask and target must share one grid (*batch, y, x), got {mask.shape} and {target.shape}; "
-            "rasterize the target at the mask's pixel size"
+            + (
+                "rasterize the target at the mask's pixel size"
+                if mask.shape[-2:] != target.shape[-2:]
+                else "give one target for each mask of the batch"
+            )
         )
     mask, target = (a.reshape(-1, *a.shape[-2:]) for a in (mask, target))
     pixel_nm = grid_of(mask.shape, sim.kernels.period_nm).pixel_nm
