@@ -77,6 +77,21 @@ def test_a_name_of_two_benchmarks_is_asked_back():
         layout.read_clip("AND2_X4__0_0.glp")
 
 
+@pytest.mark.parametrize("placement", [(1, 2, 3), ("a", "b"), 512])
+def test_a_wrong_placement_lists_what_there_is(placement, tmp_path):
+    path = tmp_path / "square.glp"
+    header = "BEGIN\nEQUIV  1  1000  MICRON  +X,+Y\nCNAME Top\nLEVEL M1\n\nCELL Top PRIME\n"
+    path.write_text(header + "RECT N M1 10 20 70 70\nENDMSG\n")
+    assert layout.read_clip(path, placement=(3, 4)).bounds_nm == (13, 24, 83, 94)
+    with pytest.raises(LayoutError, match=r"contest, centred, or \(dx, dy\) in nm .*got "):
+        layout.read_clip(path, placement=placement)
+
+
+def test_polygons_of_another_shape_are_refused_with_what_is_expected():
+    with pytest.raises(LayoutError, match=r"polygon 0: expected \(n, 2\) points, got shape \(4, 3\); give one"):
+        layout.Clip(name="flat", polygons=[np.zeros((4, 3))], layer="metal1")
+
+
 def test_natural_order():
     assert layout.benchmark_names("iccad13") == [f"M1_test{i}" for i in range(1, 11)]
     assert len(layout.benchmark_names("stdmetal")) == 271

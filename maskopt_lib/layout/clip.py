@@ -69,7 +69,8 @@ class Clip:
             points = np.array(points, dtype=float)
             if points.ndim != 2 or points.shape[1] != 2:
                 raise LayoutError(
-                    f"clip {self.name!r}, polygon {index}: expected (n, 2) points, got shape {points.shape}"
+                    f"clip {self.name!r}, polygon {index}: expected (n, 2) points, got shape {points.shape}; give one "
+                    "(x, y) in nm for each vertex"
                 )
             fault = fault_of(points, keyholes=True) if not self._where else None  # a reader has checked its own
             if fault:
@@ -242,12 +243,17 @@ def centred_offset(bounds_nm: tuple[float, float, float, float], window_nm: floa
 
 
 def offset_for(placement, bounds_nm: tuple[float, float, float, float], window_nm: float) -> tuple[float, float]:
-    """(dx, dy) in nm of a placement: "contest", "centred" or (dx, dy) itself."""
+    """(dx, dy) in nm of a placement: "contest", "centred" or (dx, dy) itself, for drawn bounds in a window."""
     if isinstance(placement, str):
         if placement == "centred":
             return centred_offset(bounds_nm, window_nm)
         if placement == "contest":
             return ((window_nm - CONTEST_CORE_NM) / 2,) * 2
         raise UnknownNameError(f"no placement {placement!r}; known: {', '.join(PLACEMENTS)}, or (dx, dy) in nm")
-    dx, dy = placement
-    return float(dx), float(dy)
+    try:
+        dx, dy = (float(value) for value in placement)
+    except (TypeError, ValueError):
+        raise LayoutError(
+            f"a placement is one of {', '.join(PLACEMENTS)}, or (dx, dy) in nm such as (512, 512), got {placement!r}"
+        ) from None
+    return dx, dy

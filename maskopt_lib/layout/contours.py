@@ -178,7 +178,10 @@ def as_mask(mask) -> np.ndarray:
     if mask.ndim != 2:
         raise LayoutError(f"expected one mask (y, x), got shape {mask.shape}; of a batch take one, as mask[0]")
     if mask.size == 0 or not np.all(np.isfinite(mask)):
-        raise LayoutError(f"a mask of shape {mask.shape} without pixels or with values that are not finite")
+        raise LayoutError(
+            f"a mask of shape {mask.shape} without pixels, or with values that are not finite; a solver that diverged "
+            "leaves such values: look at its history"
+        )
     if mask.min() < 0 or mask.max() > 1:
         raise LayoutError(
             f"mask values from {mask.min():g} to {mask.max():g}, expected 0 to 1; scale it first (images: mask / 255)"
