@@ -56,7 +56,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DELETE_ON_ERROR:
 # One notebook at a time: each one uses all threads it is given.
 .NOTPARALLEL:
-.PHONY: help env data check-data study figures records report test bench lint lock clean
+.PHONY: help env data check-data check-params study figures records report test bench lint lock clean
 
 help: ## explain the targets
 	@echo "make <target> [VARIANT=quick|paper] [THREADS=2] [PYTHON=python3] [MASKOPT_MIRROR=folder]"
@@ -88,7 +88,11 @@ data: $(STAMP) ## fetch and verify the real data (all 37 MB, or GROUPS="a b")
 check-data: $(STAMP) ## say whether the real data that the notebooks read are here
 	@$(PY) -m maskopt_lib.data --check --needed-by $(NOTEBOOKS)
 
-study: $(STAMP) $(if $(filter-out quick,$(VARIANT)),check-data) $(RUNS) ## run every notebook (VARIANT=quick needs no data)
+# papermill only warns about a parameter it does not know, and would go on with the default.
+check-params: $(STAMP)
+	@$(PY) -m maskopt_lib.study check $(VARIANT) $(NOTEBOOKS)
+
+study: $(STAMP) check-params $(if $(filter-out quick,$(VARIANT)),check-data) $(RUNS) ## run every notebook (VARIANT=quick needs no data)
 	@echo "== done: $(words $(RUNS)) notebooks, variant $(VARIANT); see results/*/$(VARIANT)/"
 
 # run to partial.ipynb and move: a failed run is kept for reading and is never taken for a result.
@@ -124,7 +128,7 @@ redraw-%: $(STAMP)
 	$(call run,$*,$(VARIANT))
 
 records: $(STAMP) ## keep the small results of VARIANT=paper under data_manifest/records
-	@$(PY) -m maskopt_lib.study results paper
+	@$(PY) -m maskopt_lib.study keep paper
 
 report: $(STAMP) ## every executed notebook as HTML beside it
 	@for notebook in results/*/*/run.ipynb; do \

@@ -76,7 +76,7 @@ def grid_of(shape: tuple[int, ...], period_nm: float) -> Grid:
     >>> grid_of((10, 256, 256), 2048.0)
     Grid(n=256, pixel_nm=8.0)
     """
-    if len(shape) < 2 or shape[-1] != shape[-2]:
+    if len(shape) < 2 or shape[-1] != shape[-2] or shape[-1] < 1:
         raise GridMismatchError(
             f"expected an array (*batch, y, x) with y = x that spans {period_nm:g} nm, got shape {tuple(shape)}; "
             "pad or crop it to a square first"

@@ -191,6 +191,14 @@ def test_wrong_grids_are_refused_with_a_remedy(embedded):
     corner = litho.ProcessCorner(name="far", focus=5, dose=1.0)
     with pytest.raises(GridMismatchError, match="focus setting 5"):
         litho.Simulator(embedded, corners=(corner,))
+    with pytest.raises(GridMismatchError, match="y = x"):
+        sim.aerial(torch.ones(0, 0))
+    with pytest.raises(GridMismatchError, match="at least 1"):
+        sim.aerial(torch.ones(64, 64), n_out=0)
+    with pytest.raises(TypeError, match="optics.load"):
+        litho.Simulator("embedded")
+    with pytest.raises(ValueError, match="no GPU"):
+        litho.Simulator(embedded, device="cuda")
     with pytest.raises(ValueError, match="dose"):
         litho.ProcessCorner(name="dark", focus=0, dose=0.0)
 

@@ -54,9 +54,16 @@ def test_missing_results_say_what_makes_them(tmp_path):
 
 def test_command_keeps_the_records_of_one_variant(run, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(reference, "FOLDER", tmp_path / "repository/data_manifest/records")
-    command.main([str(tmp_path), "paper"])
+    command.main(["keep", "paper", "--results", str(tmp_path)])
     assert (reference.FOLDER / "00_test_records/scores.nc").is_file()
     assert capsys.readouterr().out.split()[1:] == ["kB", "data_manifest/records/00_test_records/scores.nc"]
     with pytest.raises(SystemExit):
-        command.main([str(tmp_path), "quick"])
+        command.main(["keep", "quick", "--results", str(tmp_path)])
     assert "make study VARIANT=quick" in capsys.readouterr().err
+
+
+def test_command_refuses_unknown_variants_before_anything_runs(capsys):
+    command.main(["check", "quick", "01_validate_optics", "11_ilt_iccad13"])
+    with pytest.raises(SystemExit):
+        command.main(["check", "quickly", "11_ilt_iccad13"])
+    assert "no variant 'quickly'" in capsys.readouterr().err

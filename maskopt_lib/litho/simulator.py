@@ -64,6 +64,10 @@ class Simulator(nn.Module):
         energy_lost: float = 0.0,
     ) -> None:
         super().__init__()
+        if not isinstance(kernels, SocsKernels):
+            raise TypeError(f"kernels must be a SocsKernels, got {kernels!r}; load one with optics.load(name)")
+        if torch.device(device).type == "cuda" and not torch.cuda.is_available():
+            raise ValueError(f"device {str(device)!r} is not there: this torch sees no GPU; use device='cpu'")
         if dtype not in (torch.float32, torch.float64):
             raise ValueError(f"the simulator computes in torch.float32 or torch.float64, got {dtype}")
         for corner in corners:
@@ -197,6 +201,8 @@ class Simulator(nn.Module):
     def _images(self, mask: ArrayLike | Tensor, n_out: int | None, corners: tuple[tuple[int, float], ...]) -> Tensor:
         mask = torch.as_tensor(mask)
         n = self.grid(mask).n
+        if n_out is not None and n_out < 1:
+            raise GridMismatchError(f"n_out must be at least 1, got {n_out}; leave it out for the mask's own grid")
         flat = mask.to(self.device, self.dtype).reshape(-1, n, n)
         interpolation = self._interpolation(n, n_out or n)
         images = CornerImages.apply(flat, self._systems, self._spectrum(n), self._field, interpolation, corners)

@@ -1,4 +1,4 @@
-"""``python -m maskopt_lib.study results paper``: keep the small results of all notebooks of a variant as records."""
+"""What the Makefile asks of the study: check the parameters of a variant, keep its small results as records."""
 
 from __future__ import annotations
 
@@ -7,22 +7,36 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from maskopt_lib.errors import MaskOptError
 from maskopt_lib.study import reference
+from maskopt_lib.study.params import read_variant
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Copy what is small enough and name it, with its size."""
+    """Run one of the commands; a mistake is one line and exit status 2."""
     parser = argparse.ArgumentParser(prog="python -m maskopt_lib.study", description=__doc__)
-    parser.add_argument("results", type=Path, help="folder of the results")
-    parser.add_argument("variant", help="whose results to keep")
+    commands = parser.add_subparsers(dest="command", required=True)
+    check = commands.add_parser("check", help="that every notebook has the variant and knows its parameters")
+    check.add_argument("variant")
+    check.add_argument("notebooks", nargs="+")
+    keep = commands.add_parser("keep", help="copy the small results of a variant to data_manifest/records")
+    keep.add_argument("variant")
+    keep.add_argument("--results", type=Path, default=Path("results"), help="folder of the results")
     chosen = parser.parse_args(arguments)
-    run_dirs = sorted(chosen.results.glob(f"[0-8]*/{chosen.variant}"))
-    if not run_dirs:
-        parser.error(
-            f"no results of variant {chosen.variant!r} in {chosen.results}; "
-            f"run `make study VARIANT={chosen.variant}` first"
-        )
-    for run_dir in run_dirs:
+    try:
+        if chosen.command == "check":
+            for notebook in chosen.notebooks:
+                read_variant(notebook, chosen.variant)
+        else:
+            _keep(chosen.results, chosen.variant)
+    except MaskOptError as error:
+        parser.error(str(error))
+
+
+def _keep(results: Path, variant: str) -> None:
+    run_dirs = sorted(results.glob(f"[0-8]*/{variant}"))
+    # No run at all is the same mistake as an empty one.
+    for run_dir in run_dirs or [results / "any" / variant]:
         for path in reference.keep(run_dir, reference.FOLDER / run_dir.parent.name):
             size_kb = path.stat().st_size / 1e3
             sys.stdout.write(f"{size_kb:8.0f} kB  {path.relative_to(reference.FOLDER.parents[1])}\n")
