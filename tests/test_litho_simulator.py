@@ -195,7 +195,7 @@ def test_wrong_grids_are_refused_with_a_remedy(embedded):
         sim.aerial(torch.ones(0, 0))
     with pytest.raises(GridMismatchError, match="at least 1"):
         sim.aerial(torch.ones(64, 64), n_out=0)
-    with pytest.raises(TypeError, match="optics.load"):
+    with pytest.raises(TypeError, match=r"optics\.load"):
         litho.Simulator("embedded")
     with pytest.raises(ValueError, match="no GPU"):
         litho.Simulator(embedded, device="cuda")
@@ -206,6 +206,16 @@ def test_wrong_grids_are_refused_with_a_remedy(embedded):
 def test_matrices_move_with_the_module(embedded):
     moved = torch.nn.Sequential(litho.Simulator(embedded)).to("meta")[0]
     assert {moved.device.type, moved._field.along_x.device.type, moved._spectrum(64).rows.device.type} == {"meta"}
+
+
+@pytest.mark.parametrize("cast", [lambda m: m.double(), lambda m: m.to(torch.float64)])
+def test_casting_the_module_changes_its_precision_and_not_its_images(embedded, cast):
+    sim = cast(torch.nn.Sequential(litho.Simulator(embedded)))[0]
+    assert sim.dtype == torch.float64
+    expected = reference_aerial(blocks(64), embedded, litho.CONTEST_CORNERS)
+    torch.testing.assert_close(sim.aerial(blocks(64)), expected, rtol=0, atol=1e-10)
+    with pytest.raises(ValueError, match="float32 or"):
+        sim.half()
 
 
 @pytest.mark.gpu

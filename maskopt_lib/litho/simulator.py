@@ -68,8 +68,6 @@ class Simulator(nn.Module):
             raise TypeError(f"kernels must be a SocsKernels, got {kernels!r}; load one with optics.load(name)")
         if torch.device(device).type == "cuda" and not torch.cuda.is_available():
             raise ValueError(f"device {str(device)!r} is not there: this torch sees no GPU; use device='cpu'")
-        if dtype not in (torch.float32, torch.float64):
-            raise ValueError(f"the simulator computes in torch.float32 or torch.float64, got {dtype}")
         for corner in corners:
             if not 0 <= corner.focus < len(kernels.focus_names):
                 raise GridMismatchError(
@@ -80,21 +78,24 @@ class Simulator(nn.Module):
         self.process = tuple(corners)
         self.resist_model = resist
         self.energy_lost = energy_lost
-        complex_dtype = torch.complex64 if dtype == torch.float32 else torch.complex128
-        systems = torch.as_tensor(real_systems(kernels, energy_lost=energy_lost), dtype=complex_dtype, device=device)
-        self.register_buffer("_systems", systems, persistent=False)
-        self._build_matrices()
+        self._place(torch.device(device), dtype)
 
-    def _build_matrices(self) -> None:
-        self._field = FieldMatrices.build(self.kernels.half_width, device=self.device, dtype=self.dtype)
+    def _place(self, device: torch.device, dtype: torch.dtype) -> None:
+        if dtype not in (torch.float32, torch.float64):
+            raise ValueError(f"the simulator computes in torch.float32 or torch.float64, got {dtype}")
+        complex_dtype = torch.complex64 if dtype == torch.float32 else torch.complex128
+        systems = torch.as_tensor(real_systems(self.kernels, energy_lost=self.energy_lost), dtype=complex_dtype)
+        self.register_buffer("_systems", systems.to(device), persistent=False)
+        self._field = FieldMatrices.build(self.kernels.half_width, device=device, dtype=dtype)
         # These depend on the mask's grid; they are small, made on first use and live as long as the simulator.
         self._spectra: dict[int, SpectrumMatrices] = {}
         self._interpolations: dict[tuple[int, int], Tensor] = {}
 
     def _apply(self, fn, recurse=True):
-        # ``.to(device)`` and ``.double()`` of a module that holds a simulator must move its matrices as well.
-        super()._apply(fn, recurse)
-        self._build_matrices()
+        # ``.to(device)`` and ``.double()`` of a module that holds a simulator: a cast of the complex systems would lose
+        # their imaginary parts, so everything is built again where, and as, a real number goes.
+        probe = fn(torch.empty(0, device=self.device, dtype=self.dtype))
+        self._place(probe.device, probe.dtype)
         return self
 
     @property

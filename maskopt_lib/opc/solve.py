@@ -71,15 +71,21 @@ def solve(
     ------
     UnknownNameError : an unknown method, preset or option; the message lists the known ones.
     ValueError : the target is not binary, or preset and options are both given.
+    GridMismatchError : the target does not span the kernels' period, or a length of the options is no whole number of its
+        pixels.
     DivergedError : the objective is not finite any more.
+
+    Notes
+    -----
+    The mask is that of the last step, cleaned up; ``best_step`` says where the objective was lowest.
 
     Examples
     --------
     >>> from maskopt_lib import layout, litho, optics
     >>> sim = litho.Simulator(optics.load("embedded"))
-    >>> target = layout.demo_clips()["demo-metal-isolated"].rasterize(pixel_nm=8) > 0.5  # doctest: +SKIP
-    >>> solve(target, sim, method="curvy", n_steps=5).mask.shape  # doctest: +SKIP
-    (256, 256)
+    >>> target = layout.demo_clips()["demo-metal-isolated"].rasterize(pixel_nm=1)
+    >>> solve(target, sim, method="curvy", n_steps=5).mask.shape
+    (2048, 2048)
     """
     if method not in METHODS:
         raise UnknownNameError(f"no method {method!r}; known: {sorted(METHODS)}")
