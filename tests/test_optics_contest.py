@@ -109,9 +109,10 @@ def test_the_published_mask_of_case_1_prints_as_published(real_data, genuine, sy
 
 @pytest.mark.realdata
 def test_the_embedded_set_is_as_close_as_claimed(real_data, genuine, symmetrised):
+    # The ten clips took no part in choosing the embedded parameters. Aims: RMS 0.2 and 0.4 % of clear field.
     pairs = {
-        "embedded": (genuine, (0.040, 0.050), (0.0012, 0.0015)),
-        "embedded-ideal": (symmetrised, (0.040, 0.040), (0.0010, 0.0015)),
+        "embedded": (genuine, (0.034, 0.046), (0.0005, 0.0007)),
+        "embedded-ideal": (symmetrised, (0.034, 0.035), (0.0005, 0.0005)),
     }
     # 8 nm pixels by area: the images are band-limited, and RMS needs no more.
     targets = {name: picture(real_data, name, "target").reshape(256, 8, 256, 8).mean(axis=(1, 3)) for name in CLIPS}
@@ -119,6 +120,25 @@ def test_the_embedded_set_is_as_close_as_claimed(real_data, genuine, symmetrised
         ds = optics.compare_kernels(reference, optics.load(name), targets)
         assert (ds.tcc_distance.values < tcc).all()
         assert (ds.aerial_rms.max("sample").values < aerial).all()
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize(
+    ("name", "other", "worst", "mean"),
+    [
+        ("iccad13", "embedded", (0.0165, 0.019), (0.0085, 0.0102)),
+        ("iccad13-symmetrised", "embedded-ideal", (0.0165, 0.015), (0.007, 0.0073)),
+    ],
+)
+def test_published_masks_print_alike_with_the_embedded_set(real_data, genuine, symmetrised, name, other, worst, mean):
+    # Aim: below 2 % of the target's area. Case 3 is the worst: the image is flat there, and contours move far.
+    reference, embedded = optics.load(name), optics.load(other)
+    share = np.zeros((len(CLIPS), 2))
+    for row, clip in enumerate(CLIPS):
+        mask, target = (picture(real_data, clip, kind) for kind in ("mask", "target"))
+        ds = optics.compare_kernels(reference, embedded, {clip: mask})
+        share[row] = ds.print_difference_nm2.values[0] / target.sum()
+    assert (share.max(axis=0) < worst).all() and (share.mean(axis=0) < mean).all()
 
 
 @pytest.mark.realdata
@@ -137,7 +157,9 @@ def test_identification_finds_the_optics(genuine):
     fitted = ds.value.to_series()
     assert fitted["na"] == pytest.approx(0.80, abs=0.01)
     assert fitted["defocus_nm"] - fitted["focus_nm"] == pytest.approx(-46, abs=3)
-    assert (ds.residual.values < 0.03).all()
+    # The image is a mean over focus: without that (a spread of 0) the residuals are 0.026 and 0.027.
+    assert fitted["focus_spread_nm"] == pytest.approx(41, abs=2)
+    assert (ds.residual.values < 0.021).all()
 
 
 def test_identification_recovers_a_known_system():

@@ -303,3 +303,11 @@ def test_mistakes_get_a_remedy():
         optics.aerial_image(np.ones((8, 8)), optics.load("embedded"))
     with pytest.raises(ValueError, match="odd sides"):
         PixelSource(values=np.ones((2, 3)), step_sigma=0.1)
+
+
+@pytest.mark.parametrize("polarisation", ["scalar", "tangential"])
+def test_focus_spread_is_the_mean_of_two_planes(polarisation):
+    system = optics.OpticalSystem(na=0.8, source=CROSS, defocus_nm=30.0, polarisation=polarisation)
+    planes = [optics.tcc_matrix(optics.abbe_systems(replace(system, defocus_nm=z), ALL)) for z in (-10.0, 70.0)]
+    spread = optics.tcc_matrix(optics.abbe_systems(replace(system, focus_spread_nm=40.0), ALL))
+    np.testing.assert_allclose(spread, np.mean(planes, axis=0), rtol=0, atol=1e-12)

@@ -170,12 +170,14 @@ PARAMETERS = {
     "sigma_outer": (0.805, "1"),
     "opening_deg": (35.3, "degree"),
     "edge_sigma": (0.064, "1"),
-    "edge": (0.026, "1"),
+    "edge": (0.035, "1"),
     "image_index": (1.05, "1"),
     "tm_gain": (0.067, "1"),
     "spherical_waves": (0.0044, "1"),
+    "secondary_spherical_waves": (0.002, "1"),
     "focus_nm": (0.0, "nm"),
     "defocus_nm": (-46.0, "nm"),
+    "focus_spread_nm": (40.0, "nm"),
 }
 
 
@@ -201,8 +203,9 @@ def compact_system(parameters: dict[str, float], *, focus: int) -> OpticalSystem
         edge=abs(p["edge"]),
         image_index=p["image_index"],
         tm_gain=p["tm_gain"],
-        zernike_waves=((11, p["spherical_waves"]),),
+        zernike_waves=((11, p["spherical_waves"]), (22, p["secondary_spherical_waves"])),
         defocus_nm=p["defocus_nm"] if focus else p["focus_nm"],
+        focus_spread_nm=abs(p["focus_spread_nm"]),
     )
 
 
@@ -228,7 +231,8 @@ def fit_compact(
     free = list(free)
     # One unit of the solver is the change of a parameter that matters about as much as that of any other.
     scale = {name: 0.02 for name in PARAMETERS} | {
-        "opening_deg": 2.0, "focus_nm": 5.0, "defocus_nm": 5.0, "spherical_waves": 0.002,
+        "opening_deg": 2.0, "focus_nm": 5.0, "defocus_nm": 5.0, "focus_spread_nm": 5.0, "spherical_waves": 0.002,
+        "secondary_spherical_waves": 0.002,
     }  # fmt: skip
 
     def model(values: dict[str, float], focus: int) -> tuple[np.ndarray, float, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.special import ndtr
@@ -27,6 +27,8 @@ class OpticalSystem:
     immersion_index : refractive index of the medium above the wafer; 1 is dry, 1.44 water at 193 nm.
     source : illumination; see :mod:`maskopt_lib.optics.source`.
     defocus_nm : distance of the image plane from best focus.
+    focus_spread_nm : standard deviation of the plane's position while the image forms (bandwidth of the laser, stage,
+        depth of the resist); the images of the two planes at plus and minus this distance are averaged.
     zernike_waves : pairs of Noll index and coefficient in waves RMS, e.g. ``((7, 0.02), (8, -0.01))``.
     phase_waves : further pupil phase in waves, a function of the pupil coordinates ``(rho_y, rho_x)``.
     edge : softness of the pupil's rim in units of its radius: the standard deviation of the normal density that blurs
@@ -49,6 +51,7 @@ class OpticalSystem:
     immersion_index: float = 1.0
     source: Source
     defocus_nm: float = 0.0
+    focus_spread_nm: float = 0.0
     zernike_waves: tuple[tuple[int, float], ...] = ()
     phase_waves: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = field(default=None, compare=False)
     edge: float = 0.0
@@ -135,7 +138,8 @@ class OpticalSystem:
         Returns
         -------
         (component, ...) complex128 whose squared moduli add up to the intensity: one component for ``"scalar"``; x, y
-        and z for one polarisation; six for ``"unpolarised"``, which is half x and half y.
+        and z for one polarisation; six for ``"unpolarised"``, which is half x and half y; twice as many with a focus
+        spread, one group a plane.
 
         Notes
         -----
@@ -148,6 +152,10 @@ class OpticalSystem:
         Flagello, Milster, Rosenbluth, Theory of high-NA imaging in homogeneous thin films, J. Opt. Soc. Am. A 13,
         53 (1996).
         """
+        if self.focus_spread_nm:
+            planes = (self.defocus_nm - self.focus_spread_nm, self.defocus_nm + self.focus_spread_nm)
+            at_plane = [replace(self, defocus_nm=z, focus_spread_nm=0.0) for z in planes]
+            return np.sqrt(0.5) * np.concatenate([one.fields(rho_y, rho_x, sigma_y, sigma_x) for one in at_plane])
         pupil = self.pupil(rho_y, rho_x)
         if self.polarisation == "scalar":
             return pupil[None]

@@ -240,6 +240,7 @@ def build_kernels(
             "immersion_index": first.immersion_index,
             "source": str(first.source) if not isinstance(first.source, PixelSource) else "PixelSource",
             "sigma_max": first.source.sigma_max,
+            "focus_spread_nm": first.focus_spread_nm,
             "zernike_waves": [list(pair) for pair in first.zernike_waves],
             "edge": first.edge,
             "obliquity": first.obliquity,
