@@ -61,7 +61,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 help: ## explain the targets
 	@echo "make <target> [VARIANT=quick|paper] [THREADS=2] [PYTHON=python3] [MASKOPT_MIRROR=folder]"
 	@echo
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo
 	@echo "notebooks:  $(or $(NOTEBOOKS),none yet)"
 	@echo "results:    results/<notebook>/<variant>/ (run.ipynb, data, figures, record.json)"
@@ -89,7 +89,7 @@ check-data: $(STAMP) ## say whether the real data that the notebooks read are he
 	@$(PY) -m maskopt_lib.data --check --needed-by $(NOTEBOOKS)
 
 # papermill only warns about a parameter it does not know, and would go on with the default.
-check-params: $(STAMP)
+check-params: $(STAMP) ## say whether every notebook has the variant and knows its parameters
 	@$(PY) -m maskopt_lib.study check $(VARIANT) $(NOTEBOOKS)
 
 study: $(STAMP) check-params $(if $(filter-out quick,$(VARIANT)),check-data) $(RUNS) ## run every notebook (VARIANT=quick needs no data)

@@ -21,6 +21,8 @@ case "$*" in
   *"-m papermill"*)
     cp "$3" "$4" && echo "$3" >> log
     ! grep -qx "$3" fail ;;
+  *"maskopt_lib.study check"*)
+    echo "checked variant $4" >&2; test "$4" != unknown ;;
   *) echo "$*" >> log ;;
 esac
 """
@@ -66,6 +68,12 @@ def age(*paths: Path) -> None:
     """Make files look newer than all results; clocks of file systems are too coarse for tests."""
     for path in paths:
         os.utime(path, (path.stat().st_atime + 100, path.stat().st_mtime + 100))
+
+
+def test_an_unknown_variant_is_refused_before_anything_runs(study):
+    code, text, ran = make(study, "study", "VARIANT=unknown")
+    assert code != 0 and "checked variant unknown" in text
+    assert not any(name in ran for name in NOTEBOOKS)
 
 
 def test_help_explains_every_target():

@@ -71,8 +71,8 @@ def solve(
     ------
     UnknownNameError : an unknown method, preset or option; the message lists the known ones.
     ValueError : the target is not binary, or preset and options are both given.
-    GridMismatchError : the target does not span the kernels' period, or a length of the options is no whole number of its
-        pixels.
+    GridMismatchError : the target does not span the kernels' period, or a length of the options is no whole number
+        of its pixels.
     DivergedError : the objective is not finite any more.
 
     Notes
