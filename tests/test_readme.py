@@ -64,6 +64,12 @@ def test_optics_figures_are_the_stored_ones():
     )
 
 
+def test_released_masks_under_the_aligned_kernels():
+    scores = study.load_result(reference.FOLDER / "02_validate_metrics", "scores").sel(scored_with="iccad13-realigned")
+    l2, pvb = float(scores["l2_nm2"].mean()), float(scores["pvb_nm2"].mean())
+    assert f"{l2:.1f} / {pvb:.1f}" in README
+
+
 def test_links_lead_somewhere():
     for link in re.findall(r"\]\(([^)#:]+)\)", README):
         assert (ROOT / link).exists(), link
