@@ -88,6 +88,7 @@ def through_dose() -> xr.DataArray:
 #: Every public function, as the notebooks call it.
 DRAWINGS = {
     "case_bars": lambda: figures.case_bars(scores(), names=[schema.L2, schema.EPE3], groups="method"),
+    "cross_matrices": lambda: figures.cross_matrices([scores()[schema.L2]] * 2, rows="method", columns=schema.SAMPLE),
     "cross_matrix": lambda: figures.cross_matrix(scores()[schema.L2], rows="method", columns=schema.SAMPLE),
     "curves": lambda: figures.curves(through_dose(), along="dose", lines="clip", mark=(1.0, "through dose")),
     "edge_errors": lambda: figures.edge_errors(pictures().isel(sample=0), sites()),

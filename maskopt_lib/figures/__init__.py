@@ -6,10 +6,11 @@ Styles are those of HoloViews' matplotlib backend: call ``hv.extension("matplotl
 from maskopt_lib.figures.optics import kernel_gallery, source_map
 from maskopt_lib.figures.pictures import edge_errors, mask_panels
 from maskopt_lib.figures.save import save
-from maskopt_lib.figures.scores import case_bars, cross_matrix, curves, histories
+from maskopt_lib.figures.scores import case_bars, cross_matrices, cross_matrix, curves, histories
 
 __all__ = [
     "case_bars",
+    "cross_matrices",
     "cross_matrix",
     "curves",
     "edge_errors",

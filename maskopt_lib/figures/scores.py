@@ -29,7 +29,7 @@ def case_bars(
     Panels one below the other; a score that is not finite has no bar.
     """
     members = [str(n) for n in scores[groups].values]
-    cases = [str(c).removeprefix("M1_").removeprefix("demo-") for c in scores[along].values]
+    cases = [_short(c) for c in scores[along].values]
     width = 0.8 / len(members)
     panels = []
     for name in names:
@@ -75,10 +75,10 @@ def cross_matrix(scores: xr.DataArray, *, rows: str, columns: str, fmt: str = "{
     Colours with the numbers on them; a dash where the value is not finite.
     """
     values = scores.transpose(rows, columns).values
-    names = ([str(v) for v in scores[rows].values], [str(v) for v in scores[columns].values])
+    names = ([_short(v) for v in scores[rows].values], [_short(v) for v in scores[columns].values])
     middle = (np.nanmin(values) + np.nanmax(values)) / 2
     n_rows, n_columns = values.shape
-    shape = (1.6 + 1.5 * n_columns, 1.2 + 0.5 * n_rows)
+    width, height = _matrix_inches(n_rows, n_columns)
     image = hv.Image(
         values[::-1], bounds=(-0.5, -0.5, n_columns - 0.5, n_rows - 0.5),
         kdims=[columns, rows], vdims=["value"],
@@ -100,10 +100,41 @@ def cross_matrix(scores: xr.DataArray, *, rows: str, columns: str, fmt: str = "{
             if (values[i, j] < middle) == is_dark
         ]
         label = hv.Labels(texts, kdims=[columns, rows], vdims=["text"])
-        labels.append(label.opts(hv.opts.Labels(color="white" if is_dark else "black", size=10)))
+        labels.append(label.opts(hv.opts.Labels(color="white" if is_dark else "black", size=9)))
     return hv.Overlay([image, *labels]).opts(
-        hv.opts.Overlay(fig_inches=shape, aspect=shape[0] / shape[1], fontsize=style.FONT_SIZES)
+        hv.opts.Overlay(fig_inches=(width, height), aspect=width / height, fontsize=style.FONT_SIZES)
     )
+
+
+def cross_matrices(
+    scores: Sequence[xr.DataArray], *, rows: str, columns: str, fmt: str = "{:,.0f}", titles: Sequence[str] = ()
+) -> hv.Layout:
+    """Several matrices of one shape, one below the other.
+
+    Parameters
+    ----------
+    scores : DataArrays over ``rows`` and ``columns``, of equal shape.
+    rows, columns, fmt : as for :func:`cross_matrix`.
+    titles : one each; the labels of the values by default.
+    """
+    titles = titles or [""] * len(scores)
+    panels = [
+        cross_matrix(values, rows=rows, columns=columns, fmt=fmt, title=title)
+        for values, title in zip(scores, titles, strict=True)
+    ]
+    inches = _matrix_inches(scores[0].sizes[rows], scores[0].sizes[columns])
+    return (
+        hv.Layout(panels).cols(1).opts(hv.opts.Layout(fig_inches=inches, vspace=0.35, sublabel_format="", tight=False))
+    )
+
+
+def _matrix_inches(n_rows: int, n_columns: int) -> tuple[float, float]:
+    return 2.0 + 0.9 * n_columns, 0.8 + 0.36 * n_rows
+
+
+def _short(name: object) -> str:
+    """Name of a clip or method for an axis, without what all names of its kind share."""
+    return str(name).removeprefix("M1_").removeprefix("demo-")
 
 
 def curves(
