@@ -11,7 +11,7 @@ early: each pair that they take for a kernel's value at index ``i`` is the imagi
 part at ``i``. Nothing documents the format; the files show it. Read from byte 24, the kernels are orthonormal to
 1e-8 (from byte 20 they overlap by 0.16 at focus and 0.21 at defocus), their transmission cross coefficients are
 symmetric under both flips to 1e-8 (else to 0.10 and 0.24), nothing is left over at the end, and they agree with the
-set that curvyILT's program loads. The public programs behind published scores (OpenILT, LithoBench, Neural-ILT) start at
+set that curvyILT's program loads. The public programs behind published scores (OpenILT, LithoBench) start at
 byte 20, so that reading stays the default here, and ``header_bytes=24`` gives the optics itself.
 
 **The order.** The files do not say which index is ``fy``. Two orders are in use, and with the early reading they give
