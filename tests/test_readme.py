@@ -64,6 +64,19 @@ def test_optics_figures_are_the_stored_ones():
     )
 
 
+def test_optics_is_the_fitted_one():
+    values = study.load_result(reference.FOLDER / "01_validate_optics", "identification")["value"]
+    said = re.search(
+        r"aperture of ([\d.]+), .* sigma ([\d.]+) and ([\d.]+), .* over (\d+) nm of focus, .* of (\d+) nm\.",
+        README,
+        re.DOTALL,
+    )
+    names = ["na", "sigma_inner", "sigma_outer", "focus_spread_nm", "defocus_nm"]
+    for name, text in zip(names, said.groups(), strict=True):
+        digits = len(text.partition(".")[2])
+        assert float(text) == pytest.approx(abs(float(values.sel(parameter=name))), abs=0.51 * 10**-digits), name
+
+
 def test_released_masks_under_the_aligned_kernels():
     scores = study.load_result(reference.FOLDER / "02_validate_metrics", "scores").sel(scored_with="iccad13-realigned")
     l2, pvb = float(scores["l2_nm2"].mean()), float(scores["pvb_nm2"].mean())

@@ -156,7 +156,8 @@ def _texts(table: pd.DataFrame) -> pd.DataFrame:
         if np.isnan(value):
             return "–"
         if label.endswith(DEVIATION):
-            return f"{value:+.1f} %"
+            # Adding zero turns the minus zero of a tiny deviation into zero.
+            return f"{round(value, 1) + 0.0:+.1f} %"
         whole = float(value).is_integer() and case != MEAN
         return f"{value:,.{_DECIMALS.get(score, 0 if whole else 1)}f}"
 
