@@ -11,7 +11,7 @@ import torch
 from maskopt_lib import layout, litho, opc, optics
 from maskopt_lib.data import schema
 from maskopt_lib.errors import GridMismatchError, UnknownNameError
-from maskopt_lib.opc import curvy
+from maskopt_lib.opc import curvy, pixels
 from maskopt_lib.opc.objective import spectral_energy, squared_difference
 from maskopt_lib.opc.result import DivergedError
 
@@ -131,8 +131,8 @@ def test_wrong_names_and_grids_are_refused(sim, targets):
 def test_box_mean_equals_average_pooling_and_is_its_own_adjoint():
     image = torch.rand(2, 19, 23, dtype=torch.float64, generator=torch.Generator().manual_seed(0), requires_grad=True)
     expected = torch.nn.functional.avg_pool2d(image[:, None], 5, stride=1, padding=2)[:, 0]
-    torch.testing.assert_close(curvy._smooth(image, 5), expected)
-    assert torch.autograd.gradcheck(lambda i: curvy._smooth(i, 5), (image,))
+    torch.testing.assert_close(pixels.smooth(image, 5), expected)
+    assert torch.autograd.gradcheck(lambda i: pixels.smooth(i, 5), (image,))
 
 
 @pytest.mark.parametrize("n", [16, 17])

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from typing import Any, get_args, get_type_hints
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from maskopt_lib.errors import UnknownNameError
+from maskopt_lib.errors import GridMismatchError, UnknownNameError
 from maskopt_lib.litho import Simulator
-from maskopt_lib.opc import curvy
+from maskopt_lib.opc import curvy, identity
 from maskopt_lib.opc.result import OpcResult
 
 
@@ -35,6 +35,7 @@ class Method:
 
 #: name -> method. Adding a solver adds a file and a line here.
 METHODS: dict[str, Method] = {
+    "identity": Method(identity.solve, identity.PRESETS, "the target as its own mask"),
     "curvy": Method(curvy.solve, curvy.PRESETS, "CurvyILT: corner-rounded targets and morphology in the loop"),
 }
 
@@ -46,6 +47,7 @@ def solve(
     method: str = "curvy",
     preset: str | None = None,
     options: Any = None,
+    initial: ArrayLike | Tensor | None = None,
     stop=None,
     progress: bool = False,
     **changes: Any,
@@ -59,9 +61,11 @@ def solve(
     method : one of ``opc.METHODS``.
     preset : one of the method's named presets; its first by default.
     options : a whole options object instead of a preset.
+    initial : (*batch, y, x) masks in [0, 1] to start from, on the target's grid; by default each method's own start.
     stop : a further stop condition, see :mod:`maskopt_lib.opc.result`.
     progress : show a progress bar.
-    **changes : single options that differ from the preset, such as ``n_steps=100``.
+    **changes : single options that differ from the preset, such as ``n_steps=100``; an option that holds options of its
+        own takes a dictionary of those that differ, ``cleanup={"open_nm": 15}``.
 
     Returns
     -------
@@ -101,7 +105,7 @@ def solve(
     if unknown:
         known = sorted(f.name for f in fields(options))
         raise UnknownNameError(f"method {method!r} has no option {sorted(unknown)}; known: {known}")
-    options = replace(options, **changes)
+    options = replace(options, **{name: _nested(options, name, value) for name, value in changes.items()})
 
     target = torch.as_tensor(np.asarray(target) if not isinstance(target, Tensor) else target)
     sim.grid(target)
@@ -109,10 +113,33 @@ def solve(
         raise ValueError("a target must be binary (0 or 1); threshold it, or rasterize it at a finer pixel")
     batch = target.shape[:-2]
     flat = target.to(sim.device, torch.uint8).reshape(-1, *target.shape[-2:])
-    result = chosen.run(flat, sim, options, stop=stop, progress=progress)
+    if initial is not None:
+        initial = torch.as_tensor(initial)
+        if initial.shape != target.shape or not bool(((initial >= 0) & (initial <= 1)).all()):
+            raise GridMismatchError(
+                f"initial masks must have the targets' shape {tuple(target.shape)} and values from 0 to 1, got shape "
+                f"{tuple(initial.shape)} and values from {float(initial.min()):g} to {float(initial.max()):g}"
+            )
+        initial = initial.to(sim.device, sim.dtype).reshape(flat.shape)
+    result = chosen.run(flat, sim, options, initial=initial, stop=stop, progress=progress)
     return replace(
         result,
         mask=result.mask.reshape(*batch, *target.shape[-2:]),
         best_step=result.best_step.reshape(batch),
         options=asdict(options),
     )
+
+
+def _nested(options: Any, name: str, value: Any) -> Any:
+    """A dictionary for an option that holds options of its own becomes those, all else stays."""
+    if not isinstance(value, Mapping):
+        return value
+    kind = get_type_hints(type(options))[name]
+    kinds = [k for k in (kind, *get_args(kind)) if isinstance(k, type) and is_dataclass(k)]
+    if not kinds:
+        return value
+    known = [f.name for f in fields(kinds[0])]
+    if unknown := sorted(set(value) - set(known)):
+        raise UnknownNameError(f"option {name!r} has no {unknown}; known: {known}")
+    current = getattr(options, name)
+    return replace(current, **value) if current is not None else kinds[0](**value)

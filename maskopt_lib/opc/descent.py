@@ -1,0 +1,191 @@
+"""The loop that gradient solvers share: one batch, one parameter tensor, every clip for itself."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from maskopt_lib.errors import UnknownNameError
+from maskopt_lib.opc.result import MaxSteps, OpcResult, StopCondition, check_finite, history_dataset
+
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}
+#: Factor on the learning rate as a function of the share of the steps done, 0 to 1.
+SCHEDULES: dict[str, Callable[[float], float]] = {
+    "constant": lambda done: 1.0,
+    "cosine": lambda done: 0.5 * (1 + np.cos(np.pi * min(done, 1.0))),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stepper:
+    """How the parameters move along the gradient.
+
+    Attributes
+    ----------
+    optimizer : ``"sgd"`` without momentum or ``"adam"``.
+    learning_rate : step size, for objectives that are sums over the pixels.
+    schedule : ``"constant"`` or ``"cosine"``, which falls to zero at the last step.
+    """
+
+    optimizer: str
+    learning_rate: float
+    schedule: str = "constant"
+
+    def __post_init__(self) -> None:
+        if self.optimizer not in OPTIMIZERS:
+            raise UnknownNameError(f"no optimizer {self.optimizer!r}; known: {sorted(OPTIMIZERS)}")
+        if self.schedule not in SCHEDULES:
+            raise UnknownNameError(f"no schedule {self.schedule!r}; known: {sorted(SCHEDULES)}")
+        if not self.learning_rate > 0:
+            raise ValueError(f"learning_rate must be positive, got {self.learning_rate}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Descent:
+    """What a descent leaves.
+
+    Attributes
+    ----------
+    parameter : (b, ...) the parameters that are kept: of the last step, or of each clip's best.
+    history : (step, b, term) unweighted terms; the first row is the start.
+    reason : why it stopped.
+    """
+
+    parameter: Tensor
+    history: np.ndarray
+    reason: str
+
+
+def descend(
+    start: Tensor,
+    objective: Callable[[Tensor, int], Sequence[Tensor]],
+    stepper: Stepper,
+    *,
+    n_steps: int,
+    weights: Sequence[float],
+    stop: StopCondition | None = None,
+    keep: str = "last",
+    on_gradient: Callable[[Tensor, int], Tensor] | None = None,
+    on_step: Callable[[Tensor, int], Tensor] | None = None,
+    progress: bool = False,
+    name: str = "descent",
+) -> Descent:
+    """Minimise a weighted sum of terms over a batch.
+
+    Parameters
+    ----------
+    start : (b, ...) first parameters; not changed.
+    objective : ``objective(parameter, step)`` gives the unweighted terms, (b,) each. Clips must not mix.
+    stepper : optimizer, learning rate and schedule.
+    n_steps : gradient steps.
+    weights : one a term.
+    stop : a further stop condition.
+    keep : ``"last"`` or ``"best"``, the parameters of each clip's lowest objective.
+    on_gradient : ``on_gradient(gradient, step)`` gives the gradient to use.
+    on_step : ``on_step(parameter, step)`` gives the parameters to go on with after a step, without gradient.
+    progress, name : progress bar.
+
+    Raises
+    ------
+    DivergedError : a term is not finite.
+    """
+    if keep not in ("last", "best"):
+        raise UnknownNameError(f"no rule {keep!r} for the parameters to keep; known: best, last")
+    parameter = start.detach().clone().requires_grad_()
+    optimizer = OPTIMIZERS[stepper.optimizer]([parameter], lr=stepper.learning_rate)
+    stops = [MaxSteps(n_steps), *([stop] if stop else [])]
+    weights = np.asarray(weights, float)
+    history: list[np.ndarray] = []
+    losses: list[np.ndarray] = []
+    best, kept = None, None
+    bar = tqdm(total=n_steps, desc=name, unit="step", disable=not progress, leave=False)
+    while True:
+        step = len(history)
+        optimizer.zero_grad(set_to_none=True)
+        terms = objective(parameter, step)
+        history.append(torch.stack([t.detach() for t in terms], dim=-1).cpu().double().numpy())
+        losses.append(history[-1] @ weights)
+        check_finite(step, losses)
+        if keep == "best":
+            better = np.full(len(start), True) if best is None else losses[-1] < best
+            best = losses[-1] if best is None else np.minimum(best, losses[-1])
+            kept = parameter.detach().clone() if kept is None else kept
+            chosen = torch.as_tensor(better, device=kept.device)
+            kept[chosen] = parameter.detach()[chosen]
+        reason = next((r for condition in stops if (r := condition(step, losses))), None)
+        if reason:
+            break
+        sum(w * t.sum() for w, t in zip(weights.tolist(), terms, strict=True) if w).backward()
+        if on_gradient:
+            parameter.grad = on_gradient(parameter.grad, step)
+        for group in optimizer.param_groups:
+            group["lr"] = stepper.learning_rate * SCHEDULES[stepper.schedule](step / n_steps)
+        optimizer.step()
+        if on_step:
+            with torch.no_grad():
+                parameter.copy_(on_step(parameter.detach(), step))
+        bar.update()
+    bar.close()
+    return Descent(parameter=parameter.detach() if kept is None else kept, history=np.stack(history), reason=reason)
+
+
+class Phases:
+    """Wall time of a solver's phases: ``phases("optimise")`` ends the phase of that name."""
+
+    def __init__(self) -> None:
+        self._last = time.perf_counter()
+        self.seconds: dict[str, float] = {}
+
+    def __call__(self, name: str) -> None:
+        now = time.perf_counter()
+        self.seconds[name] = self.seconds.get(name, 0.0) + now - self._last
+        self._last = now
+
+
+def collect(
+    mask: Tensor,
+    histories: Sequence[np.ndarray],
+    *,
+    members: Sequence[np.ndarray] | None = None,
+    reasons: Sequence[str],
+    terms: tuple[str, ...],
+    weights: tuple[float, ...],
+    phases: Phases,
+    method: str,
+) -> OpcResult:
+    """The result of a solver that optimised its clips in groups.
+
+    Parameters
+    ----------
+    mask : (sample, y, x) uint8 of all clips.
+    histories : (step, member, term) of each group; shorter ones are filled with nan.
+    members : indices of each group's clips; one group of all by default.
+    reasons : why each group stopped.
+    terms, weights : names and weights along ``term``.
+    phases : with all phases ended.
+    method : its name.
+    """
+    members = [np.arange(len(mask))] if members is None else members
+    values = np.full((max(map(len, histories)), len(mask), len(terms)), np.nan)
+    for rows, index in zip(histories, members, strict=True):
+        values[: len(rows), index] = rows
+    together: dict[str, list[int]] = {}
+    for reason, index in zip(reasons, members, strict=True):
+        together.setdefault(reason, []).extend(int(i) for i in index)
+    return OpcResult(
+        mask=mask.cpu().numpy(),
+        history=history_dataset(values, terms, weights),
+        best_step=np.nanargmin((values * np.asarray(weights)).sum(-1), axis=0),
+        stopped_by=next(iter(together))
+        if len(together) == 1
+        else "; ".join(f"{reason} (clips {index})" for reason, index in together.items()),
+        runtime_s=sum(phases.seconds.values()),
+        phases_s=dict(phases.seconds),
+        method=method,
+    )
