@@ -11,7 +11,7 @@ import torch
 from maskopt_lib import layout, litho, opc, optics
 from maskopt_lib.data import schema
 from maskopt_lib.errors import GridMismatchError, UnknownNameError
-from maskopt_lib.opc import curvy, pixels
+from maskopt_lib.opc import cleanup, curvy, pixels
 from maskopt_lib.opc.objective import spectral_energy, squared_difference
 from maskopt_lib.opc.result import DivergedError
 
@@ -166,3 +166,45 @@ def test_published_preset_reproduces_a_published_clip(real_data):
     printed = sim.printed(opc.solve(target, sim, preset="published").mask).numpy()
     assert (printed[0] != target).sum() == pytest.approx(7127, rel=0.01)
     assert (printed[1] != printed[2]).sum() == pytest.approx(15013, rel=0.01)
+
+
+def test_noise_on_the_start_is_seeded_and_changes_the_mask_a_little(sim, targets):
+    def mask(**changes):
+        return opc.solve(targets[0], sim, n_steps=20, **SMALL, **changes).mask
+
+    quiet, noisy = mask(), mask(start_noise=0.05, seed=1)
+    assert np.array_equal(noisy, mask(start_noise=0.05, seed=1))
+    assert not np.array_equal(noisy, mask(start_noise=0.05, seed=2))
+    assert 0 < (noisy != quiet).sum() < 0.1 * quiet.sum()
+
+
+def test_nested_options_take_dictionaries(sim, targets):
+    changed = opc.solve(targets[0], sim, n_steps=2, retarget_nm=36.0, cleanup={"open_nm": 20.0, "close_nm": 12.0})
+    assert changed.options["cleanup"] == {
+        "open_nm": 20.0, "close_nm": 12.0, "round_corners": True, "min_area_nm2": 0.0, "min_hole_nm2": 0.0,
+    }  # fmt: skip
+    with pytest.raises(UnknownNameError, match=r"'cleanup' has no \['opening'\]"):
+        opc.solve(targets[0], sim, cleanup={"opening": 3})
+
+
+def test_an_initial_mask_is_where_the_descent_starts(sim, targets):
+    first = opc.solve(targets, sim, n_steps=40, **SMALL)
+    again = opc.solve(targets, sim, n_steps=1, initial=first.mask, **SMALL)
+    from_target = opc.solve(targets, sim, n_steps=1, **SMALL)
+    start = {"step": 0, "term": "fidelity"}
+    assert (again.history["value"].sel(start) < 0.5 * from_target.history["value"].sel(start)).all()
+    with pytest.raises(GridMismatchError, match="initial masks"):
+        opc.solve(targets, sim, initial=first.mask[0])
+
+
+def test_small_shapes_and_holes_are_removed_by_area():
+    mask = torch.zeros(1, 64, 64, dtype=torch.uint8)
+    mask[0, 4:8, 4:8] = mask[0, 20:50, 20:50] = 1
+    mask[0, 30:33, 30:33] = 0
+    only_areas = cleanup.CleanUp(open_nm=None, close_nm=None, min_area_nm2=4 * 17, min_hole_nm2=4 * 10)
+    cleaned = only_areas(mask, pixel_nm=2.0)
+    expected = torch.zeros_like(mask)
+    expected[0, 20:50, 20:50] = 1
+    assert torch.equal(cleaned, expected)
+    exactly = cleanup.CleanUp(open_nm=None, close_nm=None, min_area_nm2=4 * 16, min_hole_nm2=4 * 9)
+    assert torch.equal(exactly(mask, pixel_nm=2.0), mask)

@@ -79,6 +79,8 @@ class CurvyOptions:
     retarget_nm : diameter of the element that rounds the target's corners; None keeps them.
     loop : morphology in the loop; None leaves it out.
     cleanup : final clean-up; None only thresholds.
+    start_noise : standard deviation of normal noise on the latent start, which is 0 to 1; the method itself is not random.
+    seed : of that noise.
     """
 
     pixel_nm: float = 8.0
@@ -97,6 +99,8 @@ class CurvyOptions:
     retarget_nm: float | None = 39.0
     loop: LoopMorphology | None = LoopMorphology()
     cleanup: CleanUp | None = CleanUp()
+    start_noise: float = 0.0
+    seed: int = 0
 
     def __post_init__(self) -> None:
         if self.smoothing_px < 1 or self.smoothing_px % 2 == 0:
@@ -159,6 +163,11 @@ def solve(
         wanted = morphology.round_corners_binary(target, size_px, size_px)
     wanted = coarse(wanted, factor, sim.dtype)
     latent = coarse(target if initial is None else initial, factor, sim.dtype)
+    if options.start_noise:
+        # One draw for all clips, on the CPU: a clip's start depends neither on its batch nor on the device.
+        generator = torch.Generator().manual_seed(options.seed)
+        noise = torch.randn(latent.shape[-2:], generator=generator, dtype=torch.float64)
+        latent = latent + options.start_noise * noise.to(latent)
     phases("prepare")
 
     weights = (options.fidelity_weight, options.pvb_weight, options.spectral_weight)
