@@ -50,10 +50,17 @@ def min_radius_nm(mask: Any, pixel_nm: float) -> float:
     >>> round(min_radius_nm(disc, pixel_nm=1.0))
     40
     """
-    smallest = np.inf
-    for loop in outlines(mask):
-        smallest = min(smallest, float(_radii(_resampled(loop)).min()))
+    smallest = min((float(radius.min()) for _, radius in outline_radii(mask)), default=np.inf)
     return smallest * pixel_nm if np.isfinite(smallest) else float("nan")
+
+
+def outline_radii(mask: Any) -> list[tuple[np.ndarray, np.ndarray]]:
+    """What `min_radius_nm` takes the smallest of: for each outline its (point, 2) y and x and its (point,) radii.
+
+    In pixels, pixel (0, 0) covering 0 to 1; inf where the outline is straight. Points are in order along a closed loop.
+    """
+    loops = [_resampled(loop) for loop in outlines(mask)]
+    return [(points, _radii(points)) for points in loops]
 
 
 def _resampled(loop: np.ndarray) -> np.ndarray:

@@ -54,22 +54,39 @@ def shape_rules(mask: Any, pixel_nm: float) -> ShapeRules:
     return ShapeRules(int(n), float(areas.min()) * pixel_nm**2, _closest(part, labels, n) * pixel_nm)
 
 
+def close_pairs(part: np.ndarray, labels: np.ndarray, n: int, within: float) -> np.ndarray:
+    """Pairs of shapes whose closest pixel centres are less than ``within`` pixels apart.
+
+    Parameters
+    ----------
+    part : (y, x) bool.
+    labels, n : its shapes, numbered from 1, and their number.
+    within : in pixels.
+
+    Returns
+    -------
+    (pair, 7): distance, the two closest pixels (y, x, y, x) and the numbers of the two shapes.
+    """
+    points, low, high = _outlines(part, labels, n)
+    found = []
+    for a in range(n - 1):
+        near = np.flatnonzero(_box_gap(low, high, a) < within)
+        tree = cKDTree(points[a]) if near.size else None
+        for b in a + 1 + near:
+            distance, index = tree.query(points[b], distance_upper_bound=within)  # inf where nothing is closer
+            if np.isfinite(distance[k := int(distance.argmin())]):
+                found.append((distance[k], *points[a][index[k]], *points[b][k], a + 1, b + 1))
+    return np.array(found, dtype=float).reshape(-1, 7)
+
+
 def _closest(part: np.ndarray, labels: np.ndarray, n: int) -> float:
     """Smallest distance of pixel centres of two different labels, in pixels; nan for one label."""
     if n < 2:
         return float("nan")
-    padded = np.pad(part, 1)
-    inner = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
-    outline = np.argwhere(part & ~inner)
-    owner = labels[tuple(outline.T)]
-    outline = outline[np.argsort(owner, kind="stable")].astype(float)
-    points = np.split(outline, np.cumsum(np.bincount(owner, minlength=n + 1)[1:])[:-1])
-
-    low, high = np.array([p.min(axis=0) for p in points]), np.array([p.max(axis=0) for p in points])
+    points, low, high = _outlines(part, labels, n)
     best = np.inf
     for a in range(n - 1):
-        gap = np.maximum(0, np.maximum(low[a] - high[a + 1 :], low[a + 1 :] - high[a]))
-        at_least = np.hypot(gap[:, 0], gap[:, 1])
+        at_least = _box_gap(low, high, a)
         near = np.flatnonzero(at_least < best)
         if not near.size:
             continue
@@ -80,3 +97,20 @@ def _closest(part: np.ndarray, labels: np.ndarray, n: int) -> float:
             distance, _ = tree.query(points[a + 1 + k], distance_upper_bound=best)  # inf where nothing is closer
             best = min(best, float(distance.min()))
     return best
+
+
+def _outlines(part: np.ndarray, labels: np.ndarray, n: int) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
+    """For each shape the (pixel, 2) y and x of its outline, their lowest and their highest."""
+    padded = np.pad(part, 1)
+    inner = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    outline = np.argwhere(part & ~inner)
+    owner = labels[tuple(outline.T)]
+    outline = outline[np.argsort(owner, kind="stable")].astype(float)
+    points = np.split(outline, np.cumsum(np.bincount(owner, minlength=n + 1)[1:])[:-1])
+    return points, np.array([p.min(axis=0) for p in points]), np.array([p.max(axis=0) for p in points])
+
+
+def _box_gap(low: np.ndarray, high: np.ndarray, a: int) -> np.ndarray:
+    """Distance of the bounding box of shape ``a`` to those after it."""
+    gap = np.maximum(0, np.maximum(low[a] - high[a + 1 :], low[a + 1 :] - high[a]))
+    return np.hypot(gap[:, 0], gap[:, 1])

@@ -1,8 +1,8 @@
-"""Mask rules of edges: the narrowest place of a mask and the narrowest gap in it."""
+"""Mask rules of edges: the narrowest place of a mask and the narrowest gap in it, and where they are."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import ndimage
@@ -44,7 +44,7 @@ def min_width_nm(mask: Any, pixel_nm: float) -> float:
     >>> min_width_nm(mask, pixel_nm=2.0)
     24.0
     """
-    return _facing_nm(np.pad(crop(one_binary(mask))[0], 1), pixel_nm)
+    return _smallest_nm(width_places(mask), pixel_nm)
 
 
 def min_space_nm(mask: Any, pixel_nm: float) -> float:
@@ -67,13 +67,49 @@ def min_space_nm(mask: Any, pixel_nm: float) -> float:
     >>> min_space_nm(mask, pixel_nm=1.0)
     7.0
     """
+    return _smallest_nm(space_places(mask), pixel_nm)
+
+
+class Places(NamedTuple):
+    """Places where a mask or the space between its shapes is measured, in pixels; pixel (0, 0) covers 0 to 1.
+
+    Attributes
+    ----------
+    value_px : (place,) width there.
+    y_px, x_px : (place,) the middle between the two edges.
+    part : (place,) number of the connected part that it lies in.
+    """
+
+    value_px: np.ndarray
+    y_px: np.ndarray
+    x_px: np.ndarray
+    part: np.ndarray
+
+
+def width_places(mask: Any) -> Places:
+    """Every place that `min_width_nm` takes the smallest of; empty for an empty mask."""
+    part, (y, x) = crop(one_binary(mask))
+    return _shifted(_facing(np.pad(part, 1)), y - 1, x - 1)
+
+
+def space_places(mask: Any) -> Places:
+    """Every place that `min_space_nm` takes the smallest of; empty where no two edges face each other."""
+    part, (y, x) = crop(one_binary(mask))
     # A little more than the mask's bounding box: beyond it there is only one side to point to.
-    return _facing_nm(~np.pad(crop(one_binary(mask))[0], 1), pixel_nm)
+    return _shifted(_facing(~np.pad(part, 1)), y - 1, x - 1)
 
 
-def _facing_nm(region: np.ndarray, pixel_nm: float) -> float:
+def _shifted(places: Places, dy: int, dx: int) -> Places:
+    return places._replace(y_px=places.y_px + dy, x_px=places.x_px + dx)
+
+
+def _smallest_nm(places: Places, pixel_nm: float) -> float:
+    return float(places.value_px.min()) * pixel_nm if places.value_px.size else float("nan")
+
+
+def _facing(region: np.ndarray) -> Places:
     if region.all() or not region.any():  # nothing outside or nothing inside: no edge
-        return float("nan")
+        return Places(*(np.empty(0) for _ in range(3)), np.empty(0, int))
     distance, nearest = ndimage.distance_transform_edt(region, return_indices=True)
     labels, n_parts = ndimage.label(region)
     found, faced = [], np.zeros(n_parts + 1, dtype=bool)
@@ -87,27 +123,33 @@ def _facing_nm(region: np.ndarray, pixel_nm: float) -> float:
         b[axis] -= 1
         length_a, length_b = np.hypot(*a), np.hypot(*b)
         facing = (a * b).sum(axis=0) <= cosine * length_a * length_b
+        y, x = y[facing], x[facing]
         # To pixel centres half a pixel beyond either edge, from two centres a pixel apart: the halves cancel.
-        found.extend((length_a + length_b)[facing])
-        faced[labels[y[facing], x[facing]]] = True
+        value = (length_a + length_b)[facing]
+        middle = [n[here][y, x] + d[y, x] / 2 + 0.5 for n, d in zip(nearest, (dy, dx), strict=True)]
+        found.append((value, *middle, labels[y, x]))
+        faced[labels[y, x]] = True
     # Parts without facing edges that do not run out of the image: the largest inscribed disc.
     faced[np.r_[0, labels[0], labels[-1], labels[:, 0], labels[:, -1]]] = True
     if not faced.all():
-        found.extend(2 * ndimage.maximum(distance, labels, np.flatnonzero(~faced)))
-    if thin := _thin(region):
-        found.append(thin)
-    return float(min(found)) * pixel_nm if found else float("nan")
+        discs = np.flatnonzero(~faced)
+        y, x = np.array(ndimage.maximum_position(distance, labels, discs)).T
+        found.append((2 * distance[y, x], y + 0.5, x + 0.5, discs))
+    value, y, x = _thin(region)
+    found.append((value, y + 0.5, x + 0.5, labels[y, x]))
+    return Places(*(np.concatenate(column) for column in zip(*found, strict=True)))
 
 
-def _thin(region: np.ndarray) -> int:
-    """1 or 2 where a feature is less than three pixels wide, 0 where none is."""
+def _thin(region: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Width (1 or 2), y and x of the pixels of features less than three pixels wide."""
     padded = np.pad(region, 3, mode="edge")  # beyond the image it goes on as at its border
     thick = _with_neighbours(_with_neighbours(padded, np.logical_and), np.logical_or)
     near = _with_neighbours(_with_neighbours(thick, np.logical_or), np.logical_or)
     thin = (padded & ~near)[3:-3, 3:-3]
-    if not thin.any():
-        return 0
-    return 1 if (thin & ~ndimage.binary_opening(region, np.ones((2, 2)))).any() else 2
+    y, x = np.nonzero(thin)
+    if not y.size:
+        return np.empty(0), y, x
+    return np.where(ndimage.binary_opening(region, np.ones((2, 2)))[y, x], 2.0, 1.0), y, x
 
 
 def _with_neighbours(image: np.ndarray, combine: Any) -> np.ndarray:
