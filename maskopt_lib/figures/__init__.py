@@ -3,20 +3,23 @@
 Styles are those of HoloViews' matplotlib backend: call ``hv.extension("matplotlib")`` once before drawing.
 """
 
+from maskopt_lib.figures.ablation import deviations
 from maskopt_lib.figures.optics import kernel_gallery, source_map
 from maskopt_lib.figures.pictures import edge_errors, mask_panels
 from maskopt_lib.figures.save import save
-from maskopt_lib.figures.scores import case_bars, cross_matrices, cross_matrix, curves, histories
+from maskopt_lib.figures.scores import case_bars, cross_matrices, cross_matrix, curves, histories, tradeoff
 
 __all__ = [
     "case_bars",
     "cross_matrices",
     "cross_matrix",
     "curves",
+    "deviations",
     "edge_errors",
     "histories",
     "kernel_gallery",
     "mask_panels",
     "save",
     "source_map",
+    "tradeoff",
 ]

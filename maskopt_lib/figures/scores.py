@@ -204,3 +204,45 @@ def histories(history: xr.Dataset, *, terms: Sequence[str] = ("fidelity", "pv_ba
     for panel in panels[:-1]:
         panel.opts(hv.opts.Overlay(show_legend=False))
     return hv.Layout(panels).cols(columns).opts(hv.opts.Layout(fig_inches=(11, 3.8), hspace=0.35, sublabel_format=""))
+
+
+def tradeoff(
+    scores: xr.Dataset, *, x: str, y: str, names: str = "method", published: xr.Dataset | None = None,
+    size_inch: tuple[float, float] = (6.4, 4.6),
+) -> hv.Overlay:  # fmt: skip
+    """One score against another, one point a method, named beside it.
+
+    Parameters
+    ----------
+    scores : Dataset over ``names``, means over the clips, with ``long_name`` and ``units``.
+    x, y : scores on the axes; both are better when smaller.
+    names : dimension of the points.
+    published : the same for published figures, drawn as open squares in grey.
+    size_inch : width and height.
+    """
+    width, height = size_inch
+    drawn, spans = [], []
+    kinds = [(scores, style.PALETTE[0], "o", "made here")]
+    if published is not None:
+        kinds.append((published, "#777777", "s", "published"))
+    for ds, colour, marker, label in kinds:
+        at = [(float(ds[x][i]), float(ds[y][i]), str(ds[names].values[i])) for i in range(ds.sizes[names])]
+        at = [p for p in at if np.isfinite(p[0]) and np.isfinite(p[1])]
+        spans += at
+        points = hv.Points([p[:2] for p in at], kdims=["x", "y"], label=label)
+        face = colour if marker == "o" else "white"
+        drawn.append(points.opts(hv.opts.Points(color=face, edgecolor=colour, marker=marker, s=42, linewidth=1.2)))
+        texts = hv.Labels([(px, py, f"  {name}") for px, py, name in at], kdims=["x", "y"], vdims=["text"])
+        drawn.append(texts.opts(hv.opts.Labels(color=colour, size=8, horizontalalignment="left")))
+    xs, ys = ([p[i] for p in spans] for i in (0, 1))
+    # Names stand to the right of their points: room for them there.
+    room = (max(xs) - min(xs)) or 1.0
+    lift = (max(ys) - min(ys)) or 1.0
+    return hv.Overlay(drawn).opts(
+        hv.opts.Overlay(
+            fig_inches=size_inch, aspect=width / height, fontsize=style.FONT_SIZES, show_grid=True,
+            xlabel=style.axis_label(scores[x]), ylabel=style.axis_label(scores[y]),
+            xlim=(min(xs) - 0.08 * room, max(xs) + 0.35 * room), ylim=(min(ys) - 0.1 * lift, max(ys) + 0.1 * lift),
+            legend_position="top", show_legend=published is not None,
+        )
+    )  # fmt: skip
