@@ -5,11 +5,13 @@ from maskopt_lib.metrics.curvature import min_radius_nm
 from maskopt_lib.metrics.epe import epe_sites, target_sites
 from maskopt_lib.metrics.evaluate import evaluate
 from maskopt_lib.metrics.outline import count_vertices, outlines
+from maskopt_lib.metrics.rules import RULES, rule_report
 from maskopt_lib.metrics.shapes import ShapeRules, shape_rules
 from maskopt_lib.metrics.shots import count_shots, shot_rectangles
 from maskopt_lib.metrics.width import min_space_nm, min_width_nm
 
 __all__ = [
+    "RULES",
     "ShapeRules",
     "count_shots",
     "count_vertices",
@@ -21,6 +23,7 @@ __all__ = [
     "min_width_nm",
     "outlines",
     "pvb_nm2",
+    "rule_report",
     "shape_rules",
     "shot_rectangles",
     "target_sites",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -54,18 +55,22 @@ def shape_rules(mask: Any, pixel_nm: float) -> ShapeRules:
     return ShapeRules(int(n), float(areas.min()) * pixel_nm**2, _closest(part, labels, n) * pixel_nm)
 
 
-def close_pairs(part: np.ndarray, labels: np.ndarray, n: int, within: float) -> np.ndarray:
-    """Pairs of shapes whose closest pixel centres are less than ``within`` pixels apart.
+def close_pairs(
+    part: np.ndarray, labels: np.ndarray, n: int, within: float, inside: Callable[[np.ndarray, np.ndarray], np.ndarray]
+) -> np.ndarray:
+    """Pairs of shapes of which pixel centres are less than ``within`` pixels apart.
 
     Parameters
     ----------
     part : (y, x) bool.
     labels, n : its shapes, numbered from 1, and their number.
     within : in pixels.
+    inside : (point,) y and x, in pixels of ``part``, to whether a place there counts.
 
     Returns
     -------
-    (pair, 7): distance, the two closest pixels (y, x, y, x) and the numbers of the two shapes.
+    (pair, 4): the smallest distance of the two, y and x of the middle between them, and the diagonal of the box around
+    all places where they are that close.
     """
     points, low, high = _outlines(part, labels, n)
     found = []
@@ -74,9 +79,16 @@ def close_pairs(part: np.ndarray, labels: np.ndarray, n: int, within: float) -> 
         tree = cKDTree(points[a]) if near.size else None
         for b in a + 1 + near:
             distance, index = tree.query(points[b], distance_upper_bound=within)  # inf where nothing is closer
-            if np.isfinite(distance[k := int(distance.argmin())]):
-                found.append((distance[k], *points[a][index[k]], *points[b][k], a + 1, b + 1))
-    return np.array(found, dtype=float).reshape(-1, 7)
+            is_near = np.isfinite(distance)
+            middle = (points[a][index[is_near]] + points[b][is_near]) / 2 + 0.5
+            counts = inside(*middle.T)
+            if counts.any():
+                distance, middle = distance[is_near][counts], middle[counts]
+                closest = middle[distance <= distance.min() + 1e-9]
+                # Of equally close places the middle one.
+                at = closest[np.hypot(*(closest - closest.mean(axis=0)).T).argmin()]
+                found.append((distance.min(), *at, np.hypot(*np.ptp(middle, axis=0))))
+    return np.array(found, dtype=float).reshape(-1, 4)
 
 
 def _closest(part: np.ndarray, labels: np.ndarray, n: int) -> float:

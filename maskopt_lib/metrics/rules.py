@@ -1,0 +1,221 @@
+"""The mask-rule report: every place at which a mask breaks a rule of a deck, with its value and its limit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from scipy import ndimage
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
+
+from maskopt_lib.data import schema
+from maskopt_lib.errors import UnknownNameError
+from maskopt_lib.metrics._arrays import crop, one_binary
+from maskopt_lib.metrics.curvature import outline_radii
+from maskopt_lib.metrics.shapes import close_pairs
+from maskopt_lib.metrics.width import Places, space_places, width_places
+
+#: Dimensions of a report: what is broken, and the rules of the deck.
+VIOLATION, RULE = "violation", "rule"
+# Places of one part that are nearer to each other than half the limit are one violation, within these bounds in pixels.
+_LINK_PX = (3.0, 12.0)
+
+
+def rule_report(
+    mask: Any,
+    deck: Mapping[str, float],
+    pixel_nm: float,
+    *,
+    region_nm: tuple[float, float, float, float] | None = None,
+    origin_nm: tuple[float, float] = (0.0, 0.0),
+) -> xr.Dataset:
+    """Find every violation of a rule deck on one mask.
+
+    Parameters
+    ----------
+    mask : (y, x) binary mask.
+    deck : rule -> smallest value allowed, in nm or, for the area, nm2. Rules bear the names of their scores:
+        ``min_width_nm``, ``min_space_nm``, ``msa_nm2`` (area of a shape), ``msd_nm`` (distance of two shapes) and
+        ``min_radius_nm``. A rule that is not in the deck is not checked.
+    pixel_nm : side of a pixel in nm.
+    region_nm : (x0, y0, x1, y1); only places in it count: what lies around is context. The whole mask by default.
+    origin_nm : (x, y) of the mask's lower left corner; places and region are in these coordinates.
+
+    Returns
+    -------
+    Dataset. Over ``violation``, the worst relative to its limit first: ``broken`` (the rule), ``value`` and ``limit``
+    (nm, areas nm2), ``x_nm``, ``y_nm`` (the place), ``extent_nm`` (diagonal of the box around all of it that is too
+    small). Over ``rule``: ``at_least`` (the deck), ``worst`` (the smallest value in the region, broken or not; nan
+    where there is nothing to measure) and ``violations`` (their number).
+
+    Raises
+    ------
+    UnknownNameError : the deck has a rule that is none; lists the known ones.
+    ValueError : a limit is not above 0.
+
+    Notes
+    -----
+    Without a region ``worst`` is the score of the same name: report and scores measure the same places. Width, space
+    and radius are measured at many places along an outline; those of one shape (for the radius: of one outline) that
+    are close together are one violation, reported where it is worst. A shape too small lies at its centre of mass and
+    counts where any of it is in the region; two shapes that
+    are too close are one violation, midway between their closest pixels. What the
+    raster resolves is said at each score, above all: a right-angled corner has a radius of some 3 pixels.
+
+    Examples
+    --------
+    >>> mask = np.zeros((200, 200), bool)
+    >>> mask[20:180, 40:60] = mask[20:180, 120:170] = True
+    >>> report = rule_report(mask, {"min_width_nm": 30, "min_space_nm": 50}, pixel_nm=1)
+    >>> report.broken.values.tolist(), report.value.values.tolist(), report.x_nm.values.tolist()
+    (['min_width_nm'], [20.0], [50.0])
+    >>> report.worst.sel(rule="min_space_nm").item()
+    60.0
+    """
+    mask = one_binary(mask)
+    if unknown := sorted(set(deck) - set(RULES)):
+        raise UnknownNameError(f"no mask rule {unknown}; known: {', '.join(RULES)}")
+    if wrong := {rule: limit for rule, limit in deck.items() if not limit > 0}:
+        raise ValueError(f"a mask rule needs a limit above 0, got {wrong}; leave out a rule that is not to be checked")
+    x0, y0 = origin_nm
+    box = region_nm or (x0, y0, x0 + mask.shape[1] * pixel_nm, y0 + mask.shape[0] * pixel_nm)
+    box_px = tuple((v - o) / pixel_nm for v, o in zip(box, (x0, y0, x0, y0), strict=True))
+    rows, worst, counts = [], [], []
+    for rule, limit in deck.items():
+        unit = pixel_nm ** (2 if rule == schema.MSA else 1)
+        smallest, found = RULES[rule](mask, limit / unit, box_px)
+        worst.append(smallest * unit)
+        counts.append(len(found))
+        rows += [
+            (rule, value * unit, float(limit), x0 + x * pixel_nm, y0 + y * pixel_nm, extent * pixel_nm)
+            for value, x, y, extent in found
+        ]
+    rows.sort(key=lambda row: (row[1] / row[2], row[3], row[4]))
+    columns = {
+        "broken": ("rule that is broken", "1"),
+        "value": ("value (areas in nm2)", "nm"),
+        "limit": ("smallest value allowed (areas in nm2)", "nm"),
+        "x_nm": ("place, x", "nm"),
+        "y_nm": ("place, y", "nm"),
+        "extent_nm": ("extent of the violation", "nm"),
+    }
+    table = list(zip(*rows, strict=True)) or [()] * len(columns)
+    dtypes = [str] + [float] * 5
+    return xr.Dataset(
+        {
+            name: (VIOLATION, np.array(values, dtype=dtype), {"long_name": long_name, "units": units})
+            for (name, (long_name, units)), values, dtype in zip(columns.items(), table, dtypes, strict=True)
+        }
+        | {
+            "at_least": (RULE, [float(v) for v in deck.values()], {"long_name": "limit of the rule", "units": "nm"}),
+            "worst": (RULE, np.array(worst, float), {"long_name": "smallest value found", "units": "nm"}),
+            "violations": (RULE, np.array(counts, int), {"long_name": "violations", "units": "1"}),
+        },
+        coords={VIOLATION: np.arange(1, len(rows) + 1), RULE: list(deck)},
+        attrs={"pixel_nm": float(pixel_nm), "region_nm": [float(v) for v in box]},
+    )
+
+
+#: One rule's answer: the smallest value in the box, and (value, x, y, extent) of each violation, all in pixels.
+_Found = tuple[float, list[tuple[float, float, float, float]]]
+_Box = tuple[float, ...]
+
+
+def _of_places(places: Places, limit: float, box: _Box) -> _Found:
+    """Places too small, those of one part that lie close together as one."""
+    inside = _inside(places.x_px, places.y_px, box)
+    places = Places(*(column[inside] for column in places))
+    if not places.value_px.size:
+        return float("nan"), []
+    smallest = float(places.value_px.min())
+    value, y, x, part = (column[places.value_px < limit] for column in places)
+    if not value.size:
+        return smallest, []
+    near = cKDTree(np.stack([y, x], axis=1)).query_pairs(np.clip(limit / 2, *_LINK_PX), output_type="ndarray")
+    near = near[part[near[:, 0]] == part[near[:, 1]]]
+    graph = coo_array((np.ones(len(near), bool), near.T), shape=(len(value),) * 2)
+    n, owner = connected_components(graph, directed=False)
+    found = []
+    for k in range(n):
+        v, yy, xx = (column[owner == k] for column in (value, y, x))
+        # Of equally narrow places the middle one, so that a thin bar is marked at its centre.
+        least = np.flatnonzero(v <= v.min() + 1e-9)
+        at = least[np.argmin(np.hypot(yy[least] - yy[least].mean(), xx[least] - xx[least].mean()))]
+        found.append((float(v.min()), float(xx[at]), float(yy[at]), float(np.hypot(np.ptp(yy), np.ptp(xx)))))
+    return smallest, found
+
+
+def _width(mask: np.ndarray, limit: float, box: _Box) -> _Found:
+    return _of_places(width_places(mask), limit, box)
+
+
+def _space(mask: np.ndarray, limit: float, box: _Box) -> _Found:
+    return _of_places(space_places(mask), limit, box)
+
+
+def _radius(mask: np.ndarray, limit: float, box: _Box) -> _Found:
+    loops = [
+        Places(radius, *points.T, np.full(len(radius), k)) for k, (points, radius) in enumerate(outline_radii(mask))
+    ]
+    if not loops:
+        return float("nan"), []
+    places = Places(*(np.concatenate(column) for column in zip(*loops, strict=True)))
+    finite = np.isfinite(places.value_px)
+    return _of_places(Places(*(column[finite] for column in places)), limit, box)
+
+
+def _area(mask: np.ndarray, limit: float, box: _Box) -> _Found:
+    part, (y0, x0) = crop(mask)
+    labels, n = ndimage.label(part)
+    y, x = np.nonzero(part)
+    numbers = np.unique(labels[y, x][_inside(x + x0 + 0.5, y + y0 + 0.5, box)])
+    if not n or not numbers.size:
+        return float("nan"), []
+    areas = np.bincount(labels.ravel())
+    small = numbers[areas[numbers] < limit]
+    centres = ndimage.center_of_mass(part, labels, small)
+    boxes = ndimage.find_objects(labels)
+    found = [
+        (float(areas[k]), cx + x0 + 0.5, cy + y0 + 0.5, float(np.hypot(*(s.stop - s.start for s in boxes[k - 1]))))
+        for k, (cy, cx) in zip(small, centres, strict=True)
+    ]
+    return float(areas[numbers].min()), found
+
+
+def _distance(mask: np.ndarray, limit: float, box: _Box) -> _Found:
+    part, (y0, x0) = crop(mask)
+    labels, n = ndimage.label(part)
+    if n < 2:
+        return float("nan"), []
+    # The closest pair of a region may be farther apart than the limit: look farther until there is one.
+    within, field = limit, np.hypot(*part.shape) + 1
+    while True:
+        pairs = close_pairs(part, labels, n, within, lambda y, x: _inside(x + x0, y + y0, box))
+        if len(pairs):
+            smallest = float(pairs[:, 0].min())
+            found = (
+                [(float(d), float(x + x0), float(y + y0), float(e)) for d, y, x, e in pairs] if within == limit else []
+            )
+            return smallest, found
+        if within > field:
+            return float("nan"), []
+        within *= 2
+
+
+def _inside(x: np.ndarray, y: np.ndarray, box: _Box) -> np.ndarray:
+    x0, y0, x1, y1 = box
+    return (x >= x0) & (x <= x1) & (y >= y0) & (y <= y1)
+
+
+#: Rule -> how it is checked; the names are those of the scores.
+RULES: dict[str, Callable[[np.ndarray, float, _Box], _Found]] = {
+    schema.MIN_WIDTH: _width,
+    schema.MIN_SPACE: _space,
+    schema.MSA: _area,
+    schema.MSD: _distance,
+    schema.MIN_RADIUS: _radius,
+}
