@@ -62,9 +62,9 @@ def rule_report(
     Without a region ``worst`` is the score of the same name: report and scores measure the same places. Width, space
     and radius are measured at many places along an outline; those of one shape (for the radius: of one outline) that
     are close together are one violation, reported where it is worst. A shape too small lies at its centre of mass and
-    counts where any of it is in the region; two shapes that
-    are too close are one violation, midway between their closest pixels. What the
-    raster resolves is said at each score, above all: a right-angled corner has a radius of some 3 pixels.
+    counts where any of it is in the region; two shapes that are too close are one violation, midway between their
+    closest pixels. What the raster resolves is said at each score; above all, a right-angled corner has a radius of
+    some 3 pixels.
 
     Examples
     --------
@@ -197,9 +197,9 @@ def _distance(mask: np.ndarray, limit: float, box: _Box) -> _Found:
         pairs = close_pairs(part, labels, n, within, lambda y, x: _inside(x + x0, y + y0, box))
         if len(pairs):
             smallest = float(pairs[:, 0].min())
-            found = (
-                [(float(d), float(x + x0), float(y + y0), float(e)) for d, y, x, e in pairs] if within == limit else []
-            )
+            if within > limit:
+                return smallest, []
+            found = [(float(d), float(x + x0), float(y + y0), float(extent)) for d, y, x, extent in pairs]
             return smallest, found
         if within > field:
             return float("nan"), []
