@@ -1,0 +1,46 @@
+"""One change at a time: trials that differ from a reference in a single option."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from maskopt_lib.study.benchmark import Trial
+
+
+def variations(reference: Trial, changes: Mapping[str, Sequence[Any]]) -> list[Trial]:
+    """Trials that change one option of a reference each.
+
+    Parameters
+    ----------
+    reference : the trial that all others are compared with.
+    changes : option -> values; a value that is a dictionary changes single entries of an option that has several.
+
+    Returns
+    -------
+    One trial a value, in the order given, labelled by what it changes. An option that the reference sets clip by clip
+    has the one value for all clips.
+
+    Examples
+    --------
+    >>> full = Trial(label="full", method="curvy")
+    >>> [t.label for t in variations(full, {"loop": [None, {"every": 5}], "retarget_nm": [25.0]})]
+    ['loop=None', 'loop: every=5', 'retarget_nm=25']
+    """
+    return [
+        replace(
+            reference,
+            label=_label(option, value),
+            options=dict(reference.options) | {option: value},
+            per_clip={name: values for name, values in reference.per_clip.items() if name != option},
+        )
+        for option, values in changes.items()
+        for value in values
+    ]
+
+
+def _label(option: str, value: Any) -> str:
+    if isinstance(value, Mapping):
+        return f"{option}: " + ", ".join(_label(name, entry) for name, entry in value.items())
+    return f"{option}={value:g}" if isinstance(value, float) else f"{option}={value}"
