@@ -1,0 +1,144 @@
+"""What pixel solvers ask of the prints: how far each corner's is from the target, and from the other.
+
+The images are band-limited, so a simulator's few samples a period hold all of them. From there the pixels are computed
+only where a print can be: around the target and what may be clear on the mask. Beyond :data:`REACH_NM` of both, a
+soft print is below 1e-4 and its share of a term below 1e-2 nm2.
+
+No image of the pixels is stored: block by block, small enough for the processor's cache, it is made from the samples,
+compared, and for the gradient made again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from maskopt_lib.data import schema
+from maskopt_lib.litho import Simulator
+from maskopt_lib.litho.imaging import interpolation_matrix, small_grid
+
+#: Terms of every pixel solver: prints at the three corners against the target, and outer against inner print.
+TERMS = (schema.NOMINAL, schema.OUTER, schema.INNER, "pv_band")
+
+#: Prints are computed up to this far from target and clear mask, in nm; one resolution is 143 nm.
+REACH_NM = 128.0
+
+#: Pixels of one block on the CPU.
+_BLOCK = 2**16
+
+
+@dataclass(frozen=True)
+class Prints:
+    """Differentiable prints of masks where there can be any.
+
+    Attributes
+    ----------
+    wanted : (b, rows, columns) targets, 0 to 1, inside the box.
+    sim : the imaging model, with the corners ``nominal``, ``outer`` and ``inner``.
+    rows, columns : (rows, s), (columns, s) from samples of the intensity to the pixels of the box.
+    """
+
+    wanted: Tensor
+    sim: Simulator
+    rows: Tensor
+    columns: Tensor
+
+    @classmethod
+    def around(cls, wanted: Tensor, clear: Tensor, sim: Simulator) -> Prints:
+        """Prints around targets and whatever may be clear on their masks.
+
+        Parameters
+        ----------
+        wanted : (b, y, x) targets, 0 to 1, on the mask's grid.
+        clear : (y, x) boolean, True where a mask of the batch may be clear.
+        sim : the imaging model.
+        """
+        grid = sim.grid(wanted)
+        used = clear | (wanted > 0).any(0)
+        reach = round(REACH_NM / grid.pixel_nm)
+        samples = small_grid(sim.kernels.half_width)
+        matrix = interpolation_matrix(
+            grid.n, samples, shift=0.5 / grid.n - 0.5 / samples, device=sim.device, dtype=sim.dtype
+        )
+        y, x = (_around(used.any(axis), reach) for axis in (1, 0))
+        return cls(wanted[:, y, x].contiguous(), sim, matrix[y].contiguous(), matrix[x].contiguous())
+
+    def intensity(self, mask: Tensor) -> Tensor:
+        """Samples of the intensity at nominal dose: (b, y, x) to (b, focus, s, s)."""
+        return self.sim.intensity(mask, n_out=self.rows.shape[-1])
+
+    def terms(self, intensity: Tensor, exponent: int = 2) -> Tensor:
+        """The terms of :data:`TERMS`, (b, 4), each a sum over pixels.
+
+        Parameters
+        ----------
+        intensity : samples from :meth:`intensity`.
+        exponent : even power of the difference between print and target; that of the PV band is always 2.
+        """
+        return _CornerTerms.apply(intensity, self, exponent)
+
+    def nominal(self, intensity: Tensor) -> Tensor:
+        """The soft nominal print in the box, (b, rows, columns), from samples of the intensity."""
+        corner = self.sim.corner(schema.NOMINAL)
+        image = self.rows @ (corner.intensity_factor * intensity[:, corner.focus]) @ self.columns.mT
+        return self.sim.resist_model.soft(image)
+
+    def blocks(self) -> Iterator[slice]:
+        """Rows that are worked on together."""
+        batch, n_rows, n_columns = self.wanted.shape
+        step = n_rows if self.wanted.is_cuda else max(1, _BLOCK // (batch * n_columns))
+        return (slice(start, start + step) for start in range(0, n_rows, step))
+
+    def corners(self, halfway: Tensor, block: slice) -> tuple[Tensor, ...]:
+        """Soft prints of one block, nominal, outer and inner: (b, block, columns) each."""
+        image = self.rows[block] @ halfway
+        chosen = (self.sim.corner(name) for name in schema.CORNERS)
+        return tuple(self.sim.resist_model.soft(c.intensity_factor * image[:, c.focus]) for c in chosen)
+
+
+def _around(used: Tensor, reach: int) -> slice:
+    at = torch.nonzero(used)
+    return slice(max(int(at.min()) - reach, 0), int(at.max()) + 1 + reach) if len(at) else slice(0, len(used))
+
+
+class _CornerTerms(torch.autograd.Function):
+    """Samples of the intensity to the four terms, with the gradient written by hand."""
+
+    @staticmethod
+    def forward(ctx, intensity, prints, exponent):
+        ctx.save_for_backward(intensity)
+        ctx.prints, ctx.exponent = prints, exponent
+        halfway = intensity @ prints.columns.mT
+        total = intensity.new_zeros(len(intensity), len(TERMS))
+        for block in prints.blocks():
+            soft = prints.corners(halfway, block)
+            powers = [(z - prints.wanted[:, block]).square().pow(exponent // 2) for z in soft]
+            powers.append((soft[2] - soft[1]).square())
+            total += torch.stack([p.sum((-2, -1)) for p in powers], dim=-1)
+        return total
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, gradient):
+        (intensity,) = ctx.saved_tensors
+        prints, exponent = ctx.prints, ctx.exponent
+        corners = [prints.sim.corner(name) for name in schema.CORNERS]
+        halfway = intensity @ prints.columns.mT
+        back = torch.zeros_like(halfway)
+        weights = gradient[..., None, None].unbind(1)
+        for block in prints.blocks():
+            soft = prints.corners(halfway, block)
+            band = (soft[2] - soft[1]).mul_(2 * weights[3])
+            by_focus = halfway.new_zeros(len(intensity), back.shape[1], *soft[0].shape[1:])
+            for i, (z, corner) in enumerate(zip(soft, corners, strict=True)):
+                slope = (z - prints.wanted[:, block]).pow_(exponent - 1).mul_(exponent * weights[i])
+                if i:
+                    slope = slope.add_(band, alpha=-1.0 if i == 1 else 1.0)
+                # The soft resist's slope is steepness z (1 - z).
+                slope.mul_(z).mul_(1 - z)
+                by_focus[:, corner.focus].add_(slope, alpha=prints.sim.resist_model.steepness * corner.intensity_factor)
+            back += prints.rows[block].mT @ by_focus
+        return back @ prints.columns, None, None
