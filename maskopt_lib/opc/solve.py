@@ -13,7 +13,7 @@ from torch import Tensor
 
 from maskopt_lib.errors import GridMismatchError, UnknownNameError
 from maskopt_lib.litho import Simulator
-from maskopt_lib.opc import curvy, identity, multilevel
+from maskopt_lib.opc import curvy, identity, level_set, multilevel, pixel_ilt
 from maskopt_lib.opc.result import OpcResult
 
 
@@ -36,6 +36,8 @@ class Method:
 #: name -> method. Adding a solver adds a file and a line here.
 METHODS: dict[str, Method] = {
     "identity": Method(identity.solve, identity.PRESETS, "the target as its own mask"),
+    "pixel_ilt": Method(pixel_ilt.solve, pixel_ilt.PRESETS, "pixel ILT: MOSAIC, SimpleILT"),
+    "level_set": Method(level_set.solve, level_set.PRESETS, "level-set ILT: the outline moves down the gradient"),
     "multilevel": Method(multilevel.solve, multilevel.PRESETS, "multi-level pixel ILT, coarse to fine"),
     "curvy": Method(curvy.solve, curvy.PRESETS, "CurvyILT: corner-rounded targets and morphology in the loop"),
 }
