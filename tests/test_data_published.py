@@ -15,7 +15,7 @@ from maskopt_lib.errors import UnknownNameError
 CASES = [f"M1_test{i}" for i in range(1, 11)]
 
 
-@pytest.mark.parametrize("paper", ["curvyilt", "maskopt"])
+@pytest.mark.parametrize("paper", ["curvyilt", "iccad13", "maskopt"])
 def test_rows_are_tidy_and_sourced(paper):
     rows = data.published(paper)
     assert tuple(rows.columns) == COLUMNS
@@ -86,3 +86,8 @@ def test_repository_rows_equal_the_released_file(real_data):
     rows = rows.loc[[*CASES, "mean"]]
     for column, position in ((schema.L2, 0), (schema.PVB, 1), (schema.MSA, 3), (schema.MSD, 4), (schema.RUNTIME, 5)):
         assert abs(rows[column].to_numpy() - released.iloc[:, position].to_numpy()).max() < 1e-6
+
+
+def test_average_of_curvmulti_is_the_mean_of_its_cases():
+    rows = data.published("iccad13", method="CurvMulti").set_index(["case", "column"]).value.unstack()
+    assert rows.drop("mean").mean().round().to_dict() == rows.loc["mean"].to_dict()

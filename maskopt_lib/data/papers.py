@@ -12,12 +12,13 @@ COLUMNS = ("table", "method", "case", "column", "value", "source", "note")
 
 
 def published(paper: str, table: str | int | None = None, method: str | None = None) -> pd.DataFrame:
-    """The numbers that a paper prints, one a row.
+    """The numbers that papers print, one a row.
 
     Parameters
     ----------
-    paper : ``"curvyilt"`` or ``"maskopt"``.
-    table : number of one table as the paper counts, or ``"repository"`` for the authors' result file.
+    paper : ``"curvyilt"``, ``"maskopt"`` or ``"iccad13"``, what others report on the ten contest clips.
+    table : number of one table as the paper counts, or ``"repository"`` for the authors' result file; for ``"iccad13"``
+        the origin.
     method : one method of it.
 
     Returns
