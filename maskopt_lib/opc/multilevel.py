@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -205,7 +206,7 @@ def solve_levels(
     phases = Phases()
     pixel_nm = sim.grid(target).pixel_nm
     factors = [whole(level.pixel_nm, pixel_nm, "pixel_nm of a level") for level in options.levels]
-    for before, after in zip(factors, factors[1:], strict=False):
+    for before, after in pairwise(factors):
         if before % after:
             raise GridMismatchError(
                 f"levels go from coarse to fine by whole factors, got {before * pixel_nm:g} nm before "

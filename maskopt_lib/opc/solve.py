@@ -13,7 +13,7 @@ from torch import Tensor
 
 from maskopt_lib.errors import GridMismatchError, UnknownNameError
 from maskopt_lib.litho import Simulator
-from maskopt_lib.opc import curvy, identity, level_set, multilevel, pixel_ilt
+from maskopt_lib.opc import attention_ilt, curv_multi, curvy, identity, level_set, multilevel, pixel_ilt
 from maskopt_lib.opc.result import OpcResult
 
 
@@ -38,7 +38,11 @@ METHODS: dict[str, Method] = {
     "identity": Method(identity.solve, identity.PRESETS, "the target as its own mask"),
     "pixel_ilt": Method(pixel_ilt.solve, pixel_ilt.PRESETS, "pixel ILT: MOSAIC, SimpleILT"),
     "level_set": Method(level_set.solve, level_set.PRESETS, "level-set ILT: the outline moves down the gradient"),
+    "attention_ilt": Method(
+        attention_ilt.solve, attention_ilt.PRESETS, "A2-ILT: pixel ILT with an attention map around the edges"
+    ),
     "multilevel": Method(multilevel.solve, multilevel.PRESETS, "multi-level pixel ILT, coarse to fine"),
+    "curv_multi": Method(curv_multi.solve, curv_multi.PRESETS, "multi-level ILT that damps the print's curvature"),
     "curvy": Method(curvy.solve, curvy.PRESETS, "CurvyILT: corner-rounded targets and morphology in the loop"),
 }
 

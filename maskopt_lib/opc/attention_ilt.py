@@ -1,0 +1,176 @@
+"""A2-ILT: pixel ILT whose gradient is weighted by an attention map around the target's edges.
+
+The map is made from dilations ``D`` and an erosion ``E`` of the target by squares, on 4 nm pixels:
+``0.5 D(k1) + 0.3 D(k2) + 0.2 D(k3) - E(k0)``. It is 1 at the target's edge, falls in steps to 0 away from it and is 0
+deep inside. The gradient is averaged over the map's pixels, multiplied with it and spread again, so that the mask stays
+the target but for a seam: few shots, no assist features.
+
+A2-ILT trains an agent that chooses the four sizes for each clip. Its place takes a stated search: ``size_candidates``
+lists sets of sizes, each clip is solved with all of them, and keeps the mask with the lowest objective. The search is
+part of the method, its time included. Objective and latent image are those of :mod:`~maskopt_lib.opc.pixel_ilt`.
+
+References
+----------
+Q. Wang, B. Jiang, M. D. F. Wong, E. F. Y. Young, "A2-ILT: GPU Accelerated ILT with Spatial Attention Mechanism" (DAC
+2022), and the program released with it, whose constants were read there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy import ndimage
+from torch import Tensor
+
+from maskopt_lib.litho import Simulator
+from maskopt_lib.opc import pixel_ilt
+from maskopt_lib.opc.descent import Phases, collect
+from maskopt_lib.opc.pixel_ilt import PixelIltOptions, Problem
+from maskopt_lib.opc.pixels import coarse, fine_nearest, whole
+from maskopt_lib.opc.result import OpcResult, StopCondition
+
+TERMS = pixel_ilt.TERMS
+
+#: Shares of the three dilations in the map.
+SHARES = (0.5, 0.3, 0.2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttentionIltOptions(PixelIltOptions):
+    """Everything that can be set; the defaults are those of A2-ILT's program with its reference sizes.
+
+    Attributes
+    ----------
+    pixel_nm, n_steps : as in :class:`~maskopt_lib.opc.pixel_ilt.PixelIltOptions`, like all that is not named here.
+    attention_nm : pixel of the attention map; a whole multiple of ``pixel_nm``.
+    sizes_px : sides of the squares in pixels of the map: erosion ``k0``, dilations ``k1``, ``k2``, ``k3``.
+    size_candidates : several such sets; each clip keeps the one with the lowest objective. They replace ``sizes_px``.
+    fill_holes : holes of the final mask are filled, before ``cleanup``.
+    """
+
+    n_steps: int = 30
+    learning_rate: float = 1.5
+    nominal_weight: float = 0.8
+    outer_weight: float = 0.2
+    inner_weight: float = 0.2
+    discreteness_weight: float = 0.025
+    exponent: int = 4
+    keep: str = "last"
+    attention_nm: float = 4.0
+    sizes_px: tuple[int, int, int, int] = (5, 10, 20, 30)
+    size_candidates: Sequence[tuple[int, int, int, int]] = ()
+    fill_holes: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for sizes in self.candidates:
+            if len(sizes) != 4 or min(sizes) < 1:
+                raise ValueError(f"sizes are four whole numbers of pixels from 1, k0 to k3, got {sizes}")
+
+    @property
+    def candidates(self) -> tuple[tuple[int, ...], ...]:
+        """The sets of sizes that are tried."""
+        return tuple(tuple(sizes) for sizes in self.size_candidates) or (tuple(self.sizes_px),)
+
+
+#: What A2-ILT's program does with its reference sizes for every clip.
+PUBLISHED = AttentionIltOptions()
+
+#: A search in the place of the agent: the reference sizes, scaled.
+SEARCHED = AttentionIltOptions(size_candidates=((3, 5, 10, 15), (5, 10, 20, 30), (7, 15, 30, 45)))
+
+PRESETS = {"published": PUBLISHED, "searched": SEARCHED}
+
+
+def solve(
+    target: Tensor,
+    sim: Simulator,
+    options: AttentionIltOptions,
+    *,
+    initial: Tensor | None = None,
+    stop: StopCondition | None = None,
+    progress: bool = False,
+) -> OpcResult:
+    """Optimise masks near the targets' edges; parameters as for :func:`maskopt_lib.opc.pixel_ilt.solve`.
+
+    Returns
+    -------
+    The result; its history is that of the sizes kept, which are its variable ``size_px`` over ``sample`` and ``size``.
+    """
+    phases = Phases()
+    pixel_nm = sim.grid(target).pixel_nm
+    block = whole(options.attention_nm, options.pixel_nm, "attention_nm")
+    on_map = coarse(target, whole(options.attention_nm, pixel_nm, "attention_nm"), sim.dtype) >= 0.5
+    problem = Problem.pose(target, sim, options, initial)
+    inside = slice(problem.inside.start // block, problem.inside.stop // block)
+    phases("prepare")
+
+    descents, losses = [], []
+    for sizes in options.candidates:
+        attention = attention_map(on_map.to(sim.dtype), sizes)[:, inside, inside]
+        descent = problem.descend(
+            on_gradient=lambda gradient, step, attention=attention: fine_nearest(
+                coarse(gradient, block, gradient.dtype) * attention, block
+            ),
+            stop=stop,
+            progress=progress,
+            name=f"attention_ilt {sizes}",
+        )
+        descents.append(descent)
+        ends = descent.history @ np.asarray(options.weights)
+        losses.append(ends[-1] if options.keep == "last" else ends.min(0))
+    chosen = np.argmin(losses, axis=0)
+    phases("optimise")
+
+    latent = torch.stack([descents[k].parameter[i] for i, k in enumerate(chosen)])
+    mask = problem.mask(latent)
+    if options.fill_holes:
+        mask = torch.stack([torch.as_tensor(ndimage.binary_fill_holes(m)) for m in mask.cpu().numpy()])
+        mask = mask.to(target.device, torch.uint8)
+    if options.cleanup:
+        mask = options.cleanup(mask, pixel_nm)
+    phases("finish")
+    groups = [np.flatnonzero(chosen == k) for k in np.unique(chosen)]
+    kept = [descents[k] for k in np.unique(chosen)]
+    result = collect(
+        mask,
+        [d.history[:, members] for d, members in zip(kept, groups, strict=True)],
+        members=groups,
+        reasons=[d.reason for d in kept],
+        terms=TERMS,
+        weights=options.weights,
+        phases=phases,
+        method="attention_ilt",
+    )
+    sizes = np.array(options.candidates)[chosen]
+    along = {"long_name": "sides of the squares k0 to k3", "units": "1"}
+    return replace(result, history=result.history.assign(size_px=(("sample", "size"), sizes, along)))
+
+
+def attention_map(target: Tensor, sizes_px: Sequence[int]) -> Tensor:
+    """Weights of the gradient, 0 to 1.
+
+    Parameters
+    ----------
+    target : (b, y, x), 0 or 1.
+    sizes_px : sides of the squares of the erosion and of the three dilations; even ones reach one pixel farther towards
+        smaller coordinates.
+
+    Returns
+    -------
+    (b, y, x).
+    """
+    erosion, *dilations = sizes_px
+    spread = sum(share * _dilated(target, size) for share, size in zip(SHARES, dilations, strict=True))
+    # Outside the field nothing counts: an erosion sees 1 there.
+    return spread - (1 - _dilated(1 - target, erosion))
+
+
+def _dilated(image: Tensor, size_px: int) -> Tensor:
+    before = size_px // 2
+    padded = F.pad(image[:, None], (size_px - 1 - before, before) * 2)
+    return F.max_pool2d(padded, size_px, stride=1)[:, 0]
