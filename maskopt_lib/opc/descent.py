@@ -158,6 +158,7 @@ def collect(
     weights: tuple[float, ...],
     phases: Phases,
     method: str,
+    polygons: tuple[list[np.ndarray], ...] | None = None,
 ) -> OpcResult:
     """The result of a solver that optimised its clips in groups.
 
@@ -170,6 +171,7 @@ def collect(
     terms, weights : names and weights along ``term``.
     phases : with all phases ended.
     method : its name.
+    polygons : the outlines of solvers that work on polygons.
     """
     members = [np.arange(len(mask))] if members is None else members
     values = np.full((max(map(len, histories)), len(mask), len(terms)), np.nan)
@@ -188,4 +190,5 @@ def collect(
         runtime_s=sum(phases.seconds.values()),
         phases_s=dict(phases.seconds),
         method=method,
+        polygons=polygons,
     )

@@ -87,6 +87,8 @@ class OpcResult:
     runtime_s : wall time of the whole call, preparation and clean-up included, in s.
     phases_s : the same split by phase, in s.
     method, options : what was run.
+    polygons : for each clip, in the order of the flattened batch, its outlines as (n, 2) arrays in nm in window
+        coordinates: material counter-clockwise, holes clockwise. None from solvers whose masks are pixels.
     """
 
     mask: np.ndarray
@@ -97,6 +99,7 @@ class OpcResult:
     phases_s: dict[str, float]
     method: str
     options: dict[str, Any] = field(default_factory=dict)
+    polygons: tuple[list[np.ndarray], ...] | None = None
 
 
 def history_dataset(values: np.ndarray, terms: tuple[str, ...], weights: tuple[float, ...]) -> xr.Dataset:
