@@ -13,7 +13,16 @@ from torch import Tensor
 
 from maskopt_lib.errors import GridMismatchError, UnknownNameError
 from maskopt_lib.litho import Simulator
-from maskopt_lib.opc import attention_ilt, curv_multi, curvy, identity, level_set, multilevel, pixel_ilt
+from maskopt_lib.opc import (
+    attention_ilt,
+    curv_multi,
+    curvy,
+    identity,
+    level_set,
+    model_based_opc,
+    multilevel,
+    pixel_ilt,
+)
 from maskopt_lib.opc.result import OpcResult
 
 
@@ -36,6 +45,9 @@ class Method:
 #: name -> method. Adding a solver adds a file and a line here.
 METHODS: dict[str, Method] = {
     "identity": Method(identity.solve, identity.PRESETS, "the target as its own mask"),
+    "model_based_opc": Method(
+        model_based_opc.solve, model_based_opc.PRESETS, "model-based OPC: edge fragments, fed back with their EPE"
+    ),
     "pixel_ilt": Method(pixel_ilt.solve, pixel_ilt.PRESETS, "pixel ILT: MOSAIC, SimpleILT"),
     "level_set": Method(level_set.solve, level_set.PRESETS, "level-set ILT: the outline moves down the gradient"),
     "attention_ilt": Method(

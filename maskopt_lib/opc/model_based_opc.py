@@ -1,0 +1,293 @@
+"""Model-based OPC: edge fragments of Manhattan polygons, moved until they print where they are drawn.
+
+Each edge is cut into fragments (:mod:`~maskopt_lib.opc.fragments`). In each step the polygons are rasterised by exact
+area, imaged, and the signed distance between the printed and the drawn edge is measured at every control point, below
+the pixel. Each fragment then moves against its own error: proportional feedback with a damped gain, a largest step, a
+largest displacement and mask rules. What leaves is polygons with edges along x and y only, on a grid of their own.
+
+Two presets. ``feedback`` is this scheme in full. ``openilt`` is the fixed-step scheme of OpenILT's ``simpleopc``: the
+binary print is probed 16 nm inside and outside, fragments go by 8 nm, later 4 nm, in the direction the probes ask for.
+
+References
+----------
+N. Cobb, "Fast optical and process proximity correction algorithms for integrated circuit manufacturing" (1998):
+fragments, control points and feedback.
+OpenILT (github.com/OpenOPC/OpenILT), ``pyilt/simpleopc.py``: constants of the preset ``openilt``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from maskopt_lib.data import schema
+from maskopt_lib.errors import UnknownNameError
+from maskopt_lib.litho import Simulator
+from maskopt_lib.opc.descent import Phases, collect
+from maskopt_lib.opc.fragments import (
+    Cutting,
+    Fragments,
+    MaskRules,
+    edge_errors_nm,
+    outlines,
+    sample,
+    without_small_jogs,
+)
+from maskopt_lib.opc.objective import squared_difference
+from maskopt_lib.opc.pixels import coarse, whole
+from maskopt_lib.opc.result import MaxSteps, OpcResult, StopCondition, check_finite
+
+TERMS = ("epe_nm", "violations", "fidelity", "pv_band")
+FEEDBACKS = ("proportional", "fixed")
+AIMS = ("nominal", "middle")
+#: Errors beyond this count as violations, in nm.
+LIMIT_NM = 15.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelBasedOptions:
+    """Everything that can be set.
+
+    Attributes
+    ----------
+    pixel_nm : pixel of the simulation; polygons are rasterised on it by area. A whole multiple of the target's.
+    n_steps : moves.
+    corner_nm, segment_nm, pieces, line_end_nm, corner_probe_nm : how edges are cut and where they are measured, see
+        :class:`~maskopt_lib.opc.fragments.Cutting`.
+    feedback : ``"proportional"`` moves by ``gain`` times the measured error, ``"fixed"`` by ``fixed_step_nm`` in the
+        direction that probes on the binary print ask for.
+    gain, damping : the gain of the first step, and the factor on it in each further step.
+    corner_gain, line_end_gain : factors on the gain of corner fragments and of line ends.
+    max_step_nm, max_move_nm : largest move in one step, largest displacement in all.
+    fixed_step_nm, halve_every, probe_nm : of the fixed step: its size, after how many steps it is halved, distance of
+        the probes from the drawn edge.
+    aim : which printed edge should lie on the drawn one: ``"nominal"``, or the ``"middle"`` between the outer and the
+        inner print.
+    min_width_nm, min_space_nm : mask rules; where the target itself is narrower, its own width or space is the rule.
+    jog_nm : smaller jogs are closed in the end.
+    grid_nm : displacements end on multiples of this; a whole multiple of the target's pixel.
+    epe_weight, violation_weight, fidelity_weight, pvb_weight : weights of the terms (mean absolute error in nm,
+        number of control points off by more than 15 nm, pixels) in the objective that ``best_step`` and ``keep`` use.
+    keep : ``"best"`` or ``"last"``.
+    """
+
+    pixel_nm: float = 4.0
+    n_steps: int = 24
+    corner_nm: float = 24.0
+    segment_nm: float = 40.0
+    pieces: str = "even"
+    line_end_nm: float = 100.0
+    corner_probe_nm: float | None = 30.0
+    feedback: str = "proportional"
+    gain: float = 0.6
+    damping: float = 0.95
+    corner_gain: float = 1.0
+    line_end_gain: float = 1.0
+    max_step_nm: float = 10.0
+    max_move_nm: float = 40.0
+    fixed_step_nm: float = 8.0
+    halve_every: int = 4
+    probe_nm: float = 16.0
+    aim: str = "nominal"
+    min_width_nm: float = 30.0
+    min_space_nm: float = 30.0
+    jog_nm: float = 2.0
+    grid_nm: float = 1.0
+    epe_weight: float = 0.0
+    violation_weight: float = 0.0
+    fidelity_weight: float = 1.0
+    pvb_weight: float = 1.0
+    keep: str = "best"
+
+    def __post_init__(self) -> None:
+        self.cutting  # noqa: B018 - it checks itself
+        for name, known in (("feedback", FEEDBACKS), ("aim", AIMS), ("keep", ("best", "last"))):
+            if getattr(self, name) not in known:
+                raise UnknownNameError(f"no {name} {getattr(self, name)!r}; known: {', '.join(known)}")
+        for name in ("n_steps", "gain", "damping", "max_step_nm", "max_move_nm", "fixed_step_nm", "halve_every"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)!r}")
+
+    @property
+    def cutting(self) -> Cutting:
+        """How edges are cut."""
+        return Cutting(
+            corner_nm=self.corner_nm,
+            segment_nm=self.segment_nm,
+            pieces=self.pieces,
+            line_end_nm=self.line_end_nm,
+            corner_probe_nm=self.corner_probe_nm,
+        )
+
+    @property
+    def weights(self) -> tuple[float, ...]:
+        """Weights in the order of :data:`TERMS`."""
+        return self.epe_weight, self.violation_weight, self.fidelity_weight, self.pvb_weight
+
+
+#: The scheme in full.
+FEEDBACK = ModelBasedOptions()
+
+#: OpenILT's simpleopc for clips: no line-end rule, no mask rules, the last step is written.
+OPENILT = ModelBasedOptions(
+    n_steps=8,
+    corner_nm=16.0,
+    segment_nm=32.0,
+    pieces="ends",
+    line_end_nm=0.0,
+    corner_probe_nm=None,
+    feedback="fixed",
+    fixed_step_nm=8.0,
+    halve_every=4,
+    probe_nm=16.0,
+    max_move_nm=24.0,
+    min_width_nm=1.0,
+    min_space_nm=1.0,
+    jog_nm=0.0,
+    grid_nm=1.0,
+    epe_weight=1.0,
+    fidelity_weight=0.0,
+    pvb_weight=0.0,
+    keep="last",
+)
+
+PRESETS = {"feedback": FEEDBACK, "openilt": OPENILT}
+
+
+def solve(
+    target: Tensor,
+    sim: Simulator,
+    options: ModelBasedOptions,
+    *,
+    initial: Tensor | None = None,
+    stop: StopCondition | None = None,
+    progress: bool = False,
+) -> OpcResult:
+    """Correct the edges of a batch of targets; :func:`maskopt_lib.opc.solve` is the door.
+
+    Parameters
+    ----------
+    target : (sample, y, x), 0 or 1, on a grid that spans the simulator's period.
+    sim : simulator with the corners ``nominal``, ``outer`` and ``inner``.
+    options : a preset or a variation of one (``dataclasses.replace``).
+    initial : not possible here: fragments start on the target's edges.
+    stop : ends the optimisation before ``n_steps``.
+    progress : show a progress bar.
+
+    Raises
+    ------
+    ValueError : initial masks are given.
+    """
+    if initial is not None:
+        raise ValueError("method 'model_based_opc' moves the edges of its target and takes no initial masks")
+    phases = Phases()
+    pixel_nm = sim.grid(target).pixel_nm
+    factor = whole(options.pixel_nm, pixel_nm, "pixel_nm")
+    whole(options.grid_nm, pixel_nm, "grid_nm")
+    fragments = Fragments.of_masks(target, pixel_nm, options.cutting, dtype=sim.dtype)
+    rules = MaskRules(
+        fragments,
+        min_width_nm=options.min_width_nm,
+        min_space_nm=options.min_space_nm,
+        max_move_nm=options.max_move_nm,
+    )
+    measure = _Measurement(coarse(target, factor, sim.dtype), fragments, sim, options)
+    phases("prepare")
+
+    weights = np.asarray(options.weights)
+    stops = [MaxSteps(options.n_steps), *([stop] if stop else [])]
+    displacement = torch.zeros_like(fragments.line_nm)
+    best = displacement.clone()
+    history, losses = [], []
+    bar = tqdm(total=options.n_steps, desc="model_based_opc", unit="step", disable=not progress, leave=False)
+    while True:
+        step = len(history)
+        terms, wanted_move = measure(displacement, step)
+        history.append(terms)
+        losses.append(terms @ weights)
+        check_finite(step, losses)
+        better = torch.as_tensor(losses[-1] <= np.min(losses, axis=0), device=target.device)
+        best[better] = displacement[better]
+        reason = next((r for condition in stops if (r := condition(step, losses))), None)
+        if reason:
+            break
+        moved = (displacement + wanted_move).clamp(-options.max_move_nm, options.max_move_nm)
+        displacement = rules.legal(moved, displacement)
+        bar.update()
+    bar.close()
+    phases("optimise")
+
+    kept = best if options.keep == "best" else displacement
+    snapped = snap(kept, fragments, rules, jog_nm=options.jog_nm, grid_nm=options.grid_nm)
+    mask = (fragments.raster(snapped, target.shape[-1], pixel_nm) >= 0.5).to(torch.uint8)
+    phases("finish")
+    return collect(
+        mask, [np.stack(history)], reasons=[reason], terms=TERMS, weights=options.weights, phases=phases,
+        method="model_based_opc", polygons=outlines(mask, pixel_nm),
+    )  # fmt: skip
+
+
+def snap(displacement: Tensor, fragments: Fragments, rules: MaskRules, *, jog_nm: float, grid_nm: float) -> Tensor:
+    """Displacements without small jogs, on a grid, within the rules.
+
+    Parameters
+    ----------
+    displacement : (b, f) in nm.
+    fragments, rules : what they belong to.
+    jog_nm : smaller jogs are closed.
+    grid_nm : all displacements are multiples of it.
+    """
+    if jog_nm:
+        displacement = without_small_jogs(fragments, displacement, jog_nm)
+    on_grid = (displacement / grid_nm).round() * grid_nm
+    return rules.legal(on_grid, torch.zeros_like(on_grid), grid_nm=grid_nm)
+
+
+@dataclass(frozen=True)
+class _Measurement:
+    """Terms of :data:`TERMS`, and the move that the feedback asks for."""
+
+    wanted: Tensor
+    fragments: Fragments
+    sim: Simulator
+    options: ModelBasedOptions
+
+    def __call__(self, displacement: Tensor, step: int) -> tuple[np.ndarray, Tensor]:
+        o, f = self.options, self.fragments
+        mask = f.raster(displacement, self.wanted.shape[-1], o.pixel_nm)
+        aerial = self.sim.aerial(mask, corners=schema.CORNERS)
+        nominal, outer, inner = aerial.unbind(1)
+        resist = self.sim.resist_model.soft(aerial)
+        if o.aim == "nominal":
+            error = edge_errors_nm(nominal, f, o.pixel_nm, self.sim.threshold)
+        else:
+            error = sum(edge_errors_nm(image, f, o.pixel_nm, self.sim.threshold) for image in (outer, inner)) / 2
+        count = f.n_fragments.clamp_min(1)
+        terms = (
+            error.abs().sum(-1) / count,
+            (error.abs() > LIMIT_NM).sum(-1).to(error.dtype),
+            squared_difference(resist[:, schema.CORNERS.index(schema.NOMINAL)], self.wanted),
+            squared_difference(
+                resist[:, schema.CORNERS.index(schema.INNER)], resist[:, schema.CORNERS.index(schema.OUTER)]
+            ),
+        )
+        move = self._proportional(error, step) if o.feedback == "proportional" else self._fixed(nominal, step)
+        return torch.stack(terms, dim=-1).cpu().double().numpy(), move * f.is_real
+
+    def _proportional(self, error: Tensor, step: int) -> Tensor:
+        o, f = self.options, self.fragments
+        gain = torch.where(f.is_corner, o.corner_gain, 1.0) * torch.where(f.is_line_end, o.line_end_gain, 1.0)
+        return (-o.gain * o.damping**step * gain * error).clamp(-o.max_step_nm, o.max_step_nm)
+
+    def _fixed(self, nominal: Tensor, step: int) -> Tensor:
+        o, f = self.options, self.fragments
+        inside, outside = (
+            sample(nominal, f.control_nm + side * o.probe_nm * f.normal, o.pixel_nm) >= self.sim.threshold
+            for side in (-1, 1)
+        )
+        direction = torch.where(~inside, 1.0, torch.where(outside, -1.0, 0.0))
+        return o.fixed_step_nm * 0.5 ** (step // o.halve_every) * direction
