@@ -13,7 +13,7 @@ from maskopt_lib import layout, metrics, opc, optics, study
 from maskopt_lib.data import schema
 from maskopt_lib.errors import UnknownNameError
 from maskopt_lib.litho import Simulator
-from maskopt_lib.study import benchmark
+from maskopt_lib.study import benchmark, parts
 
 #: On 8 nm pixels: discs of whole odd numbers of pixels, and few steps.
 SMALL = {"n_steps": 3, "retarget_nm": 40.0, "cleanup": opc.curvy.CleanUp(open_nm=24.0, close_nm=24.0)}
@@ -144,8 +144,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(kernels, wanted, run, monke
     monkeypatch.setattr(opc, "solve", interrupted)
     with pytest.raises(KeyboardInterrupt):
         study.solve_clips(wanted, one, TRIALS[1:], run)
-    parts = run.out_dir / benchmark.PARTS
-    assert len(list(parts.glob("*-mask.zarr"))) == len(list(parts.glob("*-history.zarr"))) == 1
+    assert len(list((run.out_dir / benchmark.PARTS).glob("*.npz"))) == 1
 
     def counted(target, *args, **kwargs):
         solved_clips.append(int(target.sum()))
@@ -157,22 +156,43 @@ def test_an_interrupted_run_goes_on_where_it_stopped(kernels, wanted, run, monke
 
 
 def test_the_key_is_made_of_all_that_determines_a_mask(kernels, wanted):
-    embedded = kernels["embedded"]
-    sims = [Simulator(embedded), Simulator(kernels["strong"]), Simulator(embedded, dtype=torch.float64)]
-    trial, target = TRIALS[1], wanted[0]
-    renamed = Simulator(replace(embedded, name="by another name"))
-    key = benchmark._key(target, sims[0], trial, SMALL)
-    assert key == benchmark._key(target.copy(), renamed, replace(trial, label="other"), dict(reversed(SMALL.items())))
+    targets = [parts.Bits.of(image.values, 8) for image in wanted]
+    digest = {name: parts.kernels_digest(kernel_set) for name, kernel_set in kernels.items()}
+    assert digest["embedded"] == parts.kernels_digest(replace(kernels["embedded"], name="by another name"))
+    base = {"method": "curvy", "preset": "paper", "changes": SMALL, "code": "c"}
+
+    def key(target=targets[0], kernels=digest["embedded"], **others):
+        return parts.mask_key(target, kernels, **(base | others))
+
+    assert key() == key(changes=dict(reversed(SMALL.items())))
     others = [
-        benchmark._key(wanted[1], sims[0], trial, SMALL),
-        benchmark._key(target, sims[1], trial, SMALL),
-        benchmark._key(target, sims[2], trial, SMALL),
-        benchmark._key(target, sims[0], replace(trial, preset="published"), SMALL),
-        benchmark._key(target, sims[0], trial, SMALL | {"n_steps": 4}),
-        benchmark._key(target, sims[0], trial, SMALL | {"cleanup": None}),
-        benchmark._key(target, sims[0], trial, SMALL | {"cleanup": opc.curvy.CleanUp(open_nm=40.0)}),
+        key(target=targets[1]),
+        key(target=replace(targets[0], pixel_nm=4.0)),
+        key(kernels=digest["strong"]),
+        key(dtype=torch.float64),
+        key(device="cuda"),
+        key(preset="published"),
+        key(code="d"),
+        key(changes=SMALL | {"n_steps": 4}),
+        key(changes=SMALL | {"cleanup": None}),
+        key(changes=SMALL | {"cleanup": opc.curvy.CleanUp(open_nm=40.0)}),
     ]
-    assert len({key, *others}) == 1 + len(others)
+    assert len({key(), *others}) == 1 + len(others)
+
+
+def test_a_score_depends_on_mask_target_kernels_names_and_code(wanted):
+    one, two = (parts.Bits.of(image.values, 8) for image in wanted)
+    keys = [
+        parts.score_key(one, two, "k", [schema.L2, schema.PVB], "c"),
+        parts.score_key(two, two, "k", [schema.L2, schema.PVB], "c"),
+        parts.score_key(one, one, "k", [schema.L2, schema.PVB], "c"),
+        parts.score_key(one, two, "l", [schema.L2, schema.PVB], "c"),
+        parts.score_key(one, two, "k", [schema.L2], "c"),
+        parts.score_key(one, two, "k", None, "c"),
+        parts.score_key(one, two, "k", [schema.L2, schema.PVB], "d"),
+    ]
+    assert len(set(keys)) == len(keys)
+    assert parts.score_key(one, two, "k", [schema.PVB, schema.L2], "c") == keys[0]
 
 
 def test_an_unknown_method_is_refused_before_anything_is_solved(kernels, wanted, run, no_solver):

@@ -1,12 +1,23 @@
 """What the notebooks call: recipes that solve and score, the record of a run, stores, tables, and parameters."""
 
-from maskopt_lib.study.benchmark import Trial, pictures, released_masks, score_masks, score_own, solve_clips, targets
+from maskopt_lib.study.benchmark import (
+    Clips,
+    Trial,
+    pictures,
+    released_masks,
+    score_masks,
+    score_own,
+    solve_and_score,
+    solve_clips,
+    targets,
+)
 from maskopt_lib.study.params import parameters, read_parameters, read_variant
 from maskopt_lib.study.record import Record, Run, load, load_masks, record_of, start
 from maskopt_lib.study.reference import has_result, load_result
 from maskopt_lib.study.tables import side_by_side, style, write_table
 
 __all__ = [
+    "Clips",
     "Record",
     "Run",
     "Trial",
@@ -23,6 +34,7 @@ __all__ = [
     "score_masks",
     "score_own",
     "side_by_side",
+    "solve_and_score",
     "solve_clips",
     "start",
     "style",

@@ -19,7 +19,8 @@ import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -30,10 +31,11 @@ import numpy as np
 import pooch
 import torch
 import xarray as xr
+import zarr
 
 import maskopt_lib
 from maskopt_lib.data import manifest, schema
-from maskopt_lib.errors import MissingDataError, SchemaError
+from maskopt_lib.errors import MissingDataError, SchemaError, UnknownNameError
 from maskopt_lib.grid import Grid
 
 #: What a stored score must say of itself; without it nobody can recompute the number.
@@ -124,8 +126,8 @@ class Run:
                 f"study.start(conventions=...) the missing {', '.join(lacking)}"
             )
         path = self.out_dir / f"{name}.zarr"
-        stamped = ds.assign_attrs(title=self.record.title, record=json.dumps(self.record.to_dict()))
-        _write(stamped, path)
+        with _replacing(path) as partial:
+            _to_zarr(self._stamped(ds), partial)
         self._note(path)
         return path
 
@@ -155,16 +157,67 @@ class Run:
         SchemaError : the masks are not binary, or have no names or no pixel size.
         """
         masks = _label_masks(masks, samples=samples, pixel_nm=pixel_nm)
-        y, x = masks.sizes[schema.Y], masks.sizes[schema.X]
-        bits = np.packbits(np.asarray(masks, dtype=bool), axis=-1, bitorder="little")
-        dims = (*masks.dims[:-1], "x_byte")
-        attrs = {"long_name": "mask, eight pixels a byte along x, lowest bit first", "units": "1"}
-        coords = {key: value.variable for key, value in masks.coords.items() if schema.X not in value.dims}
-        packed = xr.Dataset({_BITS: (dims, bits, attrs)}, coords=coords)
-        packed = packed.assign_attrs(n_x=x, n_y=y, pixel_nm=float(masks.attrs["pixel_nm"]))
-        # One mask a chunk: that is what a reader takes.
-        packed[_BITS].encoding["chunks"] = (*(1 for _ in dims[:-2]), y, bits.shape[-1])
-        return self.save(packed, name)
+        pixels = masks.values.reshape(-1, *masks.shape[-2:])
+        return self.save_packed(
+            (np.packbits(_binary(image), axis=-1, bitorder="little") for image in pixels),
+            name,
+            coords={key: value.variable for key, value in masks.coords.items() if schema.X not in value.dims},
+            dims=masks.dims[:-2],
+            shape=masks.shape[-2:],
+            pixel_nm=masks.attrs["pixel_nm"],
+        )
+
+    def save_packed(
+        self,
+        masks: Iterable[np.ndarray],
+        name: str = "masks",
+        *,
+        coords: Mapping[str, Any],
+        shape: tuple[int, int],
+        pixel_nm: float,
+        dims: Sequence[str] | None = None,
+    ) -> Path:
+        """Store masks that are packed already, one by one: they need not be in memory together.
+
+        Parameters
+        ----------
+        masks : (y, x_byte) uint8 each, eight pixels a byte along x, lowest bit first; in the order of ``coords``, the
+            last dimension fastest.
+        name : of the store.
+        coords : dimension -> labels.
+        shape : pixels of a mask along (y, x).
+        pixel_nm : side of a pixel in nm.
+        dims : the dimensions before (y, x); by default all of ``coords``.
+
+        Returns
+        -------
+        Path of the store; :func:`load_masks` reads it.
+        """
+        dims = tuple(coords) if dims is None else tuple(dims)
+        y_nm = Grid(shape[0], pixel_nm).centres_nm
+        header = xr.Dataset(coords=dict(coords) | {schema.Y: (schema.Y, y_nm, {"long_name": schema.Y, "units": "nm"})})
+        header = header.assign_attrs(n_x=shape[1], n_y=shape[0], pixel_nm=float(pixel_nm))
+        lengths = tuple(header.sizes[dim] for dim in dims)
+        one = (shape[0], -(-shape[1] // 8))
+        path = self.out_dir / f"{name}.zarr"
+        with _replacing(path) as partial:
+            _to_zarr(self._stamped(header), partial)
+            # One mask a chunk: that is what a reader takes.
+            bits = zarr.open_group(partial, mode="r+").create_array(
+                _BITS,
+                shape=(*lengths, *one),
+                chunks=(*(1 for _ in lengths), *one),
+                dtype="uint8",
+                dimension_names=(*dims, schema.Y, "x_byte"),
+                attributes={"long_name": "mask, eight pixels a byte along x, lowest bit first", "units": "1"},
+            )
+            for index, mask in zip(np.ndindex(lengths), masks, strict=True):
+                bits[index] = mask
+        self._note(path)
+        return path
+
+    def _stamped(self, ds: xr.Dataset) -> xr.Dataset:
+        return ds.assign_attrs(title=self.record.title, record=json.dumps(self.record.to_dict()))
 
     def _note(self, path: Path) -> None:
         if (name := path.relative_to(self.out_dir).as_posix()) not in self._outputs:
@@ -245,6 +298,34 @@ def load(path: str | Path) -> xr.Dataset:
     ------
     MissingDataError : there is no such store; the message says which command makes it.
     """
+    return _loaded(path, {})
+
+
+def load_masks(path: str | Path, **chosen: Any) -> xr.DataArray:
+    """Masks that a run stored: bool (*dims, y, x), with pixel centres in nm along y and x.
+
+    Parameters
+    ----------
+    path : of the store, such as ``run.out_dir / "masks.zarr"``.
+    **chosen : labels along its dimensions, one or a list each, as in
+        ``load_masks(path, kernels="iccad13", method="curvy", sample=["M1_test1", "M1_test4"])``; only these are read.
+
+    Raises
+    ------
+    MissingDataError : there is no such store.
+    UnknownNameError : a label or dimension is not there; the message lists those that are.
+    """
+    packed = _loaded(path, chosen)
+    bits = packed[_BITS]
+    n_x, pixel_nm = int(packed.attrs["n_x"]), float(packed.attrs["pixel_nm"])
+    pixels = np.unpackbits(bits.values, axis=-1, count=n_x, bitorder="little").astype(bool)
+    masks = xr.DataArray(pixels, dims=(*bits.dims[:-1], schema.X), coords=packed.coords, name="mask")
+    masks = masks.assign_coords({schema.X: (schema.X, Grid(n_x, pixel_nm).centres_nm, packed[schema.Y].attrs)})
+    masks[schema.X].attrs["long_name"] = schema.X
+    return masks.assign_attrs(long_name="mask", units="1", pixel_nm=pixel_nm, record=packed.attrs["record"])
+
+
+def _loaded(path: str | Path, chosen: Mapping[str, Any]) -> xr.Dataset:
     path = Path(path)
     if not path.exists():
         variant = path.parent.name
@@ -253,24 +334,20 @@ def load(path: str | Path) -> xr.Dataset:
         )
         raise MissingDataError(f"no stored result at {path}; {remedy}")
     with xr.open_zarr(path, consolidated=False) as ds:
-        ds = ds.load()
+        for dim, labels in chosen.items():
+            there = [str(label) for label in ds[dim].values] if dim in ds.dims else None
+            if there is None:
+                raise UnknownNameError(f"{path.name} has no dimension {dim!r}; it has {', '.join(map(str, ds.dims))}")
+            if unknown := {str(label) for label in np.atleast_1d(labels)} - set(there):
+                raise UnknownNameError(
+                    f"{path.name} has no {dim} {', '.join(sorted(unknown))}; it has {', '.join(there)}"
+                )
+        ds = ds.sel(chosen).load()
     # Text comes back as numpy's new string type, which much of the field's software cannot read yet.
     texts = [name for name in ds.variables if ds[name].dtype.kind == "T"]
     return ds.assign(
         {name: (ds[name].dims, np.array(ds[name].values.tolist(), dtype=str), ds[name].attrs) for name in texts}
     )
-
-
-def load_masks(path: str | Path) -> xr.DataArray:
-    """Masks that :meth:`Run.save_masks` wrote: bool (*dims, y, x), with pixel centres in nm along y and x."""
-    packed = load(path)
-    bits = packed[_BITS]
-    n_x, pixel_nm = int(packed.attrs["n_x"]), float(packed.attrs["pixel_nm"])
-    pixels = np.unpackbits(bits.values, axis=-1, count=n_x, bitorder="little").astype(bool)
-    masks = xr.DataArray(pixels, dims=(*bits.dims[:-1], schema.X), coords=packed.coords, name="mask")
-    masks = masks.assign_coords({schema.X: (schema.X, Grid(n_x, pixel_nm).centres_nm, packed[schema.Y].attrs)})
-    masks[schema.X].attrs["long_name"] = schema.X
-    return masks.assign_attrs(long_name="mask", units="1", pixel_nm=pixel_nm, record=packed.attrs["record"])
 
 
 def record_of(stored: xr.Dataset | xr.DataArray | str | Path) -> dict[str, Any]:
@@ -299,25 +376,34 @@ def _label_masks(masks, *, samples: Sequence[str] | None, pixel_nm: float | None
         pixel_nm = float(masks[schema.X][1] - masks[schema.X][0])
     if pixel_nm is None:
         raise SchemaError("give pixel_nm, or a DataArray whose x is in nm")
-    if not np.isin(masks.values, (0, 1)).all():
-        raise SchemaError("masks must be binary (0 and 1, or bool); threshold a grey mask before storing it")
     y_nm = Grid(masks.sizes[schema.Y], pixel_nm).centres_nm
     masks = masks.assign_coords({schema.Y: (schema.Y, y_nm, {"long_name": schema.Y, "units": "nm"})})
     return masks.assign_attrs(pixel_nm=float(pixel_nm))
 
 
-def _write(ds: xr.Dataset, path: Path) -> None:
+def _binary(image: np.ndarray) -> np.ndarray:
+    if image.dtype != bool and not ((image == 0) | (image == 1)).all():
+        raise SchemaError("masks must be binary (0 and 1, or bool); threshold a grey mask before storing it")
+    return image.astype(bool)
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
     """Write beside the target, then rename: a reader sees the old store or the new one, never half of one."""
     partial = path.with_name(f".{path.name}.part-{os.getpid()}")
-    # Zarr v3 has no settled form for text of fixed length; that of any length is one.
-    ds = ds.assign({name: ds[name].astype(object) for name in ds.variables if ds[name].dtype.kind == "U"})
     try:
-        ds.to_zarr(partial, mode="w", zarr_format=3, consolidated=False)
+        yield partial
         if path.exists():
             shutil.rmtree(path)  # a folder cannot be renamed over another one
         partial.rename(path)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _to_zarr(ds: xr.Dataset, path: Path) -> None:
+    # Zarr v3 has no settled form for text of fixed length; that of any length is one.
+    ds = ds.assign({name: ds[name].astype(object) for name in ds.variables if ds[name].dtype.kind == "U"})
+    ds.to_zarr(path, mode="w", zarr_format=3, consolidated=False)
 
 
 def _write_json(values: Mapping[str, Any], path: Path) -> None:
