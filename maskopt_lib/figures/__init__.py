@@ -6,6 +6,7 @@ Styles are those of HoloViews' matplotlib backend: call ``hv.extension("matplotl
 from maskopt_lib.figures.ablation import deviations
 from maskopt_lib.figures.optics import kernel_gallery, source_map
 from maskopt_lib.figures.pictures import edge_errors, mask_panels
+from maskopt_lib.figures.rules import rule_violations
 from maskopt_lib.figures.save import save
 from maskopt_lib.figures.scores import case_bars, cross_matrices, cross_matrix, curves, histories, tradeoff
 
@@ -19,6 +20,7 @@ __all__ = [
     "histories",
     "kernel_gallery",
     "mask_panels",
+    "rule_violations",
     "save",
     "source_map",
     "tradeoff",

@@ -11,6 +11,15 @@ from maskopt_lib.study.benchmark import (
     solve_clips,
     targets,
 )
+from maskopt_lib.study.layouts import (
+    Window,
+    demo_layout,
+    edge_sites,
+    read_window,
+    score_region,
+    score_sheet,
+    write_region,
+)
 from maskopt_lib.study.params import parameters, read_parameters, read_variant
 from maskopt_lib.study.record import Record, Run, load, load_masks, record_of, start
 from maskopt_lib.study.reference import has_result, load_result
@@ -21,6 +30,9 @@ __all__ = [
     "Record",
     "Run",
     "Trial",
+    "Window",
+    "demo_layout",
+    "edge_sites",
     "has_result",
     "load",
     "load_masks",
@@ -29,15 +41,19 @@ __all__ = [
     "pictures",
     "read_parameters",
     "read_variant",
+    "read_window",
     "record_of",
     "released_masks",
     "score_masks",
     "score_own",
+    "score_region",
+    "score_sheet",
     "side_by_side",
     "solve_and_score",
     "solve_clips",
     "start",
     "style",
     "targets",
+    "write_region",
     "write_table",
 ]
