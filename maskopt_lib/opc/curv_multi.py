@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -81,5 +82,29 @@ class _Curved(Objective):
 
 def curvature_energy(image: Tensor) -> Tensor:
     """Sum of the squares of the stencil's response: (b, y, x) to (b,), pixels at the border left out."""
-    stencil = image.new_tensor([[-1, 5, -1], [5, -16, 5], [-1, 5, -1]]) / 16
-    return F.conv2d(image[:, None], stencil[None, None]).square().sum((-3, -2, -1))
+    return _CurvatureEnergy.apply(image)
+
+
+def _stencil(image: Tensor) -> Tensor:
+    """The response in all pixels but those at the border; a few shifted sums beat a convolution of one channel."""
+    sides = image[..., :-2] + image[..., 2:]
+    middle = image[..., 1:-1]
+    outer_rows = torch.sub(5 / 16 * middle, sides, alpha=1 / 16)
+    response = torch.sub(5 / 16 * sides, middle)[..., 1:-1, :]
+    return response.add_(outer_rows[..., :-2, :]).add_(outer_rows[..., 2:, :])
+
+
+class _CurvatureEnergy(torch.autograd.Function):
+    """The stencil is symmetric: its adjoint is itself, on a response with zeros around."""
+
+    @staticmethod
+    def forward(ctx, image):
+        response = _stencil(image)
+        ctx.save_for_backward(response)
+        return response.square().sum((-2, -1))
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, gradient):
+        (response,) = ctx.saved_tensors
+        return _stencil(F.pad(2 * gradient[:, None, None] * response, (2, 2, 2, 2)))

@@ -28,6 +28,7 @@ from itertools import pairwise
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from maskopt_lib.data import schema
@@ -132,12 +133,14 @@ class Objective:
     Attributes
     ----------
     prints : what the masks print, against the targets.
-    window : (y, x) 1 where a mask may be clear, 0 elsewhere.
+    margin_px : dark pixels around the window, on each side.
+    reach_px : pixels of the latent image around the window that are averaged into it.
     level, options : what is set.
     """
 
     prints: Prints
-    window: Tensor
+    margin_px: int
+    reach_px: int
     level: Level
     options: MultilevelOptions
 
@@ -145,10 +148,12 @@ class Objective:
         return self.terms(self.prints.intensity(self.mask(latent)))
 
     def mask(self, latent: Tensor) -> Tensor:
-        """Grey masks of latent images, (b, y, x)."""
+        """Grey masks, (b, y, x), of latent images of the window and its reach."""
         o = self.options
-        smoothed = smooth(latent, self.level.smoothing_px)
-        return torch.sigmoid(o.mask_steepness * (smoothed - o.mask_offset)) * self.window
+        reach = slice(self.reach_px, latent.shape[-1] - self.reach_px)
+        smoothed = smooth(latent, self.level.smoothing_px)[:, reach, reach]
+        grey = torch.sigmoid(o.mask_steepness * (smoothed - o.mask_offset))
+        return F.pad(grey, (self.margin_px,) * 4)
 
     def terms(self, intensity: Tensor) -> tuple[Tensor, ...]:
         """Terms from samples of the intensity, (b,) each."""
@@ -187,7 +192,7 @@ def solve_levels(
     target: Tensor,
     sim: Simulator,
     options: MultilevelOptions,
-    objective: Callable[[Prints, Tensor, Level, MultilevelOptions], Objective],
+    objective: Callable[[Prints, int, int, Level, MultilevelOptions], Objective],
     terms: tuple[str, ...],
     method: str,
     initial: Tensor | None,
@@ -220,13 +225,24 @@ def solve_levels(
         if i:
             latent = fine_nearest(latent, factors[i - 1] // factor)
         wanted = coarse(target, factor, sim.dtype)
-        clear = _window(wanted, level)
-        aim = objective(Prints.around(wanted, clear, sim), clear.to(sim.dtype), level, options)
+        n = wanted.shape[-1]
+        side = n if level.window_nm is None else whole(level.window_nm, level.pixel_nm, "window_nm")
+        clear = central_window(n, side, wanted.device)
+        margin = (n - side) // 2
+        reach = min(level.smoothing_px // 2, margin)
+        near = slice(margin - reach, n - margin + reach)
         descent = descend(
-            latent, aim, options.stepper(level), n_steps=level.n_steps, weights=options.weights, stop=stop,
-            keep=options.keep, progress=progress, name=f"{method}, {level.pixel_nm:g} nm",
-        )  # fmt: skip
-        latent = descent.parameter
+            latent[:, near, near],
+            objective(Prints.around(wanted, clear, sim), margin, reach, level, options),
+            options.stepper(level),
+            n_steps=level.n_steps,
+            weights=options.weights,
+            stop=stop,
+            keep=options.keep,
+            progress=progress,
+            name=f"{method}, {level.pixel_nm:g} nm",
+        )
+        latent[:, near, near] = descent.parameter
         histories.append(descent.history * level.pixel_nm**2)
         reasons.append(f"{level.pixel_nm:g} nm: {descent.reason}")
     phases("optimise")
@@ -246,10 +262,3 @@ def solve_levels(
     )
     along = {"long_name": "pixel of the level", "units": "nm"}
     return replace(result, history=result.history.assign(pixel_nm=(schema.STEP, pixels, along)))
-
-
-def _window(wanted: Tensor, level: Level) -> Tensor:
-    """(y, x) boolean: where a mask of this level may be clear."""
-    n = wanted.shape[-1]
-    side = n if level.window_nm is None else whole(level.window_nm, level.pixel_nm, "window_nm")
-    return central_window(n, side, wanted.device)
