@@ -6,9 +6,10 @@ import math
 
 import pandas as pd
 import pytest
+import torch
 import xarray as xr
 
-from maskopt_lib import data
+from maskopt_lib import data, study
 from maskopt_lib.data import schema
 from maskopt_lib.errors import SchemaError, UnknownNameError
 from maskopt_lib.study import tables
@@ -99,3 +100,83 @@ def test_the_same_table_gives_the_same_file(published, ours, tmp_path):
     table = tables.side_by_side({"published": published, "ours": ours}, scores=[schema.L2])
     first, second = (tables.write_table(table, tmp_path / f, "t", caption="c") for f in "ab")
     assert all(first[ending].read_bytes() == second[ending].read_bytes() for ending in first)
+
+
+def test_methods_are_rows_and_published_stands_beside_ours(published, ours):
+    table = tables.published_beside_ours(
+        {"curvy": published, "a2": {schema.L2: 45824.0}},
+        {"curvy": ours, "ours only": {schema.L2: 7.0, schema.EPE15: 0.0}},
+        scores=[schema.L2, schema.EPE15],
+        notes={"curvy": "1 % by construction"},
+    )
+    assert list(table.index) == ["curvy", "ours only", "a2"]
+    assert list(table.columns) == [
+        *((score, column) for score in (schema.L2, schema.EPE15) for column in ("published", "ours", tables.DEVIATION)),
+        tables.NOTE,
+    ]
+    mean = float(published[(published.case == "mean") & (published.column == schema.L2)].value.iloc[0])
+    assert table[schema.L2, "published"]["curvy"] == mean
+    assert table[schema.L2, "ours"]["curvy"] == pytest.approx(1.01 * mean)
+    assert table[schema.L2, tables.DEVIATION]["curvy"] == pytest.approx(1.0)
+    assert math.isnan(table[schema.L2, tables.DEVIATION]["ours only"])
+    assert math.isnan(table[schema.L2, "ours"]["a2"]) and table[schema.L2, "published"]["a2"] == 45824.0
+    assert table[tables.NOTE].to_list() == ["1 % by construction", "", ""]
+
+
+def test_averages_over_other_clips_are_found_by_their_name():
+    rows = data.published("curvyilt", table=5, method="curvyILT")
+    printed = rows[(rows.case == "StdMetal") & (rows.column == schema.L2)].value.item()
+    table = tables.published_beside_ours({"m": rows}, {"m": {schema.L2: 1.05 * printed}}, case="StdMetal")
+    assert table[schema.L2, tables.DEVIATION]["m"] == pytest.approx(5.0)
+
+
+def test_a_mean_without_one_of_the_cases_is_not_a_number(published, ours):
+    short = ours.where(ours["sample"] != "M1_test3")
+    table = tables.published_beside_ours({"m": published}, {"m": short}, scores=[schema.L2])
+    assert math.isnan(table[schema.L2, "ours"]["m"]) and math.isnan(table[schema.L2, tables.DEVIATION]["m"])
+
+
+def test_what_does_not_fit_one_row_is_refused(published, ours):
+    with pytest.raises(SchemaError, match="several methods"):
+        tables.published_beside_ours({"m": data.published("curvyilt", table=4)}, {"m": ours})
+    with pytest.raises(SchemaError, match="select first"):
+        tables.published_beside_ours({}, {"m": ours.expand_dims(kernels=["a"])}, scores=[schema.L2])
+    with pytest.raises(SchemaError, match="2 published numbers"):
+        twice = pd.concat([published, published])
+        tables.published_beside_ours({"m": twice}, {"m": ours}, scores=[schema.L2])
+    with pytest.raises(UnknownNameError, match="notes for n"):
+        tables.published_beside_ours({"m": published}, {"m": ours}, notes={"n": "?"})
+
+
+def test_a_run_keeps_the_table_as_a_dataset_too(published, ours, tmp_path):
+    run = study.start(
+        "Test",
+        notebook="00_test",
+        params={},
+        out_dir=tmp_path,
+        conventions={"kernels": ["k"], "raster": "r", "epe_limits_nm": [15, 3]},
+        threads=torch.get_num_threads(),
+    )
+    table = tables.published_beside_ours(
+        {"curvy": published}, {"curvy": ours, "other": None}, scores=[schema.L2], notes={"curvy": "a & b"}
+    )
+    paths = study.write_table(table, run, "table_4", caption="Table 4")
+    assert set(paths) == {"html", "csv", "tex", "zarr"} and paths["csv"].parent == run.tables_dir
+    kept = study.load(paths["zarr"])
+    assert kept[schema.L2].dims == ("method", "column") and kept.attrs["caption"] == "Table 4"
+    for column in (tables.PUBLISHED, tables.OURS, tables.DEVIATION):
+        found = kept[schema.L2].sel({"method": "curvy", "column": column}).item()
+        assert found == table[schema.L2, column]["curvy"]
+        assert math.isnan(kept[schema.L2].sel({"method": "other", "column": column}).item())
+    assert kept["note"].sel({"method": "curvy"}) == "a & b"
+    html, tex = paths["html"].read_text(encoding="utf-8"), paths["tex"].read_text(encoding="utf-8")
+    assert "–" in html and "+1.0 %" in html and "a & b" in html
+    assert r"a \& b" in tex and r"p{0.3\linewidth}" in tex
+
+
+def test_a_table_of_cases_is_a_dataset_over_cases(published, ours):
+    table = tables.side_by_side({"published": published, "ours": ours}, scores=[schema.L2, schema.PVB])
+    kept = study.table_dataset(table)
+    assert kept[schema.L2].dims == ("case", "column") and kept["case"].values.tolist() == [*CASES, "mean"]
+    assert math.isnan(kept[schema.PVB].sel(case="mean", column="ours").item())
+    assert kept[schema.L2].attrs["units"] == "nm2"

@@ -23,7 +23,7 @@ from maskopt_lib.study.layouts import (
 from maskopt_lib.study.params import parameters, read_parameters, read_variant
 from maskopt_lib.study.record import Record, Run, load, load_masks, record_of, start
 from maskopt_lib.study.reference import has_result, load_result
-from maskopt_lib.study.tables import side_by_side, style, write_table
+from maskopt_lib.study.tables import published_beside_ours, side_by_side, style, table_dataset, write_table
 
 __all__ = [
     "Clips",
@@ -39,6 +39,7 @@ __all__ = [
     "load_result",
     "parameters",
     "pictures",
+    "published_beside_ours",
     "read_parameters",
     "read_variant",
     "read_window",
@@ -53,6 +54,7 @@ __all__ = [
     "solve_clips",
     "start",
     "style",
+    "table_dataset",
     "targets",
     "write_region",
     "write_table",

@@ -166,21 +166,22 @@ def printed_layers(masks: xr.DataArray, wanted: xr.DataArray, kernels: SocsKerne
     return schema.label(xr.Dataset(layers, coords=coords, attrs={"kernels": kernels.name}))
 
 
-def content(layers: xr.Dataset, *, margin_nm: float = 60) -> xr.Dataset:
-    """The part of :func:`printed_layers` that holds target and masks, with a margin.
+def content(layers: xr.Dataset, *, margin_nm: float = 60, every: int = 2) -> xr.Dataset:
+    """The part of :func:`printed_layers` that holds target and masks, for pictures.
 
     Parameters
     ----------
     layers : with ``target`` (y, x) and ``mask`` (*, y, x).
     margin_nm : kept around it, in nm.
+    every : each so many-th pixel along y and x is taken.
     """
     used = ((layers["mask"] > 0.5).any(layers["mask"].dims[0]) | (layers["target"] > 0)).values
     margin = round(margin_nm / _pixel_nm(layers["target"]))
     ys, xs = (np.flatnonzero(used.any(axis)) for axis in (1, 0))
     return layers.isel(
         {
-            schema.Y: slice(max(ys[0] - margin, 0), ys[-1] + 1 + margin),
-            schema.X: slice(max(xs[0] - margin, 0), xs[-1] + 1 + margin),
+            schema.Y: slice(max(ys[0] - margin, 0), ys[-1] + 1 + margin, every),
+            schema.X: slice(max(xs[0] - margin, 0), xs[-1] + 1 + margin, every),
         }
     )
 

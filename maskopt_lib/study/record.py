@@ -402,7 +402,8 @@ def _replacing(path: Path) -> Iterator[Path]:
 
 def _to_zarr(ds: xr.Dataset, path: Path) -> None:
     # Zarr v3 has no settled form for text of fixed length; that of any length is one.
-    ds = ds.assign({name: ds[name].astype(object) for name in ds.variables if ds[name].dtype.kind == "U"})
+    texts = {name: v.astype(object) for name, v in ds.variables.items() if v.dtype.kind == "U"}
+    ds = ds.assign(texts)
     ds.to_zarr(path, mode="w", zarr_format=3, consolidated=False)
 
 

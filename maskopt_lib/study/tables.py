@@ -1,9 +1,10 @@
-"""Tables of the study: what is published beside what we measured, with the deviation, as HTML, CSV and LaTeX."""
+"""Tables of the study: what is published beside what we measured, with the deviation, as Dataset, HTML, CSV, LaTeX."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,9 +12,12 @@ import xarray as xr
 
 from maskopt_lib.data import schema
 from maskopt_lib.errors import SchemaError, UnknownNameError
+from maskopt_lib.study.record import Run
 
 MEAN = "mean"
-DEVIATION = "deviation_percent"
+PUBLISHED, OURS, DEVIATION = "published", "ours", "deviation_percent"
+#: Column of the reasons for deviations; it belongs to no score.
+NOTE = ("note", "")
 
 #: Decimals of one case and of a mean, for quantities that are not counted in whole units.
 _DECIMALS = {schema.RUNTIME: 2}
@@ -82,13 +86,101 @@ def side_by_side(
     return found
 
 
-def write_table(table: pd.DataFrame, folder: str | Path, name: str, *, caption: str) -> dict[str, Path]:
-    """Write a table of :func:`side_by_side` as ``<name>.html``, ``<name>.csv`` and ``<name>.tex``.
+def published_beside_ours(
+    published: Mapping[str, pd.DataFrame | Mapping[str, float] | None],
+    ours: Mapping[str, xr.Dataset | Mapping[str, float] | None],
+    *,
+    scores: Sequence[str] = (schema.L2, schema.PVB, schema.EPE15),
+    case: str = MEAN,
+    notes: Mapping[str, str] | None = None,
+) -> pd.DataFrame:
+    """One row a method; for each score what its authors print, what we measured, and the deviation of ours.
+
+    Parameters
+    ----------
+    published : method -> its published rows (of ``data.published``), or score -> number; a method that nobody has
+        published may be missing or None.
+    ours : method -> scores over ``sample``, of which the mean is taken, or score -> number; may be missing or None.
+        The rows are those of ``ours``, then those that are only published.
+    scores : names of scores, as in ``data.schema``.
+    case : of the published rows: ``"mean"``, or the name that the paper gives another average (``"StdMetal"``).
+    notes : method -> why it deviates; a last column of the table.
+
+    Returns
+    -------
+    Rows ``method``; columns (score, ``published`` | ``ours`` | ``deviation_percent``), NaN where there is nothing, and
+    with notes a last column ``("note", "")``.
+
+    Raises
+    ------
+    SchemaError : the published rows hold several methods or several numbers for one score, or scores have more
+        dimensions than ``sample``.
+    UnknownNameError : a note for a method without a row.
+
+    Notes
+    -----
+    Without one of the cases a mean of ours is NaN: a mean over other cases would not compare.
+
+    Examples
+    --------
+    >>> ours = xr.Dataset({"l2_nm2": ("sample", [90.0, 108.0])}, coords={"sample": ["a", "b"]})
+    >>> table = published_beside_ours({"m": {"l2_nm2": 100.0}}, {"m": ours}, scores=["l2_nm2"])
+    >>> table  # doctest: +NORMALIZE_WHITESPACE
+              l2_nm2
+           published  ours deviation_percent
+    method
+    m          100.0  99.0              -1.0
+    """
+    methods = list(dict.fromkeys([*ours, *published]))
+    if unknown := [name for name in notes or {} if name not in methods]:
+        raise UnknownNameError(f"notes for {', '.join(unknown)}, but the rows are {', '.join(methods)}")
+    table: dict[tuple[str, str], Any] = {}
+    for score in scores:
+        printed = pd.Series({m: _published_value(published.get(m), score, case, m) for m in methods}, dtype=float)
+        found = pd.Series({m: _our_value(ours.get(m), score, m) for m in methods}, dtype=float)
+        table[score, PUBLISHED] = printed
+        table[score, OURS] = found
+        table[score, DEVIATION] = _deviation_percent(found, printed)
+    if notes:
+        table[NOTE] = pd.Series({m: notes.get(m, "") for m in methods}, dtype=object)
+    wide = pd.DataFrame(table, index=methods)
+    wide.index.name = schema.METHOD
+    return wide
+
+
+def table_dataset(table: pd.DataFrame) -> xr.Dataset:
+    """A table of this module as a Dataset: what its CSV holds, with labels and units.
+
+    Parameters
+    ----------
+    table : columns (score, label), rows named by the table's index.
+
+    Returns
+    -------
+    One variable a score over the rows and ``column``; a column that a score does not have is NaN. Entries of
+    ``column`` that end in ``deviation_percent`` are in percent, the others in the unit of the variable; notes are a
+    variable of text over the rows. Attribute ``table`` is 1, so that a table is told from scores.
+    """
+    rows = table.index.name or "case"
+    numbers = [column for column in table.columns if column != NOTE]
+    columns = list(dict.fromkeys(label for _, label in numbers))
+    ds = xr.Dataset(coords={rows: [str(name) for name in table.index], "column": columns}, attrs={"table": 1})
+    for score in dict.fromkeys(score for score, _ in numbers):
+        wide = table[score].reindex(columns=columns).to_numpy(dtype=float)
+        ds[score] = ((rows, "column"), wide, {} if score in schema.VARIABLES else {"long_name": score, "units": "1"})
+    if NOTE in table:
+        ds[NOTE[0]] = (rows, table[NOTE].astype(str).to_list(), {"long_name": "why it deviates", "units": "1"})
+    return schema.label(ds)
+
+
+def write_table(table: pd.DataFrame, to: Run | str | Path, name: str, *, caption: str) -> dict[str, Path]:
+    """Write a table of this module as ``<name>.html``, ``<name>.csv`` and ``<name>.tex``, with a run as Dataset too.
 
     Parameters
     ----------
     table : columns (score, label).
-    folder : made where it is not there; usually ``run.tables_dir``.
+    to : a run: files in its folder of tables, and the store ``table_<name>.zarr`` of :func:`table_dataset`; or a
+        folder, made where it is not there.
     name : of the files, without ending.
     caption : one sentence: what, under which kernels, raster rule and EPE limit.
 
@@ -96,26 +188,28 @@ def write_table(table: pd.DataFrame, folder: str | Path, name: str, *, caption: 
     -------
     Ending -> path. The CSV has all digits, the others are rounded for reading.
     """
-    folder = Path(folder)
+    folder = to.tables_dir if isinstance(to, Run) else Path(to)
     folder.mkdir(parents=True, exist_ok=True)
     paths = {ending: folder / f"{name}.{ending}" for ending in ("html", "csv", "tex")}
     flat = table.copy()
-    flat.columns = [f"{score} {label}" for score, label in table.columns]
+    flat.columns = [f"{score} {label}".strip() for score, label in table.columns]
     flat.to_csv(paths["csv"], lineterminator="\n")
     paths["html"].write_text(
         style(table, caption=caption).to_html(doctype_html=True, table_uuid=name), encoding="utf-8"
     )
     text = _texts(table)
     latex = text.map(_latex).rename(columns=_latex, index=_latex)
-    latex.index.name = "case"
-    align = "l" + "r" * table.shape[1]
+    latex.index.name = _latex(table.index.name or "case")
+    align = "l" + "".join(r"p{0.3\linewidth}" if column == NOTE else "r" for column in table.columns)
     body = latex.style.to_latex(hrules=True, column_format=align, multicol_align="c", caption=_latex(caption))
     paths["tex"].write_text(body, encoding="utf-8")
+    if isinstance(to, Run):
+        paths["zarr"] = to.save(table_dataset(table).assign_attrs(caption=caption), f"table_{name}")
     return paths
 
 
 def style(table: pd.DataFrame, *, caption: str = "") -> pd.io.formats.style.Styler:
-    """A table of :func:`side_by_side`, dressed for a notebook."""
+    """A table of this module, dressed for a notebook: rules between scores, dashes where there is nothing."""
     first = [i for i, (score, _) in enumerate(table.columns) if i == 0 or table.columns[i - 1][0] != score]
     rules = [
         {
@@ -126,11 +220,20 @@ def style(table: pd.DataFrame, *, caption: str = "") -> pd.io.formats.style.Styl
         {"selector": "th, td", "props": "padding: 2px 9px; text-align: right; font-variant-numeric: tabular-nums"},
         {"selector": "thead th", "props": "font-weight: 600; border-bottom: 1px solid #999"},
         {"selector": "th.col_heading.level0", "props": "text-align: center; border-bottom: none"},
-        {"selector": "tbody tr:last-child > *", "props": "border-top: 1px solid #999; font-weight: 600"},
+        {"selector": "tbody th", "props": "text-align: left; font-weight: 400"},
+        *([{"selector": "tbody tr:last-child > *", "props": _MEAN_ROW}] if list(table.index)[-1:] == [MEAN] else []),
+        *(
+            {"selector": f"td.col{i}", "props": "text-align: left; max-width: 34em"}
+            for i, column in enumerate(table.columns)
+            if column == NOTE
+        ),
         *({"selector": f".col{i}", "props": "border-left: 1px solid #ddd"} for i in first),
     ]
     dressed = _texts(table).rename(columns=_spelled, level=0).rename(columns=_label, level=1)
     return dressed.style.set_table_styles(rules).set_caption(caption)
+
+
+_MEAN_ROW = "border-top: 1px solid #999; font-weight: 600"
 
 
 def _spelled(score: str) -> str:
@@ -150,15 +253,17 @@ def _latex(text: str) -> str:
 
 
 def _texts(table: pd.DataFrame) -> pd.DataFrame:
-    """The same table as text: whole units for a case, one decimal for a mean, a sign on each deviation."""
+    """The same table as text: whole units for a case, one decimal for a mean, a sign on a deviation."""
 
-    def text(value: float, score: str, label: str, case: str) -> str:
+    def text(value: Any, score: str, label: str, case: str) -> str:
+        if isinstance(value, str):
+            return value
         if np.isnan(value):
             return "–"
         if label.endswith(DEVIATION):
             # Adding zero turns the minus zero of a tiny deviation into zero.
             return f"{round(value, 1) + 0.0:+.1f} %"
-        whole = float(value).is_integer() and case != MEAN
+        whole = float(value).is_integer() and not (case == MEAN or table.index.name == schema.METHOD)
         return f"{value:,.{_DECIMALS.get(score, 0 if whole else 1)}f}"
 
     return pd.DataFrame(
@@ -168,6 +273,31 @@ def _texts(table: pd.DataFrame) -> pd.DataFrame:
         },
         index=table.index,
     )
+
+
+def _published_value(rows: pd.DataFrame | Mapping[str, float] | None, score: str, case: str, method: str) -> float:
+    if rows is None:
+        return np.nan
+    if isinstance(rows, Mapping):
+        return float(rows.get(score, np.nan))
+    if rows.method.nunique() > 1:
+        raise SchemaError(f"{method!r}: rows of several methods ({', '.join(rows.method.unique())}); choose one")
+    found = rows[(rows.column == score) & (rows.case == case)]
+    if len(found) > 1:
+        raise SchemaError(f"{method!r}: {len(found)} published numbers for {score}, case {case}; choose one table")
+    return float(found.value.iloc[0]) if len(found) else np.nan
+
+
+def _our_value(scores: xr.Dataset | Mapping[str, float] | None, score: str, method: str) -> float:
+    if scores is None or score not in scores:
+        return np.nan
+    if isinstance(scores, Mapping) and not isinstance(scores, xr.Dataset):
+        return float(scores[score])
+    if not set(scores[score].dims) <= {schema.SAMPLE}:
+        raise SchemaError(
+            f"{method!r}: expected scores over 'sample' only, got {tuple(scores[score].dims)}; select first"
+        )
+    return float(scores[score].mean(skipna=False))
 
 
 def _by_case(values: xr.Dataset | pd.DataFrame, scores: Sequence[str], label: str) -> pd.DataFrame:
