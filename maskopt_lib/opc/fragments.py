@@ -35,7 +35,8 @@ class Cutting:
 
     Attributes
     ----------
-    corner_nm : length of the fragment at each end of an edge; an edge shorter than twice this is one fragment.
+    corner_nm : length of the fragment at each end of an edge; an edge shorter than twice this is one fragment. 0 for
+        no such fragments.
     segment_nm : length of the fragments in between.
     pieces : ``"even"`` divides what lies between the corner fragments into equal parts of nearly ``segment_nm``;
         ``"ends"`` lays parts of exactly ``segment_nm`` from both ends to the middle, a rest shorter than half of it
@@ -52,7 +53,7 @@ class Cutting:
     corner_probe_nm: float | None = None
 
     def __post_init__(self) -> None:
-        if not (self.corner_nm > 0 and self.segment_nm > 0):
+        if not (self.corner_nm >= 0 and self.segment_nm > 0):
             raise ValueError(f"fragments need positive lengths, got {self.corner_nm!r} and {self.segment_nm!r} nm")
         if self.pieces not in PIECES:
             raise UnknownNameError(f"no way {self.pieces!r} to lay pieces; known: {', '.join(PIECES)}")
@@ -557,3 +558,19 @@ def without_small_jogs(fragments: Fragments, displacement_nm: Tensor, jog_nm: fl
                 del values[k + 1], weights[k + 1], counts[k + 1]
             out[b, lo:hi] = np.repeat(values, counts)
     return torch.as_tensor(out, device=displacement_nm.device).to(displacement_nm.dtype)
+
+
+def snap(displacement: Tensor, fragments: Fragments, rules: MaskRules, *, jog_nm: float, grid_nm: float) -> Tensor:
+    """Displacements without small jogs, on a grid, within the rules.
+
+    Parameters
+    ----------
+    displacement : (b, f) in nm.
+    fragments, rules : what they belong to.
+    jog_nm : smaller jogs are closed.
+    grid_nm : all displacements are multiples of it.
+    """
+    if jog_nm:
+        displacement = without_small_jogs(fragments, displacement, jog_nm)
+    on_grid = (displacement / grid_nm).round() * grid_nm
+    return rules.legal(on_grid, torch.zeros_like(on_grid), grid_nm=grid_nm)

@@ -35,7 +35,7 @@ from maskopt_lib.opc.fragments import (
     edge_errors_nm,
     outlines,
     sample,
-    without_small_jogs,
+    snap,
 )
 from maskopt_lib.opc.objective import squared_difference
 from maskopt_lib.opc.pixels import coarse, whole
@@ -97,10 +97,10 @@ class ModelBasedOptions:
     min_space_nm: float = 30.0
     jog_nm: float = 2.0
     grid_nm: float = 1.0
-    epe_weight: float = 0.0
+    epe_weight: float = 1.0
     violation_weight: float = 0.0
-    fidelity_weight: float = 1.0
-    pvb_weight: float = 1.0
+    fidelity_weight: float = 0.0
+    pvb_weight: float = 0.0
     keep: str = "best"
 
     def __post_init__(self) -> None:
@@ -229,22 +229,6 @@ def solve(
         mask, [np.stack(history)], reasons=[reason], terms=TERMS, weights=options.weights, phases=phases,
         method="model_based_opc", polygons=outlines(mask, pixel_nm),
     )  # fmt: skip
-
-
-def snap(displacement: Tensor, fragments: Fragments, rules: MaskRules, *, jog_nm: float, grid_nm: float) -> Tensor:
-    """Displacements without small jogs, on a grid, within the rules.
-
-    Parameters
-    ----------
-    displacement : (b, f) in nm.
-    fragments, rules : what they belong to.
-    jog_nm : smaller jogs are closed.
-    grid_nm : all displacements are multiples of it.
-    """
-    if jog_nm:
-        displacement = without_small_jogs(fragments, displacement, jog_nm)
-    on_grid = (displacement / grid_nm).round() * grid_nm
-    return rules.legal(on_grid, torch.zeros_like(on_grid), grid_nm=grid_nm)
 
 
 @dataclass(frozen=True)

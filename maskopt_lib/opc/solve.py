@@ -17,6 +17,7 @@ from maskopt_lib.opc import (
     attention_ilt,
     curv_multi,
     curvy,
+    edge_gradient,
     identity,
     level_set,
     model_based_opc,
@@ -47,6 +48,9 @@ METHODS: dict[str, Method] = {
     "identity": Method(identity.solve, identity.PRESETS, "the target as its own mask"),
     "model_based_opc": Method(
         model_based_opc.solve, model_based_opc.PRESETS, "model-based OPC: edge fragments, fed back with their EPE"
+    ),
+    "edge_gradient": Method(
+        edge_gradient.solve, edge_gradient.PRESETS, "gradient moves of Manhattan edges, in the manner of DiffOPC"
     ),
     "pixel_ilt": Method(pixel_ilt.solve, pixel_ilt.PRESETS, "pixel ILT: MOSAIC, SimpleILT"),
     "level_set": Method(level_set.solve, level_set.PRESETS, "level-set ILT: the outline moves down the gradient"),

@@ -1,0 +1,312 @@
+"""Gradient moves of Manhattan edges, in the manner of DiffOPC.
+
+Edges are cut into fragments as in model-based OPC, but the displacements follow the gradient of an ILT objective. The
+raster of the moved polygons is the exact covered area of each pixel, so its derivative with respect to a displacement
+is what geometry says it is: the gradient with respect to the mask, integrated along the edge. Nothing is passed
+"straight through". What leaves is polygons with edges along x and y only.
+
+Assist features can be seeded where the objective's gradient asks for light outside of the target; their edges then move
+like all others.
+
+Differs from its source: the raster (area coverage instead of ray casting), one grid instead of a pyramid of grids, mask
+rules inside the loop, and the curvature term, which the source at hand does not define: here it is the squared
+difference of neighbouring displacements of one edge over the fragments' length.
+
+References
+----------
+G. Chen et al., "DiffOPC: differentiable edge-based optical proximity correction" (ICCAD 2024) and the released program,
+whose constants are those of the preset ``diffopc``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy import ndimage
+from torch import Tensor
+
+from maskopt_lib.data import schema
+from maskopt_lib.litho import Simulator
+from maskopt_lib.opc.descent import Phases, Stepper, collect, descend
+from maskopt_lib.opc.fragments import Cutting, Fragments, MaskRules, outlines, sample, snap
+from maskopt_lib.opc.objective import squared_difference
+from maskopt_lib.opc.pixels import coarse, whole
+from maskopt_lib.opc.result import OpcResult, StopCondition
+
+TERMS = ("fidelity", "corner_fidelity", "epe", "curvature", "pv_band")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AssistSeeds:
+    """Where assist features start.
+
+    Attributes
+    ----------
+    threshold : of the gradient that asks for light, relative to its largest value.
+    min_area_nm2 : smaller places are left out.
+    size_nm : side of the square that starts there.
+    distance_nm : smallest distance of a square from the target and from other squares.
+    """
+
+    threshold: float = 0.2
+    min_area_nm2: float = 400.0
+    size_nm: float = 60.0
+    distance_nm: float = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class EdgeGradientOptions:
+    """Everything that can be set; the defaults are those of the source where it has one.
+
+    Attributes
+    ----------
+    pixel_nm : pixel of the optimisation; polygons are rasterised on it by area. A whole multiple of the target's.
+    n_steps : gradient steps.
+    optimizer, learning_rate, schedule : how displacements (in nm) move, see :class:`~maskopt_lib.opc.descent.Stepper`.
+    corner_nm, segment_nm, pieces, line_end_nm : how edges are cut, see :class:`~maskopt_lib.opc.fragments.Cutting`.
+    fidelity_weight, corner_weight, epe_weight, curvature_weight, pvb_weight : weights of the terms: squared difference
+        of the nominal resist image and the target in nm2, the same summed over the outer and the inner image, sum over
+        the control points of ``sigmoid(epe_steepness d)`` with ``d`` the squared difference integrated over
+        ``epe_reach_nm`` along the normal to both sides, in nm, sum of squared slopes between neighbours of one edge,
+        and squared difference of the inner and the outer image in nm2.
+    epe_steepness, epe_reach_nm : see there.
+    max_move_nm : largest displacement.
+    min_width_nm, min_space_nm : mask rules; where the target itself is narrower, its own width or space is the rule.
+    jog_nm : smaller jogs are closed in the end.
+    grid_nm : displacements end on multiples of this; a whole multiple of the target's pixel.
+    assist : seeds of assist features; None for none.
+    keep : ``"best"`` or ``"last"``.
+    """
+
+    pixel_nm: float = 4.0
+    n_steps: int = 70
+    optimizer: str = "adam"
+    learning_rate: float = 4.0
+    schedule: str = "constant"
+    corner_nm: float = 0.0
+    segment_nm: float = 60.0
+    pieces: str = "even"
+    line_end_nm: float = 0.0
+    fidelity_weight: float = 1.0
+    corner_weight: float = 0.5
+    epe_weight: float = 100.0
+    curvature_weight: float = 200.0
+    pvb_weight: float = 0.0
+    epe_steepness: float = 4.0
+    epe_reach_nm: float = 15.0
+    max_move_nm: float = 60.0
+    min_width_nm: float = 30.0
+    min_space_nm: float = 30.0
+    jog_nm: float = 2.0
+    grid_nm: float = 1.0
+    assist: AssistSeeds | None = None
+    keep: str = "best"
+
+    def __post_init__(self) -> None:
+        self.cutting, self.stepper  # noqa: B018 - they check themselves
+        for name in ("pixel_nm", "max_move_nm", "grid_nm", "epe_reach_nm"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)!r}")
+
+    @property
+    def stepper(self) -> Stepper:
+        """Optimizer, learning rate and schedule."""
+        return Stepper(optimizer=self.optimizer, learning_rate=self.learning_rate, schedule=self.schedule)
+
+    @property
+    def cutting(self) -> Cutting:
+        """How edges are cut."""
+        return Cutting(
+            corner_nm=self.corner_nm, segment_nm=self.segment_nm, pieces=self.pieces, line_end_nm=self.line_end_nm
+        )
+
+    @property
+    def weights(self) -> tuple[float, ...]:
+        """Weights in the order of :data:`TERMS`."""
+        return self.fidelity_weight, self.corner_weight, self.epe_weight, self.curvature_weight, self.pvb_weight
+
+
+#: Constants of the released program.
+DIFFOPC = EdgeGradientOptions(assist=AssistSeeds())
+
+PRESETS = {"diffopc": DIFFOPC}
+
+
+def solve(
+    target: Tensor,
+    sim: Simulator,
+    options: EdgeGradientOptions,
+    *,
+    initial: Tensor | None = None,
+    stop: StopCondition | None = None,
+    progress: bool = False,
+) -> OpcResult:
+    """Move the edges of a batch of targets along a gradient; :func:`maskopt_lib.opc.solve` is the door.
+
+    Parameters
+    ----------
+    target : (sample, y, x), 0 or 1, on a grid that spans the simulator's period.
+    sim : simulator with the corners ``nominal``, ``outer`` and ``inner``.
+    options : a preset or a variation of one (``dataclasses.replace``).
+    initial : not possible here: fragments start on the target's edges.
+    stop : ends the optimisation before ``n_steps``.
+    progress : show a progress bar.
+
+    Raises
+    ------
+    ValueError : initial masks are given.
+    """
+    if initial is not None:
+        raise ValueError("method 'edge_gradient' moves the edges of its target and takes no initial masks")
+    phases = Phases()
+    pixel_nm = sim.grid(target).pixel_nm
+    factor = whole(options.pixel_nm, pixel_nm, "pixel_nm")
+    whole(options.grid_nm, pixel_nm, "grid_nm")
+    wanted = coarse(target, factor, sim.dtype)
+    rings = outlines(target, pixel_nm)
+    n_drawn = [sum(len(ring) for ring in these) for these in rings]
+    if options.assist:
+        rings = [
+            [*these, *seeds]
+            for these, seeds in zip(rings, assist_seeds(wanted, sim, options, grid_nm=pixel_nm), strict=True)
+        ]
+    fragments = Fragments.of_rings(rings, options.cutting, grid_nm=pixel_nm, device=target.device, dtype=sim.dtype)
+    # Edges are numbered in the order of the rings, and a ring has as many edges as points: assist features come last.
+    is_drawn = fragments.edge < torch.tensor(n_drawn, device=target.device)[:, None]
+    rules = MaskRules(
+        fragments,
+        min_width_nm=options.min_width_nm,
+        min_space_nm=options.min_space_nm,
+        max_move_nm=options.max_move_nm,
+    )
+    legal = [torch.zeros_like(fragments.line_nm)]
+
+    def keep_rules(displacement: Tensor, step: int) -> Tensor:
+        limited = displacement.clamp(-options.max_move_nm, options.max_move_nm)
+        legal[0] = rules.legal(limited, legal[0])
+        return legal[0]
+
+    phases("prepare")
+    descent = descend(
+        legal[0],
+        _Objective(wanted, fragments, is_drawn & fragments.is_real, sim, options),
+        options.stepper,
+        n_steps=options.n_steps,
+        weights=options.weights,
+        stop=stop,
+        keep=options.keep,
+        on_step=keep_rules,
+        progress=progress,
+        name="edge_gradient",
+    )
+    phases("optimise")
+    snapped = snap(descent.parameter, fragments, rules, jog_nm=options.jog_nm, grid_nm=options.grid_nm)
+    mask = (fragments.raster(snapped, target.shape[-1], pixel_nm) >= 0.5).to(torch.uint8)
+    polygons = outlines(mask, pixel_nm)
+    phases("finish")
+    return collect(
+        mask,
+        [descent.history],
+        reasons=[descent.reason],
+        terms=TERMS,
+        weights=options.weights,
+        phases=phases,
+        method="edge_gradient",
+        polygons=polygons,
+    )
+
+
+def assist_seeds(
+    wanted: Tensor, sim: Simulator, options: EdgeGradientOptions, *, grid_nm: float
+) -> list[list[np.ndarray]]:
+    """Squares where the objective asks for light outside of the target.
+
+    Parameters
+    ----------
+    wanted : (b, n, n) target on the optimisation's grid.
+    sim : the imaging model.
+    options : weights of the objective, and ``assist``.
+    grid_nm : corners of the squares are on multiples of this.
+
+    Returns
+    -------
+    One list of (4, 2) counter-clockwise rings in nm a clip, from the strongest place to the weakest.
+    """
+    seeds, pixel_nm = options.assist, options.pixel_nm
+    mask = wanted.clone().requires_grad_()
+    resist = sim.resist(mask, corners=schema.CORNERS)
+    fidelity, corners, _ = _image_terms(resist, wanted, pixel_nm)
+    (options.fidelity_weight * fidelity + options.corner_weight * corners).sum().backward()
+    asks = (-mask.grad).clamp_min(0).cpu().numpy()
+    side = np.round(seeds.size_nm / grid_nm) * grid_nm
+    found = []
+    for target, pull in zip(wanted.cpu().numpy() > 0, asks, strict=True):
+        # Distance of a square from the target, not of its middle: half a diagonal is more than it needs, in one way.
+        far = ndimage.distance_transform_edt(~target) * pixel_nm >= seeds.distance_nm + side / 2
+        places, n_places = ndimage.label((pull >= seeds.threshold * pull.max()) & ~target)
+        rings: list[np.ndarray] = []
+        areas = np.bincount(places.ravel(), minlength=n_places + 1) * pixel_nm**2
+        strength = ndimage.maximum(pull, places, np.arange(n_places + 1))
+        for k in np.argsort(-strength):
+            if k == 0 or areas[k] < seeds.min_area_nm2:
+                continue
+            row, column = np.unravel_index(np.argmax(np.where((places == k) & far, pull, -1.0)), pull.shape)
+            if not (far[row, column] and places[row, column] == k):
+                continue
+            middle = (np.array([column, row]) + 0.5) * pixel_nm
+            low = np.round((middle - side / 2) / grid_nm) * grid_nm
+            square = low + side * np.array([(0, 0), (1, 0), (1, 1), (0, 1)])
+            inside = square.min() >= 0 and square.max() <= len(pull) * pixel_nm
+            if inside and all(np.abs(square[0] - o[0]).max() >= side + seeds.distance_nm for o in rings):
+                rings.append(square)
+        found.append(rings)
+    return found
+
+
+def _image_terms(resist: Tensor, wanted: Tensor, pixel_nm: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Nominal fidelity, fidelity of both corners and PV band of (b, corner, n, n) resist images, (b,) each in nm2."""
+    nominal, outer, inner = resist.unbind(1)
+    area = pixel_nm**2
+    return (
+        area * squared_difference(nominal, wanted),
+        area * (squared_difference(outer, wanted) + squared_difference(inner, wanted)),
+        area * squared_difference(inner, outer),
+    )
+
+
+@dataclass(frozen=True)
+class _Objective:
+    """Terms of :data:`TERMS` for a batch of displacements."""
+
+    wanted: Tensor
+    fragments: Fragments
+    is_probed: Tensor
+    sim: Simulator
+    options: EdgeGradientOptions
+
+    def __call__(self, displacement: Tensor, step: int) -> tuple[Tensor, ...]:
+        o, f = self.options, self.fragments
+        mask = f.raster(displacement, self.wanted.shape[-1], o.pixel_nm)
+        resist = self.sim.resist(mask, corners=schema.CORNERS)
+        fidelity, corners, pv_band = _image_terms(resist, self.wanted, o.pixel_nm)
+        epe = self._epe(resist[:, 0]) if o.epe_weight else torch.zeros_like(fidelity)
+        return fidelity, corners, epe, self._curvature(displacement), pv_band
+
+    def _epe(self, nominal: Tensor) -> Tensor:
+        o, f = self.options, self.fragments
+        n = max(round(2 * o.epe_reach_nm / o.pixel_nm), 2)
+        spacing = 2 * o.epe_reach_nm / n
+        distance = spacing * (torch.arange(n, device=nominal.device, dtype=nominal.dtype) + 0.5) - o.epe_reach_nm
+        points = f.control_nm[:, :, None] + distance[:, None] * f.normal[:, :, None]
+        wanted = (distance < 0).to(nominal.dtype)
+        off = (sample(nominal, points, o.pixel_nm) - wanted).square().sum(-1) * spacing
+        return (torch.sigmoid(o.epe_steepness * off) * self.is_probed).sum(-1)
+
+    def _curvature(self, displacement: Tensor) -> Tensor:
+        f = self.fragments
+        jog = displacement.gather(-1, f.after) - displacement
+        run = (f.length_nm + f.length_nm.gather(-1, f.after)) / 2
+        slope = torch.where(f.is_real & ~f.corner_after, jog / run.clamp_min(1.0), 0)
+        return slope.square().sum(-1)
