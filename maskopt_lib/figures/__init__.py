@@ -3,6 +3,7 @@
 Styles are those of HoloViews' matplotlib backend: call ``hv.extension("matplotlib")`` once before drawing.
 """
 
+from maskopt_lib.figures import anatomy as anatomy
 from maskopt_lib.figures.ablation import deviations
 from maskopt_lib.figures.optics import kernel_gallery, source_map
 from maskopt_lib.figures.pictures import edge_errors, mask_panels

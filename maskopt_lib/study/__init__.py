@@ -1,5 +1,6 @@
 """What the notebooks call: recipes that solve and score, the record of a run, stores, tables, and parameters."""
 
+from maskopt_lib.study import anatomy as anatomy
 from maskopt_lib.study.benchmark import (
     Clips,
     Trial,
