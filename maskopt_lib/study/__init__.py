@@ -1,6 +1,7 @@
 """What the notebooks call: recipes that solve and score, the record of a run, stores, tables, and parameters."""
 
 from maskopt_lib.study import anatomy as anatomy
+from maskopt_lib.study.ablation import means_table, variations
 from maskopt_lib.study.benchmark import (
     Clips,
     Trial,
@@ -38,6 +39,7 @@ __all__ = [
     "load",
     "load_masks",
     "load_result",
+    "means_table",
     "parameters",
     "pictures",
     "published_beside_ours",
@@ -57,6 +59,7 @@ __all__ = [
     "style",
     "table_dataset",
     "targets",
+    "variations",
     "write_region",
     "write_table",
 ]

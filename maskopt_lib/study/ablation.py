@@ -1,4 +1,4 @@
-"""One change at a time: trials that differ from a reference in a single option."""
+"""One change at a time: trials that differ from a reference in a single option, and what the change does."""
 
 from __future__ import annotations
 
@@ -6,7 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import pandas as pd
+import xarray as xr
+
+from maskopt_lib.data import schema
 from maskopt_lib.study.benchmark import Trial
+from maskopt_lib.study.tables import DEVIATION, MEAN
 
 
 def variations(reference: Trial, changes: Mapping[str, Sequence[Any]]) -> list[Trial]:
@@ -38,6 +43,31 @@ def variations(reference: Trial, changes: Mapping[str, Sequence[Any]]) -> list[T
         for option, values in changes.items()
         for value in values
     ]
+
+
+def means_table(ds: xr.Dataset, *, scores: Sequence[str], reference: str | None = None) -> pd.DataFrame:
+    """Means over the clips, one row a method, with their deviation from one of them.
+
+    Parameters
+    ----------
+    ds : Dataset over ``method`` and ``sample``.
+    scores : names of scores.
+    reference : method that the others are compared with; None leaves the deviations out.
+
+    Returns
+    -------
+    Rows ``method`` in the order of ``ds``; columns (score, ``mean``) and (score, ``deviation_percent``), as
+    :func:`maskopt_lib.study.style` and :func:`maskopt_lib.study.write_table` take them.
+    """
+    means = ds[list(scores)].mean(schema.SAMPLE)
+    table = {}
+    for score in scores:
+        table[score, MEAN] = column = means[score].to_series()
+        if reference is not None:
+            base = column[reference]
+            deviation = 100 * (column - base) / base if base else column.where(column == base).sub(base)
+            table[score, DEVIATION] = deviation.mask(column.index == reference)
+    return pd.DataFrame(table).rename_axis(schema.METHOD)
 
 
 def _label(option: str, value: Any) -> str:
