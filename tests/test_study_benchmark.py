@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -11,9 +13,9 @@ import xarray as xr
 
 from maskopt_lib import layout, metrics, opc, optics, study
 from maskopt_lib.data import schema
-from maskopt_lib.errors import UnknownNameError
+from maskopt_lib.errors import SchemaError, UnknownNameError
 from maskopt_lib.litho import Simulator
-from maskopt_lib.study import benchmark, parts
+from maskopt_lib.study import benchmark, parts, pool, sources
 
 #: On 8 nm pixels: discs of whole odd numbers of pixels, and few steps.
 SMALL = {"n_steps": 3, "retarget_nm": 40.0, "cleanup": opc.curvy.CleanUp(open_nm=24.0, close_nm=24.0)}
@@ -271,6 +273,192 @@ def test_pictures_hold_target_mask_and_prints_of_the_same_window(solved, kernels
 def test_pictures_find_their_target_by_name(wanted, kernels):
     straight = study.pictures(wanted, wanted, kernels["embedded"])
     xr.testing.assert_identical(study.pictures(wanted, wanted[::-1], kernels["embedded"]), straight)
+
+
+# Many clips: scored as they are made, masks on disk
+
+
+@pytest.fixture(scope="module")
+def studied(kernels, wanted, tmp_path_factory):
+    """Scores, histories and run of both trials, on two processes."""
+    run = study.start(
+        "Test",
+        notebook="00_test",
+        params={},
+        out_dir=tmp_path_factory.mktemp("studied"),
+        conventions={"kernels": list(kernels), "raster": "half-open, 8 nm", "epe_limits_nm": [15, 3]},
+        threads=torch.get_num_threads(),
+    )
+    clips = study.Clips("demo-metal", CLIPS, pixel_nm=8)
+    return *study.solve_and_score(clips, kernels, TRIALS, run, scores=PRINT_SCORES, workers=2), run
+
+
+def test_clips_are_the_targets_one_by_one(wanted):
+    clips = study.Clips("demo-metal", CLIPS, pixel_nm=8)
+    assert clips.names == tuple(CLIPS) and clips.raster == wanted.attrs["raster"] == "half-open, 8 nm"
+    for name in CLIPS:
+        np.testing.assert_array_equal(clips.target(name), wanted.sel(sample=name))
+    assert study.Clips("demo-via").names == tuple(layout.benchmark_names("demo-via"))
+    with pytest.raises(UnknownNameError, match="demo-metal-lines"):
+        study.Clips("demo-metal", ["no such clip"])
+    with pytest.raises(UnknownNameError, match="inclusive"):
+        study.Clips("demo-metal", rule="half")
+
+
+def test_the_inclusive_rule_makes_shapes_one_nm_wider():
+    straight, wide = (study.targets("demo-metal", CLIPS[1:], rule=rule)[0] for rule in ("half-open", "inclusive"))
+    assert wide.attrs["raster"] == "inclusive, 1 nm"
+    for dim, other in (("y", "x"), ("x", "y")):
+        assert int(wide.any(other).sum(dim)) == int(straight.any(other).sum(dim)) + 1
+
+
+def test_two_processes_find_what_one_finds(studied, solved, kernels, wanted):
+    scores, histories, run = studied
+    masks, alone, _ = solved
+    kept = study.load_masks(run.out_dir / "masks.zarr")
+    assert kept.dims == masks.dims and kept.dtype == bool
+    for dim in ("kernels", "method", "sample"):
+        assert kept[dim].values.tolist() == masks[dim].values.tolist() == scores[dim].values.tolist()
+    # Other numbers of threads add in another order; a pixel on the threshold may fall to the other side.
+    assert float((kept != masks.astype(bool)).mean()) < 1e-4
+    np.testing.assert_allclose(histories["value"], alone["value"], rtol=1e-3)
+    assert set(scores.data_vars) == {*PRINT_SCORES, "runtime_s"} and scores.attrs["raster"] == "half-open, 8 nm"
+    own = study.score_own(kept.astype(np.uint8), wanted, kernels, only=PRINT_SCORES)
+    for name in PRINT_SCORES:
+        np.testing.assert_array_equal(scores[name], own[name])
+    run.save(scores, "scores")
+    run.save(histories, "histories")
+    xr.testing.assert_identical(study.load(run.out_dir / "histories.zarr")["stopped_by"], histories["stopped_by"])
+
+
+def test_chosen_masks_are_read_alone(studied):
+    _, _, run = studied
+    path = run.out_dir / "masks.zarr"
+    kept = study.load_masks(path)
+    few = study.load_masks(path, kernels="embedded", method="first", sample=CLIPS[1:])
+    assert few.dims == ("sample", "y", "x")
+    np.testing.assert_array_equal(few, kept.sel({"kernels": "embedded", "method": "first", "sample": CLIPS[1:]}))
+    with pytest.raises(UnknownNameError, match="second, first"):
+        study.load_masks(path, method="third")
+    with pytest.raises(UnknownNameError, match="no dimension"):
+        study.load_masks(path, clip="x")
+
+
+def test_a_second_study_solves_and_scores_nothing(studied, kernels, no_solver, monkeypatch):
+    scores, histories, run = studied
+
+    def refuse(*_, **__):
+        raise AssertionError("a mask was scored anew")
+
+    monkeypatch.setattr(metrics, "evaluate", refuse)
+    clips = study.Clips("demo-metal", CLIPS, pixel_nm=8)
+    again, histories_again = study.solve_and_score(clips, kernels, TRIALS, run, scores=PRINT_SCORES)
+    xr.testing.assert_identical(again, scores)
+    xr.testing.assert_identical(histories_again, histories)
+    # The same masks under the same names of scores, however they come in.
+    masks = study.load_masks(run.out_dir / "masks.zarr").astype(np.uint8)
+    wanted = study.targets("demo-metal", CLIPS, pixel_nm=8)
+    own = study.score_own(masks, wanted, kernels, only=PRINT_SCORES, run=run)
+    xr.testing.assert_equal(own, scores[PRINT_SCORES])
+    with pytest.raises(AssertionError, match="scored anew"):
+        study.solve_and_score(clips, kernels, TRIALS, run, scores=[schema.L2])
+    with pytest.raises(AssertionError, match="scored anew"):
+        study.solve_and_score(clips, kernels, TRIALS, run, scores=PRINT_SCORES, against=wanted.roll(x=1))
+
+
+def test_other_targets_to_score_against(kernels, wanted, run):
+    one = {"embedded": kernels["embedded"]}
+    trial = [study.Trial(label="target", method="identity")]
+    empty = xr.zeros_like(wanted)
+    scores, _ = study.solve_and_score(wanted, one, trial, run, scores=[schema.L2], against=empty, masks=None)
+    printed = Simulator(kernels["embedded"]).printed(wanted.values)[:, 0].sum((-1, -2)) * 64.0
+    np.testing.assert_array_equal(scores[schema.L2].values.ravel(), printed.numpy())
+    assert scores.attrs["scored_against"] == "half-open, 8 nm" and not (run.out_dir / "masks.zarr").exists()
+    with pytest.raises(UnknownNameError, match="against"):
+        study.solve_and_score(wanted, one, trial, run, against=wanted[:1])
+
+
+def test_methods_with_other_terms_share_one_dataset(kernels, wanted, run):
+    one = {"embedded": kernels["embedded"]}
+    trials = [study.Trial(label="target", method="identity"), TRIALS[1]]
+    scores, histories = study.solve_and_score(wanted, one, trials, run, scores=[])
+    assert list(scores.data_vars) == ["runtime_s"] and (scores["runtime_s"] > 0).all()
+    value = histories["value"].sel({"kernels": "embedded", "sample": CLIPS[0]})
+    assert value.dtype == np.float32
+    assert value.sel({"method": "first"}).notnull().all() and not value.sel({"method": "target"}).notnull().all()
+    assert set(histories["stopped_by"].sel({"method": "target"}).values.ravel()) == {"nothing to optimise"}
+
+
+@pytest.mark.parametrize(
+    "trial",
+    [
+        study.Trial(label="t", method="curvy", preset="no such"),
+        study.Trial(label="t", method="curvy", options={"no such": 1}),
+        study.Trial(label="t", method="curvy", per_clip={"no such": {CLIPS[1]: 1}}),
+    ],
+)
+def test_unknown_options_are_refused_before_anything_is_solved(trial, kernels, wanted, run, no_solver):
+    with pytest.raises(UnknownNameError, match="no such"):
+        study.solve_and_score(wanted, kernels, [TRIALS[1], trial], run)
+
+
+def test_two_trials_of_one_label_are_refused(kernels, wanted, run, no_solver):
+    with pytest.raises(SchemaError, match="one label"):
+        study.solve_and_score(wanted, kernels, [TRIALS[0], TRIALS[0]], run)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_error_says_which_mask(workers, kernels, wanted, run):
+    bad = study.Trial(label="bad", method="curvy", options=SMALL, per_clip={"n_steps": {CLIPS[1]: 0}})
+    with pytest.raises(ValueError, match="at least one step") as caught:
+        study.solve_and_score(wanted, {"embedded": kernels["embedded"]}, [bad], run, scores=[], workers=workers)
+    assert f"while working on embedded, bad, {CLIPS[1]}" in caught.value.__notes__
+    # The other one was solved, and is not solved again.
+    assert len(list((run.out_dir / benchmark.PARTS).glob("*.npz"))) == 1
+
+
+def test_the_environment_of_workers_does_not_stay(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+    with pool._environment({"OMP_NUM_THREADS": "1", "GOMP_SPINCOUNT": "2"}):
+        assert os.environ["OMP_NUM_THREADS"] == "1" and os.environ["GOMP_SPINCOUNT"] == "2"
+    assert os.environ["OMP_NUM_THREADS"] == "7" and "GOMP_SPINCOUNT" not in os.environ
+
+
+# Which code a stored mask depends on
+
+
+def test_comments_docstrings_and_presets_do_not_count(tmp_path, monkeypatch):
+    package = tmp_path / "maskopt_lib"
+    package.mkdir()
+    monkeypatch.setattr(sources, "_ROOT", tmp_path)
+
+    def digest(text, other="def g(): return 1", **options):
+        (package / "one.py").write_text(text)
+        (package / "two.py").write_text(other)
+        return sources.source_hash(["maskopt_lib.one"], **options)
+
+    code = "from maskopt_lib.two import g\nA = 1\ndef f():\n    return g()\n"
+    base = digest(code)
+    assert digest('"""Doc."""\n' + code.replace("    return", '    "doc"\n    # why\n    return  ')) == base
+    assert digest(code, other="def g(): return 2") != base
+    assert digest(code, other="def g(): return 2", follow=False) == digest(code, follow=False)
+    assert digest(code.replace("A = 1", "A = 2")) != base
+    assert digest(code, without={"A"}) == digest(code.replace("A = 1", "A = 2"), without={"A"})
+    used = code.replace("g()", "g() + A")
+    assert digest(used, without={"A"}) != digest(used.replace("A = 1", "A = 2"), without={"A"})
+
+
+def test_work_on_one_method_leaves_the_masks_of_another():
+    curvy, identity = (sources.source_hash([opc.METHODS[name].run.__module__]) for name in ("curvy", "identity"))
+    assert curvy != identity
+    waiting, seen = ["maskopt_lib.opc.identity"], set()
+    while waiting:
+        module = waiting.pop()
+        seen.add(module)
+        waiting += sources._imported(ast.parse(sources._file_of(module).read_text(encoding="utf-8")), module) - seen
+    assert "maskopt_lib.litho.simulator" in seen and "maskopt_lib.opc.curvy" not in seen
+    assert parts.method_digest("curvy") != parts.method_digest("identity")
 
 
 @pytest.mark.realdata
