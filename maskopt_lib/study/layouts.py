@@ -20,7 +20,8 @@ from maskopt_lib.layout.clip import CONTEST_CORE_NM, WINDOW_NM, centred_offset
 from maskopt_lib.litho import Simulator
 from maskopt_lib.study.tables import DEVIATION
 
-#: Kept around a region by default: at this distance a 193 nm immersion system's image no longer feels a feature.
+#: Kept around a region by default. What lies farther away moves the edges of an uncorrected layout by 0.2 to 0.8 nm on
+#: average, against 1 to 3 nm beyond 256 nm and 0.3 nm or less beyond 640 nm (demo layout and gcd, 193 nm immersion).
 CONTEXT_NM = 512.0
 # Larger than any chip: a window in which a whole layer is measured.
 _ANY_NM = 1e8
