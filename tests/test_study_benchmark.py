@@ -15,6 +15,7 @@ from maskopt_lib import layout, metrics, opc, optics, study
 from maskopt_lib.data import schema
 from maskopt_lib.errors import SchemaError, UnknownNameError
 from maskopt_lib.litho import Simulator
+from maskopt_lib.opc.result import DivergedError
 from maskopt_lib.study import benchmark, parts, pool, sources
 
 #: On 8 nm pixels: discs of whole odd numbers of pixels, and few steps.
@@ -415,6 +416,30 @@ def test_an_error_says_which_mask(workers, kernels, wanted, run):
     assert f"while working on embedded, bad, {CLIPS[1]}" in caught.value.__notes__
     # The other one was solved, and is not solved again.
     assert len(list((run.out_dir / benchmark.PARTS).glob("*.npz"))) == 1
+
+
+def test_a_diverged_setting_may_leave_an_empty_mask(kernels, wanted, run, monkeypatch):
+    solve = opc.solve
+
+    def diverging(target, *args, **options):
+        if options.get("learning_rate") == 9.0:
+            raise DivergedError("not finite")
+        return solve(target, *args, **options)
+
+    monkeypatch.setattr(opc, "solve", diverging)
+    one = {"embedded": kernels["embedded"]}
+    trials = [replace(TRIALS[1], label="bad", options=SMALL | {"learning_rate": 9.0}), TRIALS[1]]
+    with pytest.raises(DivergedError):
+        study.solve_and_score(wanted, one, trials, run)
+    scores, histories = study.solve_and_score(wanted, one, trials, run, empty_if_diverged=True)
+    area = wanted.sum(["x", "y"]).values * 64.0
+    np.testing.assert_array_equal(scores[schema.L2].sel({"method": "bad", "kernels": "embedded"}), area)
+    assert not study.load_masks(run.out_dir / "masks.zarr", method="bad").any()
+    assert (histories["stopped_by"].sel({"method": "bad"}) == "diverged: not finite").all()
+    assert histories["runtime_s"].isnull().sum() == 2
+    # It is not taken for a mask where none may be missing.
+    with pytest.raises(DivergedError):
+        study.solve_and_score(wanted, one, trials, run)
 
 
 def test_the_environment_of_workers_does_not_stay(monkeypatch):

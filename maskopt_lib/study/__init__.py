@@ -17,6 +17,7 @@ from maskopt_lib.study.layouts import (
     Window,
     demo_layout,
     edge_sites,
+    layout_inputs,
     read_window,
     score_region,
     score_sheet,
@@ -25,6 +26,7 @@ from maskopt_lib.study.layouts import (
 from maskopt_lib.study.params import parameters, read_parameters, read_variant
 from maskopt_lib.study.record import Record, Run, load, load_masks, record_of, start
 from maskopt_lib.study.reference import has_result, load_result
+from maskopt_lib.study.search import rank, search
 from maskopt_lib.study.tables import published_beside_ours, side_by_side, style, table_dataset, write_table
 
 __all__ = [
@@ -36,6 +38,7 @@ __all__ = [
     "demo_layout",
     "edge_sites",
     "has_result",
+    "layout_inputs",
     "load",
     "load_masks",
     "load_result",
@@ -43,6 +46,7 @@ __all__ = [
     "parameters",
     "pictures",
     "published_beside_ours",
+    "rank",
     "read_parameters",
     "read_variant",
     "read_window",
@@ -52,6 +56,7 @@ __all__ = [
     "score_own",
     "score_region",
     "score_sheet",
+    "search",
     "side_by_side",
     "solve_and_score",
     "solve_clips",

@@ -31,6 +31,7 @@ from maskopt_lib.grid import Grid
 from maskopt_lib.layout.clip import RULES
 from maskopt_lib.litho import Simulator
 from maskopt_lib.metrics.evaluate import SCORES
+from maskopt_lib.opc.result import DivergedError
 from maskopt_lib.optics import SocsKernels
 from maskopt_lib.study import parts
 from maskopt_lib.study.parts import Bits
@@ -157,6 +158,7 @@ def solve_and_score(
     workers: int = 1,
     device: str | torch.device = "cpu",
     masks: str | None = "masks",
+    empty_if_diverged: bool = False,
 ) -> tuple[xr.Dataset, xr.Dataset]:
     """Solve every clip by every trial under every kernel set, and score each mask under the set it was made for.
 
@@ -176,6 +178,8 @@ def solve_and_score(
     device : where to compute.
     masks : name of the store of all masks below the run's folder, for :func:`maskopt_lib.study.load_masks`; None
         leaves it out.
+    empty_if_diverged : a setting whose objective becomes infinite gets an empty mask, which scores as badly as it
+        deserves, and its history says why; for searches, where one bad setting must not end all. By default an error.
 
     Returns
     -------
@@ -188,7 +192,7 @@ def solve_and_score(
     """
     only = None if scores is None else tuple(scores)
     bench = _Bench.of(wanted, kernels, trials, run, device=device, against=against)
-    tasks = bench.tasks(only)
+    tasks = bench.tasks(only, empty_if_diverged=empty_if_diverged)
     _do_all(tasks, workers, "masks")
     kept = {at: parts.read_mask(task.path) for at, task in tasks.items()}
     histories = parts.histories(kept, _OWN)
@@ -360,6 +364,7 @@ class _Task:
     method: str = ""
     preset: str | None = None
     changes: Mapping[str, Any] = field(default_factory=dict)
+    empty_if_diverged: bool = False
     device: str = "cpu"
     scores: tuple[str, ...] | None = ()
     scores_dir: Path
@@ -393,8 +398,14 @@ def _do(task: _Task, sims: dict[tuple[str, str], Simulator]) -> None:
     """Make what a task lacks; tasks of one process share its simulators."""
     if not task.is_solved:
         sim = _simulator(task.kernels, task.device, sims)
-        result = opc.solve(task.target.image, sim, method=task.method, preset=task.preset, **task.changes)
-        parts.write_mask(task.path, result, task.target.pixel_nm)
+        try:
+            result = opc.solve(task.target.image, sim, method=task.method, preset=task.preset, **task.changes)
+        except DivergedError as error:
+            if not task.empty_if_diverged:
+                raise
+            parts.write_empty_mask(task.path, task.target, f"diverged: {error}")
+        else:
+            parts.write_mask(task.path, result, task.target.pixel_nm)
     if task.scores != () and not (path := task.score_path).exists():
         # Scores are taken in one place and one way, wherever the mask was made.
         parts.write_scores(path, task.bits, task.against, _simulator(task.kernels, "cpu", sims), task.scores)
@@ -454,7 +465,7 @@ class _Bench:
             scored_on=_raster(wanted if against is None else against),
         )
 
-    def tasks(self, scores: tuple[str, ...] | None) -> dict[tuple[str, ...], _Task]:
+    def tasks(self, scores: tuple[str, ...] | None, *, empty_if_diverged: bool = False) -> dict[tuple[str, ...], _Task]:
         """(kernels, method, sample) -> what is to be done, in the order asked for."""
         _check_scores(scores)
         code = {trial.method: parts.method_digest(trial.method) for trial in self.trials}
@@ -472,6 +483,7 @@ class _Bench:
                     changes=changes,
                     code=code[trial.method],
                     device=self.device,
+                    empty_if_diverged=empty_if_diverged,
                 )
                 tasks[set_name, trial.label, clip] = _Task(
                     at=(set_name, trial.label, clip),
@@ -482,6 +494,7 @@ class _Bench:
                     method=trial.method,
                     preset=trial.preset,
                     changes=changes,
+                    empty_if_diverged=empty_if_diverged,
                     device=self.device,
                     scores=scores,
                     scores_dir=self.folder / "scores",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ import xarray as xr
 from scipy import ndimage
 
 from maskopt_lib import layout, metrics
-from maskopt_lib.data import schema
+from maskopt_lib.data import manifest, schema
 from maskopt_lib.errors import LayoutError
 from maskopt_lib.grid import Grid
 from maskopt_lib.layout.clip import CONTEST_CORE_NM, WINDOW_NM, centred_offset
@@ -155,6 +155,23 @@ def read_window(
         attrs={"long_name": "target", "units": "1"},
     )
     return Window(name=clip.name, clip=clip, region_nm=region, context_nm=float(context_nm), target=target)
+
+
+def layout_inputs(path: str | Path) -> list[str | Path]:
+    """A layout as :func:`maskopt_lib.study.start` takes its inputs: a file's path, a file of the manifest by its name.
+
+    Examples
+    --------
+    >>> layout_inputs("M1_test4.glp"), layout_inputs("")
+    (['iccad13/clips/M1_test4.glp'], [])
+    """
+    text = str(path)
+    if not text:
+        return []
+    if Path(path).is_file():
+        return [Path(path)]
+    names = [name for name in manifest.names() if name == text or PurePosixPath(name).name == text]
+    return list(names[:1])
 
 
 def demo_layout(folder: str | Path) -> Path:

@@ -123,6 +123,7 @@ def mask_key(
     code: str,
     device: str | torch.device = "cpu",
     dtype: torch.dtype = torch.float32,
+    empty_if_diverged: bool = False,
 ) -> str:
     """Short hash of all that determines a mask.
 
@@ -132,6 +133,7 @@ def mask_key(
     kernels, code : of :func:`kernels_digest` and :func:`method_digest`.
     method, preset, changes : as for :func:`maskopt_lib.opc.solve`.
     device, dtype : of the computation.
+    empty_if_diverged : whether an empty mask may stand in its place.
 
     Raises
     ------
@@ -146,6 +148,7 @@ def mask_key(
         known = sorted(f.name for f in fields(options))
         raise UnknownNameError(f"method {method!r} has no option {unknown}; known: {known}")
     settings = [method, asdict(options), dict(changes), str(torch.device(device)), str(dtype), torch.__version__]
+    settings += ["empty if diverged"] if empty_if_diverged else []
     return _hashed([target.digest(), kernels, code, settings])[:_KEY_DIGITS]
 
 
@@ -168,26 +171,54 @@ def file_name(*parts: str) -> str:
 def write_mask(path: Path, result: opc.OpcResult, pixel_nm: float) -> None:
     """Keep what a solver returned for one clip."""
     history = result.history.isel({schema.SAMPLE: 0})
-    bits = Bits.of(result.mask, pixel_nm)
+    part = MaskPart(
+        bits=Bits.of(result.mask, pixel_nm),
+        step=history[schema.STEP].values,
+        terms=tuple(str(term) for term in history[schema.TERM].values),
+        value=history["value"].transpose(schema.STEP, schema.TERM).values.astype(np.float32),
+        weight=tuple(float(w) for w in history["weight"].values),
+        runtime_s=result.runtime_s,
+        phases_s=dict(result.phases_s),
+        stopped_by=result.stopped_by,
+        best_step=int(np.max(result.best_step)),
+    )
+    _write_part(path, part)
+
+
+def write_empty_mask(path: Path, target: Bits, why: str) -> None:
+    """Keep an empty mask in place of one that a solver could not make."""
+    bits = Bits.of(np.zeros(target.shape, bool), target.pixel_nm)
+    step, value = np.zeros(0, np.int64), np.zeros((0, 0), np.float32)
+    part = MaskPart(
+        bits=bits,
+        step=step,
+        terms=(),
+        value=value,
+        weight=(),
+        runtime_s=np.nan,
+        phases_s={},
+        stopped_by=why,
+        best_step=0,
+    )
+    _write_part(path, part)
+
+
+def _write_part(path: Path, part: MaskPart) -> None:
     said = {
-        "n_x": bits.shape[1],
-        "pixel_nm": bits.pixel_nm,
-        "terms": [str(term) for term in history[schema.TERM].values],
-        "weight": [float(w) for w in history["weight"].values],
-        "runtime_s": result.runtime_s,
-        "phases_s": dict(result.phases_s),
-        "stopped_by": result.stopped_by,
-        "best_step": int(np.max(result.best_step)),
-    }
-    arrays = {
-        "bits": bits.packed,
-        "step": history[schema.STEP].values,
-        "value": history["value"].transpose(schema.STEP, schema.TERM).values.astype(np.float32),
-        "said": np.array(json.dumps(said)),
+        "n_x": part.bits.shape[1],
+        "pixel_nm": part.bits.pixel_nm,
+        "terms": part.terms,
+        "weight": part.weight,
+        "runtime_s": part.runtime_s,
+        "phases_s": part.phases_s,
+        "stopped_by": part.stopped_by,
+        "best_step": part.best_step,
     }
     partial = _beside(path)
     with partial.open("wb") as file:
-        np.savez_compressed(file, **arrays)
+        np.savez_compressed(
+            file, bits=part.bits.packed, step=part.step, value=part.value, said=np.array(json.dumps(said))
+        )
     partial.replace(path)
 
 
