@@ -208,3 +208,11 @@ def test_small_shapes_and_holes_are_removed_by_area():
     assert torch.equal(cleaned, expected)
     exactly = cleanup.CleanUp(open_nm=None, close_nm=None, min_area_nm2=4 * 16, min_hole_nm2=4 * 9)
     assert torch.equal(exactly(mask, pixel_nm=2.0), mask)
+
+
+def test_options_that_are_a_sequence_take_dictionaries(sim, targets):
+    levels = [{"pixel_nm": 16.0, "n_steps": 2}, {"pixel_nm": 8.0, "n_steps": 3}]
+    result = opc.solve(targets[0], sim, method="multilevel", levels=levels)
+    assert [(level["pixel_nm"], level["n_steps"]) for level in result.options["levels"]] == [(16.0, 2), (8.0, 3)]
+    with pytest.raises(UnknownNameError, match=r"'levels' has no \['steps'\]"):
+        opc.solve(targets[0], sim, method="multilevel", levels=[{"pixel_nm": 8.0, "steps": 3}])

@@ -154,15 +154,19 @@ def solve(
 
 
 def _nested(options: Any, name: str, value: Any) -> Any:
-    """A dictionary for an option that holds options of its own becomes those, all else stays."""
-    if not isinstance(value, Mapping):
+    """Dictionaries for an option that holds options of its own, or a sequence of such, become those; all else stays."""
+    is_many = isinstance(value, list | tuple) and any(isinstance(entry, Mapping) for entry in value)
+    if not isinstance(value, Mapping) and not is_many:
         return value
     kind = get_type_hints(type(options))[name]
     kinds = [k for k in (kind, *get_args(kind)) if isinstance(k, type) and is_dataclass(k)]
     if not kinds:
         return value
     known = [f.name for f in fields(kinds[0])]
-    if unknown := sorted(set(value) - set(known)):
-        raise UnknownNameError(f"option {name!r} has no {unknown}; known: {known}")
+    for entry in value if is_many else [value]:
+        if unknown := sorted(set(entry) - set(known)):
+            raise UnknownNameError(f"option {name!r} has no {unknown}; known: {known}")
+    if is_many:
+        return tuple(kinds[0](**entry) for entry in value)
     current = getattr(options, name)
-    return replace(current, **value) if current is not None else kinds[0](**value)
+    return replace(current, **value) if isinstance(current, kinds[0]) else kinds[0](**value)
