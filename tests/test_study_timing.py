@@ -1,0 +1,133 @@
+"""Measurements of time and memory: what they count, that they are kept, and that they come out labelled."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from maskopt_lib import optics, study
+from maskopt_lib.errors import UnknownNameError
+from maskopt_lib.study import timing
+from maskopt_lib.study.parts import Bits
+
+TRIALS = [
+    study.Trial(label="floor", method="identity"),
+    study.Trial(
+        label="curvy", method="curvy", options={"n_steps": 3, "retarget_nm": None, "cleanup": None, "loop": None}
+    ),
+]
+
+
+@pytest.fixture
+def run(tmp_path):
+    return study.start("Timing", notebook="13_ilt_runtime_memory", params={}, out_dir=tmp_path)
+
+
+@pytest.fixture(scope="module")
+def wanted():
+    return study.targets("demo-metal", ["demo-metal-tips", "demo-metal-cell"], pixel_nm=8)
+
+
+@pytest.fixture(scope="module")
+def kernels():
+    return optics.load("embedded")
+
+
+def test_every_method_and_batch_is_measured_and_labelled(run, wanted, kernels):
+    sizes = {"floor": [1], "curvy": [3, 1]}
+    found = timing.measure(wanted, kernels, TRIALS, run, batch_sizes=sizes, repeats=2)
+    assert found["method"].values.tolist() == ["floor", "curvy"]
+    assert found["batch"].values.tolist() == [1, 3]
+    curvy = found.sel({"method": "curvy"})
+    assert (curvy["runtime_s"] > 0).all() and (curvy["optimise_s"] > 0).all()
+    assert (curvy["shortest_s"] <= curvy["runtime_s"]).all() and (curvy["runtime_s"] <= curvy["longest_s"]).all()
+    # Phases are parts of the whole; what is not in one is the door's.
+    phases = curvy[["prepare_s", "optimise_s", "finish_s"]].to_array().sum("variable")
+    assert (phases <= curvy["longest_s"]).all()
+    assert np.isnan(found["runtime_s"].sel({"method": "floor", "batch": 3}))
+    assert "processor" in found.attrs["hardware"] and found.attrs["device"] == "cpu"
+    run.save(found, "timing")
+    assert study.load(run.out_dir / "timing.zarr")["peak_memory_gb"].attrs["units"] == "GB"
+
+
+def test_measurements_are_kept_and_taken_again(run, wanted, kernels):
+    how = {"batch_sizes": [1], "repeats": 1}
+    first = timing.measure(wanted, kernels, TRIALS[:1], run, **how)
+    (path,) = (run.out_dir / timing.PARTS).glob("timing-floor-1-*.json")
+    kept = json.loads(path.read_text()) | {"runtime_s": 123.0}
+    path.write_text(json.dumps(kept))
+    again = timing.measure(wanted, kernels, TRIALS[:1], run, **how)
+    assert first["runtime_s"].item() != 123.0 and again["runtime_s"].item() == 123.0
+
+
+def test_an_interrupted_run_keeps_what_it_measured(run, wanted, kernels, monkeypatch):
+    def measured(task):
+        if task.size == 4:
+            raise KeyboardInterrupt
+        return {"runtime_s": 1.0, "shortest_s": 1.0, "longest_s": 1.0, "peak_memory_gb": 0.1, "phases_s": {}}
+
+    monkeypatch.setattr(timing, "_in_fresh_process", measured)
+    with pytest.raises(KeyboardInterrupt):
+        timing.measure(wanted, kernels, TRIALS[:1], run, batch_sizes=[1, 2, 4])
+    assert len(list((run.out_dir / timing.PARTS).glob("*.json"))) == 2
+
+
+def test_the_key_tells_machines_threads_and_batches_apart(wanted, kernels):
+    task = timing._Task(
+        trial=TRIALS[1], kernels=kernels, clips=(Bits.of(wanted.values[0], 8.0),), size=1, device="cpu",
+        repeats=1, threads=1,
+    )  # fmt: skip
+    others = [{"size": 2}, {"threads": 2}, {"repeats": 2}, {"trial": TRIALS[0]}]
+    keys = {timing._key(replace(task, **other), {"processor": "a"}) for other in [{}, *others]}
+    keys.add(timing._key(task, {"processor": "b"}))
+    assert len(keys) == 6
+
+
+def test_peak_memory_is_that_of_the_work(kernels, wanted):
+    """In a fresh process: a solver that fills a known number of bytes."""
+    task = timing._Task(
+        trial=study.Trial(label="greedy", method="identity"), kernels=kernels,
+        clips=(Bits.of(wanted.values[0], 8.0),), size=1, device="cpu", repeats=1, threads=1,
+    )  # fmt: skip
+    plain, greedy = (
+        timing._in_fresh_process(task, measured)["peak_memory_gb"] for measured in (timing._measured, fill)
+    )
+    assert greedy - plain == pytest.approx(0.4, abs=0.05)
+
+
+def fill(task):
+    """``_measured`` with a solver that holds 0.4 GB for a moment."""
+    solve = timing.opc.solve
+
+    def greedy(*args, **kwargs):
+        torch.ones(100_000_000)
+        return solve(*args, **kwargs)
+
+    timing.opc.solve = greedy
+    return timing._measured(task)
+
+
+def test_a_process_that_dies_says_what_to_do(kernels, wanted):
+    task = timing._Task(
+        trial=TRIALS[0], kernels=kernels, clips=(Bits.of(wanted.values[0], 8.0),), size=1, device="cpu",
+        repeats=1, threads=1,
+    )  # fmt: skip
+    with pytest.raises(BrokenProcessPool) as caught:
+        timing._in_fresh_process(task, die)
+    assert "smaller batches" in caught.value.__notes__[0]
+
+
+def die(task):
+    timing.os._exit(9)
+
+
+def test_wrong_requests_are_refused(run, wanted, kernels):
+    with pytest.raises(ValueError, match="repeats"):
+        timing.measure(wanted, kernels, TRIALS, run, batch_sizes=[1], repeats=0)
+    with pytest.raises(UnknownNameError, match="curvy"):
+        timing.measure(wanted, kernels, [study.Trial(label="x", method="magic")], run, batch_sizes=[1])
