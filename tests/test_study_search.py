@@ -99,3 +99,10 @@ def test_ranks_can_be_stored(scores, trials, tmp_path):
     run = study.start("Test", notebook="00_test", params={}, out_dir=tmp_path, conventions=conventions)
     ranked = study.rank(scores, trials)
     xr.testing.assert_equal(study.load(run.save(ranked, "ranks")), ranked)
+
+
+def test_the_winner_is_compared_with_a_preset_option_by_option():
+    changes = json.dumps({"loop": {"every": 2}, "n_steps": 200})
+    ranking = xr.Dataset({"best_options": ("method", [changes])}, coords={"method": ["curvy"]})
+    assert study.is_preset(ranking, "curvy", start="published", preset="published")
+    assert not study.is_preset(ranking, "curvy", start="paper", preset="published")

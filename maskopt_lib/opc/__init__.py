@@ -1,6 +1,6 @@
 """Mask optimization: one door, :func:`solve`, and one file a method."""
 
 from maskopt_lib.opc.result import MaxSteps, NoImprovement, OpcResult, StopCondition
-from maskopt_lib.opc.solve import METHODS, Method, solve
+from maskopt_lib.opc.solve import METHODS, Method, options_of, solve
 
-__all__ = ["METHODS", "MaxSteps", "Method", "NoImprovement", "OpcResult", "StopCondition", "solve"]
+__all__ = ["METHODS", "MaxSteps", "Method", "NoImprovement", "OpcResult", "StopCondition", "options_of", "solve"]

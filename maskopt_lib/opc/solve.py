@@ -114,21 +114,10 @@ def solve(
     >>> solve(target, sim, method="curvy", n_steps=5).mask.shape
     (2048, 2048)
     """
-    if method not in METHODS:
-        raise UnknownNameError(f"no method {method!r}; known: {sorted(METHODS)}")
-    chosen = METHODS[method]
     if options is not None and preset is not None:
         raise ValueError("give a preset or an options object, not both")
-    if options is None:
-        name = preset or next(iter(chosen.presets))
-        if name not in chosen.presets:
-            raise UnknownNameError(f"method {method!r} has no preset {name!r}; known: {sorted(chosen.presets)}")
-        options = chosen.presets[name]
-    unknown = set(changes) - {f.name for f in fields(options)}
-    if unknown:
-        known = sorted(f.name for f in fields(options))
-        raise UnknownNameError(f"method {method!r} has no option {sorted(unknown)}; known: {known}")
-    options = replace(options, **{name: _nested(options, name, value) for name, value in changes.items()})
+    options = options_of(method, preset, start=options, **changes)
+    chosen = METHODS[method]
 
     target = torch.as_tensor(np.asarray(target) if not isinstance(target, Tensor) else target)
     sim.grid(target)
@@ -153,11 +142,38 @@ def solve(
     )
 
 
+def options_of(method: str, preset: str | None = None, *, start: Any = None, **changes: Any) -> Any:
+    """The options that :func:`solve` runs a method with.
+
+    Parameters
+    ----------
+    method, preset, **changes : as for :func:`solve`.
+    start : an options object to start from instead of a preset.
+
+    Raises
+    ------
+    UnknownNameError : an unknown method, preset or option; the message lists the known ones.
+    """
+    if method not in METHODS:
+        raise UnknownNameError(f"no method {method!r}; known: {sorted(METHODS)}")
+    presets = METHODS[method].presets
+    if start is None:
+        name = preset or next(iter(presets))
+        if name not in presets:
+            raise UnknownNameError(f"method {method!r} has no preset {name!r}; known: {sorted(presets)}")
+        start = presets[name]
+    known = sorted(f.name for f in fields(start))
+    if unknown := set(changes) - set(known):
+        raise UnknownNameError(f"method {method!r} has no option {sorted(unknown)}; known: {known}")
+    return replace(start, **{name: _nested(start, name, value) for name, value in changes.items()})
+
+
 def _nested(options: Any, name: str, value: Any) -> Any:
     """Dictionaries for an option that holds options of its own, or a sequence of such, become those; all else stays."""
     is_many = isinstance(value, list | tuple) and any(isinstance(entry, Mapping) for entry in value)
     if not isinstance(value, Mapping) and not is_many:
-        return value
+        # Options are frozen: what comes as a list, from YAML or JSON, stays as a tuple.
+        return tuple(value) if isinstance(value, list) else value
     kind = get_type_hints(type(options))[name]
     kinds = [k for k in (kind, *get_args(kind)) if isinstance(k, type) and is_dataclass(k)]
     if not kinds:

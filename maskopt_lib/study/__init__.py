@@ -26,7 +26,8 @@ from maskopt_lib.study.layouts import (
 from maskopt_lib.study.params import parameters, read_parameters, read_variant
 from maskopt_lib.study.record import Record, Run, load, load_masks, record_of, start
 from maskopt_lib.study.reference import has_result, load_result
-from maskopt_lib.study.search import rank, search
+from maskopt_lib.study.search import is_preset, rank, search
+from maskopt_lib.study.sweep import run_sweep
 from maskopt_lib.study.tables import published_beside_ours, side_by_side, style, table_dataset, write_table
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "demo_layout",
     "edge_sites",
     "has_result",
+    "is_preset",
     "layout_inputs",
     "load",
     "load_masks",
@@ -52,6 +54,7 @@ __all__ = [
     "read_window",
     "record_of",
     "released_masks",
+    "run_sweep",
     "score_masks",
     "score_own",
     "score_region",

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from maskopt_lib import opc
 from maskopt_lib.data import schema
 from maskopt_lib.errors import SchemaError
 from maskopt_lib.study.benchmark import Trial
@@ -140,6 +141,20 @@ def rank(scores: xr.Dataset, trials: Sequence[Trial], *, merit: Sequence[str] = 
         attrs={"n_clips": scores.sizes[schema.SAMPLE]},
     )
     return schema.label(ds)
+
+
+def is_preset(ranking: xr.Dataset, method: str, *, start: str, preset: str) -> bool:
+    """Whether the best setting of a method is one of its presets.
+
+    Parameters
+    ----------
+    ranking : of :func:`rank`.
+    method : one of it.
+    start : the preset that its search started from.
+    preset : the one to compare with.
+    """
+    changes = json.loads(ranking["best_options"].sel({schema.METHOD: method}).item())
+    return opc.options_of(method, start, **changes) == opc.options_of(method, preset)
 
 
 def _nested(setting: Mapping[str, Any]) -> dict[str, Any]:
