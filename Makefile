@@ -5,6 +5,7 @@ VARIANT ?= quick
 PYTHON  ?= python3
 THREADS ?= 2
 GROUPS  ?=
+JOBS    ?= 2
 
 VENV  := .venv
 # ENV=active: the environment that is active (conda, see environment.yml) instead of .venv
@@ -56,7 +57,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DELETE_ON_ERROR:
 # One notebook at a time: each one uses all threads it is given.
 .NOTPARALLEL:
-.PHONY: help env data check-data check-params study figures records report test bench lint lock clean
+.PHONY: help env data check-data check-params study sweep figures records report test bench lint lock clean
 
 help: ## explain the targets
 	@echo "make <target> [VARIANT=quick|paper] [THREADS=2] [PYTHON=python3] [MASKOPT_MIRROR=folder]"
@@ -118,6 +119,13 @@ results/$(1)/$(2)/run.ipynb: notebooks/$(1).ipynb notebooks/params/$(1)/$(2).yam
 endef
 variants = $(basename $(notdir $(wildcard notebooks/params/$(1)/*.yaml)))
 $(foreach n,$(NOTEBOOKS),$(foreach v,$(call variants,$(n)),$(eval $(call NOTEBOOK_RULE,$(n),$(v)))))
+
+# The grid reaches the shell as a variable, so that its quotes need no others around them.
+export GRID
+sweep: $(STAMP) $(if $(filter-out quick,$(VARIANT)),check-data) ## run NB=<notebook> over GRID='n_steps=50,100 kernel_set=a,b', or a YAML file [JOBS=2 NAME=..]
+	@test -n "$(NB)" && test -n "$$GRID" || { echo "make sweep NB=<notebook> GRID='parameter=value,value ...'" \
+	  "or GRID=<file>.yaml (parameter: [values]) [VARIANT=quick] [JOBS=2] [NAME=<of the sweep>]"; exit 2; }
+	@$(PY) -m maskopt_lib.study sweep $(NB) "$$GRID" --variant $(VARIANT) --jobs $(JOBS) $(if $(NAME),--name $(NAME))
 
 figures: $(STAMP) ## redraw the papers' figures from stored results, without simulating
 	@echo "== figures: $(or $(FIGURES),no notebook 9x yet)"

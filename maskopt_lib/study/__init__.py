@@ -24,11 +24,13 @@ from maskopt_lib.study.layouts import (
     write_region,
 )
 from maskopt_lib.study.params import parameters, read_parameters, read_variant
+from maskopt_lib.study.postprocess import area_sweep, post_process, removed_shapes
 from maskopt_lib.study.record import Record, Run, load, load_masks, record_of, start
 from maskopt_lib.study.reference import has_result, load_result
 from maskopt_lib.study.search import is_preset, rank, search
 from maskopt_lib.study.sweep import run_sweep
 from maskopt_lib.study.tables import published_beside_ours, side_by_side, style, table_dataset, write_table
+from maskopt_lib.study.timing import measure
 
 __all__ = [
     "Clips",
@@ -36,6 +38,7 @@ __all__ = [
     "Run",
     "Trial",
     "Window",
+    "area_sweep",
     "demo_layout",
     "edge_sites",
     "has_result",
@@ -45,8 +48,10 @@ __all__ = [
     "load_masks",
     "load_result",
     "means_table",
+    "measure",
     "parameters",
     "pictures",
+    "post_process",
     "published_beside_ours",
     "rank",
     "read_parameters",
@@ -54,6 +59,7 @@ __all__ = [
     "read_window",
     "record_of",
     "released_masks",
+    "removed_shapes",
     "run_sweep",
     "score_masks",
     "score_own",

@@ -46,6 +46,13 @@ def source_hash(modules: Iterable[str], *, without: Collection[str] = (), follow
     return digest.hexdigest()
 
 
+def library_hash() -> str:
+    """SHA-256 of what all modules of the library say."""
+    files = sorted(_PACKAGE.rglob("*.py"))
+    names = [".".join(path.relative_to(_ROOT).with_suffix("").parts).removesuffix(".__init__") for path in files]
+    return source_hash(names, follow=False)
+
+
 def _file_of(module: str) -> Path:
     path = _ROOT.joinpath(*module.split("."))
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")

@@ -38,7 +38,6 @@ from maskopt_lib.study.parts import Bits, file_name, kernels_digest, mask_key, m
 from maskopt_lib.study.record import Run
 
 BATCH = "batch"
-PEAK_MEMORY = "peak_memory_gb"
 SHORTEST, LONGEST = "shortest_s", "longest_s"
 
 #: Folder, below a run's own, of the single measurements that a run can resume from.
@@ -174,7 +173,7 @@ def _measured(task: _Task) -> dict[str, Any]:
         schema.RUNTIME: statistics.median(seconds) / task.size,
         SHORTEST: min(seconds) / task.size,
         LONGEST: max(seconds) / task.size,
-        PEAK_MEMORY: max(peak - before, 0) / 1e9,
+        schema.PEAK_MEMORY: max(peak - before, 0) / 1e9,
         "phases_s": phases,
     }
 
@@ -222,7 +221,7 @@ def _dataset(found: Mapping[tuple[str, int], Mapping[str, Any]], labels: Sequenc
         schema.RUNTIME: ("time a clip", "s"),
         SHORTEST: ("shortest time a clip", "s"),
         LONGEST: ("longest time a clip", "s"),
-        PEAK_MEMORY: ("peak memory of the optimisation", "GB"),
+        schema.PEAK_MEMORY: schema.VARIABLES[schema.PEAK_MEMORY],
     }
     phases = list(dict.fromkeys(phase for values in found.values() for phase in values["phases_s"]))
     names |= {f"{phase}_s": (f"time a clip to {phase}", "s") for phase in phases}
