@@ -7,9 +7,11 @@ from maskopt_lib.figures import anatomy as anatomy
 from maskopt_lib.figures.ablation import deviations
 from maskopt_lib.figures.optics import kernel_gallery, source_map
 from maskopt_lib.figures.pictures import edge_errors, mask_panels
+from maskopt_lib.figures.postprocess import limit_curves, mask_changes
 from maskopt_lib.figures.rules import rule_violations
 from maskopt_lib.figures.save import save
 from maskopt_lib.figures.scores import case_bars, cross_matrices, cross_matrix, curves, histories, tradeoff
+from maskopt_lib.figures.timing import over_batch, phase_bars
 
 __all__ = [
     "case_bars",
@@ -20,7 +22,11 @@ __all__ = [
     "edge_errors",
     "histories",
     "kernel_gallery",
+    "limit_curves",
+    "mask_changes",
     "mask_panels",
+    "over_batch",
+    "phase_bars",
     "rule_violations",
     "save",
     "source_map",
