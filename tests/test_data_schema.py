@@ -11,7 +11,7 @@ from maskopt_lib.errors import SchemaError
 
 def test_every_name_says_its_unit():
     for name, (long_name, units) in schema.VARIABLES.items():
-        assert long_name and name.endswith(f"_{units}") == (units != "1"), name
+        assert long_name and name.endswith(f"_{units}".lower()) == (units != "1"), name
 
 
 def test_labels_are_filled_in_and_given_ones_kept():

@@ -6,11 +6,13 @@ import json
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 
+import holoviews as hv
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 
-from maskopt_lib import optics, study
+from maskopt_lib import figures, optics, study
 from maskopt_lib.errors import UnknownNameError
 from maskopt_lib.study import timing
 from maskopt_lib.study.parts import Bits
@@ -131,3 +133,30 @@ def test_wrong_requests_are_refused(run, wanted, kernels):
         timing.measure(wanted, kernels, TRIALS, run, batch_sizes=[1], repeats=0)
     with pytest.raises(UnknownNameError, match="curvy"):
         timing.measure(wanted, kernels, [study.Trial(label="x", method="magic")], run, batch_sizes=[1])
+
+
+# Figures of the measurements
+
+
+@pytest.fixture(scope="module", autouse=True)
+def backend():
+    hv.extension("matplotlib", logo=False)
+
+
+@pytest.fixture
+def measured() -> xr.Dataset:
+    values = {"runtime_s": 1.2, "shortest_s": 1.1, "longest_s": 1.3, "peak_memory_gb": 0.2}
+    phases = {"prepare": 0.2, "optimise": 0.9, "finish": 0.1}
+    one, other = values | {"phases_s": phases}, values | {"phases_s": {"prepare": 0.1, "finish": 0.3}}
+    return timing._dataset({("a", 1): one, ("a", 4): one, ("b", 1): other}, ["a", "b"])
+
+
+def test_figures_draw_what_was_measured_and_leave_out_what_was_not(measured, tmp_path):
+    lines = figures.over_batch(measured["peak_memory_gb"])
+    assert [len(curve) for curve in lines.values() if isinstance(curve, hv.Curve)] == [2, 1]
+    bars = figures.phase_bars(measured.sel(batch=1))
+    (texts,) = (element for element in bars.values() if isinstance(element, hv.Labels))
+    assert texts.dimension_values("text").tolist() == ["1.20", "0.40"]
+    for name, figure in {"lines": lines, "bars": bars}.items():
+        figures.save(figure, name, tmp_path)
+        assert (tmp_path / f"{name}.png").stat().st_size > 1000

@@ -23,6 +23,7 @@ SHOTS, SHAPES, VERTICES = "shots", "shapes", "vertices"
 MSA, MSD = "msa_nm2", "msd_nm"
 MIN_WIDTH, MIN_SPACE, MIN_RADIUS = "min_width_nm", "min_space_nm", "min_radius_nm"
 RUNTIME = "runtime_s"
+PEAK_MEMORY = "peak_memory_gb"
 
 #: name -> (long_name, units). Counts carry the unit "1".
 VARIABLES: dict[str, tuple[str, str]] = {
@@ -42,6 +43,7 @@ VARIABLES: dict[str, tuple[str, str]] = {
     MIN_SPACE: ("minimum space", "nm"),
     MIN_RADIUS: ("minimum radius of curvature", "nm"),
     RUNTIME: ("run time", "s"),
+    PEAK_MEMORY: ("peak memory of the optimisation", "GB"),
 }
 
 _COORDINATES: dict[str, tuple[str, str]] = {

@@ -14,6 +14,8 @@ from maskopt_lib.data import schema
 from maskopt_lib.errors import SchemaError, UnknownNameError
 from maskopt_lib.study.record import Run
 
+#: Stores of tables begin with this.
+TABLE = "table_"
 MEAN = "mean"
 PUBLISHED, OURS, DEVIATION = "published", "ours", "deviation_percent"
 #: Column of the reasons for deviations; it belongs to no score.
@@ -173,6 +175,20 @@ def table_dataset(table: pd.DataFrame) -> xr.Dataset:
     return schema.label(ds)
 
 
+def table_frame(ds: xr.Dataset) -> pd.DataFrame:
+    """A table out of its Dataset, the inverse of :func:`table_dataset` but for columns without any number."""
+    (rows,) = (dim for dim in ds.dims if dim != "column")
+    table: dict[tuple[str, str], Any] = {}
+    for score in (name for name in ds.data_vars if name != NOTE[0]):
+        for label in ds["column"].values:
+            column = ds[score].sel(column=label, drop=True).to_series()
+            if column.notna().any():
+                table[str(score), str(label)] = column
+    if NOTE[0] in ds:
+        table[NOTE] = ds[NOTE[0]].to_series()
+    return pd.DataFrame(table).rename_axis(rows)
+
+
 def write_table(table: pd.DataFrame, to: Run | str | Path, name: str, *, caption: str) -> dict[str, Path]:
     """Write a table of this module as ``<name>.html``, ``<name>.csv`` and ``<name>.tex``, with a run as Dataset too.
 
@@ -204,7 +220,7 @@ def write_table(table: pd.DataFrame, to: Run | str | Path, name: str, *, caption
     body = latex.style.to_latex(hrules=True, column_format=align, multicol_align="c", caption=_latex(caption))
     paths["tex"].write_text(body, encoding="utf-8")
     if isinstance(to, Run):
-        paths["zarr"] = to.save(table_dataset(table).assign_attrs(caption=caption), f"table_{name}")
+        paths["zarr"] = to.save(table_dataset(table).assign_attrs(caption=caption), f"{TABLE}{name}")
     return paths
 
 
