@@ -180,3 +180,15 @@ def test_a_table_of_cases_is_a_dataset_over_cases(published, ours):
     assert kept[schema.L2].dims == ("case", "column") and kept["case"].values.tolist() == [*CASES, "mean"]
     assert math.isnan(kept[schema.PVB].sel(case="mean", column="ours").item())
     assert kept[schema.L2].attrs["units"] == "nm2"
+
+
+def test_a_stored_table_comes_back_as_it_was(tmp_path):
+    said = {"kernels": ["k"], "raster": "half-open, 1 nm", "epe_limits_nm": [15, 3]}
+    run = study.start("tables", notebook="00_test", params={}, conventions=said, out_dir=tmp_path / "00_test" / "paper")
+    ours = {"m": {schema.L2: 99.0, schema.PVB: 3.0}, "n": {schema.L2: 5.0, schema.PVB: 4.0}}
+    table = study.published_beside_ours({"m": {schema.L2: 100.0}}, ours, scores=[schema.L2], notes={"m": "a raster"})
+    study.write_table(table, run, "t", caption="a caption")
+    back, caption = study.stored_tables(run.out_dir)["t"]
+    assert caption == "a caption"
+    pd.testing.assert_frame_equal(back, table, check_names=False)
+    study.style(back).to_html()

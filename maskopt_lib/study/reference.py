@@ -9,11 +9,13 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from maskopt_lib.data import manifest, schema
 from maskopt_lib.errors import MissingDataError
 from maskopt_lib.study.record import load
+from maskopt_lib.study.tables import TABLE, table_frame
 
 #: Where the committed records are.
 FOLDER = manifest.FOLDER / "records"
@@ -45,6 +47,25 @@ def load_result(folder: str | Path, name: str) -> xr.Dataset:
 def has_result(folder: str | Path, name: str) -> bool:
     """Whether a run or record holds a result of that name."""
     return any((Path(folder) / f"{name}{ending}").exists() for ending in (".zarr", ".nc"))
+
+
+def stored_tables(folder: str | Path) -> dict[str, tuple[pd.DataFrame, str]]:
+    """The tables of a run or record, as :func:`maskopt_lib.study.write_table` stored them.
+
+    Parameters
+    ----------
+    folder : of a run or of a record.
+
+    Returns
+    -------
+    name -> table and caption, in alphabetical order. Columns that hold no number at all are left out.
+    """
+    names = sorted({path.stem for path in Path(folder).glob(f"{TABLE}*") if path.suffix in (".zarr", ".nc")})
+    found = {}
+    for name in names:
+        ds = load_result(folder, name)
+        found[name.removeprefix(TABLE)] = (table_frame(ds), ds.attrs["caption"])
+    return found
 
 
 def keep(run_dir: str | Path, records_dir: str | Path) -> list[Path]:

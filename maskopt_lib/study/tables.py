@@ -185,7 +185,7 @@ def table_frame(ds: xr.Dataset) -> pd.DataFrame:
             if column.notna().any():
                 table[str(score), str(label)] = column
     if NOTE[0] in ds:
-        table[NOTE] = ds[NOTE[0]].to_series()
+        table[NOTE] = ds[NOTE[0]].to_series().astype(object)
     return pd.DataFrame(table).rename_axis(rows)
 
 
