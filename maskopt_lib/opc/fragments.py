@@ -424,60 +424,87 @@ class MaskRules:
     Parameters
     ----------
     fragments : whose moves are checked.
-    min_width_nm : smallest distance through the mask of two fragments that face each other.
-    min_space_nm : smallest distance outside of it, across corners as well (Euclidean).
+    min_width_nm : smallest distance through the mask of two edges that look away from each other.
+    min_space_nm : smallest distance outside of it of two that face each other.
     max_move_nm : no displacement is larger; decides which pairs can ever meet.
 
     Notes
     -----
-    Where the drawn distance is smaller than the rule, the drawn distance is the rule: the target itself is legal.
+    Edges are the moved fragments and the jogs between them. Distances are Euclidean, so they hold across corners as
+    well. Where the drawn distance is smaller than the rule, the drawn distance is the rule: the target itself is legal,
+    and fragments shorter than the rules can make teeth and notches as narrow as themselves.
     """
 
     def __init__(self, fragments: Fragments, *, min_width_nm: float, min_space_nm: float, max_move_nm: float) -> None:
-        self._fragments = fragments
-        self._width = self._pairs(min_width_nm, max_move_nm, is_space=False)
-        self._space = self._pairs(min_space_nm, max_move_nm, is_space=True)
-
-    def _pairs(self, rule_nm: float, max_move_nm: float, *, is_space: bool) -> tuple[Tensor, Tensor, Tensor]:
-        """Flat indices of the two fragments of each pair that can come too near, and the pair's limit."""
-        f = self._fragments
-        line, outward, vertical = f.line_nm, f.outward, f.is_vertical
-        facing = outward if is_space else -outward  # the direction in which the other one lies
-        parallel = vertical[:, :, None] == vertical[:, None, :]
-        opposite = outward[:, :, None] * outward[:, None, :] < 0
-        low, high = torch.minimum(f.start_nm, f.end_nm), torch.maximum(f.start_nm, f.end_nm)
-        gap = (line[:, None, :] - line[:, :, None]) * facing[:, :, None]
+        f = self._fragments = fragments
+        b, n = f.line_nm.shape
+        first = n * torch.arange(b, device=f.line_nm.device)[:, None]
+        self._before, self._after = (f.before + first).flatten(), (f.after + first).flatten()
+        own = torch.arange(b * n, device=first.device).view(b, n)
+        # Of each edge the one or two fragments that make it: (2, edge), fragments first, then the jogs at their ends.
+        self._owners = torch.stack(
+            [torch.cat([own, own], 1).flatten(), torch.cat([own, self._after.view(b, n)], 1).flatten()]
+        )
+        vertical = torch.cat([f.is_vertical, ~f.is_vertical], dim=1)
+        line, _, low, high = self._edges(torch.zeros_like(f.line_nm))
+        is_edge = torch.cat([f.is_real, f.is_real & ~f.corner_after], dim=1)
+        gap = line[:, None, :] - line[:, :, None]
         aside = torch.maximum(low[:, None, :] - high[:, :, None], low[:, :, None] - high[:, None, :])
-        reach = rule_nm + 2 * max_move_nm
-        near = parallel & opposite & (facing[:, :, None] > 0) & (gap > 0) & (gap < reach) & (aside < reach)
-        b, i, j = near.nonzero(as_tuple=True)
-        drawn = _distance(gap[b, i, j], aside[b, i, j], is_space)
-        width = line.shape[1]
-        return b * width + i, b * width + j, drawn.clamp(max=rule_nm)
+        reach = max(min_width_nm, min_space_nm) + 2 * max_move_nm
+        near = (vertical[:, :, None] == vertical[:, None, :]) & (gap > 1e-3) & (gap < reach) & (aside < reach)
+        b, i, j = (near & is_edge[:, :, None] & is_edge[:, None, :]).nonzero(as_tuple=True)
+        drawn = _distance(gap[b, i, j], aside[b, i, j])
+        # Pairs of flat indices, the first one lower.
+        self._first, self._second = 2 * n * b + i, 2 * n * b + j
+        self._width, self._space = drawn.clamp(max=min_width_nm), drawn.clamp(max=min_space_nm)
+        self._is_jog = torch.cat([torch.zeros_like(own), torch.ones_like(own)], 1).flatten() > 0
+        self._ends = [(f.corner_before.flatten(), self._before), (f.corner_after.flatten(), self._after)]
+
+    def _edges(self, displacement_nm: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Line, outward sign (0 for none), low and high end of fragments and jogs after a move: (b, 2 f) each."""
+        f = self._fragments
+        line, start, end = f.moved(displacement_nm)
+        rise = torch.where(f.corner_after, 0, line.gather(-1, f.after) - line)
+        # As for fragments: an edge along y looks to the right of its direction, along x against it.
+        jog_outward = torch.where(f.is_vertical, -rise, rise)
+        jog_outward = torch.where(rise.abs() > 1e-3, jog_outward.sign(), 0)
+        low = torch.cat([torch.minimum(start, end), torch.minimum(line, line + rise)], dim=1)
+        high = torch.cat([torch.maximum(start, end), torch.maximum(line, line + rise)], dim=1)
+        return torch.cat([line, f.end_nm], dim=1), torch.cat([f.outward, jog_outward], dim=1), low, high
 
     def excess_nm(self, displacement_nm: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Pairs that are too near after a move.
+        """Pairs of edges that are too near after a move.
+
+        Parameters
+        ----------
+        displacement_nm : (b, f).
 
         Returns
         -------
-        first, second : (pair,) flat indices of the fragments.
+        first, second : (pair,) flat indices into (b, 2 f): fragments and the jogs at their ends.
         excess : (pair,) by how many nm; positive.
         """
-        line, start, end = (t.flatten() for t in self._fragments.moved(displacement_nm))
-        low, high = torch.minimum(start, end), torch.maximum(start, end)
-        outward = self._fragments.outward.flatten()
-        found = []
-        for (i, j, limit), is_space in ((self._width, False), (self._space, True)):
-            facing = outward[i] if is_space else -outward[i]
-            gap = (line[j] - line[i]) * facing
-            aside = torch.maximum(low[j] - high[i], low[i] - high[j])
-            excess = limit - _distance(gap, aside, is_space)
-            bad = excess > 1e-3
-            found.append((i[bad], j[bad], excess[bad]))
+        i, j = self._first, self._second
+        line, outward, low, high = (t.flatten() for t in self._edges(displacement_nm))
+        aside = torch.maximum(low[j] - high[i], low[i] - high[j])
+        distance = _distance(line[j] - line[i], aside)
+        is_space = (outward[i] > 0) & (outward[j] < 0)
+        is_width = (outward[i] < 0) & (outward[j] > 0)
+        limit = torch.where(is_space, self._space, torch.where(is_width, self._width, -torch.inf))
+        excess = limit - distance
+        bad = excess > 1e-3
+        return i[bad], j[bad], excess[bad]
+
+    def _turned(self, displacement_nm: Tensor) -> tuple[Tensor, Tensor]:
+        """Fragments whose move turns a neighbour at a corner around, and by how much: flat indices and nm."""
+        f = self._fragments
+        _, start, end = f.moved(displacement_nm)
+        lacking = -((end - start) * (f.end_nm - f.start_nm).sign()).flatten()
+        found = [(other[at & (lacking > 1e-3)], lacking[at & (lacking > 1e-3)]) for at, other in self._ends]
         return tuple(torch.cat(parts) for parts in zip(*found, strict=True))
 
     def legal(self, displacement_nm: Tensor, before_nm: Tensor, *, grid_nm: float = 0.0, rounds: int = 4) -> Tensor:
-        """The displacements nearest to those wanted that keep the rules.
+        """Displacements near to those wanted that keep the rules.
 
         Parameters
         ----------
@@ -489,42 +516,46 @@ class MaskRules:
         Notes
         -----
         The two of a pair give way in proportion to how far each has come since ``before_nm``. What still breaks a rule
-        after that is put back, together with the neighbours that set its ends, until nothing is left to put back.
+        after that is put back, together with the two neighbours on either side, which set its ends and jogs, until
+        nothing is left to put back.
         """
         shape = displacement_nm.shape
         before = before_nm.flatten()
         new = displacement_nm.flatten().clone()
-        f = self._fragments
-        offset = torch.arange(shape[0], device=new.device)[:, None] * shape[1]
-        previous, following = (f.before + offset).flatten(), (f.after + offset).flatten()
         n_rounds = 0
         while True:
             i, j, excess = self.excess_nm(new.view(shape))
-            if not len(i):
+            turns, lacking = self._turned(new.view(shape))
+            if not len(i) and not len(turns):
                 return new.view(shape)
             n_rounds += 1
-            move_i, move_j = (new[k] - before[k] for k in (i, j))
-            total = move_i.abs() + move_j.abs()
-            sharing = (total > 0) & (n_rounds <= rounds)
-            back = torch.zeros_like(new)
-            for k, move in ((i, move_i), (j, move_j)):
-                share = excess * move.abs() / total.clamp_min(1e-9)
-                share = (share / grid_nm).sub(1e-6).ceil() * grid_nm if grid_nm else share
-                share = torch.minimum(share, move.abs())
-                back = back.scatter_reduce(0, k[sharing], share[sharing], "amax")
             moved = new - before
+            back = torch.zeros_like(new)
+            if n_rounds <= rounds:
+                # Jogs stand where they are: only fragments can give way.
+                owners = [self._owners[0, k] for k in (i, j)]
+                moves = [torch.where(self._is_jog[k], 0, moved[o].abs()) for k, o in zip((i, j), owners, strict=True)]
+                total = moves[0] + moves[1]
+                shares = [(o, excess * m / total.clamp_min(1e-9)) for o, m in zip(owners, moves, strict=True)]
+                for owner, share in [*shares, (turns, lacking)]:
+                    if grid_nm:
+                        share = (share / grid_nm).sub(1e-6).ceil() * grid_nm
+                    back = back.scatter_reduce(0, owner, share, "amax")
+                stuck = total == 0
+            else:
+                stuck = torch.ones_like(i, dtype=torch.bool)
             new = new - moved.sign() * torch.minimum(back, moved.abs())
-            undo = torch.cat([i[~sharing], j[~sharing]])
-            undo = torch.cat([undo, previous[undo], following[undo]])
+            undo = torch.cat([self._owners[:, i[stuck]].flatten(), self._owners[:, j[stuck]].flatten()])
+            if n_rounds > rounds:
+                undo = torch.cat([undo, turns])
+            previous, following = self._before[undo], self._after[undo]
+            undo = torch.cat([undo, previous, following, self._before[previous], self._after[following]])
             new[undo] = before[undo]
 
 
-def _distance(gap: Tensor, aside: Tensor, is_space: bool) -> Tensor:
+def _distance(gap: Tensor, aside: Tensor) -> Tensor:
     """Distance of two parallel edges with this gap along the normal and this one along the edges (< 0: overlap)."""
-    beside = torch.hypot(gap.clamp_min(0), aside.clamp_min(0))
-    if is_space:
-        return torch.where(aside < 0, gap, beside)
-    return torch.where(aside <= 0, gap, torch.inf)
+    return torch.where(aside < 0, gap, torch.hypot(gap.clamp_min(0), aside.clamp_min(0)))
 
 
 def without_small_jogs(fragments: Fragments, displacement_nm: Tensor, jog_nm: float) -> Tensor:

@@ -87,6 +87,7 @@ class ModelBasedOptions:
     damping: float = 0.95
     corner_gain: float = 1.0
     line_end_gain: float = 1.0
+    min_slope: float = 0.02
     max_step_nm: float = 10.0
     max_move_nm: float = 40.0
     fixed_step_nm: float = 8.0
@@ -259,11 +260,20 @@ class _Measurement:
                 resist[:, schema.CORNERS.index(schema.INNER)], resist[:, schema.CORNERS.index(schema.OUTER)]
             ),
         )
-        move = self._proportional(error, step) if o.feedback == "proportional" else self._fixed(nominal, step)
+        move = self._proportional(error, nominal, step) if o.feedback == "proportional" else self._fixed(nominal, step)
         return torch.stack(terms, dim=-1).cpu().double().numpy(), move * f.is_real
 
-    def _proportional(self, error: Tensor, step: int) -> Tensor:
+    def _proportional(self, error: Tensor, image: Tensor, step: int) -> Tensor:
         o, f = self.options, self.fragments
+        # Where the image is flat a small change of dose moves the edge far: there the error is counted as if the image
+        # had at least the slope of an edge that prints well, else fragments that share a flat place overshoot together.
+        if o.min_slope:
+            value, inner, outer = (
+                sample(image, f.control_nm + side * o.pixel_nm * f.normal, o.pixel_nm) for side in (0, -1, 1)
+            )
+            slope = ((inner - outer) / (2 * o.pixel_nm * self.sim.threshold)).clamp_min(o.min_slope)
+            limit = (value / self.sim.threshold - 1) / slope
+            error = torch.where(limit.abs() < error.abs(), limit, error)
         gain = torch.where(f.is_corner, o.corner_gain, 1.0) * torch.where(f.is_line_end, o.line_end_gain, 1.0)
         return (-o.gain * o.damping**step * gain * error).clamp(-o.max_step_nm, o.max_step_nm)
 
