@@ -5,8 +5,8 @@ adds up the squares. The stencil is known as an approximate mean curvature. On a
 for the saddles ``x y`` and ``x^2 - y^2``, and 3/8 for ``x^2``: it is 3/16 of the Laplacian. So it weighs how bent the
 contour is, but also how much the slope of a straight edge changes across it, which no mask removes.
 
-What differs from the source is what :mod:`~maskopt_lib.opc.multilevel` says; its smoothing and its sigmoid, which the
-sources' notes give for that solver, are taken for this one.
+Smoothing, sigmoid, windows and the other terms are those of :mod:`~maskopt_lib.opc.multilevel`, and so is what differs
+from the source.
 
 References
 ----------

@@ -5,11 +5,14 @@ pixels of a central window move; outside, the mask stays at its first, grey valu
 in the result. The objective adds the prints at the three corners against the target. MOSAIC takes the fourth power of
 the difference and pulls the mask towards 0 and 1.
 
-What differs from the sources: the images come from the exact simulator, and any whole pixel can be had. The objective
-is a sum over its own pixels, and its gradient in one pixel does not depend on their size, but for what a pixel
-resolves: on pixels twice as large, a quarter of the pixels compare, each moved by four times the light. So the learning
-rates of the sources, which work on 1 nm, hold on every grid and are not scaled. Terms of the history are in nm2 (sums
-times the pixel's area).
+What differs from the sources: the gradient is that of the objective. SimpleILT's program runs on a simulator whose
+gradient is that of one kernel, a combination of the 24, so its steps have another length and direction than ours with
+the same learning rate.
+
+Any whole pixel can be had. The objective is a sum over its own pixels, and its gradient in one pixel does not depend on
+their size, but for what a pixel resolves: on pixels twice as large, a quarter of the pixels compare, each moved by four
+times the light. So the learning rates of the sources, which work on 1 nm, hold on every grid and are not scaled. Terms
+of the history are in nm2 (sums times the pixel's area).
 
 References
 ----------
