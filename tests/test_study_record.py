@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import xarray as xr
@@ -45,6 +46,15 @@ def test_saved_dataset_comes_back_equal_and_labelled(run, scores):
     assert back[schema.L2].attrs["units"] == "nm2"
     assert back.sel(sample="M1_test10")[schema.L2] == 20.5
     assert back[schema.SAMPLE].dtype.kind == "U"
+
+
+def test_texts_of_every_kind_come_back_as_text(run):
+    index = pd.Index(["a", "bb"], name="kind")
+    one = xr.Dataset({"said": ("sample", ["x", "yy"], {"units": "1"})}, coords={"sample": ["p", "q"]})
+    back = study.load(run.save(xr.concat([one, one], index), "texts"))
+    for name, values in {"kind": ["a", "bb"], "sample": ["p", "q"], "said": [["x", "yy"]] * 2}.items():
+        assert back[name].values.tolist() == values and back[name].dtype.kind == "U"
+    assert back["said"].attrs == {"units": "1"}
 
 
 def test_the_record_is_on_the_store_and_beside_it(run, scores):

@@ -167,7 +167,7 @@ def printed_layers(masks: xr.DataArray, wanted: xr.DataArray, kernels: SocsKerne
 
 
 def content(layers: xr.Dataset, *, margin_nm: float = 60, every: int = 2) -> xr.Dataset:
-    """The part of :func:`printed_layers` that holds target and masks, for pictures.
+    """The square part of :func:`printed_layers` that holds target and masks, for pictures.
 
     Parameters
     ----------
@@ -176,14 +176,13 @@ def content(layers: xr.Dataset, *, margin_nm: float = 60, every: int = 2) -> xr.
     every : each so many-th pixel along y and x is taken.
     """
     used = ((layers["mask"] > 0.5).any(layers["mask"].dims[0]) | (layers["target"] > 0)).values
-    margin = round(margin_nm / _pixel_nm(layers["target"]))
     ys, xs = (np.flatnonzero(used.any(axis)) for axis in (1, 0))
-    return layers.isel(
-        {
-            schema.Y: slice(max(ys[0] - margin, 0), ys[-1] + 1 + margin, every),
-            schema.X: slice(max(xs[0] - margin, 0), xs[-1] + 1 + margin, every),
-        }
-    )
+    side = max(np.ptp(ys), np.ptp(xs)) + 2 * round(margin_nm / _pixel_nm(layers["target"]))
+    cut = {}
+    for dim, at in ((schema.Y, ys), (schema.X, xs)):
+        first = max((int(at[0]) + int(at[-1]) - side) // 2, 0)
+        cut[dim] = slice(first, first + side + 1, every)
+    return layers.isel(cut)
 
 
 def window(layers: xr.Dataset, centre_nm: Sequence[float], side_nm: float) -> xr.Dataset:
@@ -335,9 +334,8 @@ def corner_gradient_share(
     for a, (retarget_nm, aim) in enumerate(aims.values()):
         for s in range(len(drawn)):
             watched = WatchedSimulator(kernels, keep=steps, device=device)
-            opc.solve(
-                drawn[s], watched, method="curvy", preset=preset, n_steps=max(max(steps), 1), retarget_nm=retarget_nm
-            )
+            changes = {"n_steps": max(max(steps), 1), "retarget_nm": retarget_nm, "cleanup": None}
+            opc.solve(drawn[s], watched, method="curvy", preset=preset, **changes)
             parts = [coarse(image[s : s + 1], fine, plain.dtype) for image in (aim, region)]
             for k, step in enumerate(steps):
                 shares[a, s, k] = _shares(watched.seen[step], *parts, plain, corner)

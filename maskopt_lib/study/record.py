@@ -402,7 +402,11 @@ def _replacing(path: Path) -> Iterator[Path]:
 
 def _to_zarr(ds: xr.Dataset, path: Path) -> None:
     # Zarr v3 has no settled form for text of fixed length; that of any length is one.
-    texts = {name: v.astype(object) for name, v in ds.variables.items() if v.dtype.kind == "U"}
+    texts = {
+        name: (v.dims, np.array(v.values.tolist(), dtype=object), v.attrs)
+        for name, v in ds.variables.items()
+        if v.dtype.kind in "UT"
+    }
     ds = ds.assign(texts)
     ds.to_zarr(path, mode="w", zarr_format=3, consolidated=False)
 

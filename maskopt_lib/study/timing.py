@@ -63,13 +63,14 @@ def measure(
 
     Parameters
     ----------
-    wanted : targets (sample, y, x), 0 or 1, all of one clip's size; they are cycled to fill a batch.
+    wanted : targets (sample, y, x), 0 or 1; they are cycled to fill batches.
     kernels : to solve with.
     trials : the ways to make masks; options that differ from clip to clip are not used.
     run : single measurements are kept below its folder.
     batch_sizes : for all trials, or for each label.
     device : where to compute, ``"cpu"`` or ``"cuda"``.
-    repeats : solves of a batch; times are their median, memory that of the first.
+    repeats : solves of a single clip, each of the next one; batches of n are solved ``repeats / n`` times, at least
+        once. Times are the median of these, memory that of the first.
 
     Returns
     -------
@@ -94,8 +95,8 @@ def measure(
     clips = [Bits.of(image, pixel_nm) for image in wanted.values]
     tasks = {
         (trial.label, int(size)): _Task(
-            trial=trial, kernels=kernels, clips=tuple(clips[:size]), size=int(size), device=str(device),
-            repeats=repeats, threads=torch.get_num_threads(),
+            trial=trial, kernels=kernels, clips=tuple(clips[: max(repeats, size)]), size=int(size), device=str(device),
+            repeats=-(-repeats // size), threads=torch.get_num_threads(),
         )
         for trial in trials
         for size in chosen.get(trial.label, ())
@@ -153,14 +154,14 @@ def _measured(task: _Task) -> dict[str, Any]:
     torch.set_num_threads(task.threads)
     sim = Simulator(task.kernels, device=task.device)
     targets = np.empty((task.size, *task.clips[0].shape), np.uint8)
-    for i in range(task.size):
-        targets[i] = task.clips[i % len(task.clips)].image
+    _fill(targets, task.clips, 0)
     how = {"method": task.trial.method, "preset": task.trial.preset, **task.trial.options}
     is_cuda = torch.device(task.device).type == "cuda"
     before = torch.cuda.memory_allocated() if is_cuda else _resident_bytes()
     opc.solve(targets[:1], sim, stop=_one_step, **how)
     results, seconds = [], []
     for repeat in range(task.repeats):
+        _fill(targets, task.clips, repeat * task.size)
         begun = time.perf_counter()
         results.append(opc.solve(targets, sim, **how).phases_s)
         if is_cuda:
@@ -176,6 +177,12 @@ def _measured(task: _Task) -> dict[str, Any]:
         schema.PEAK_MEMORY: max(peak - before, 0) / 1e9,
         "phases_s": phases,
     }
+
+
+def _fill(targets: np.ndarray, clips: Sequence[Bits], first: int) -> None:
+    """Put clips into a batch in place, beginning with ``first`` and over again where there are no more."""
+    for i, target in enumerate(targets, start=first):
+        target[:] = clips[i % len(clips)].image
 
 
 def _one_step(step: int, losses: Sequence[np.ndarray]) -> str | None:
