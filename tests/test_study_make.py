@@ -136,6 +136,20 @@ def test_figures_redraws_without_rerunning(study):
     assert make(study, "figures")[2] == ["91_paper_figures"]
 
 
+def test_sweep_hands_grid_and_settings_over_as_they_are(study):
+    status, text, ran = make(study, "sweep", "NB=11_do_that", "GRID=kind=a,'b' n=[1,2]", "JOBS=3", "NAME=both")
+    assert status == 0, text
+    assert ran == ["-m maskopt_lib.study sweep 11_do_that kind=a,'b' n=[1,2] --variant quick --jobs 3 --name both"]
+    _, _, ran = make(study, "sweep", "NB=11_do_that", "GRID=grid.yaml", "VARIANT=paper")
+    assert ran[0].startswith("-m maskopt_lib.data --check") and ran[1].endswith("grid.yaml --variant paper --jobs 2")
+
+
+@pytest.mark.parametrize("given", [["NB=11_do_that"], ["GRID=n=1"]])
+def test_sweep_says_what_it_needs(study, given):
+    status, text, ran = make(study, "sweep", *given)
+    assert status != 0 and "make sweep NB=<notebook> GRID=" in text and ran == []
+
+
 def test_mirror_becomes_absolute(study):
     python = study / ".venv" / "bin" / "python"
     python.write_text('#!/bin/sh\necho "mirror $MASKOPT_MIRROR" >> log\n')
