@@ -15,14 +15,20 @@ _PHASES = {"prepare_s": "#56B4E9", "optimise_s": "#0072B2", "finish_s": "#E69F00
 
 
 def over_batch(
-    values: xr.DataArray, *, along: str = "batch", lines: str = "method", size_inch: tuple[float, float] = (6.5, 3.4)
+    values: xr.DataArray,
+    *,
+    along: str = "batch",
+    lines: str = "method",
+    log_y: bool = False,
+    size_inch: tuple[float, float] = (7.0, 3.4),
 ) -> hv.Overlay:
-    """A quantity over the batch size, both axes logarithmic, one line a method.
+    """A quantity over the batch size, which doubles from tick to tick, one line a method.
 
     Parameters
     ----------
     values : DataArray (lines, along), positive; NaN where nothing was measured.
     along, lines : its dimensions.
+    log_y : logarithmic y axis; else it begins at zero.
     size_inch : width and height.
 
     Returns
@@ -34,17 +40,21 @@ def over_batch(
     drawn = []
     for name, colour in zip(names, style.colours(names), strict=True):
         line = values.sel({lines: name}).dropna(along)
-        points = (line[along].values, line.values)
+        points = (np.log2(line[along].values), line.values)
         curve = hv.Curve(points, kdims=[x_label], vdims=[y_label], label=name)
         drawn.append(curve.opts(hv.opts.Curve(color=colour, linewidth=1.6)))
         marks = hv.Points(points, kdims=[x_label, y_label])
         drawn.append(marks.opts(hv.opts.Points(color=colour, s=25)))
     width, height = size_inch
-    ticks = [(int(size), str(int(size))) for size in values[along].values]
+    ticks = [(float(np.log2(size)), str(size)) for size in values[along].values.tolist()]
+    lowest, highest = float(values.min()), float(values.max())
     return hv.Overlay(drawn).opts(
-        hv.opts.Curve(logx=True, logy=True, xticks=ticks, fontsize=style.FONT_SIZES, show_grid=True),
+        hv.opts.Curve(logy=log_y),
+        hv.opts.Points(logy=log_y),
         hv.opts.Overlay(
-            fig_inches=size_inch, aspect=width / height, logx=True, logy=True, xticks=ticks, legend_position="right",
+            fig_inches=size_inch, aspect=width / height, logy=log_y, xticks=ticks, legend_position="right",
+            xlim=(ticks[0][0] - 0.2, ticks[-1][0] + 0.2),
+            ylim=(lowest / 1.5, highest * 1.5) if log_y else (0, 1.08 * highest),
             fontsize=style.FONT_SIZES, xlabel=x_label, ylabel=y_label, show_grid=True,
         ),
     )  # fmt: skip
