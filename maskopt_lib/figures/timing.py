@@ -40,7 +40,7 @@ def over_batch(
     drawn = []
     for name, colour in zip(names, style.colours(names), strict=True):
         line = values.sel({lines: name}).dropna(along)
-        points = (np.log2(line[along].values), line.values)
+        points = (np.log2(line[along].values), np.log2(line.values) if log_y else line.values)
         curve = hv.Curve(points, kdims=[x_label], vdims=[y_label], label=name)
         drawn.append(curve.opts(hv.opts.Curve(color=colour, linewidth=1.6)))
         marks = hv.Points(points, kdims=[x_label, y_label])
@@ -48,13 +48,17 @@ def over_batch(
     width, height = size_inch
     ticks = [(float(np.log2(size)), str(size)) for size in values[along].values.tolist()]
     lowest, highest = float(values.min()), float(values.max())
+    y_limits, y_ticks = (0, 1.08 * highest), None
+    if log_y:
+        # Labels in plain numbers, as many as a reader needs.
+        y_limits = (np.log2(lowest) - 0.5, np.log2(highest) + 0.5)
+        round_numbers = [m * 10.0**e for e in range(-6, 7) for m in (1, 2, 5)]
+        y_ticks = [(np.log2(y), f"{y:g}") for y in round_numbers if y_limits[0] <= np.log2(y) <= y_limits[1]]
     return hv.Overlay(drawn).opts(
-        hv.opts.Curve(logy=log_y),
-        hv.opts.Points(logy=log_y),
         hv.opts.Overlay(
-            fig_inches=size_inch, aspect=width / height, logy=log_y, xticks=ticks, legend_position="right",
+            fig_inches=size_inch, aspect=width / height, xticks=ticks, yticks=y_ticks, legend_position="right",
             xlim=(ticks[0][0] - 0.2, ticks[-1][0] + 0.2),
-            ylim=(lowest / 1.5, highest * 1.5) if log_y else (0, 1.08 * highest),
+            ylim=y_limits,
             fontsize=style.FONT_SIZES, xlabel=x_label, ylabel=y_label, show_grid=True,
         ),
     )  # fmt: skip

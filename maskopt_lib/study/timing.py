@@ -7,6 +7,8 @@ machine included; a run that was interrupted goes on where it stopped.
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import hashlib
 import json
 import multiprocessing
@@ -44,7 +46,7 @@ SHORTEST, LONGEST = "shortest_s", "longest_s"
 PARTS = "parts"
 
 _MEMORY_IS = {
-    "cpu": "largest resident memory of the process while it solves, less that before, simulator and targets loaded",
+    "cpu": "largest resident memory of the process while it solves, less that before, after a warm-up",
     "cuda": "most memory that torch allocated on the device while it solves, less that before",
 }
 
@@ -157,8 +159,9 @@ def _measured(task: _Task) -> dict[str, Any]:
     _fill(targets, task.clips, 0)
     how = {"method": task.trial.method, "preset": task.trial.preset, **task.trial.options}
     is_cuda = torch.device(task.device).type == "cuda"
-    before = torch.cuda.memory_allocated() if is_cuda else _resident_bytes()
     opc.solve(targets[:1], sim, stop=_one_step, **how)
+    _give_back()
+    before = torch.cuda.memory_allocated() if is_cuda else _resident_bytes()
     results, seconds = [], []
     for repeat in range(task.repeats):
         _fill(targets, task.clips, repeat * task.size)
@@ -187,6 +190,15 @@ def _fill(targets: np.ndarray, clips: Sequence[Bits], first: int) -> None:
 
 def _one_step(step: int, losses: Sequence[np.ndarray]) -> str | None:
     return "one step to warm up" if step >= 1 else None
+
+
+def _give_back() -> None:
+    """Return freed memory to the system, where it can be asked to: what the warm-up left is no part of the start."""
+    gc.collect()
+    if hasattr(c := ctypes.CDLL(None), "malloc_trim"):
+        c.malloc_trim(0)
+    if torch.cuda.is_initialized():
+        torch.cuda.reset_peak_memory_stats()
 
 
 def _resident_bytes() -> int:
