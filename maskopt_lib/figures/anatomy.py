@@ -145,9 +145,12 @@ def _site_marks(at: xr.Dataset, probe_nm: float) -> list:
     ends = [(a, b, a + m * e, b + n * e) for a, b, m, n, e in zip(x, y, nx, ny, error, strict=True) if np.isfinite(e)]
     probes = np.array([[a + s * m * probe_nm, b + s * n * probe_nm] for a, b, m, n in zip(x, y, nx, ny, strict=True)
                        for s in (-1, 1)]).reshape(-1, 2)  # fmt: skip
-    # Numbers stand outside of the target, beyond the outer probe.
-    names = [(a + (probe_nm + 14) * m, b + (probe_nm + 10) * n, _signed(e) if np.isfinite(e) else "lost")
-             for a, b, m, n, e in zip(x, y, nx, ny, error, strict=True)]  # fmt: skip
+    # Numbers stand outside of the target, beyond the outer probe; one that would cover another is left out.
+    names: list[tuple[float, float, str]] = []
+    for a, b, m, n, e in zip(x, y, nx, ny, error, strict=True):
+        place = a + (probe_nm + 14) * m, b + (probe_nm + 10) * n
+        if all(abs(place[0] - c) > 16 or abs(place[1] - d) > 10 for c, d, _ in names):
+            names.append((*place, _signed(e) if np.isfinite(e) else "lost"))
     marks = [
         hv.Points(probes, label=f"probes at {probe_nm:g} nm").opts(
             hv.opts.Points(color="white", edgecolor="#444444", marker="D", s=14, linewidth=0.7)
@@ -215,8 +218,8 @@ def solutions(
         value = {key: float(scores[key].sel({schema.METHOD: name})) for key in (
             schema.L2, schema.PVB, schema.EPE15, schema.SHOTS, schema.VERTICES, schema.MSA)}  # fmt: skip
         texts[name] = (
-            f"L2 {value[schema.L2]:,.0f} nm², PV band {value[schema.PVB]:,.0f} nm²\n"
-            f"EPE violations {value[schema.EPE15]:.0f}, smallest shape {value[schema.MSA]:,.0f} nm²\n"
+            f"L2 {value[schema.L2]:,.0f} nm²\nPV band {value[schema.PVB]:,.0f} nm²\n"
+            f"EPE violations {value[schema.EPE15]:.0f}\nsmallest shape {value[schema.MSA]:,.0f} nm²\n"
             f"shots {value[schema.SHOTS]:,.0f}, vertices {value[schema.VERTICES]:,.0f}"
         )
     return _two_rows(layers, "method", names, texts, size_inch=size_inch)
@@ -240,10 +243,10 @@ def _two_rows(
         colours[(one[schema.OUTER].values > 0) != (one[schema.INNER].values > 0)] = to_rgb(style.BAND)
         below.append(
             _axes(_picture(colours, target) * _contours(target, 0.5, color=style.TARGET, linewidth=0.7),
-                  title=texts[name], left=i == 0, bottom=True)
+                  title="", below=texts[name], left=i == 0, bottom=True)
         )  # fmt: skip
     layout = hv.Layout(above + below).cols(len(above))
-    return layout.opts(hv.opts.Layout(fig_inches=size_inch, hspace=0.06, vspace=0.16, sublabel_format=""))
+    return layout.opts(hv.opts.Layout(fig_inches=size_inch, hspace=0.06, vspace=0.08, sublabel_format=""))
 
 
 def gradient_share(shares: xr.Dataset, *, marks_percent: Sequence[float] = (20, 50), size_inch=(3.1, 3.3)) -> hv.Layout:
@@ -316,7 +319,7 @@ def through_pitch(grating: xr.Dataset, *, size_inch: tuple[float, float] = (4.6,
         grating[schema.CORNER].values, style.colours(list(grating[schema.CORNER].values)), strict=True
     ):
         cd = grating["cd_nm"].sel(corner=corner).values
-        curve = hv.Curve((pitch, cd), "pitch (nm)", "printed width (nm)", label=str(corner))
+        curve = hv.Curve((pitch, cd), "pitch", "width", label=str(corner))
         left.append(curve.opts(hv.opts.Curve(color=colour, linewidth=1.6)))
         left.append(hv.Points((pitch, cd)).opts(hv.opts.Points(color=colour, s=16)))
     key = hv.Curve([(pitch[0], np.nan)], label=f"drawn: {drawn_nm:g} nm")
@@ -390,8 +393,10 @@ def context(layers: xr.Dataset, *, size_inch: float = 5.0) -> hv.Layout:
     colours[drawn.values > 0.5] = to_rgb(_LIGHT)
     colours[alone.values > 0.5] = to_rgb("#BFBFBF")
     parts = [_picture(colours, drawn)]
-    for image, colour, name in ((layers[schema.NOMINAL][0], _PRINT_LINE, "print in context"),
-                                (layers[schema.NOMINAL][1], style.BAND, "print of the dark shape alone")):  # fmt: skip
+    prints = {"print in context": (layers[schema.NOMINAL][0], _PRINT_LINE),
+              "print of the dark shape alone": (layers[schema.NOMINAL][1], style.BAND)}  # fmt: skip
+    for name, (image, colour) in prints.items():
+        name = name if bool(image.any()) else f"{name}: none"
         parts.append(_contours(image, 0.5, color=colour, linewidth=1.6))
         parts.append(hv.Curve([(np.nan, np.nan)], label=name).opts(hv.opts.Curve(color=colour, linewidth=1.6)))
     x, y = drawn[schema.X].values, drawn[schema.Y].values
@@ -511,11 +516,11 @@ def _contours(image: xr.DataArray, level: float, **line) -> hv.Path:
     return hv.Path([path], kdims=["x", "y"]).opts(hv.opts.Path(**line))
 
 
-def _axes(panel: hv.Overlay, *, title: str, left: bool, bottom: bool) -> hv.Overlay:
+def _axes(panel: hv.Overlay, *, title: str, left: bool, bottom: bool, below: str = "") -> hv.Overlay:
     return panel.opts(
         hv.opts.RGB(
             title=title, aspect="equal", interpolation="nearest", fontsize=_TITLES,
-            xlabel="x (nm)" if bottom else "", ylabel="y (nm)" if left else "",
+            xlabel=f"x (nm)\n\n{below}".rstrip() if bottom else "", ylabel="y (nm)" if left else "",
             xaxis="bottom" if bottom else "bare", yaxis="left" if left else "bare",
         )
     )  # fmt: skip
