@@ -309,6 +309,19 @@ def test_mistakes_are_refused(sim, targets):
         attention_ilt.AttentionIltOptions(sizes_px=(5, 10, 20))
 
 
+@pytest.mark.parametrize(
+    ("method", "preset"), [(m, p) for m in METHODS for p in opc.METHODS[m].presets if p not in ("openilt", "published")]
+)
+def test_every_other_preset_runs(sim, targets, method, preset):
+    options = opc.METHODS[method].presets[preset]
+    if "levels" in SMALL[method]:
+        fast = dict(levels=[dict(pixel_nm=8.0, n_steps=3, smoothing_px=3)])
+    else:
+        fast = {k: v for k, v in SMALL[method].items() if k in ("pixel_nm", "attention_nm")} | dict(n_steps=3)
+    result = opc.solve(targets[0], sim, method=method, options=options, **fast)
+    assert result.mask.any() and result.history.sizes[schema.STEP] == 4
+
+
 def test_presets_hold_the_published_constants():
     # OpenILT, SimpleILT: 20 steps of 0.5, sigmoid(4 P) with P = 2 T - 1, window of 1024 nm.
     o = pixel_ilt.PRESETS["openilt"]
