@@ -62,6 +62,8 @@ class ModelBasedOptions:
         direction that probes on the binary print ask for.
     gain, damping : the gain of the first step, and the factor on it in each further step.
     corner_gain, line_end_gain : factors on the gain of corner fragments and of line ends.
+    min_slope : smallest relative slope of the image across the drawn edge that is believed, in 1/nm; where the image is
+        flatter, a fragment answers the missing intensity over this slope instead of the whole error. 0 for none.
     max_step_nm, max_move_nm : largest move in one step, largest displacement in all.
     fixed_step_nm, halve_every, probe_nm : of the fixed step: its size, after how many steps it is halved, distance of
         the probes from the drawn edge.
@@ -76,12 +78,12 @@ class ModelBasedOptions:
     """
 
     pixel_nm: float = 4.0
-    n_steps: int = 24
-    corner_nm: float = 24.0
+    n_steps: int = 20
+    corner_nm: float = 30.0
     segment_nm: float = 40.0
     pieces: str = "even"
     line_end_nm: float = 100.0
-    corner_probe_nm: float | None = 30.0
+    corner_probe_nm: float | None = 40.0
     feedback: str = "proportional"
     gain: float = 0.6
     damping: float = 0.95
