@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +16,7 @@ from maskopt_lib import layout, metrics, opc, optics, study
 from maskopt_lib.data import schema
 from maskopt_lib.errors import SchemaError, UnknownNameError
 from maskopt_lib.litho import Simulator
+from maskopt_lib.metrics.evaluate import SCORES
 from maskopt_lib.opc.result import DivergedError
 from maskopt_lib.study import benchmark, parts, pool, sources
 
@@ -241,7 +243,7 @@ def test_own_scores_are_the_diagonal_of_all(solved, kernels, wanted):
     masks, _, _ = solved
     few = masks.sel({"method": ["second"], "sample": CLIPS[:1]})
     own = study.score_own(few, wanted, kernels)
-    assert set(own.data_vars) == set(schema.VARIABLES) - {schema.RUNTIME}
+    assert tuple(own.data_vars) == SCORES
     crossed = study.score_masks(few, wanted, kernels)
     assert own["kernels"].values.tolist() == list(kernels)
     for name in kernels:
@@ -440,6 +442,19 @@ def test_a_diverged_setting_may_leave_an_empty_mask(kernels, wanted, run, monkey
     # It is not taken for a mask where none may be missing.
     with pytest.raises(DivergedError):
         study.solve_and_score(wanted, one, trials, run)
+
+
+def test_an_interrupt_ends_the_work_without_what_has_not_begun():
+    seen = []
+
+    def interrupt(task):
+        seen.append(time.perf_counter())
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pool.each(time.sleep, [0.1] * 100, workers=2, after=interrupt)
+    # All of them would take five seconds.
+    assert len(seen) == 1 and time.perf_counter() - seen[0] < 4
 
 
 def test_the_environment_of_workers_does_not_stay(monkeypatch):

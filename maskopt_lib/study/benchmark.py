@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -110,8 +110,12 @@ class Clips:
 
     def target(self, name: str) -> np.ndarray:
         """(y, x) uint8 of 0 and 1."""
-        clip = layout.benchmark_clips(self.benchmark, [name])[name]
-        return clip.rasterize(self.pixel_nm, rule=self.rule, antialiased=False)
+        return next(image for _, image in replace(self, names=[name]).items())
+
+    def items(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Name and target of each clip, one after the other."""
+        for name, clip in layout.benchmark_clips(self.benchmark, self.names).items():
+            yield name, clip.rasterize(self.pixel_nm, rule=self.rule, antialiased=False)
 
 
 def targets(
@@ -128,7 +132,7 @@ def targets(
     (sample, y, x) uint8 of 0 and 1 with pixel centres in nm; its attribute ``raster`` says how it was made.
     """
     clips = Clips(benchmark, names, pixel_nm, rule)
-    images = np.stack([clips.target(name) for name in clips.names])
+    images = np.stack([image for _, image in clips.items()])
     return _labelled(images, list(clips.names), pixel_nm).assign_attrs(raster=clips.raster)
 
 
@@ -558,7 +562,7 @@ def _scores_dataset(
 
 def _packed(wanted: Clips | xr.DataArray) -> Iterator[tuple[str, Bits]]:
     if isinstance(wanted, Clips):
-        yield from ((name, Bits.of(wanted.target(name), wanted.pixel_nm)) for name in wanted.names)
+        yield from ((name, Bits.of(image, wanted.pixel_nm)) for name, image in wanted.items())
     else:
         pixel_nm = float(wanted[schema.X][1] - wanted[schema.X][0])
         yield from ((image[schema.SAMPLE].item(), Bits.of(image.values, pixel_nm)) for image in wanted)
