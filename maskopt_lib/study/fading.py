@@ -36,6 +36,7 @@ def first_gradients(wanted: Clips, kernels: SocsKernels, options: curvy.CurvyOpt
     Dataset over ``shape`` with the coordinate ``sample``: ``peak_intensity`` (outer corner) under the shape,
     and, as means over the shape's pixels of the optimisation's grid, ``print_pull``, by how much a clearer mask lowers
     the weighted fidelity and PV-band terms, and ``spectral_push``, by how much it raises the spectral term.
+    Attributes: ``kernels``, ``raster`` and ``threshold`` of the resist.
     """
     sim = Simulator(kernels)
     columns: dict[str, list] = {name: [] for name in _VARIABLES}
@@ -75,7 +76,7 @@ def first_gradients(wanted: Clips, kernels: SocsKernels, options: curvy.CurvyOpt
         },
         coords={schema.SAMPLE: (SHAPE, samples)},
     )
-    return ds.assign_attrs(kernels=kernels.name, raster=wanted.raster)
+    return ds.assign_attrs(kernels=kernels.name, raster=wanted.raster, threshold=sim.threshold)
 
 
 _VARIABLES = {
