@@ -228,3 +228,44 @@ def test_drawing_needs_no_torch():
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], timeout=60).returncode == 0
+
+
+def test_a_ranking_goes_from_the_best_setting_to_the_worst():
+    merit = xr.DataArray(
+        [[3.0, 1.0, 2.0], [5.0, np.nan, 4.0]], {"method": ["a", "b"], "setting": [0, 1, 2]}, ("method", "setting"),
+        attrs={"long_name": "merit", "units": "nm2"},
+    )  # fmt: skip
+    drawn = figures.ranked(merit)
+    lines = {curve.label: curve.dimension_values(1).tolist() for curve in drawn.traverse(lambda c: c, [hv.Curve])}
+    assert lines["a"] == [1.0, 2.0, 3.0] and lines["b"][:2] == [4.0, 5.0]
+
+
+def test_distributions_end_with_all_clips(tmp_path):
+    drawn = figures.distributions(scores(), names=[schema.L2, schema.EPE3])
+    curves = drawn.traverse(lambda c: c, [hv.Curve])
+    assert len(curves) == 6
+    for curve in curves:
+        share = curve.dimension_values(1)
+        assert share[-1] == 1.0 and (np.diff(share) > 0).all() and (np.diff(curve.dimension_values(0)) >= 0).all()
+    figures.save(drawn, "distributions", tmp_path)
+
+
+def test_tradeoff_shows_a_point_and_a_name_each(tmp_path):
+    means = scores(methods=("a", "b")).mean(schema.SAMPLE, keep_attrs=True)
+    drawn = figures.tradeoff(means, x=schema.L2, y=schema.EPE3, published=means.isel(method=[0]), title="t")
+    points = drawn.traverse(lambda p: p, [hv.Points])
+    assert [len(p) for p in points] == [2, 1]
+    figures.save(drawn, "tradeoff", tmp_path)
+
+
+def test_deviations_are_in_percent_of_the_reference():
+    values = np.array([[100.0, 100.0], [110.0, 130.0], [90.0, 90.0]])
+    ds = schema.label(
+        xr.Dataset(
+            {schema.L2: (("change", schema.SAMPLE), values)},
+            coords={"change": ["as it is", "more", "less"], schema.SAMPLE: ["a", "b"]},
+        )
+    )
+    drawn = figures.deviations(ds, names=[schema.L2], along="change", reference="as it is")
+    (points,) = drawn.traverse(lambda p: p, [hv.Points])
+    assert points.dimension_values(0).tolist() == pytest.approx([20.0, -10.0])

@@ -10,7 +10,16 @@ from maskopt_lib.figures.pictures import edge_errors, mask_panels
 from maskopt_lib.figures.postprocess import limit_curves, mask_changes
 from maskopt_lib.figures.rules import rule_violations
 from maskopt_lib.figures.save import save
-from maskopt_lib.figures.scores import case_bars, cross_matrices, cross_matrix, curves, histories, tradeoff
+from maskopt_lib.figures.scores import (
+    case_bars,
+    cross_matrices,
+    cross_matrix,
+    curves,
+    distributions,
+    histories,
+    ranked,
+    tradeoff,
+)
 from maskopt_lib.figures.timing import over_batch, phase_bars
 
 __all__ = [
@@ -19,6 +28,7 @@ __all__ = [
     "cross_matrix",
     "curves",
     "deviations",
+    "distributions",
     "edge_errors",
     "histories",
     "kernel_gallery",
@@ -27,6 +37,7 @@ __all__ = [
     "mask_panels",
     "over_batch",
     "phase_bars",
+    "ranked",
     "rule_violations",
     "save",
     "source_map",

@@ -207,7 +207,7 @@ def histories(history: xr.Dataset, *, terms: Sequence[str] = ("fidelity", "pv_ba
 
 
 def tradeoff(
-    scores: xr.Dataset, *, x: str, y: str, names: str = "method", published: xr.Dataset | None = None,
+    scores: xr.Dataset, *, x: str, y: str, names: str = "method", published: xr.Dataset | None = None, title: str = "",
     size_inch: tuple[float, float] = (6.4, 4.6),
 ) -> hv.Overlay:  # fmt: skip
     """One score against another, one point a method, named beside it.
@@ -218,6 +218,7 @@ def tradeoff(
     x, y : scores on the axes; both are better when smaller.
     names : dimension of the points.
     published : the same for published figures, drawn as open squares in grey.
+    title : over the figure.
     size_inch : width and height.
     """
     width, height = size_inch
@@ -243,6 +244,62 @@ def tradeoff(
             fig_inches=size_inch, aspect=width / height, fontsize=style.FONT_SIZES, show_grid=True,
             xlabel=style.axis_label(scores[x]), ylabel=style.axis_label(scores[y]),
             xlim=(min(xs) - 0.08 * room, max(xs) + 0.35 * room), ylim=(min(ys) - 0.1 * lift, max(ys) + 0.1 * lift),
-            legend_position="top", show_legend=published is not None,
+            legend_position="top", show_legend=published is not None, title=title,
         )
     )  # fmt: skip
+
+
+def ranked(merit: xr.DataArray, *, lines: str = "method", size_inch: tuple[float, float] = (7.0, 4.2)) -> hv.Overlay:
+    """Settings of each method from the best to the worst: how much a search gains, and how flat its bottom is.
+
+    Parameters
+    ----------
+    merit : DataArray (lines, setting), smaller is better; NaN where a method has fewer settings.
+    lines : dimension of the lines.
+    size_inch : width and height.
+    """
+    (settings,) = set(merit.dims) - {lines}
+    ordered = merit.transpose(lines, settings).copy(data=np.sort(merit.transpose(lines, settings).values, axis=-1))
+    place = (settings, np.arange(merit.sizes[settings]) + 1, {"long_name": "settings, best first", "units": "1"})
+    return curves(ordered.assign_coords({settings: place}), along=settings, lines=lines, size_inch=size_inch)
+
+
+def distributions(
+    scores: xr.Dataset, *, names: Sequence[str], lines: str = "method", along: str = "sample", width_inch: float = 13.0
+) -> hv.Layout:
+    """What share of the clips a method keeps below which score, one panel a score, one line a method.
+
+    Parameters
+    ----------
+    scores : Dataset over ``lines`` and ``along`` with ``long_name`` and ``units``.
+    names : scores to draw, side by side.
+    lines, along : its dimensions.
+    width_inch : of the figure.
+
+    Returns
+    -------
+    Panels with the score on the x axis and the share of clips at or below it on the y axis.
+    """
+    members = [str(name) for name in scores[lines].values]
+    panels = []
+    for name in names:
+        drawn = []
+        for member, colour in zip(members, style.colours(members), strict=True):
+            values = np.sort(scores[name].sel({lines: member}).values)
+            values = values[np.isfinite(values)]
+            share = (np.arange(len(values)) + 1) / max(len(values), 1)
+            curve = hv.Curve(
+                (values, share), kdims=[style.axis_label(scores[name])], vdims=["share of clips"], label=member
+            )
+            drawn.append(curve.opts(hv.opts.Curve(color=colour, linewidth=1.6, interpolation="steps-post")))
+        panels.append(
+            hv.Overlay(drawn).opts(
+                hv.opts.Curve(show_grid=True, fontsize=style.FONT_SIZES),
+                hv.opts.Overlay(
+                    xlabel=style.axis_label(scores[name]), ylabel="share of clips" if not panels else "",
+                    ylim=(0, 1.02), legend_position="right", show_legend=name == names[-1], fontsize=style.FONT_SIZES, aspect=1.25,
+                ),
+            )
+        )  # fmt: skip
+    layout = hv.Layout(panels).cols(len(names))
+    return layout.opts(hv.opts.Layout(fig_inches=(width_inch, 3.4), hspace=0.25, sublabel_format="", tight=False))

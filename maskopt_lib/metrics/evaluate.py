@@ -147,7 +147,7 @@ _EPE = {schema.EPE15, schema.EPE3, schema.EPE_SITES, schema.EPE_MEAN_ABS, schema
 _PRINT = {schema.L2, schema.PVB} | _EPE
 _SHAPES = {schema.SHAPES, schema.MSA, schema.MSD}
 #: Every score, in the order in which tables show them.
-SCORES = tuple(name for name in schema.VARIABLES if name != schema.RUNTIME)
+SCORES = tuple(name for name in schema.VARIABLES if name not in (schema.RUNTIME, schema.PEAK_MEMORY))
 
 
 def _chosen(only: Iterable[str] | None) -> set[str]:

@@ -26,7 +26,7 @@ from maskopt_lib.study.layouts import (
 from maskopt_lib.study.params import parameters, read_parameters, read_variant
 from maskopt_lib.study.postprocess import area_sweep, post_process, removed_shapes
 from maskopt_lib.study.record import Record, Run, load, load_masks, record_of, start
-from maskopt_lib.study.reference import has_result, load_result, stored_tables
+from maskopt_lib.study.reference import has_result, load_result, stored_names, stored_tables
 from maskopt_lib.study.search import is_preset, rank, search
 from maskopt_lib.study.sweep import run_sweep
 from maskopt_lib.study.tables import published_beside_ours, side_by_side, style, table_dataset, write_table
@@ -70,6 +70,7 @@ __all__ = [
     "solve_and_score",
     "solve_clips",
     "start",
+    "stored_names",
     "stored_tables",
     "style",
     "table_dataset",

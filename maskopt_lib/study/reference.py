@@ -49,6 +49,11 @@ def has_result(folder: str | Path, name: str) -> bool:
     return any((Path(folder) / f"{name}{ending}").exists() for ending in (".zarr", ".nc"))
 
 
+def stored_names(folder: str | Path) -> list[str]:
+    """Names of the results of a run or record, without ending, in alphabetical order."""
+    return sorted(path.stem for path in Path(folder).glob("*") if path.suffix in (".zarr", ".nc"))
+
+
 def stored_tables(folder: str | Path) -> dict[str, tuple[pd.DataFrame, str]]:
     """The tables of a run or record, as :func:`maskopt_lib.study.write_table` stored them.
 
@@ -60,9 +65,8 @@ def stored_tables(folder: str | Path) -> dict[str, tuple[pd.DataFrame, str]]:
     -------
     name -> table and caption, in alphabetical order. Columns that hold no number at all are left out.
     """
-    names = sorted({path.stem for path in Path(folder).glob(f"{TABLE}*") if path.suffix in (".zarr", ".nc")})
     found = {}
-    for name in names:
+    for name in (name for name in stored_names(folder) if name.startswith(TABLE)):
         ds = load_result(folder, name)
         found[name.removeprefix(TABLE)] = (table_frame(ds), ds.attrs["caption"])
     return found
