@@ -113,10 +113,10 @@ def edge_placement(
         colours[(one[schema.OUTER].values > 0) != (one[schema.INNER].values > 0)] = to_rgb(_BAND_FILL)
         drawn = [
             _picture(colours, one["target"]),
-            _contours(one["target"], 0.5, color=style.TARGET, linewidth=1.2),
-            _contours(one[schema.OUTER], 0.5, color=style.BAND, linewidth=0.8),
-            _contours(one[schema.INNER], 0.5, color=style.BAND, linewidth=0.8),
-            _contours(one[schema.NOMINAL], 0.5, color=_PRINT_LINE, linewidth=1.8),
+            _contours(one["target"], 0.5, closed=False, color=style.TARGET, linewidth=1.2),
+            _contours(one[schema.OUTER], 0.5, closed=False, color=style.BAND, linewidth=0.8),
+            _contours(one[schema.INNER], 0.5, closed=False, color=style.BAND, linewidth=0.8),
+            _contours(one[schema.NOMINAL], 0.5, closed=False, color=_PRINT_LINE, linewidth=1.8),
             *_keys({"target": (style.TARGET, 1.2), "nominal print": (_PRINT_LINE, 1.8), "PV band": (_BAND_FILL, 7),
                     "outer, inner print": (style.BAND, 0.8), "edge error (nm)": (_ERROR, 2.0)}),
             *_site_marks(at, probe_nm),
@@ -228,9 +228,10 @@ def solutions(
 def _two_rows(
     layers: xr.Dataset, dim: str, titles: Mapping[str, str], texts: Mapping[str, str], *, size_inch: float
 ) -> hv.Layout:
-    """Mask above print and band, one column an entry."""
+    """Mask above print and band, which are cut to the target; one column an entry."""
     above, below = [], []
     target = layers["target"]
+    near = _around(target, margin_nm=40)
     for i, (name, title) in enumerate(titles.items()):
         one = layers.sel({dim: name})
         grey = np.clip(one["mask"].values.astype(float), 0, 1)[..., None]
@@ -239,14 +240,28 @@ def _two_rows(
             _axes(_picture(mask, target) * _contours(target, 0.5, color=style.TARGET, linewidth=0.7),
                   title=title, left=i == 0, bottom=False)
         )  # fmt: skip
-        colours = _filled(one[schema.NOMINAL].values, [style.PRINT])
-        colours[(one[schema.OUTER].values > 0) != (one[schema.INNER].values > 0)] = to_rgb(style.BAND)
+        seen = one.isel(near)
+        colours = _filled(seen[schema.NOMINAL].values, [style.PRINT])
+        colours[(seen[schema.OUTER].values > 0) != (seen[schema.INNER].values > 0)] = to_rgb(style.BAND)
         below.append(
-            _axes(_picture(colours, target) * _contours(target, 0.5, color=style.TARGET, linewidth=0.7),
+            _axes(_picture(colours, seen["target"]) * _contours(seen["target"], 0.5, color=style.TARGET, linewidth=0.7),
                   title="", below=texts[name], left=i == 0, bottom=True)
         )  # fmt: skip
     layout = hv.Layout(above + below).cols(len(above))
-    return layout.opts(hv.opts.Layout(fig_inches=size_inch, hspace=0.06, vspace=0.08, sublabel_format=""))
+    return layout.opts(
+        hv.opts.Layout(fig_inches=size_inch, hspace=0.06, vspace=-0.12, sublabel_format="", shared_axes=False)
+    )
+
+
+def _around(image: xr.DataArray, *, margin_nm: float) -> dict[str, slice]:
+    """The square of a picture that holds all that is not 0, with a margin, by index."""
+    margin = round(margin_nm / float(image[schema.X][1] - image[schema.X][0]))
+    places = {
+        dim: np.flatnonzero(image.any(other).values) for dim, other in ((schema.Y, schema.X), (schema.X, schema.Y))
+    }
+    side = max(int(np.ptp(at)) for at in places.values()) + 2 * margin
+    starts = {dim: max((int(at[0] + at[-1]) - side) // 2, 0) for dim, at in places.items()}
+    return {dim: slice(start, start + side + 1) for dim, start in starts.items()}
 
 
 def gradient_share(shares: xr.Dataset, *, marks_percent: Sequence[float] = (20, 50), size_inch=(3.1, 3.3)) -> hv.Layout:
@@ -502,12 +517,14 @@ def _filled(image: np.ndarray, colours: Sequence[str]) -> np.ndarray:
     return result
 
 
-def _contours(image: xr.DataArray, level: float, **line) -> hv.Path:
-    """Contours of a level, closed at the picture's border."""
+def _contours(image: xr.DataArray, level: float, *, closed: bool = True, **line) -> hv.Path:
+    """Contours of a level, closed at the picture's border or left open there."""
     x, y = image[schema.X].values, image[schema.Y].values
     pixel = float(x[1] - x[0])
     values = image.transpose(schema.Y, schema.X).values.astype(float)
-    padded = np.pad(values, 1, constant_values=min(level - 1, values.min()))
+    padded = (
+        np.pad(values, 1, constant_values=min(level - 1, values.min())) if closed else np.pad(values, 1, mode="edge")
+    )
     # One path with gaps draws many times faster than many paths.
     gap = np.full((1, 2), np.nan)
     found = [part for c in find_contours(padded, level) for part in (c, gap)]
