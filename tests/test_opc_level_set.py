@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from maskopt_lib import layout, litho, metrics, opc, optics
-from maskopt_lib.data import schema
+from maskopt_lib.data import manifest, schema
 from maskopt_lib.errors import GridMismatchError, UnknownNameError
 from maskopt_lib.opc import level_set as ls
 
@@ -279,6 +279,29 @@ def test_starts_from_the_initial_mask(sim, targets):
     run = {"n_steps": 1, "learning_rate": 1e-6} | ON_8_NM["openilt"]
     result = opc.solve(targets, sim, method="level_set", initial=initial, **run)
     assert (result.mask == initial).all()
+
+
+def test_prints_compared_at_every_fourth_nanometre_give_openilts_masks(sim):
+    target = layout.demo_clips()["demo-metal-tips"].rasterize(pixel_nm=1)
+    run = {"method": "level_set", "n_steps": 6}
+    coarse, every = (opc.solve(target, sim, **run, image_pixel_nm=at).mask for at in (4.0, None))
+    changed = (every != target).sum()
+    assert changed > 5000 and (coarse != every).sum() < 0.05 * changed
+
+
+@pytest.mark.realdata
+def test_contest_clips_print_better_than_published(real_data):
+    """Two small clips of the contest; OpenILT prints these L2 and PV bands for its CurvMulti, in nm2."""
+    published = {"M1_test8": (10937, 21210), "M1_test10": (7558, 17393)}
+    for name in [*(f"iccad13/clips/{clip}.glp" for clip in published), *manifest.names("iccad13/kernels/openilt/")]:
+        real_data(name)
+    real = litho.Simulator(optics.load("iccad13"))
+    for name, clip in layout.benchmark_clips("iccad13", list(published)).items():
+        target = clip.rasterize(pixel_nm=1)
+        mask = opc.solve(target, real, method="level_set", preset="signed-distance").mask
+        score = metrics.evaluate(mask, target, real, only=["l2_nm2", "pvb_nm2", "epe15"])
+        assert score.l2_nm2.item() < published[name][0] and score.pvb_nm2.item() < published[name][1]
+        assert score.epe15.item() == 0
 
 
 def test_wrong_options_are_refused(sim, targets):

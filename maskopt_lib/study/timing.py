@@ -13,7 +13,6 @@ import hashlib
 import json
 import multiprocessing
 import os
-import resource
 import statistics
 import sys
 import time
@@ -210,6 +209,8 @@ def _resident_bytes() -> int:
 
 
 def _peak_resident_bytes() -> int:
+    import resource  # not on every system, and needed only here
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 
