@@ -12,6 +12,7 @@ from maskopt_lib import layout, litho, metrics, opc, optics
 from maskopt_lib.errors import GridMismatchError, UnknownNameError
 from maskopt_lib.layout.raster import coverage, is_manhattan, signed_area
 from maskopt_lib.opc import edge_gradient, model_based_opc
+from maskopt_lib.opc.assist import AssistSeeds, assist_seeds
 from maskopt_lib.opc.fragments import (
     Cutting,
     Fragments,
@@ -328,7 +329,7 @@ def test_where_every_edge_prints_in_place_nothing_moves(targets):
             return mask[:, None].repeat(1, 3, 1, 1)
 
     measure = model_based_opc._Measurement(
-        torch.as_tensor(targets).float(), f, Perfect(), replace(model_based_opc.FEEDBACK, pixel_nm=4.0)
+        torch.as_tensor(targets).float(), f, f.is_real, Perfect(), replace(model_based_opc.FEEDBACK, pixel_nm=4.0)
     )
     terms, move = measure(torch.zeros_like(f.line_nm), 0)
     np.testing.assert_allclose(move, 0, atol=1e-5)
@@ -350,7 +351,7 @@ def test_fixed_steps_follow_the_probes_of_a_constructed_print():
             return printed.float().expand(1, 3, 2048, 2048)
 
     options = replace(model_based_opc.OPENILT, pixel_nm=1.0)
-    measure = model_based_opc._Measurement(torch.zeros(1, 2048, 2048), f, Printed(), options)
+    measure = model_based_opc._Measurement(torch.zeros(1, 2048, 2048), f, f.is_real, Printed(), options)
     still = torch.zeros_like(f.line_nm)
     middle = (f.control_nm[0] > 450).all(-1) | (f.control_nm[0] < 750).all(-1)
     left, right = (f.is_vertical[0] & (f.outward[0] == sign) & middle for sign in (-1, 1))
@@ -394,8 +395,7 @@ def test_gradient_of_the_whole_objective_agrees_with_differences(targets):
 
 def test_assist_features_start_clear_of_target_and_each_other(sim, targets):
     wanted = torch.as_tensor(targets).float()
-    options = replace(edge_gradient.DIFFOPC, assist=edge_gradient.AssistSeeds(threshold=0.02))
-    found = edge_gradient.assist_seeds(wanted, sim, options, grid_nm=4.0)
+    found = assist_seeds(wanted, sim, AssistSeeds(threshold=0.02), pixel_nm=4.0, grid_nm=4.0)
     assert sum(map(len, found)) > 0
     for target, squares in zip(targets, found, strict=True):
         rows, columns = np.nonzero(target)
@@ -405,6 +405,20 @@ def test_assist_features_start_clear_of_target_and_each_other(sim, targets):
             gap_x = np.maximum(np.maximum(low[0] - 4 * (columns + 1), 4 * columns - high[0]), 0)
             gap_y = np.maximum(np.maximum(low[1] - 4 * (rows + 1), 4 * rows - high[1]), 0)
             assert np.hypot(gap_x, gap_y).min() >= 40
+
+
+def test_assist_features_of_model_based_opc_stay_where_they_are_set(sim, targets):
+    options = {**FAST["model_based_opc"], "assist": {"threshold": 0.02}}
+    mask = opc.solve(targets, sim, method="model_based_opc", **options).mask
+    wanted = torch.nn.functional.avg_pool2d(torch.as_tensor(targets).float(), 2)
+    found = assist_seeds(wanted, sim, AssistSeeds(threshold=0.02), pixel_nm=8.0, grid_nm=4.0)
+    assert sum(map(len, found)) > 0
+    for one, target, squares in zip(mask, targets, found, strict=True):
+        for square in squares:
+            (x0, y0), (x1, y1) = (square.min(0) / 4).astype(int), (square.max(0) / 4).astype(int)
+            assert one[y0:y1, x0:x1].all() and not target[y0:y1, x0:x1].any()
+            ring = one[y0 - 1 : y1 + 1, x0 - 1 : x1 + 1].sum() - (y1 - y0) * (x1 - x0)
+            assert ring == 0
 
 
 @pytest.mark.realdata

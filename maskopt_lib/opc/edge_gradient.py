@@ -22,38 +22,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
-from scipy import ndimage
 from torch import Tensor
 
 from maskopt_lib.data import schema
 from maskopt_lib.litho import Simulator
+from maskopt_lib.opc.assist import AssistSeeds, assist_seeds, image_terms
 from maskopt_lib.opc.descent import Phases, Stepper, collect, descend
 from maskopt_lib.opc.fragments import Cutting, Fragments, MaskRules, outlines, sample, snap
-from maskopt_lib.opc.objective import squared_difference
 from maskopt_lib.opc.pixels import coarse, whole
 from maskopt_lib.opc.result import OpcResult, StopCondition
 
 TERMS = ("fidelity", "corner_fidelity", "epe", "curvature", "pv_band")
-
-
-@dataclass(frozen=True, kw_only=True)
-class AssistSeeds:
-    """Where assist features start.
-
-    Attributes
-    ----------
-    threshold : of the gradient that asks for light, relative to its largest value.
-    min_area_nm2 : smaller places are left out.
-    size_nm : side of the square that starts there.
-    distance_nm : smallest distance of a square from the target and from other squares.
-    """
-
-    threshold: float = 0.2
-    min_area_nm2: float = 400.0
-    size_nm: float = 60.0
-    distance_nm: float = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,10 +152,15 @@ def solve(
     rings = outlines(target, pixel_nm)
     n_drawn = [sum(len(ring) for ring in these) for these in rings]
     if options.assist:
-        rings = [
-            [*these, *seeds]
-            for these, seeds in zip(rings, assist_seeds(wanted, sim, options, grid_nm=pixel_nm), strict=True)
-        ]
+        places = assist_seeds(
+            wanted,
+            sim,
+            options.assist,
+            pixel_nm=options.pixel_nm,
+            grid_nm=pixel_nm,
+            weights=(options.fidelity_weight, options.corner_weight),
+        )
+        rings = [[*these, *squares] for these, squares in zip(rings, places, strict=True)]
     fragments = Fragments.of_rings(rings, options.cutting, grid_nm=pixel_nm, device=target.device, dtype=sim.dtype)
     # Edges are numbered in the order of the rings, and a ring has as many edges as points: assist features come last.
     is_drawn = fragments.edge < torch.tensor(n_drawn, device=target.device)[:, None]
@@ -222,64 +207,6 @@ def solve(
     )
 
 
-def assist_seeds(
-    wanted: Tensor, sim: Simulator, options: EdgeGradientOptions, *, grid_nm: float
-) -> list[list[np.ndarray]]:
-    """Squares where the objective asks for light outside of the target.
-
-    Parameters
-    ----------
-    wanted : (b, n, n) target on the optimisation's grid.
-    sim : the imaging model.
-    options : weights of the objective, and ``assist``.
-    grid_nm : corners of the squares are on multiples of this.
-
-    Returns
-    -------
-    One list of (4, 2) counter-clockwise rings in nm a clip, from the strongest place to the weakest.
-    """
-    seeds, pixel_nm = options.assist, options.pixel_nm
-    mask = wanted.clone().requires_grad_()
-    resist = sim.resist(mask, corners=schema.CORNERS)
-    fidelity, corners, _ = _image_terms(resist, wanted, pixel_nm)
-    (options.fidelity_weight * fidelity + options.corner_weight * corners).sum().backward()
-    asks = (-mask.grad).clamp_min(0).cpu().numpy()
-    side = np.round(seeds.size_nm / grid_nm) * grid_nm
-    found = []
-    for target, pull in zip(wanted.cpu().numpy() > 0, asks, strict=True):
-        # Distance of a square from the target, not of its middle: half a diagonal is more than it needs, in one way.
-        far = ndimage.distance_transform_edt(~target) * pixel_nm >= seeds.distance_nm + side / 2
-        places, n_places = ndimage.label((pull >= seeds.threshold * pull.max()) & ~target)
-        rings: list[np.ndarray] = []
-        areas = np.bincount(places.ravel(), minlength=n_places + 1) * pixel_nm**2
-        strength = ndimage.maximum(pull, places, np.arange(n_places + 1))
-        for k in np.argsort(-strength):
-            if k == 0 or areas[k] < seeds.min_area_nm2:
-                continue
-            row, column = np.unravel_index(np.argmax(np.where((places == k) & far, pull, -1.0)), pull.shape)
-            if not (far[row, column] and places[row, column] == k):
-                continue
-            middle = (np.array([column, row]) + 0.5) * pixel_nm
-            low = np.round((middle - side / 2) / grid_nm) * grid_nm
-            square = low + side * np.array([(0, 0), (1, 0), (1, 1), (0, 1)])
-            inside = square.min() >= 0 and square.max() <= len(pull) * pixel_nm
-            if inside and all(np.abs(square[0] - o[0]).max() >= side + seeds.distance_nm for o in rings):
-                rings.append(square)
-        found.append(rings)
-    return found
-
-
-def _image_terms(resist: Tensor, wanted: Tensor, pixel_nm: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Nominal fidelity, fidelity of both corners and PV band of (b, corner, n, n) resist images, (b,) each in nm2."""
-    nominal, outer, inner = resist.unbind(1)
-    area = pixel_nm**2
-    return (
-        area * squared_difference(nominal, wanted),
-        area * (squared_difference(outer, wanted) + squared_difference(inner, wanted)),
-        area * squared_difference(inner, outer),
-    )
-
-
 @dataclass(frozen=True)
 class _Objective:
     """Terms of :data:`TERMS` for a batch of displacements."""
@@ -294,7 +221,7 @@ class _Objective:
         o, f = self.options, self.fragments
         mask = f.raster(displacement, self.wanted.shape[-1], o.pixel_nm)
         resist = self.sim.resist(mask, corners=schema.CORNERS)
-        fidelity, corners, pv_band = _image_terms(resist, self.wanted, o.pixel_nm)
+        fidelity, corners, pv_band = image_terms(resist, self.wanted, o.pixel_nm)
         epe = self._epe(resist[:, 0]) if o.epe_weight else torch.zeros_like(fidelity)
         return fidelity, corners, epe, self._curvature(displacement), pv_band
 

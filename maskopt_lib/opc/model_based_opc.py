@@ -5,8 +5,9 @@ area, imaged, and the signed distance between the printed and the drawn edge is 
 the pixel. Each fragment then moves against its own error: proportional feedback with a damped gain, a largest step, a
 largest displacement and mask rules. What leaves is polygons with edges along x and y only, on a grid of their own.
 
-Two presets. ``feedback`` is this scheme in full. ``openilt`` is the fixed-step scheme of OpenILT's ``simpleopc``: the
-binary print is probed 16 nm inside and outside, fragments go by 8 nm, later 4 nm, in the direction the probes ask for.
+Presets: ``feedback`` is this scheme in full, ``assisted`` adds squares that assist the target. ``openilt`` is the
+fixed-step scheme of OpenILT's ``simpleopc``: the binary print is probed 16 nm inside and outside, fragments go by 8 nm,
+later 4 nm, in the direction the probes ask for.
 
 References
 ----------
@@ -17,7 +18,7 @@ OpenILT (github.com/OpenOPC/OpenILT), ``pyilt/simpleopc.py``: constants of the p
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -27,6 +28,7 @@ from tqdm.auto import tqdm
 from maskopt_lib.data import schema
 from maskopt_lib.errors import UnknownNameError
 from maskopt_lib.litho import Simulator
+from maskopt_lib.opc.assist import AssistSeeds, assist_seeds
 from maskopt_lib.opc.descent import Phases, collect
 from maskopt_lib.opc.fragments import (
     Cutting,
@@ -72,6 +74,8 @@ class ModelBasedOptions:
     min_width_nm, min_space_nm : mask rules; where the target itself is narrower, its own width or space is the rule.
     jog_nm : smaller jogs are closed in the end.
     grid_nm : displacements end on multiples of this; a whole multiple of the target's pixel.
+    assist : squares that assist the target where an ILT objective asks for light; they stay as they are set. None for
+        none.
     epe_weight, violation_weight, fidelity_weight, pvb_weight : weights of the terms (mean absolute error in nm,
         number of control points off by more than 15 nm, pixels) in the objective that ``best_step`` and ``keep`` use.
     keep : ``"best"`` or ``"last"``.
@@ -100,6 +104,7 @@ class ModelBasedOptions:
     min_space_nm: float = 30.0
     jog_nm: float = 2.0
     grid_nm: float = 1.0
+    assist: AssistSeeds | None = None
     epe_weight: float = 1.0
     violation_weight: float = 0.0
     fidelity_weight: float = 0.0
@@ -158,7 +163,10 @@ OPENILT = ModelBasedOptions(
     keep="last",
 )
 
-PRESETS = {"feedback": FEEDBACK, "openilt": OPENILT}
+#: The scheme in full, with squares that widen the process window.
+ASSISTED = replace(FEEDBACK, assist=AssistSeeds(threshold=0.05))
+
+PRESETS = {"feedback": FEEDBACK, "openilt": OPENILT, "assisted": ASSISTED}
 
 
 def solve(
@@ -191,14 +199,22 @@ def solve(
     pixel_nm = sim.grid(target).pixel_nm
     factor = whole(options.pixel_nm, pixel_nm, "pixel_nm")
     whole(options.grid_nm, pixel_nm, "grid_nm")
-    fragments = Fragments.of_masks(target, pixel_nm, options.cutting, dtype=sim.dtype)
+    wanted = coarse(target, factor, sim.dtype)
+    rings = outlines(target, pixel_nm)
+    n_drawn = torch.tensor([sum(map(len, these)) for these in rings], device=target.device)
+    if options.assist:
+        places = assist_seeds(wanted, sim, options.assist, pixel_nm=options.pixel_nm, grid_nm=pixel_nm)
+        rings = [[*these, *squares] for these, squares in zip(rings, places, strict=True)]
+    fragments = Fragments.of_rings(rings, options.cutting, grid_nm=pixel_nm, device=target.device, dtype=sim.dtype)
+    # Edges are numbered in the order of the rings, and a ring has as many edges as points: assist features come last.
+    is_drawn = fragments.is_real & (fragments.edge < n_drawn[:, None])
     rules = MaskRules(
         fragments,
         min_width_nm=options.min_width_nm,
         min_space_nm=options.min_space_nm,
         max_move_nm=options.max_move_nm,
     )
-    measure = _Measurement(coarse(target, factor, sim.dtype), fragments, sim, options)
+    measure = _Measurement(wanted, fragments, is_drawn, sim, options)
     phases("prepare")
 
     weights = np.asarray(options.weights)
@@ -240,6 +256,7 @@ class _Measurement:
 
     wanted: Tensor
     fragments: Fragments
+    is_drawn: Tensor
     sim: Simulator
     options: ModelBasedOptions
 
@@ -253,7 +270,8 @@ class _Measurement:
             error = edge_errors_nm(nominal, f, o.pixel_nm, self.sim.threshold)
         else:
             error = sum(edge_errors_nm(image, f, o.pixel_nm, self.sim.threshold) for image in (outer, inner)) / 2
-        count = f.n_fragments.clamp_min(1)
+        error = error * self.is_drawn
+        count = self.is_drawn.sum(-1).clamp_min(1)
         terms = (
             error.abs().sum(-1) / count,
             (error.abs() > LIMIT_NM).sum(-1).to(error.dtype),
@@ -263,7 +281,7 @@ class _Measurement:
             ),
         )
         move = self._proportional(error, nominal, step) if o.feedback == "proportional" else self._fixed(nominal, step)
-        return torch.stack(terms, dim=-1).cpu().double().numpy(), move * f.is_real
+        return torch.stack(terms, dim=-1).cpu().double().numpy(), move * self.is_drawn
 
     def _proportional(self, error: Tensor, image: Tensor, step: int) -> Tensor:
         o, f = self.options, self.fragments
