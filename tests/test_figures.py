@@ -15,6 +15,7 @@ from maskopt_lib import figures
 from maskopt_lib.data import schema
 from maskopt_lib.errors import UnknownNameError
 from maskopt_lib.figures import style
+from maskopt_lib.metrics import rule_report
 
 PNG_HEAD = b"\x89PNG\r\n\x1a\n"
 
@@ -85,17 +86,49 @@ def through_dose() -> xr.DataArray:
     )  # fmt: skip
 
 
+def timing() -> xr.Dataset:
+    dims, values = ("method", "batch"), np.array([[1.0, 0.8], [3.0, np.nan]])
+    phases = {f"{name}_s": (dims, values / 3, {"units": "s"}) for name in ("prepare", "optimise", "finish")}
+    size = ("batch", [1, 2], {"long_name": "clips in a batch", "units": "1"})
+    return schema.label(
+        xr.Dataset({schema.RUNTIME: (dims, values), **phases}, coords={"method": ["a", "b"], "batch": size})
+    )
+
+
+def violations() -> xr.Dataset:
+    mask = np.zeros((100, 100), np.uint8)
+    mask[20:24, 10:60] = 1
+    return rule_report(mask, {"min_width_nm": 30.0}, pixel_nm=4.0)
+
+
 #: Every public function, as the notebooks call it.
 DRAWINGS = {
     "case_bars": lambda: figures.case_bars(scores(), names=[schema.L2, schema.EPE3], groups="method"),
     "cross_matrices": lambda: figures.cross_matrices([scores()[schema.L2]] * 2, rows="method", columns=schema.SAMPLE),
     "cross_matrix": lambda: figures.cross_matrix(scores()[schema.L2], rows="method", columns=schema.SAMPLE),
     "curves": lambda: figures.curves(through_dose(), along="dose", lines="clip", mark=(1.0, "through dose")),
+    "deviations": lambda: figures.deviations(
+        scores().isel(sample=[0, 1]), names=[schema.L2], along="method", reference="another"
+    ),
+    "distributions": lambda: figures.distributions(scores(), names=[schema.L2, schema.EPE3]),
     "edge_errors": lambda: figures.edge_errors(pictures().isel(sample=0), sites()),
     "histories": lambda: figures.histories(history()),
     "kernel_gallery": lambda: figures.kernel_gallery(systems(), columns=2),
+    "limit_curves": lambda: figures.limit_curves(
+        scores().isel(sample=[0, 1]).assign_coords(sample=[640.0, 1000.0]), x=schema.L2, y=schema.EPE3, along="sample"
+    ),
+    "mask_changes": lambda: figures.mask_changes(
+        pictures()["outer"], pictures()["inner"], pictures()["target"][0], along=schema.SAMPLE
+    ),
     "mask_panels": lambda: figures.mask_panels(pictures(), rows=schema.SAMPLE),
+    "over_batch": lambda: figures.over_batch(timing()[schema.RUNTIME]),
+    "phase_bars": lambda: figures.phase_bars(timing().isel(batch=0)),
+    "ranked": lambda: figures.ranked(scores()[schema.L2].rename(sample="setting")),
+    "rule_violations": lambda: figures.rule_violations(pictures().isel(sample=0), violations()),
     "source_map": lambda: figures.source_map(source()),
+    "tradeoff": lambda: figures.tradeoff(
+        scores().isel(sample=[0, 1]).mean(schema.SAMPLE, keep_attrs=True), x=schema.L2, y=schema.EPE3
+    ),
 }
 
 
