@@ -249,7 +249,7 @@ def _two_rows(
         )  # fmt: skip
     layout = hv.Layout(above + below).cols(len(above))
     return layout.opts(
-        hv.opts.Layout(fig_inches=size_inch, hspace=0.06, vspace=-0.12, sublabel_format="", shared_axes=False)
+        hv.opts.Layout(fig_inches=size_inch, hspace=0.06, vspace=0.08, sublabel_format="", shared_axes=False)
     )
 
 
