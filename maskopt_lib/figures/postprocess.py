@@ -12,6 +12,8 @@ from maskopt_lib.figures.pictures import _outline
 
 #: What stays, what is taken away, what is added.
 KEPT, TAKEN, ADDED = "#C8C8C8", "#D55E00", "#0072B2"
+# Share of an axis that separates two named points.
+_APART = 0.07
 
 
 def mask_changes(before: xr.DataArray, after: xr.DataArray, target: xr.DataArray, *, along: str) -> hv.Layout:
@@ -62,28 +64,29 @@ def limit_curves(
     ----------
     scores : Dataset over ``along`` and ``lines``, means over the clips, with ``long_name`` and ``units``.
     x, y : scores on the axes.
-    along : dimension of the limit; of equal points only the first is named.
+    along : dimension of the limit; of points close to each other only the first is named.
     lines : dimension of the lines.
     size_inch : width and height.
     """
     width, height = size_inch
-    drawn, spread = [], []
-    for name, colour in zip(scores[lines].values, style.colours([str(n) for n in scores[lines].values]), strict=True):
-        line = scores.sel({lines: name})
-        at = np.column_stack([line[x].values, line[y].values])
-        spread.append(at)
-        curve = hv.Curve(at, kdims=["x"], vdims=["y"], label=str(name))
+    names = [str(name) for name in scores[lines].values]
+    at = {name: np.column_stack([scores[v].sel({lines: name}).values for v in (x, y)]) for name in names}
+    low, high = np.nanmin(np.vstack(list(at.values())), axis=0), np.nanmax(np.vstack(list(at.values())), axis=0)
+    room = np.where(high > low, high - low, 1.0)
+    drawn = []
+    for name, colour in zip(names, style.colours(names), strict=True):
+        curve = hv.Curve(at[name], kdims=["x"], vdims=["y"], label=name)
         drawn.append(curve.opts(hv.opts.Curve(color=colour, linewidth=1.4)))
-        points = hv.Points(at, kdims=["x", "y"])
-        drawn.append(points.opts(hv.opts.Points(color=colour, s=30)))
-        named = [i for i in range(len(at)) if not i or not np.allclose(at[i], at[i - 1], rtol=1e-4)]
-        texts = [(*at[i], f" {line[along].values[i]:g}") for i in named]
+        drawn.append(hv.Points(at[name], kdims=["x", "y"]).opts(hv.opts.Points(color=colour, s=30)))
+        texts: list[tuple[float, float, str]] = []
+        for point, limit in zip(at[name], scores[along].values, strict=True):
+            # Names closer than this would lie on top of each other.
+            if not texts or np.max(np.abs(point - texts[-1][:2]) / room) > _APART:
+                texts.append((*point, f" {limit:g}"))
         labels = hv.Labels(texts, kdims=["x", "y"], vdims=["limit"])
         drawn.append(
             labels.opts(hv.opts.Labels(color=colour, size=8, horizontalalignment="left", verticalalignment="bottom"))
         )
-    low, high = np.nanmin(np.vstack(spread), axis=0), np.nanmax(np.vstack(spread), axis=0)
-    room = np.where(high > low, high - low, 1.0)
     return hv.Overlay(drawn).opts(
         hv.opts.Overlay(
             fig_inches=size_inch, aspect=width / height, fontsize=style.FONT_SIZES, show_grid=True,
