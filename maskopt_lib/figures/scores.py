@@ -297,7 +297,8 @@ def distributions(
                 hv.opts.Curve(show_grid=True, fontsize=style.FONT_SIZES),
                 hv.opts.Overlay(
                     xlabel=style.axis_label(scores[name]), ylabel="share of clips" if not panels else "",
-                    ylim=(0, 1.02), legend_position="right", show_legend=name == names[-1], fontsize=style.FONT_SIZES, aspect=1.25,
+                    ylim=(0, 1.02), legend_position="right", show_legend=name == names[-1],
+                    fontsize=style.FONT_SIZES, aspect=1.25,
                 ),
             )
         )  # fmt: skip

@@ -79,7 +79,7 @@ class CurvyOptions:
     retarget_nm : diameter of the element that rounds the target's corners; None keeps them.
     loop : morphology in the loop; None leaves it out.
     cleanup : final clean-up; None only thresholds.
-    start_noise : standard deviation of normal noise on the latent start, which is 0 to 1; the method itself is not random.
+    start_noise : standard deviation of normal noise on the latent start, which is 0 to 1; 0 draws no random numbers.
     seed : of that noise.
     """
 
