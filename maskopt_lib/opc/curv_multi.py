@@ -16,7 +16,7 @@ CurvMulti in OpenILT (github.com/OpenOPC/OpenILT), constants and documented aver
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -57,7 +57,20 @@ class CurvMultiOptions(MultilevelOptions):
 #: What OpenILT's program does.
 OPENILT = CurvMultiOptions()
 
-PRESETS = {"openilt": OPENILT}
+#: Winner of the search of notebook 10 (twelve settings, six StdMetal clips, lowest L2 + PV band).
+TUNED = replace(
+    OPENILT,
+    levels=(
+        Level(pixel_nm=8.0, n_steps=200, learning_rate=0.5),
+        Level(pixel_nm=4.0, n_steps=60, learning_rate=0.5),
+    ),
+    curvature_weight=20.0,
+    nominal_weight=0.0,
+    outer_weight=0.5,
+    pvb_weight=1.0,
+)
+
+PRESETS = {"openilt": OPENILT, "tuned": TUNED}
 
 
 def solve(

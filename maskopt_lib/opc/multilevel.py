@@ -152,12 +152,27 @@ NOMINAL = MultilevelOptions(
     upsampling="bicubic",
 )
 
+#: Winner of the search of notebook 10 (twelve settings, six StdMetal clips, lowest L2 + PV band).
+TUNED = replace(
+    NOMINAL,
+    levels=(
+        Level(pixel_nm=8.0, n_steps=150, smoothing_px=3, window_nm=None),
+        Level(pixel_nm=4.0, n_steps=40, smoothing_px=5, window_nm=None),
+    ),
+    nominal_weight=0.5,
+    outer_weight=0.25,
+    pvb_weight=1.5,
+    schedule="cosine",
+    keep="best",
+)
+
 PRESETS = {
     "openilt": OPENILT,
     "postprocessed": POSTPROCESSED,
     "reimplemented": REIMPLEMENTED,
     "reimplemented-postprocessed": REIMPLEMENTED_POSTPROCESSED,
     "nominal": NOMINAL,
+    "tuned": TUNED,
 }
 
 
