@@ -2,47 +2,70 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 
 import pytest
 
-from maskopt_lib import data, study
+from maskopt_lib import study
 from maskopt_lib.study import reference
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-COLUMNS = ("l2_nm2", "pvb_nm2", "epe15", "epe3", "msa_nm2", "msd_nm", "runtime_s")
-METHODS = {"scored here": "released masks", "preset `published`": "curvy-published", "preset `paper`": "curvy-paper"}
+COLUMNS = ("l2_nm2", "pvb_nm2", "epe15", "epe3", "shots", "msa_nm2", "msd_nm", "runtime_s")
+#: Rows of the README's second kind of table: (table, row) -> record, stored table, its row, and its column of ours.
+REPRODUCED = {
+    ("4", "CurvyILT"): ("11_ilt_iccad13", "table4_iccad13-symmetrised", "CurvyILT", "ours"),
+    ("5", "CurvyILT, metal"): ("12_ilt_lithobench", "table5_stdmetal", "curvy as found", "ours"),
+    ("5", "CurvyILT, via"): ("12_ilt_lithobench", "table5_stdcontact", "curvy as found", "ours"),
+    ("7", "MultiILT, not post-processed"): (
+        "14_post_processing", "table7_MultiILT_without_post-processing_print", "mean", "iccad13-symmetrised",
+    ),
+    ("8", "CurvyILT, baseline"): ("15_ilt_ablation", "table8", "curvyILT baseline", "ours"),
+    ("8", "CurvyILT, CDR"): ("15_ilt_ablation", "table8", "curvyILT CDR", "ours"),
+    ("8", "CurvyILT, morph"): ("15_ilt_ablation", "table8", "curvyILT morph", "ours"),
+    ("8", "CurvyILT, CDR+morph"): ("15_ilt_ablation", "table8", "curvyILT CDR+morph", "ours"),
+}  # fmt: skip
 
 
-def rows() -> list[tuple[str, str, list[str]]]:
-    cells = [[c.strip() for c in line.strip("|").split("|")] for line in README.splitlines() if line.startswith("| ")]
-    return [(c[0], c[1], c[2:]) for c in cells if len(c) == 2 + len(COLUMNS) and c[1].startswith("iccad13")]
+def cells() -> list[list[str]]:
+    return [[c.strip() for c in line.strip("|").split("|")] for line in README.splitlines() if line.startswith("| ")]
 
 
-def test_table_is_there():
-    assert len(rows()) == 7
+def scored() -> list[list[str]]:
+    return [row for row in cells() if len(row) == 2 + len(COLUMNS) and row[1].startswith("iccad13")]
 
 
-@pytest.mark.parametrize(("masks", "kernels", "values"), rows())
-def test_scores_are_the_stored_ones(masks, kernels, values):
-    if "as published" in masks:
-        printed = data.published("curvyilt", table=4, method="curvyILT")
-        stored = printed[printed.case == "mean"].set_index("column").value.to_dict()
-        seconds = data.published("curvyilt", table=6, method="curvyILT")
-        stored["runtime_s"] = float(seconds[seconds.column == "runtime_s"].value.iloc[0])
-    else:
-        method = next(name for ending, name in METHODS.items() if masks.endswith(ending))
-        scores = study.load_result(reference.FOLDER / "11_ilt_iccad13", "scores")
-        means = scores.sel({"kernels": kernels, "method": method}).mean("sample")
-        stored = {name: float(means[name]) for name in COLUMNS}
-    for name, text in zip(COLUMNS, values, strict=True):
-        if text == "–":
-            assert not stored.get(name, float("nan")) >= 0, f"{name} is known, say it"
-        else:
-            digits = len(text.partition(".")[2])
-            assert float(text) == pytest.approx(stored[name], abs=0.51 * 10**-digits), name
+def reproduced() -> list[list[str]]:
+    return [row for row in cells() if len(row) == 8 and row[0].isdigit()]
+
+
+def agrees(text: str, value: float) -> bool:
+    """Whether a printed number is the value, rounded to the digits that are printed."""
+    return float(text) == pytest.approx(value, abs=0.51 * 10 ** -len(text.partition(".")[2]))
+
+
+def test_tables_are_there():
+    assert len(scored()) >= 13 and {(row[0], row[1]) for row in reproduced()} == set(REPRODUCED)
+
+
+@pytest.mark.parametrize("row", scored(), ids=lambda row: f"{row[0]}-{row[1]}")
+def test_scores_are_the_stored_ones(row):
+    scores = study.load_result(reference.FOLDER / "11_ilt_iccad13", "scores")
+    means = scores.sel({"kernels": row[1], "method": row[0]}).mean("sample")
+    for name, text in zip(COLUMNS, row[2:], strict=True):
+        stored = float(means[name])
+        assert math.isnan(stored) if text == "–" else agrees(text, stored), name
+
+
+@pytest.mark.parametrize("row", reproduced(), ids=lambda row: f"{row[0]}-{row[1]}")
+def test_reproduced_rows_are_the_stored_ones(row):
+    folder, table_name, method, ours = REPRODUCED[row[0], row[1]]
+    table, _ = study.stored_tables(reference.FOLDER / folder)[table_name]
+    for score, printed in zip(("l2_nm2", "pvb_nm2", "epe15"), (row[2:4], row[4:6], row[6:8]), strict=True):
+        for text, column in zip(printed, ("published", ours), strict=True):
+            assert agrees(text, table.loc[method, (score, column)]), (score, column)
 
 
 def test_optics_figures_are_the_stored_ones():
