@@ -283,11 +283,15 @@ def test_distributions_end_with_all_clips(tmp_path):
     figures.save(drawn, "distributions", tmp_path)
 
 
-def test_tradeoff_shows_a_point_and_a_name_each(tmp_path):
-    means = scores(methods=("a", "b")).mean(schema.SAMPLE, keep_attrs=True)
-    drawn = figures.tradeoff(means, x=schema.L2, y=schema.EPE3, published=means.isel(method=[0]), title="t")
+def test_tradeoff_numbers_every_method_and_groups_its_variants(tmp_path):
+    means = scores(methods=("a", "a, tuned", "b")).isel(sample=[0, 1]).mean(schema.SAMPLE, keep_attrs=True)
+    drawn = figures.tradeoff(means, x=schema.L2, y=schema.EPE3, log_x=True, title="t")
     points = drawn.traverse(lambda p: p, [hv.Points])
-    assert [len(p) for p in points] == [2, 1]
+    assert [p.label for p in points] == ["1  a", "2  a, tuned", "3  b"]
+    for i, point in enumerate(points):
+        assert 10 ** point.dimension_values(0)[0] == pytest.approx(float(means[schema.L2][i]))
+    colours = [hv.Store.lookup_options("matplotlib", p, "style").kwargs["color"] for p in points]
+    assert colours[0] == colours[1] != colours[2]
     figures.save(drawn, "tradeoff", tmp_path)
 
 

@@ -207,45 +207,61 @@ def histories(history: xr.Dataset, *, terms: Sequence[str] = ("fidelity", "pv_ba
 
 
 def tradeoff(
-    scores: xr.Dataset, *, x: str, y: str, names: str = "method", published: xr.Dataset | None = None, title: str = "",
-    size_inch: tuple[float, float] = (6.4, 4.6),
+    scores: xr.Dataset, *, x: str, y: str, names: str = "method", log_x: bool = False, title: str = "",
+    size_inch: tuple[float, float] = (9.0, 4.6),
 ) -> hv.Overlay:  # fmt: skip
-    """One score against another, one point a method, named beside it.
+    """One score against another, one numbered point a method; variants of a method share its colour.
 
     Parameters
     ----------
     scores : Dataset over ``names``, means over the clips, with ``long_name`` and ``units``.
     x, y : scores on the axes; both are better when smaller.
-    names : dimension of the points.
-    published : the same for published figures, drawn as open squares in grey.
+    names : dimension of the points; what stands before a comma is the method, what stands after it the variant.
+    log_x : logarithmic x axis.
     title : over the figure.
-    size_inch : width and height.
+    size_inch : width and height, legend included.
+
+    Returns
+    -------
+    Points with their numbers; the legend says which is which. A method without finite scores is left out.
     """
     width, height = size_inch
-    drawn, spans = [], []
-    kinds = [(scores, style.PALETTE[0], "o", "made here")]
-    if published is not None:
-        kinds.append((published, "#777777", "s", "published"))
-    for ds, colour, marker, label in kinds:
-        at = [(float(ds[x][i]), float(ds[y][i]), str(ds[names].values[i])) for i in range(ds.sizes[names])]
-        at = [p for p in at if np.isfinite(p[0]) and np.isfinite(p[1])]
-        spans += at
-        points = hv.Points([p[:2] for p in at], kdims=["x", "y"], label=label)
-        face = colour if marker == "o" else "white"
-        drawn.append(points.opts(hv.opts.Points(color=face, edgecolor=colour, marker=marker, s=42, linewidth=1.2)))
-        texts = hv.Labels([(px, py, f"  {name}") for px, py, name in at], kdims=["x", "y"], vdims=["text"])
-        drawn.append(texts.opts(hv.opts.Labels(color=colour, size=8, horizontalalignment="left")))
-    xs, ys = ([p[i] for p in spans] for i in (0, 1))
-    # Names stand to the right of their points: room for them there.
-    room = (max(xs) - min(xs)) or 1.0
-    lift = (max(ys) - min(ys)) or 1.0
+    at = [(float(scores[x][i]), float(scores[y][i]), str(name)) for i, name in enumerate(scores[names].values)]
+    at = [point for point in at if np.isfinite(point[0]) and np.isfinite(point[1])]
+    ticks = None
+    if log_x:
+        low, high = (limit(px for px, _, _ in at) for limit in (min, max))
+        round_numbers = [m * 10.0**e for e in range(-3, 7) for m in (1, 2, 5)]
+        marked = [v for v in round_numbers if 0.8 * low <= v <= 1.25 * high] or [low, high]
+        ticks = [(np.log10(v), f"{v:.4g}") for v in marked]
+        at = [(float(np.log10(px)), py, name) for px, py, name in at]
+    families = list(dict.fromkeys(name.partition(",")[0] for _, _, name in at))
+    chosen = style.colours(families)
+    colour_of = dict(zip(families, chosen, strict=True))
+    # Where colours run out, the next shape begins.
+    marker_of = {family: "os^Dv"[chosen[:i].count(chosen[i])] for i, family in enumerate(families)}
+    lift = 0.012 * (max(py for _, py, _ in at) - min(py for _, py, _ in at))
+    drawn = []
+    for i, (px, py, name) in enumerate(at):
+        family = name.partition(",")[0]
+        point = hv.Points([(px, py)], kdims=["x", "y"], label=f"{i + 1}  {name}")
+        options = hv.opts.Points(
+            color=colour_of[family], marker=marker_of[family], s=46, edgecolor="white", linewidth=0.5
+        )
+        drawn.append(point.opts(options))
+    # Numbers above and below in turn, so that neighbours rarely cover each other.
+    for up in (True, False):
+        shift = lift if up else -lift
+        texts = [(px, py + shift, str(i + 1)) for i, (px, py, _) in enumerate(at) if (i % 2 == 0) == up]
+        labels = hv.Labels(texts, kdims=["x", "y"], vdims=["number"])
+        align = "bottom" if up else "top"
+        drawn.append(labels.opts(hv.opts.Labels(color="#333333", size=8, verticalalignment=align)))
     return hv.Overlay(drawn).opts(
         hv.opts.Overlay(
-            fig_inches=size_inch, aspect=width / height, fontsize=style.FONT_SIZES, show_grid=True,
-            xlabel=style.axis_label(scores[x]), ylabel=style.axis_label(scores[y]),
-            xlim=(min(xs) - 0.08 * room, max(xs) + 0.35 * room), ylim=(min(ys) - 0.1 * lift, max(ys) + 0.1 * lift),
-            legend_position="top", show_legend=published is not None, title=title,
-        )
+            fig_inches=size_inch, aspect=0.62 * width / height, fontsize=style.FONT_SIZES, show_grid=True, title=title,
+            xlabel=style.axis_label(scores[x]), ylabel=style.axis_label(scores[y]), xticks=ticks,
+            legend_position="right", legend_opts={"fontsize": 8},
+        ),
     )  # fmt: skip
 
 
