@@ -189,6 +189,17 @@ def test_a_stored_table_comes_back_as_it_was(tmp_path):
     table = study.published_beside_ours({"m": {schema.L2: 100.0}}, ours, scores=[schema.L2], notes={"m": "a raster"})
     study.write_table(table, run, "t", caption="a caption")
     back, caption = study.stored_tables(run.out_dir)["t"]
+    assert [score for score, _ in back.columns if score != "note"] == [schema.L2] * 3
     assert caption == "a caption"
     pd.testing.assert_frame_equal(back, table, check_names=False)
     study.style(back).to_html()
+
+
+def test_stored_tables_keep_the_order_of_the_schema(tmp_path):
+    said = {"kernels": ["k"], "raster": "half-open, 1 nm", "epe_limits_nm": [15, 3]}
+    run = study.start("tables", notebook="00_test", params={}, conventions=said, out_dir=tmp_path / "00_test" / "paper")
+    scores = [schema.L2, schema.PVB, schema.EPE15, schema.MSA]
+    table = study.published_beside_ours({}, {"m": dict.fromkeys(scores, 1.0)}, scores=scores)
+    study.write_table(table, run, "t", caption="a caption")
+    back, _ = study.stored_tables(run.out_dir)["t"]
+    assert list(dict.fromkeys(score for score, _ in back.columns)) == scores

@@ -179,7 +179,9 @@ def table_frame(ds: xr.Dataset) -> pd.DataFrame:
     """A table out of its Dataset, the inverse of :func:`table_dataset` but for columns without any number."""
     (rows,) = (dim for dim in ds.dims if dim != "column")
     table: dict[tuple[str, str], Any] = {}
-    for score in (name for name in ds.data_vars if name != NOTE[0]):
+    # Stores do not keep the order of their variables: that of the schema is the order of all tables.
+    known = [name for name in schema.VARIABLES if name in ds]
+    for score in known + sorted(set(ds.data_vars) - {*known, NOTE[0]}):
         for label in ds["column"].values:
             column = ds[score].sel(column=label, drop=True).to_series()
             if column.notna().any():
