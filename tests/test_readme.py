@@ -68,6 +68,17 @@ def test_reproduced_rows_are_the_stored_ones(row):
             assert agrees(text, table.loc[method, (score, column)]), (score, column)
 
 
+def test_what_was_found_is_stored():
+    shares = study.load_result(reference.FOLDER / "16_ilt_anatomy", "gradient_share")["share"].mean("sample")
+    shares = 100 * shares.sel(objective="fidelity + PV band")
+    caused = shares.sel(reading="caused, of the net", step=149)
+    for value in (*caused.values, shares.sel(reading="on the print").max()):
+        assert f"{float(value):.1f} %" in README
+    first = study.load_result(reference.FOLDER / "12_ilt_lithobench", "first_gradients_stdcontact")
+    darkened = (1e-3 * first["spectral_push"] > first["print_pull"]).mean()
+    assert f"darkens {100 * float(darkened):.0f} %" in README
+
+
 def test_optics_figures_are_the_stored_ones():
     folder = reference.FOLDER / "01_validate_optics"
     sets = 100 * study.load_result(folder, "kernel_sets")["tcc_distance"]
