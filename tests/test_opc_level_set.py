@@ -17,7 +17,7 @@ from maskopt_lib.opc import level_set as ls
 PIXEL_NM = 8.0
 
 #: Changes that fit each preset to targets with pixels of 8 nm.
-ON_8_NM = {"openilt": {"image_pixel_nm": None}, "signed-distance": {"cleanup": None}}
+ON_8_NM = {"openilt": {"image_pixel_nm": None}, "signed-distance": {"cleanup": None}, "tuned": {"cleanup": None}}
 
 
 @pytest.fixture(scope="module")
