@@ -277,7 +277,11 @@ def ranked(merit: xr.DataArray, *, lines: str = "method", size_inch: tuple[float
     (settings,) = set(merit.dims) - {lines}
     ordered = merit.transpose(lines, settings).copy(data=np.sort(merit.transpose(lines, settings).values, axis=-1))
     place = (settings, np.arange(merit.sizes[settings]) + 1, {"long_name": "settings, best first", "units": "1"})
-    return curves(ordered.assign_coords({settings: place}), along=settings, lines=lines, size_inch=size_inch)
+    # What the merit is made of is too long for an axis.
+    title, ordered.attrs = merit.attrs.get("long_name", ""), merit.attrs | {"long_name": "merit"}
+    return curves(
+        ordered.assign_coords({settings: place}), along=settings, lines=lines, title=title, size_inch=size_inch
+    )
 
 
 def distributions(

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import xarray as xr
 
-#: Okabe and Ito's palette (https://jfly.uni-koeln.de/color/), without its yellow, which is too pale for lines.
-PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000")
+#: Okabe and Ito's palette (https://jfly.uni-koeln.de/color/), its yellow, too pale for lines, replaced by a grey.
+PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000", "#8C8C8C")
 
 #: What a thing is drawn in, in every figure.
 MASK, TARGET, PRINT, BAND = "#7F7F7F", "#000000", "#56B4E9", "#D55E00"
