@@ -1,6 +1,7 @@
 """Layouts in, rasters, masks out.
 
 `read_clip` reads one layer of a GLP, GDS or OASIS file into a `Clip`, `Clip.rasterize` turns it into pixels,
+`read_design` merges a placed and routed design with its cells,
 `demo_clips` and `benchmark_clips` give clips by name, `mask_polygons` and `write_mask` turn a mask back into polygons.
 """
 
@@ -8,12 +9,16 @@ from maskopt_lib.layout.benchmarks import BENCHMARKS, benchmark_clips, benchmark
 from maskopt_lib.layout.clip import Clip, rasterize_many
 from maskopt_lib.layout.contours import mask_polygons, mask_rings
 from maskopt_lib.layout.demo import demo_clips
+from maskopt_lib.layout.designs import PLATFORMS, Design, Platform, read_design
 from maskopt_lib.layout.io import WrittenMask, layer_names, write_mask
 from maskopt_lib.layout.reader import read_clip
 
 __all__ = [
     "BENCHMARKS",
+    "PLATFORMS",
     "Clip",
+    "Design",
+    "Platform",
     "WrittenMask",
     "benchmark_clips",
     "benchmark_names",
@@ -23,5 +28,6 @@ __all__ = [
     "mask_rings",
     "rasterize_many",
     "read_clip",
+    "read_design",
     "write_mask",
 ]

@@ -1,0 +1,354 @@
+"""Placed and routed designs: DEF and LEF merged with the cells' own layouts, kept hierarchical, asked by region.
+
+A DEF file places cells and draws wires; what a cell looks like stands in the library's GDS. KLayout's reader puts both
+together as references, so a design of any size needs memory for its cells and wires only, and a region is looked up
+without flattening the rest.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import xarray as xr
+from klayout import db
+
+from maskopt_lib.data import manifest
+from maskopt_lib.errors import LayoutError, MissingDataError, UnknownNameError
+from maskopt_lib.layout import raster
+from maskopt_lib.layout.io import layer_names, resolve_layer
+
+#: Dimension of a table of placed cells.
+INSTANCE = "instance"
+#: Where a design file keeps the name of an instance.
+_NAME = "name"
+_UM_IN_NM = 1000.0
+_SUFFIXES = (".def", ".gds", ".oas")
+# How DEF calls what KLayout calls r0, r90, ...
+_ORIENTATIONS = {"r0": "N", "r90": "W", "r180": "S", "r270": "E", "m0": "FS", "m45": "FW", "m90": "FN", "m135": "FE"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Platform:
+    """What a DEF file needs beside it: names of manifest files, or paths.
+
+    Attributes
+    ----------
+    process : whose layer names hold, a file of ``data_manifest/layers``.
+    technology : KLayout technology, the map from names of layers to numbers.
+    lefs : technology and cell LEF, in this order.
+    layouts : GDS or OASIS of the cells.
+    outline, die : (layer, datatype) of the outlines of cells and of the design.
+    no_logic : patterns of cells that only fill, tie or protect.
+    """
+
+    process: str
+    technology: str
+    lefs: tuple[str, ...]
+    layouts: tuple[str, ...]
+    outline: tuple[int, int]
+    die: tuple[int, int]
+    no_logic: tuple[str, ...]
+
+
+#: Folder of the manifest -> platform.
+PLATFORMS: dict[str, Platform] = {
+    "nangate45": Platform(
+        process="freepdk45",
+        technology="nangate45/FreePDK45.lyt",
+        lefs=(
+            "nangate45/NangateOpenCellLibrary.tech.lef",
+            "nangate45/NangateOpenCellLibrary.macro.mod.lef",
+            "nangate45/fakeram45_64x32.lef",
+        ),
+        layouts=("nangate45/NangateOpenCellLibrary.gds",),
+        outline=(235, 0),
+        die=(235, 0),
+        no_logic=("FILLCELL*", "TAPCELL*", "ANTENNA*", "fakeram*"),
+    ),
+    "asap7": Platform(
+        process="asap7",
+        technology="asap7/asap7.lyt",
+        lefs=("asap7/asap7_tech_1x_201209.lef", "asap7/asap7sc7p5t_28_R_1x_220121a.lef"),
+        layouts=("asap7/asap7sc7p5t_28_R_220121a.gds",),
+        outline=(100, 0),
+        die=(235, 0),
+        no_logic=("FILLER*", "TAPCELL*", "DECAP*"),
+    ),
+}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Design:
+    """A hierarchical layout with its cells.
+
+    Attributes
+    ----------
+    name : of the design.
+    path : the file it was read from.
+    platform : whose layers and cells it uses.
+    layout : KLayout's object; its only top cell is the design.
+    """
+
+    name: str
+    path: Path
+    platform: Platform
+    layout: db.Layout
+
+    @property
+    def top(self) -> db.Cell:
+        """The cell that holds all others."""
+        return self.layout.top_cell()
+
+    @property
+    def die_nm(self) -> tuple[float, float, float, float]:
+        """(x0, y0, x1, y1) of the die; of everything drawn where the file has no die."""
+        index = self.layout.find_layer(*self.platform.die)
+        box = db.Box() if index is None else db.Region(self.top.shapes(index)).bbox()
+        return self._nm(self.top.bbox() if box.empty() else box)
+
+    def bounds_nm(self, layer: str | tuple[int, int]) -> tuple[float, float, float, float]:
+        """(x0, y0, x1, y1) of a layer."""
+        return self._nm(self.top.bbox(self._index(layer)))
+
+    def instances(self) -> xr.Dataset:
+        """The placed cells, row by row from below, each from the left.
+
+        Returns
+        -------
+        Dataset over ``instance`` (names; numbers where the file has none): ``cell``, ``orientation`` as in DEF (N, S,
+        W, E, FN, FS, FW, FE), ``x0_nm``, ``y0_nm``, ``x1_nm``, ``y1_nm`` of the cell's outline (NaN for a cell without
+        layout), ``is_logic``.
+        """
+        outline = self.layout.find_layer(*self.platform.outline)
+        rows = []
+        for reference in self.top.each_inst():
+            cell, name = reference.cell, reference.property(_NAME)
+            box = db.Box() if outline is None else cell.bbox(outline)
+            if name is None and box.empty():  # a via, or a part that is no cell of the library
+                continue
+            for place in reference.cell_inst.each_cplx_trans():
+                bounds = (np.nan,) * 4 if box.empty() else self._nm(place * box)
+                turned = str(place.s_trans()).split()[0]
+                rows.append(("" if name is None else str(name), cell.name, _ORIENTATIONS[turned], *bounds))
+        # Files keep their instances in no order of their own.
+        rows.sort(key=lambda row: (np.nan_to_num((row[4], row[3]), nan=np.inf).tolist(), row[0]))
+        names, cells, turns, *boxes = zip(*rows, strict=True) if rows else [()] * 7
+        logic = [not any(fnmatchcase(cell, pattern) for pattern in self.platform.no_logic) for cell in cells]
+        columns = {
+            "cell": (np.array(cells, dtype=str), "cell", "1"),
+            "orientation": (np.array(turns, dtype=str), "orientation as in DEF", "1"),
+            "is_logic": (np.array(logic, dtype=bool), "whether it is a logic cell", "1"),
+        }
+        for side, values in zip(("x0_nm", "y0_nm", "x1_nm", "y1_nm"), boxes, strict=True):
+            columns[side] = (np.array(values, dtype=float), f"outline of the cell, {side[:2]}", "nm")
+        return xr.Dataset(
+            {
+                name: (INSTANCE, values, {"long_name": long_name, "units": units})
+                for name, (values, long_name, units) in columns.items()
+            },
+            coords={INSTANCE: np.array([name or str(i) for i, name in enumerate(names)], dtype=str)},
+            attrs={"design": self.name, "die_nm": list(self.die_nm)},
+        )
+
+    def polygons(
+        self, layer: str | tuple[int, int], region_nm: Sequence[float] | None = None, *, cut: bool = True
+    ) -> list[np.ndarray]:
+        """Merged polygons of a layer, those of a region without looking at the rest.
+
+        Parameters
+        ----------
+        layer : a name of the process, or (layer, datatype).
+        region_nm : (x0, y0, x1, y1); the whole layer by default.
+        cut : cut the polygons at the border of the region. Otherwise what overlaps it is given as it is drawn, and
+            merged only with what overlaps it too.
+
+        Returns
+        -------
+        (n, 2) float64 in nm each, in a fixed order; holes are keyholes.
+
+        Raises
+        ------
+        LayoutError : the design has no such layer; lists those it has.
+        """
+        index = self._index(layer)
+        if region_nm is None:
+            region = db.Region(self.top.begin_shapes_rec(index))
+        else:
+            box = self._units(region_nm)
+            region = db.Region(self.top.begin_shapes_rec_overlapping(index, box))
+            if cut:
+                region &= db.Region(box)
+        region.merge()
+        per_nm = 1 / self.dbu_nm
+        found = []
+        for polygon in region.each():
+            points = [(p.x, p.y) for p in polygon.resolved_holes().each_point_hull()]
+            # Division by a whole number is correctly rounded, unlike a product with 0.1.
+            found.append(np.array(points, dtype=float) / round(per_nm))
+        return found
+
+    def rasterize(self, layer: str | tuple[int, int], region_nm: Sequence[float], pixel_nm: float = 1.0) -> np.ndarray:
+        """A region of a layer as pixels.
+
+        Parameters
+        ----------
+        layer : as for :meth:`polygons`.
+        region_nm : (x0, y0, x1, y1), a whole number of pixels wide and high.
+        pixel_nm : side of a pixel in nm.
+
+        Returns
+        -------
+        (y, x) uint8, row 0 lowest: 1 where at least half of the pixel is covered.
+
+        Raises
+        ------
+        LayoutError : no such layer, or a region that is not whole in pixels.
+        """
+        x0, y0, x1, y1 = map(float, region_nm)
+        size = np.array([(y1 - y0) / pixel_nm, (x1 - x0) / pixel_nm])
+        n_y, n_x = np.rint(size).astype(int)
+        if n_y < 1 or n_x < 1 or np.abs(size - (n_y, n_x)).max() > 1e-6:
+            raise LayoutError(
+                f"region_nm={tuple(region_nm)} is {x1 - x0:g} x {y1 - y0:g} nm, no whole number of {pixel_nm:g} nm "
+                "pixels; move its borders"
+            )
+        polygons = [points - (x0, y0) for points in self.polygons(layer, region_nm)]
+        return raster.painted(polygons, max(n_y, n_x), pixel_nm)[:n_y, :n_x]
+
+    def write(self, path: str | Path) -> Path:
+        """Write the hierarchical layout as .oas or .gds; :func:`read_design` and :func:`read_clip` read it.
+
+        Parameters
+        ----------
+        path : the file, written beside it first and then moved. OASIS keeps the names of the instances.
+        """
+        path = Path(path)
+        options = db.SaveLayoutOptions()
+        options.set_format_from_filename(path.name)
+        options.gds2_write_timestamps = False
+        partial = path.with_name(f".{path.name}.part-{os.getpid()}")
+        try:
+            self.layout.write(str(partial), options)
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+        return path
+
+    @property
+    def dbu_nm(self) -> float:
+        """Database unit in nm."""
+        return self.layout.dbu * _UM_IN_NM
+
+    @property
+    def layers(self) -> dict[tuple[int, int], str]:
+        """(layer, datatype) -> name in the process, or "" for a layer without one; those that hold shapes."""
+        known = {pair: name for name, pair in layer_names(self.platform.process).items()}
+        infos = [self.layout.get_info(i) for i in self.layout.layer_indexes() if not self.top.bbox(i).empty()]
+        return {(i.layer, i.datatype): known.get((i.layer, i.datatype), "") for i in sorted(infos, key=str)}
+
+    def _index(self, layer: str | tuple[int, int]) -> int:
+        pair = resolve_layer(layer, self.platform.process)
+        index = self.layout.find_layer(*pair)
+        if index is None or self.top.bbox(index).empty():
+            there = ", ".join(f"{n or 'no name'} {pair}" for pair, n in self.layers.items())
+            raise LayoutError(f"{self.name}: nothing on layer {layer!r}; layers with shapes: {there}")
+        return index
+
+    def _nm(self, box: db.Box) -> tuple[float, float, float, float]:
+        per_nm = round(1 / self.dbu_nm)
+        return box.left / per_nm, box.bottom / per_nm, box.right / per_nm, box.top / per_nm
+
+    def _units(self, region_nm: Sequence[float]) -> db.Box:
+        return db.Box(*(round(float(v) / self.dbu_nm) for v in region_nm))
+
+
+def read_design(source: str | Path, *, platform: str | Platform | None = None) -> Design:
+    """A placed and routed design with the layouts of its cells, or a layout file that is hierarchical already.
+
+    Parameters
+    ----------
+    source : a .def, .gds or .oas file, or a file of the manifest by its full name, its last part, or, for a DEF, its
+        stem ("gcd_dense_routed").
+    platform : name of one of :data:`PLATFORMS`, or one of your own; by default that of the manifest's folder, and for
+        your own .gds and .oas files "nangate45".
+
+    Raises
+    ------
+    MissingDataError : no such file, neither here nor in the manifest.
+    UnknownNameError : no such platform.
+    LayoutError : a DEF of your own without a platform, a file that KLayout cannot read, or one with several top cells.
+
+    Notes
+    -----
+    The DEF is taken to the letter: a global placement, whose cells overlap and lie off their rows, stays one. Cells for
+    which the platform has no layout are empty.
+
+    Examples
+    --------
+    >>> sorted(PLATFORMS), PLATFORMS["nangate45"].process
+    (['asap7', 'nangate45'], 'freepdk45')
+    """
+    path, folder = _find(str(source))
+    suffix = path.suffix.lower()
+    if suffix == ".def" and platform is None and folder is None:
+        raise LayoutError(f"{path}: say whose cells it places, platform= one of {', '.join(PLATFORMS)} or your own")
+    chosen = platform if platform is not None else folder or "nangate45"
+    if isinstance(chosen, str):
+        if chosen not in PLATFORMS:
+            raise UnknownNameError(f"no platform {chosen!r}; known: {', '.join(PLATFORMS)}")
+        chosen = PLATFORMS[chosen]
+    layout = db.Layout()
+    try:
+        if suffix == ".def":
+            layout.read(str(path), _options(chosen))
+        else:
+            layout.read(str(path))
+    except RuntimeError as error:
+        raise LayoutError(f"{path}: KLayout cannot read it ({error}); fetch or export it again") from error
+    tops = [cell.name for cell in layout.top_cells()]
+    if len(tops) != 1:
+        raise LayoutError(f"{path}: {len(tops)} top cells ({', '.join(tops[:8])}); write the one you want to a file")
+    return Design(name=path.stem, path=path, platform=chosen, layout=layout)
+
+
+def _options(platform: Platform) -> db.LoadLayoutOptions:
+    technology = db.Technology()
+    technology.load(str(_file(platform.technology)))
+    options = technology.load_layout_options
+    lefdef = options.lefdef_config
+    lefdef.lef_files = [str(_file(name)) for name in platform.lefs]
+    lefdef.read_lef_with_def = False  # only what the platform names: a LEF that lies about decides nothing
+    lefdef.macro_resolution_mode = 2  # cells are those of the layouts, not drawn from their abstracts
+    lefdef.macro_layout_files = [str(_file(name)) for name in platform.layouts]
+    lefdef.instance_property_name = _NAME
+    options.lefdef_config = lefdef
+    options.warn_level = 0  # it would say that DEF and database have other units; both are whole in 0.1 nm
+    return options
+
+
+def _find(text: str) -> tuple[Path, str | None]:
+    """The file, and the folder of the manifest it is from."""
+    if Path(text).is_file():
+        return Path(text), None
+    names = [
+        name
+        for name in manifest.names()
+        if text in (name, PurePosixPath(name).name)
+        or (name.endswith(".def") and PurePosixPath(name).stem == text)
+    ]  # fmt: skip
+    names = [name for name in names if PurePosixPath(name).suffix in _SUFFIXES]
+    if len(names) != 1:
+        defs = [PurePosixPath(name).stem for name in manifest.names() if name.endswith(".def")]
+        raise MissingDataError(
+            f"{text!r} is no file (looked in {Path.cwd()}) and no design of the manifest; it has {', '.join(defs)}"
+        )
+    return manifest.fetch(names[0]), names[0].split("/")[0]
+
+
+def _file(name: str) -> Path:
+    return Path(name) if Path(name).is_file() else manifest.fetch(name)
