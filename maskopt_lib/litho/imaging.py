@@ -9,7 +9,8 @@ frequencies along an axis, whatever the pixel size of the mask (h = 17: 35 and 6
 
 Every step is a product with a small, fixed, real matrix. That is fewer operations than a Fast Fourier Transform of
 the mask grid, keeps the processor's matrix units busy, works for every number of pixels, and makes the
-adjoint the same products with the matrices transposed: the gradient below is written by hand.
+adjoint the same products with the matrices transposed: the gradient below is written by hand. The matrices decide the
+precision of the products: with those in bfloat16, operands are rounded to it and results come back in the mask's type.
 
 A complex coherent field is two real ones, since the mask is real: ``|E|^2 = Re(E)^2 + Im(E)^2``, and
 each part is the image through a kernel with Hermitian spectrum. These real systems are made orthogonal once
@@ -99,13 +100,14 @@ class SpectrumMatrices:
 
     def forward(self, mask: Tensor) -> Tensor:
         """(b, n, n) real to (b, h + 1, 2 h + 1) complex Fourier coefficients."""
-        cosine, sine = _as_complex(self.rows @ mask @ self.columns).chunk(2, dim=-2)
+        pairs = self.rows @ mask.to(self.rows.dtype) @ self.columns
+        cosine, sine = _as_complex(pairs.to(mask.dtype)).chunk(2, dim=-2)
         return cosine - 1j * sine
 
     def adjoint(self, gradient: Tensor) -> Tensor:
         """(b, h + 1, 2 h + 1) complex to (b, n, n) real; the adjoint of :meth:`forward`."""
         both = _as_real(torch.cat([gradient, 1j * gradient], dim=-2))
-        return self.rows.mT @ (both @ self.columns.mT)
+        return (self.rows.mT @ (both.to(self.rows.dtype) @ self.columns.mT)).to(both.dtype)
 
 
 @dataclass(frozen=True)
@@ -137,13 +139,14 @@ class FieldMatrices:
 
     def forward(self, half_spectra: Tensor) -> Tensor:
         """(..., h + 1, 2 h + 1) complex to (..., n_small, n_small) real."""
-        pairs = _as_real(half_spectra) @ self.along_x
-        return self.along_y @ pairs.unflatten(-1, (2, -1)).flatten(-3, -2)
+        real = _as_real(half_spectra)
+        pairs = real.to(self.along_x.dtype) @ self.along_x
+        return (self.along_y @ pairs.unflatten(-1, (2, -1)).flatten(-3, -2)).to(real.dtype)
 
     def adjoint(self, gradient: Tensor) -> Tensor:
         """(..., n_small, n_small) real to (..., h + 1, 2 h + 1) complex; the adjoint of :meth:`forward`."""
-        pairs = self.along_y.mT @ gradient
-        return _as_complex(pairs.unflatten(-2, (-1, 2)).flatten(-2) @ self.along_x.mT)
+        pairs = self.along_y.mT @ gradient.to(self.along_y.dtype)
+        return _as_complex((pairs.unflatten(-2, (-1, 2)).flatten(-2) @ self.along_x.mT).to(gradient.dtype))
 
 
 def interpolation_matrix(
@@ -177,49 +180,102 @@ def _as_complex(pairs: Tensor) -> Tensor:
     return torch.view_as_complex(pairs.unflatten(-1, (-1, 2)).contiguous())
 
 
-class CornerImages(torch.autograd.Function):
-    """Mask to scaled intensities of chosen focus settings, with its hand-written adjoint (first derivatives).
+#: (focus, factor) of each image that is wanted.
+Corners = tuple[tuple[int, float], ...]
 
-    ``forward(mask (b, n, n), systems (focus, system, h + 1, 2 h + 1), spectrum, field, interpolation, corners)`` gives
-    (b, corner, n_out, n_out). ``corners`` is a tuple of (focus, factor): corners of one focus setting share all their
-    work but one product with a number.
+
+@dataclass(frozen=True)
+class Imaging:
+    """All that stands between masks of one size and images of one size, as two functions of tensors alone.
+
+    Attributes
+    ----------
+    systems : (focus, system, h + 1, 2 h + 1) complex, see :func:`real_systems`.
+    spectrum, field, interpolation : the matrices of the three steps.
+    corners : the images wanted; those of one focus setting share all their work but one product with a number.
+    """
+
+    systems: Tensor
+    spectrum: SpectrumMatrices
+    field: FieldMatrices
+    interpolation: Tensor
+    corners: Corners
+
+    @classmethod
+    def build(
+        cls,
+        systems: Tensor,
+        spectrum: SpectrumMatrices,
+        field: FieldMatrices,
+        interpolation: Tensor,
+        corners: Corners,
+    ) -> Imaging:
+        """With the systems of only those focus settings that a corner uses, numbered anew."""
+        used = sorted({focus for focus, _ in corners})
+        if used != list(range(len(systems))):
+            systems = torch.stack([systems[focus] for focus in used])
+        return cls(systems, spectrum, field, interpolation, tuple((used.index(f), factor) for f, factor in corners))
+
+    def forward(self, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """(b, n, n) to the images (b, corner, n_out, n_out) and the fields, which :meth:`adjoint` needs."""
+        coefficients = self.spectrum.forward(mask)
+        fields = self.field.forward(self.systems * coefficients[:, None, None])
+        interpolation = self.interpolation
+        halfway = (fields * fields).sum(2).to(interpolation.dtype) @ interpolation.mT
+        return self._scaled(halfway), fields
+
+    def _scaled(self, halfway: Tensor) -> Tensor:
+        factors = [factor for _, factor in self.corners]
+        # One image a focus setting is a product; the others are multiples of it.
+        first = {focus: i for i, (focus, _) in reversed(list(enumerate(self.corners)))}
+        if torch.compiler.is_compiling() or halfway.dtype != self.systems.real.dtype:
+            # Compilers take no views as output, and products no output of another type.
+            made = {f: self.interpolation @ (factors[i] * halfway[:, f]) for f, i in first.items()}
+            made = {f: image.to(self.systems.real.dtype) for f, image in made.items()}
+            scales = [factor / factors[first[f]] for f, factor in self.corners]
+            return torch.stack(
+                [made[f] if i == first[f] else made[f] * scales[i] for i, (f, _) in enumerate(self.corners)], dim=1
+            )
+        n_out = len(self.interpolation)
+        images = halfway.new_empty(len(halfway), len(self.corners), n_out, n_out)
+        for i, (focus, factor) in enumerate(self.corners):
+            j = first[focus]
+            if i == j:
+                torch.matmul(self.interpolation, factor * halfway[:, focus], out=images[:, i])
+            else:
+                torch.mul(images[:, j], factor / factors[j], out=images[:, i])
+        return images
+
+    def adjoint(self, gradient: Tensor, fields: Tensor) -> Tensor:
+        """(b, corner, n_out, n_out) to (b, n, n); the adjoint of :meth:`forward` at the mask that made the fields."""
+        small = []
+        interpolation = self.interpolation
+        for focus in range(len(self.systems)):
+            members = [(i, factor) for i, (f, factor) in enumerate(self.corners) if f == focus]
+            i, scale = members[0]
+            together = gradient[:, i]
+            for i, factor in members[1:]:
+                together = torch.add(together, gradient[:, i], alpha=factor / scale)
+            small.append((2 * scale * interpolation).mT @ together.to(interpolation.dtype) @ interpolation)
+        half = self.field.adjoint(fields * torch.stack(small, dim=1)[:, :, None].to(fields.dtype))
+        return self.spectrum.adjoint((self.systems.conj() * half).sum((1, 2)))
+
+
+class CornerImages(torch.autograd.Function):
+    """Mask (b, n, n) to scaled intensities of chosen focus settings, with its hand-written adjoint (first derivatives).
+
+    ``forward(mask, images_of, gradient_of)``: the two methods of an :class:`Imaging`, or what stands in for them.
     """
 
     @staticmethod
-    def forward(ctx, mask, systems, spectrum, field, interpolation, corners):
-        used = sorted({focus for focus, _ in corners})
-        if used != list(range(len(systems))):
-            systems = systems[used]
-        coefficients = spectrum.forward(mask)
-        fields = field.forward(systems * coefficients[:, None, None])
-        halfway = (fields * fields).sum(2) @ interpolation.mT
-        n_out = len(interpolation)
-        images = mask.new_empty(len(mask), len(corners), n_out, n_out)
-        first: dict[int, int] = {}
-        for i, (focus, factor) in enumerate(corners):
-            if focus in first:
-                j = first[focus]
-                torch.mul(images[:, j], factor / corners[j][1], out=images[:, i])
-            else:
-                first[focus] = i
-                torch.matmul(interpolation, factor * halfway[:, used.index(focus)], out=images[:, i])
-        ctx.save_for_backward(systems, fields)
-        ctx.matrices = spectrum, field, interpolation
-        ctx.corners, ctx.used = corners, used
+    def forward(ctx, mask, images_of, gradient_of):
+        images, fields = images_of(mask)
+        ctx.save_for_backward(fields)
+        ctx.gradient_of = gradient_of
         return images
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, gradient):
-        systems, fields = ctx.saved_tensors
-        spectrum, field, interpolation = ctx.matrices
-        small = []
-        for focus in ctx.used:
-            members = [(i, factor) for i, (f, factor) in enumerate(ctx.corners) if f == focus]
-            i, scale = members[0]
-            together = gradient[:, i]
-            for i, factor in members[1:]:
-                together = torch.add(together, gradient[:, i], alpha=factor / scale)
-            small.append((2 * scale * interpolation).mT @ together @ interpolation)
-        half = field.adjoint(fields * torch.stack(small, dim=1)[:, :, None])
-        return spectrum.adjoint((systems.conj() * half).sum((1, 2))), None, None, None, None, None
+        (fields,) = ctx.saved_tensors
+        return ctx.gradient_of(gradient, fields), None, None

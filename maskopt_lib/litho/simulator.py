@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -11,9 +11,12 @@ from torch import Tensor, nn
 
 from maskopt_lib.errors import GridMismatchError, UnknownNameError
 from maskopt_lib.grid import Grid, grid_of
+from maskopt_lib.litho.compiled import EAGER, accelerated
 from maskopt_lib.litho.imaging import (
     CornerImages,
+    Corners,
     FieldMatrices,
+    Imaging,
     SpectrumMatrices,
     interpolation_matrix,
     real_systems,
@@ -34,10 +37,15 @@ class Simulator(nn.Module):
     resist : threshold and steepness of the resist.
     energy_lost : share of each focus setting's energy that may be dropped from the weak end of the real systems; 0 is
         exact. Solvers may trade a little for speed, scores never do.
+    mode : how imaging and its adjoint run, one of :data:`~maskopt_lib.litho.compiled.MODES`: operation by operation
+        (``"eager"``), compiled, or replayed as CUDA graphs.
+    matmul_dtype : type of the matrices and of what they are multiplied with, such as ``torch.bfloat16``; by default
+        ``dtype``. Sums, squares and results stay in ``dtype``. Never for scores.
 
     Raises
     ------
     GridMismatchError : a corner asks for a focus setting that the kernels lack.
+    ValueError : the device is not there, or the mode cannot be had on it.
 
     Notes
     -----
@@ -62,6 +70,8 @@ class Simulator(nn.Module):
         corners: Sequence[ProcessCorner] = CONTEST_CORNERS,
         resist: ThresholdResist = ThresholdResist(),  # noqa: B008 - frozen
         energy_lost: float = 0.0,
+        mode: str = EAGER,
+        matmul_dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
         if not isinstance(kernels, SocsKernels):
@@ -78,6 +88,8 @@ class Simulator(nn.Module):
         self.process = tuple(corners)
         self.resist_model = resist
         self.energy_lost = energy_lost
+        self.mode = mode
+        self.matmul_dtype = matmul_dtype
         self._place(torch.device(device), dtype)
 
     def _place(self, device: torch.device, dtype: torch.dtype) -> None:
@@ -86,10 +98,11 @@ class Simulator(nn.Module):
         complex_dtype = torch.complex64 if dtype == torch.float32 else torch.complex128
         systems = torch.as_tensor(real_systems(self.kernels, energy_lost=self.energy_lost), dtype=complex_dtype)
         self.register_buffer("_systems", systems.to(device), persistent=False)
-        self._field = FieldMatrices.build(self.kernels.half_width, device=device, dtype=dtype)
+        self._field = FieldMatrices.build(self.kernels.half_width, device=device, dtype=self.matmul_dtype or dtype)
         # These depend on the mask's grid; they are small, made on first use and live as long as the simulator.
         self._spectra: dict[int, SpectrumMatrices] = {}
         self._interpolations: dict[tuple[int, int], Tensor] = {}
+        self._imagings: dict[tuple[int, int, Corners], tuple[Callable, Callable]] = {}
 
     def _apply(self, fn, recurse=True):
         # ``.to(device)`` and ``.double()`` of a module that holds a simulator: a cast of the complex systems would lose
@@ -107,6 +120,10 @@ class Simulator(nn.Module):
     def dtype(self) -> torch.dtype:
         """Real precision of its results."""
         return self._systems.real.dtype
+
+    @property
+    def _products(self) -> torch.dtype:
+        return self.matmul_dtype or self.dtype
 
     @property
     def corners(self) -> tuple[str, ...]:
@@ -205,13 +222,23 @@ class Simulator(nn.Module):
         if n_out is not None and n_out < 1:
             raise GridMismatchError(f"n_out must be at least 1, got {n_out}; leave it out for the mask's own grid")
         flat = mask.to(self.device, self.dtype).reshape(-1, n, n)
-        interpolation = self._interpolation(n, n_out or n)
-        images = CornerImages.apply(flat, self._systems, self._spectrum(n), self._field, interpolation, corners)
+        images = CornerImages.apply(flat, *self._imaging(n, n_out or n, corners))
         return images.reshape(*mask.shape[:-2], *images.shape[1:])
+
+    def _imaging(self, n: int, n_out: int, corners: Corners) -> tuple[Callable, Callable]:
+        """Mask to images and fields, and their gradient to that of the mask, as this simulator's mode runs them."""
+        if (n, n_out, corners) not in self._imagings:
+            matrices = self._spectrum(n), self._field, self._interpolation(n, n_out)
+            imaging = Imaging.build(self._systems, *matrices, corners)
+            self._imagings[n, n_out, corners] = (
+                accelerated(imaging.forward, self.mode, device=self.device),
+                accelerated(imaging.adjoint, self.mode, device=self.device),
+            )
+        return self._imagings[n, n_out, corners]
 
     def _spectrum(self, n: int) -> SpectrumMatrices:
         if n not in self._spectra:
-            self._spectra[n] = SpectrumMatrices.build(n, self.kernels.half_width, device=self.device, dtype=self.dtype)
+            self._spectra[n] = SpectrumMatrices.build(n, self.kernels.half_width, device=self.device, dtype=self._products)
         return self._spectra[n]
 
     def _interpolation(self, n: int, n_out: int) -> Tensor:
@@ -219,6 +246,6 @@ class Simulator(nn.Module):
             # Fields are referred to the first pixel's centre of the mask's grid.
             shift = 0.5 / n_out - 0.5 / n
             self._interpolations[n, n_out] = interpolation_matrix(
-                n_out, small_grid(self.kernels.half_width), shift=shift, device=self.device, dtype=self.dtype
+                n_out, small_grid(self.kernels.half_width), shift=shift, device=self.device, dtype=self._products
             )
         return self._interpolations[n, n_out]
