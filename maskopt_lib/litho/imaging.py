@@ -100,14 +100,20 @@ class SpectrumMatrices:
 
     def forward(self, mask: Tensor) -> Tensor:
         """(b, n, n) real to (b, h + 1, 2 h + 1) complex Fourier coefficients."""
-        pairs = self.rows @ mask.to(self.rows.dtype) @ self.columns
-        cosine, sine = _as_complex(pairs.to(mask.dtype)).chunk(2, dim=-2)
+        cosine, sine = _as_complex(self.products(mask)).chunk(2, dim=-2)
         return cosine - 1j * sine
+
+    def products(self, mask: Tensor) -> Tensor:
+        """(b, n, n) real to (b, 2 (h + 1), 2 (2 h + 1)): spectra of the cosine, then of the sine rows, interleaved."""
+        return (self.rows @ mask.to(self.rows.dtype) @ self.columns).to(mask.dtype)
 
     def adjoint(self, gradient: Tensor) -> Tensor:
         """(b, h + 1, 2 h + 1) complex to (b, n, n) real; the adjoint of :meth:`forward`."""
-        both = _as_real(torch.cat([gradient, 1j * gradient], dim=-2))
-        return (self.rows.mT @ (both.to(self.rows.dtype) @ self.columns.mT)).to(both.dtype)
+        return self.products_adjoint(_as_real(torch.cat([gradient, 1j * gradient], dim=-2)))
+
+    def products_adjoint(self, gradient: Tensor) -> Tensor:
+        """The adjoint of :meth:`products`."""
+        return (self.rows.mT @ (gradient.to(self.rows.dtype) @ self.columns.mT)).to(gradient.dtype)
 
 
 @dataclass(frozen=True)
@@ -139,14 +145,21 @@ class FieldMatrices:
 
     def forward(self, half_spectra: Tensor) -> Tensor:
         """(..., h + 1, 2 h + 1) complex to (..., n_small, n_small) real."""
-        real = _as_real(half_spectra)
-        pairs = real.to(self.along_x.dtype) @ self.along_x
-        return (self.along_y @ pairs.unflatten(-1, (2, -1)).flatten(-3, -2)).to(real.dtype)
+        return self.products(_as_real(half_spectra))
+
+    def products(self, interleaved: Tensor) -> Tensor:
+        """The same for spectra with real and imaginary parts interleaved, (..., h + 1, 2 (2 h + 1)) real."""
+        pairs = interleaved.to(self.along_x.dtype) @ self.along_x
+        return (self.along_y @ pairs.unflatten(-1, (2, -1)).flatten(-3, -2)).to(interleaved.dtype)
 
     def adjoint(self, gradient: Tensor) -> Tensor:
         """(..., n_small, n_small) real to (..., h + 1, 2 h + 1) complex; the adjoint of :meth:`forward`."""
+        return _as_complex(self.products_adjoint(gradient))
+
+    def products_adjoint(self, gradient: Tensor) -> Tensor:
+        """The adjoint of :meth:`products`."""
         pairs = self.along_y.mT @ gradient.to(self.along_y.dtype)
-        return _as_complex((pairs.unflatten(-2, (-1, 2)).flatten(-2) @ self.along_x.mT).to(gradient.dtype))
+        return (pairs.unflatten(-2, (-1, 2)).flatten(-2) @ self.along_x.mT).to(gradient.dtype)
 
 
 def interpolation_matrix(
@@ -191,11 +204,13 @@ class Imaging:
     Attributes
     ----------
     systems : (focus, system, h + 1, 2 h + 1) complex, see :func:`real_systems`.
+    systems_parts : their real and their imaginary part.
     spectrum, field, interpolation : the matrices of the three steps.
     corners : the images wanted; those of one focus setting share all their work but one product with a number.
     """
 
     systems: Tensor
+    systems_parts: tuple[Tensor, Tensor]
     spectrum: SpectrumMatrices
     field: FieldMatrices
     interpolation: Tensor
@@ -214,12 +229,13 @@ class Imaging:
         used = sorted({focus for focus, _ in corners})
         if used != list(range(len(systems))):
             systems = torch.stack([systems[focus] for focus in used])
-        return cls(systems, spectrum, field, interpolation, tuple((used.index(f), factor) for f, factor in corners))
+        parts = systems.real.contiguous(), systems.imag.contiguous()
+        corners = tuple((used.index(focus), factor) for focus, factor in corners)
+        return cls(systems, parts, spectrum, field, interpolation, corners)
 
     def forward(self, mask: Tensor) -> tuple[Tensor, Tensor]:
         """(b, n, n) to the images (b, corner, n_out, n_out) and the fields, which :meth:`adjoint` needs."""
-        coefficients = self.spectrum.forward(mask)
-        fields = self.field.forward(self.systems * coefficients[:, None, None])
+        fields = self._fields(mask)
         interpolation = self.interpolation
         halfway = (fields * fields).sum(2).to(interpolation.dtype) @ interpolation.mT
         return self._scaled(halfway), fields
@@ -228,10 +244,10 @@ class Imaging:
         factors = [factor for _, factor in self.corners]
         # One image a focus setting is a product; the others are multiples of it.
         first = {focus: i for i, (focus, _) in reversed(list(enumerate(self.corners)))}
-        if torch.compiler.is_compiling() or halfway.dtype != self.systems.real.dtype:
-            # Compilers take no views as output, and products no output of another type.
+        if torch.compiler.is_compiling() or halfway.dtype != self.systems_parts[0].dtype:
+            # Compilers write into no views, and products into no other type than their own.
             made = {f: self.interpolation @ (factors[i] * halfway[:, f]) for f, i in first.items()}
-            made = {f: image.to(self.systems.real.dtype) for f, image in made.items()}
+            made = {f: image.to(self.systems_parts[0].dtype) for f, image in made.items()}
             scales = [factor / factors[first[f]] for f, factor in self.corners]
             return torch.stack(
                 [made[f] if i == first[f] else made[f] * scales[i] for i, (f, _) in enumerate(self.corners)], dim=1
@@ -257,8 +273,30 @@ class Imaging:
             for i, factor in members[1:]:
                 together = torch.add(together, gradient[:, i], alpha=factor / scale)
             small.append((2 * scale * interpolation).mT @ together.to(interpolation.dtype) @ interpolation)
-        half = self.field.adjoint(fields * torch.stack(small, dim=1)[:, :, None].to(fields.dtype))
-        return self.spectrum.adjoint((self.systems.conj() * half).sum((1, 2)))
+        return self._fields_adjoint(fields * torch.stack(small, dim=1)[:, :, None].to(fields.dtype))
+
+    def _fields(self, mask: Tensor) -> Tensor:
+        """(b, n, n) to the fields (b, focus, system, n_small, n_small)."""
+        if not torch.compiler.is_compiling():
+            return self.field.forward(self.systems * self.spectrum.forward(mask)[:, None, None])
+        # The same in real numbers: compilers leave complex ones alone.
+        cosine, sine = self.spectrum.products(mask).unflatten(-1, (-1, 2))[:, None, None].chunk(2, dim=-3)
+        real, imaginary = cosine[..., 0] + sine[..., 1], cosine[..., 1] - sine[..., 0]
+        a, b = self.systems_parts
+        return self.field.products(
+            torch.stack([a * real - b * imaginary, a * imaginary + b * real], dim=-1).flatten(-2)
+        )
+
+    def _fields_adjoint(self, gradient: Tensor) -> Tensor:
+        if not torch.compiler.is_compiling():
+            half = self.field.adjoint(gradient)
+            return self.spectrum.adjoint((self.systems.conj() * half).sum((1, 2)))
+        half = self.field.products_adjoint(gradient).unflatten(-1, (-1, 2))
+        a, b = self.systems_parts
+        real = (a * half[..., 0] + b * half[..., 1]).sum((1, 2))
+        imaginary = (a * half[..., 1] - b * half[..., 0]).sum((1, 2))
+        both = [torch.stack([real, imaginary], dim=-1), torch.stack([-imaginary, real], dim=-1)]
+        return self.spectrum.products_adjoint(torch.cat(both, dim=-3).flatten(-2))
 
 
 class CornerImages(torch.autograd.Function):

@@ -238,7 +238,9 @@ class Simulator(nn.Module):
 
     def _spectrum(self, n: int) -> SpectrumMatrices:
         if n not in self._spectra:
-            self._spectra[n] = SpectrumMatrices.build(n, self.kernels.half_width, device=self.device, dtype=self._products)
+            self._spectra[n] = SpectrumMatrices.build(
+                n, self.kernels.half_width, device=self.device, dtype=self._products
+            )
         return self._spectra[n]
 
     def _interpolation(self, n: int, n_out: int) -> Tensor:
