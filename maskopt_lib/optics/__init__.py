@@ -3,6 +3,7 @@
 from maskopt_lib.optics.compare import aerial_image, compare_kernels, tcc_distance
 from maskopt_lib.optics.displacement import displace, realign
 from maskopt_lib.optics.files import read_kernels, read_symmetrised, write_kernels
+from maskopt_lib.optics.focus import through_focus
 from maskopt_lib.optics.identify import fit_compact, fit_source, identify
 from maskopt_lib.optics.kernels import SocsKernels
 from maskopt_lib.optics.library import EMBEDDED, KERNELS, load
@@ -51,6 +52,7 @@ __all__ = [
     "tcc_distance",
     "tcc_matrix",
     "tcc_of",
+    "through_focus",
     "write_kernels",
     "zernike",
 ]
