@@ -101,8 +101,32 @@ def violations() -> xr.Dataset:
     return rule_report(mask, {"min_width_nm": 30.0}, pixel_nm=4.0)
 
 
+def settings() -> xr.Dataset:
+    """Five settings of two families; the third and the fifth are dominated."""
+    values = {
+        schema.L2: [2e4, 3e4, 3.5e4, 4e4, 4.2e4],
+        schema.PVB: [5e4, 4e4, 4.5e4, 3e4, 4.4e4],
+        schema.SHOTS: [900.0, 400.0, 80.0, 20.0, 30.0],
+    }
+    labels = ["a, 1", "a, 2", "b, 1", "b, 2", "b, 3"]
+    ds = xr.Dataset({name: ("method", column) for name, column in values.items()}, coords={"method": labels})
+    return schema.label(ds.assign(family=("method", [label[0] for label in labels])))
+
+
+def volumes() -> xr.Dataset:
+    values = np.array([[0.4, 0.3], [0.2, 0.35]])
+    coords = {"family": ["a", "b"], "space": ["two", "three"]}
+    return xr.Dataset({name: (("family", "space"), values * k) for name, k in (("alone", 1), ("lost", 0.1))}, coords)
+
+
+def attained() -> xr.Dataset:
+    columns = {"l2_width_nm": [1.0, 2.0, 3.0], "pvb_width_nm": [6.0, 4.0, 7.0], "share": [0.5, 0.5, 0.9]}
+    return xr.Dataset({name: ("point", column) for name, column in columns.items()})
+
+
 #: Every public function, as the notebooks call it.
 DRAWINGS = {
+    "attainment_curves": lambda: figures.attainment_curves(attained()),
     "case_bars": lambda: figures.case_bars(scores(), names=[schema.L2, schema.EPE3], groups="method"),
     "cross_matrices": lambda: figures.cross_matrices([scores()[schema.L2]] * 2, rows="method", columns=schema.SAMPLE),
     "cross_matrix": lambda: figures.cross_matrix(scores()[schema.L2], rows="method", columns=schema.SAMPLE),
@@ -114,14 +138,19 @@ DRAWINGS = {
     "edge_errors": lambda: figures.edge_errors(pictures().isel(sample=0), sites()),
     "histories": lambda: figures.histories(history()),
     "kernel_gallery": lambda: figures.kernel_gallery(systems(), columns=2),
+    "hypervolume_bars": lambda: figures.hypervolume_bars(volumes()),
     "limit_curves": lambda: figures.limit_curves(
         scores().isel(sample=[0, 1]).assign_coords(sample=[640.0, 1000.0]), x=schema.L2, y=schema.EPE3, along="sample"
     ),
     "mask_changes": lambda: figures.mask_changes(
         pictures()["outer"], pictures()["inner"], pictures()["target"][0], along=schema.SAMPLE
     ),
+    "mask_gallery": lambda: figures.mask_gallery(pictures(), columns=2),
     "mask_panels": lambda: figures.mask_panels(pictures(), rows=schema.SAMPLE),
     "over_batch": lambda: figures.over_batch(timing()[schema.RUNTIME]),
+    "pareto_front": lambda: figures.pareto_front(
+        settings(), x=schema.SHOTS, y=schema.L2, published=settings().isel(method=[2]), log_x=True
+    ),
     "phase_bars": lambda: figures.phase_bars(timing().isel(batch=0)),
     "ranked": lambda: figures.ranked(scores()[schema.L2].rename(sample="setting")),
     "rule_violations": lambda: figures.rule_violations(pictures().isel(sample=0), violations()),

@@ -6,6 +6,7 @@ Styles are those of HoloViews' matplotlib backend: call ``hv.extension("matplotl
 from maskopt_lib.figures import anatomy as anatomy
 from maskopt_lib.figures.ablation import deviations
 from maskopt_lib.figures.optics import kernel_gallery, source_map
+from maskopt_lib.figures.pareto import attainment_curves, hypervolume_bars, mask_gallery, pareto_front
 from maskopt_lib.figures.pictures import edge_errors, mask_panels
 from maskopt_lib.figures.postprocess import limit_curves, mask_changes
 from maskopt_lib.figures.rules import rule_violations
@@ -23,6 +24,7 @@ from maskopt_lib.figures.scores import (
 from maskopt_lib.figures.timing import over_batch, phase_bars
 
 __all__ = [
+    "attainment_curves",
     "case_bars",
     "cross_matrices",
     "cross_matrix",
@@ -31,11 +33,14 @@ __all__ = [
     "distributions",
     "edge_errors",
     "histories",
+    "hypervolume_bars",
     "kernel_gallery",
     "limit_curves",
     "mask_changes",
+    "mask_gallery",
     "mask_panels",
     "over_batch",
+    "pareto_front",
     "phase_bars",
     "ranked",
     "rule_violations",
