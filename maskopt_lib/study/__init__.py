@@ -1,6 +1,7 @@
 """What the notebooks call: recipes that solve and score, the record of a run, stores, tables, and parameters."""
 
 from maskopt_lib.study import anatomy as anatomy
+from maskopt_lib.study import tiles as tiles
 from maskopt_lib.study.ablation import means_table, variations
 from maskopt_lib.study.benchmark import (
     Clips,

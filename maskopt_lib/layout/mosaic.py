@@ -1,0 +1,251 @@
+"""A mask of any size from its tiles to polygons: whole shapes, although no more than a row of tiles is in memory.
+
+Tiles are turned into pixel rectangles, a row of tiles is merged exactly (integers), and what touches the row's upper
+border waits for the next one. A shape that is complete gets the contour that :func:`maskopt_lib.layout.mask_rings`
+draws as "smooth": through the middles of its pixel edges, then simplified within a tolerance. As the merge is made
+before the contour, tile borders leave no vertex behind.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from klayout import db
+
+from maskopt_lib.errors import LayoutError, UnknownNameError
+from maskopt_lib.layout.contours import CONTOURS, DATABASE_NM, TOLERANCE_NM
+from maskopt_lib.layout.designs import INSTANCE, Design
+from maskopt_lib.layout.io import resolve_layer
+
+_NM_IN_UM = 1e-3
+#: Layers of a written mosaic: the mask, the drawn target, outlines and names of cells.
+MASK_LAYER, TARGET_LAYER, OUTLINE_LAYER, NAME_LAYER = (111, 0), (110, 0), (235, 0), (235, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tile:
+    """A piece of a mask.
+
+    Attributes
+    ----------
+    image : (y, x), 0 or 1.
+    x_px, y_px : place of its lower left pixel in the mosaic.
+    """
+
+    image: np.ndarray
+    x_px: int
+    y_px: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class WrittenMosaic:
+    """What :func:`write_mosaic` wrote.
+
+    Attributes
+    ----------
+    path : the file.
+    polygons, vertices : of the mask, as they are in the file.
+    area_nm2 : of the mask's polygons.
+    mask_area_nm2 : of the mask's pixels.
+    cells : placed cells that are shown with it.
+    """
+
+    path: Path
+    polygons: int
+    vertices: int
+    area_nm2: float
+    mask_area_nm2: float
+    cells: int
+
+
+def whole_shapes(rows: Iterable[Iterable[Tile]]) -> Iterator[db.Polygon]:
+    """The shapes of a mosaic as pixel polygons, each as soon as it is complete.
+
+    Parameters
+    ----------
+    rows : rows of tiles from below; tiles of a row are equally high and do not overlap.
+
+    Returns
+    -------
+    Polygons with holes, in pixels. Pixels that meet only at a corner are apart.
+    """
+    waiting = db.Region()
+    for row in rows:
+        top, region = 0, waiting
+        region.min_coherence = True
+        for tile in row:
+            top = tile.y_px + len(tile.image)
+            _insert(region, tile)
+        region.merge()
+        waiting = db.Region()
+        for polygon in region.each():
+            if polygon.bbox().top == top:
+                waiting.insert(polygon)
+            else:
+                yield polygon
+    yield from waiting.each()
+
+
+def write_mosaic(
+    rows: Iterable[Iterable[Tile]],
+    path: str | Path,
+    *,
+    pixel_nm: float = 1.0,
+    origin_nm: tuple[float, float] = (0.0, 0.0),
+    contours: str = "smooth",
+    tolerance_nm: float = TOLERANCE_NM,
+    context: Design | None = None,
+    target: str | tuple[int, int] | None = None,
+    mask_layer: tuple[int, int] = MASK_LAYER,
+    target_layer: tuple[int, int] = TARGET_LAYER,
+) -> WrittenMosaic:
+    """Write a tiled mask as OASIS or GDS at the layout's coordinates, with the cells it was made for.
+
+    Parameters
+    ----------
+    rows : as for :func:`whole_shapes`.
+    path : the file, written beside it first and then moved.
+    pixel_nm : side of a pixel in nm.
+    origin_nm : (x, y) of the mosaic's lower left corner in the layout.
+    contours : "smooth" or "pixel", as for :func:`maskopt_lib.layout.mask_rings`.
+    tolerance_nm : smooth only: how far simplifying may move the contour.
+    context : a design whose cells are shown: hierarchically, outlines on 235/0 and names of cells on 235/1.
+    target : layer of the design that is written beside the mask.
+    mask_layer, target_layer : (layer, datatype) in the file.
+
+    Returns
+    -------
+    What is in the file. Holes are cut open, no polygon has one.
+
+    Raises
+    ------
+    UnknownNameError : other contours.
+    LayoutError : a pixel or an origin off the database grid of 0.1 nm.
+
+    Notes
+    -----
+    Rasters and merging need a row of tiles and the shapes that are not complete; the file's polygons are collected in
+    memory (some 16 bytes a vertex) until it is written, for OASIS has its tables at the end.
+    """
+    path = Path(path)
+    if contours not in CONTOURS:
+        raise UnknownNameError(f"no contours {contours!r}; known: {', '.join(CONTOURS)}")
+    half, shift = pixel_nm / 2 / DATABASE_NM, np.asarray(origin_nm, dtype=float) / DATABASE_NM
+    if abs(half - round(half)) > 1e-6 or np.abs(shift - np.rint(shift)).max() > 1e-6:
+        raise LayoutError(
+            f"half a pixel ({pixel_nm / 2:g} nm) and origin_nm={tuple(origin_nm)} must be on the grid of "
+            f"{DATABASE_NM:g} nm"
+        )
+    layout = db.Layout()
+    layout.dbu = DATABASE_NM * _NM_IN_UM
+    top = layout.create_cell("MASK" if context is None else f"{context.top.name}_MASK")
+    shapes = top.shapes(layout.layer(*mask_layer))
+    scale, shift = 2 * round(half), np.rint(shift).astype(int)
+    polygons = vertices = area = pixels = 0
+    for shape in whole_shapes(rows):
+        pixels += shape.area()
+        for polygon in _contoured(shape, scale, shift, tolerance_nm if contours == "smooth" else None):
+            shapes.insert(polygon)
+            polygons, vertices, area = polygons + 1, vertices + polygon.num_points(), area + polygon.area()
+    cells = 0
+    if context is not None:
+        cells = _show(context, layout, top, target, target_layer)
+    options = db.SaveLayoutOptions()
+    options.set_format_from_filename(path.name)
+    options.gds2_write_timestamps = False
+    partial = path.with_name(f".{path.name}.part-{os.getpid()}")
+    try:
+        layout.write(str(partial), options)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return WrittenMosaic(
+        path=path,
+        polygons=polygons,
+        vertices=vertices,
+        area_nm2=area * DATABASE_NM**2,
+        mask_area_nm2=float(pixels * pixel_nm**2),
+        cells=cells,
+    )
+
+
+def _insert(region: db.Region, tile: Tile) -> None:
+    """One rectangle for each run of pixels along x; runs that repeat from row to row are one."""
+    padded = np.pad(np.asarray(tile.image, dtype=np.int8), ((0, 0), (1, 1)))
+    step = np.diff(padded, axis=1)
+    y, x0 = np.nonzero(step == 1)
+    _, x1 = np.nonzero(step == -1)
+    order = np.lexsort((y, x1, x0))
+    y, x0, x1 = y[order], x0[order], x1[order]
+    new = np.r_[True, (np.diff(x0) != 0) | (np.diff(x1) != 0) | (np.diff(y) != 1)][: len(y)]
+    first = np.flatnonzero(new)
+    last = np.r_[first[1:], len(y)] - 1
+    boxes = np.stack([x0[first] + tile.x_px, y[first] + tile.y_px, x1[first] + tile.x_px, y[last] + 1 + tile.y_px], 1)
+    for box in boxes.tolist():
+        region.insert(db.Box(*box))
+
+
+def _contoured(shape: db.Polygon, scale: int, shift: np.ndarray, tolerance_nm: float | None) -> list[db.Polygon]:
+    """A pixel polygon as polygons without holes in database units."""
+    rings = [shape.each_point_hull(), *(shape.each_point_hole(i) for i in range(shape.holes()))]
+    drawn = [_ring(np.array([(p.x, p.y) for p in ring]), scale, shift, tolerance_nm is not None) for ring in rings]
+    polygon = db.Polygon(drawn[0])
+    for hole in drawn[1:]:
+        polygon.insert_hole(hole)
+    if tolerance_nm is not None:
+        polygon = polygon.smooth(tolerance_nm / DATABASE_NM)
+    whole, split = [], [polygon]
+    while split:
+        part = split.pop()
+        if part.holes():
+            split += part.split()
+        elif part.area() > 0:
+            whole.append(part)
+    return whole
+
+
+def _ring(points: np.ndarray, scale: int, shift: np.ndarray, smooth: bool) -> list[db.Point]:
+    if smooth:
+        # The level line between pixel centres runs through the middles of the pixel edges, so each corner of the
+        # pixel outline is cut half a pixel before and half a pixel behind it.
+        along = np.roll(points, -1, axis=0) - points
+        length = np.abs(along).sum(axis=1, keepdims=True)
+        unit = along // np.maximum(length, 1)
+        first, last = 2 * points + unit, 2 * points + (2 * length - 1) * unit
+        doubled = np.stack([first, last], axis=1).reshape(-1, 2)
+        keep = np.ones(len(doubled), bool)
+        keep[1::2] = length[:, 0] > 1  # an edge of one pixel has one middle
+        points = doubled[keep] * (scale // 2)
+    else:
+        points = points * scale
+    return [db.Point(x, y) for x, y in (points + shift).tolist()]
+
+
+def _show(context: Design, layout: db.Layout, top: db.Cell, target, target_layer: tuple[int, int]) -> int:
+    """Put a design's cells beneath the mask: outlines, names, and the target layer."""
+    source = context.layout
+    layers = db.LayerMapping()
+    if target is not None:
+        layers.map(source.layer(*resolve_layer(target, context.platform.process)), layout.layer(*target_layer))
+    for pair in dict.fromkeys((context.platform.outline, context.platform.die)):
+        if (index := source.find_layer(*pair)) is not None:
+            layers.map(index, layout.layer(*OUTLINE_LAYER))
+    cell = layout.create_cell(context.top.name)
+    cells = db.CellMapping()
+    cells.for_single_cell_full(cell, context.top)
+    layout.copy_tree_shapes(source, cells, layers)
+    top.insert(db.CellInstArray(cell.cell_index(), db.Trans()))
+    names = top.shapes(layout.layer(*NAME_LAYER))
+    table = context.instances()
+    sides = [table[side].values for side in ("x0_nm", "y0_nm", "x1_nm", "y1_nm")]
+    for name, *box in zip(table["cell"].values.tolist(), *sides, strict=True):
+        if np.isfinite(box).all():
+            x, y = (box[0] + box[2]) / 2 / DATABASE_NM, (box[1] + box[3]) / 2 / DATABASE_NM
+            names.insert(db.Text(name, db.Trans(db.Vector(round(x), round(y)))))
+    for index in [c.cell_index() for c in layout.each_cell() if c.is_leaf() and c.is_empty()]:
+        layout.delete_cell(index)
+    return table.sizes[INSTANCE]
