@@ -445,7 +445,7 @@ def shot_budgets(points: xr.Dataset, budgets: Sequence[float]) -> pd.DataFrame:
         able = points.isel({schema.METHOD: is_inside & (points[schema.SHOTS] <= budget).values})
         if not able.sizes[schema.METHOD]:
             continue
-        best = able.isel({schema.METHOD: int(able[TOTAL].argmin())})
+        best = able.isel({schema.METHOD: int(np.argmin(able[TOTAL].values))})
         rows[budget] = {"setting": best[schema.METHOD].item()}
         rows[budget] |= {name: float(best[name]) for name in (schema.L2, schema.PVB, TOTAL, schema.SHOTS)}
         rows[budget] |= {f"lowest_{name}": float(able[name].min()) for name in (schema.L2, schema.PVB)}
