@@ -1,5 +1,6 @@
 """Scores of masks: print quality, edge placement, mask rules, and the cost of writing the mask."""
 
+from maskopt_lib.metrics import process_window as process_window
 from maskopt_lib.metrics.area import l2_nm2, pvb_nm2
 from maskopt_lib.metrics.curvature import min_radius_nm
 from maskopt_lib.metrics.epe import epe_sites, target_sites
@@ -22,6 +23,7 @@ __all__ = [
     "min_space_nm",
     "min_width_nm",
     "outlines",
+    "process_window",
     "pvb_nm2",
     "rule_report",
     "shape_rules",
