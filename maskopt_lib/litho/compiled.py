@@ -84,16 +84,17 @@ class GraphReplay:
         self._recorded: dict[tuple, tuple[torch.cuda.CUDAGraph, list[Tensor], Tensor | tuple[Tensor, ...]]] = {}
 
     def __call__(self, *inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
-        shapes = tuple((tuple(x.shape), x.dtype) for x in inputs)
-        if shapes not in self._recorded:
-            self._recorded[shapes] = self._record(inputs)
-        graph, places, results = self._recorded[shapes]
+        self.record(*inputs)
+        graph, places, results = self._recorded[_shapes(inputs)]
         for place, value in zip(places, inputs, strict=True):
-            place.copy_(value)
+            place.copy_(value.detach())
         graph.replay()
         return results.clone() if isinstance(results, Tensor) else tuple(result.clone() for result in results)
 
-    def _record(self, inputs: Sequence[Tensor]):
+    def record(self, *inputs: Tensor) -> None:
+        """Record it for inputs of these shapes, where it is not yet."""
+        if _shapes(inputs) in self._recorded:
+            return
         places = [x.detach().clone() for x in inputs]
         beside = torch.cuda.Stream()
         beside.wait_stream(torch.cuda.current_stream())
@@ -104,7 +105,11 @@ class GraphReplay:
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
             results = self.function(*places)
-        return graph, places, results
+        self._recorded[_shapes(inputs)] = graph, places, results
+
+
+def _shapes(inputs: Sequence[Tensor]) -> tuple:
+    return tuple((tuple(x.shape), x.dtype) for x in inputs)
 
 
 def gradient_step(

@@ -25,6 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from maskopt_lib.litho.compiled import GraphReplay
 from maskopt_lib.optics.kernels import SocsKernels
 
 
@@ -308,6 +309,9 @@ class CornerImages(torch.autograd.Function):
     @staticmethod
     def forward(ctx, mask, images_of, gradient_of):
         images, fields = images_of(mask)
+        if isinstance(gradient_of, GraphReplay) and ctx.needs_input_grad[0]:
+            # Here and not at the first backward, which runs in a thread of autograd's own.
+            gradient_of.record(torch.zeros_like(images), fields)
         ctx.save_for_backward(fields)
         ctx.gradient_of = gradient_of
         return images
