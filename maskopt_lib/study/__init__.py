@@ -14,6 +14,7 @@ from maskopt_lib.study.benchmark import (
     solve_clips,
     targets,
 )
+from maskopt_lib.study.devices import Budget, measure_devices, product_scores
 from maskopt_lib.study.layouts import (
     Window,
     demo_layout,
@@ -51,6 +52,7 @@ from maskopt_lib.study.timing import measure
 
 __all__ = [
     "Box",
+    "Budget",
     "Clips",
     "Record",
     "Run",
@@ -71,6 +73,7 @@ __all__ = [
     "load_result",
     "means_table",
     "measure",
+    "measure_devices",
     "nondominated",
     "outline_nm",
     "parameters",
@@ -78,6 +81,7 @@ __all__ = [
     "pictures",
     "points",
     "post_process",
+    "product_scores",
     "published_beside_ours",
     "published_points",
     "rank",
