@@ -1,6 +1,7 @@
 """What the notebooks call: recipes that solve and score, the record of a run, stores, tables, and parameters."""
 
 from maskopt_lib.study import anatomy as anatomy
+from maskopt_lib.study import seams as seams
 from maskopt_lib.study import tiles as tiles
 from maskopt_lib.study.ablation import means_table, variations
 from maskopt_lib.study.benchmark import (
@@ -39,6 +40,7 @@ from maskopt_lib.study.pareto import (
     published_points,
     rule_margin,
     settings_grid,
+    settings_table,
     shot_budgets,
     trial_of,
 )
@@ -99,6 +101,7 @@ __all__ = [
     "score_sheet",
     "search",
     "settings_grid",
+    "settings_table",
     "shot_budgets",
     "side_by_side",
     "solve_and_score",

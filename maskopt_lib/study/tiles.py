@@ -578,7 +578,7 @@ class _Solver:
         folder.mkdir(exist_ok=True)
         return cls(
             area=area, trial=trial, pixel_nm=plan.pixel_nm, core_px=core_px, folder=folder.resolve(),
-            settings=_hashed(settings), batch=batch,
+            settings=hashed(settings), batch=batch,
         )  # fmt: skip
 
     def __call__(
@@ -611,9 +611,9 @@ class _Solver:
 
             def formed(group: dict[str, tuple[Window, _Target]]) -> Iterator[_Batch]:
                 # Sums in a batch may be taken in another order than alone: who is solved together is part of the key.
-                together = _hashed([self.settings, *group])
+                together = hashed([self.settings, *group])
                 for digest in group:
-                    key = _hashed([together, digest])[:_KEY_DIGITS]
+                    key = hashed([together, digest])[:_KEY_DIGITS]
                     paths[digest] = self.folder / f"{file_name('window', key)}.npz"
                 if all(is_whole(paths[digest]) for digest in group):
                     bar.update(len(group))
@@ -636,20 +636,20 @@ class _Solver:
 
 
 def is_whole(path: Path) -> bool:
-    """Whether a part is there and undamaged; its checksums are verified."""
+    """Whether a part is there and undamaged: all of it is read, and with it the checksums that it carries."""
     if not path.exists():
         return False
     try:
-        _read(path)
+        with np.load(path, allow_pickle=False) as kept:
+            return all(kept[name] is not None for name in kept.files)
     except _BROKEN:
         return False
-    return True
 
 
 def _solve_batch(task: _Batch) -> None:
     """What a worker does with a batch: read, solve, keep."""
     area = task.area
-    with _threads(area.threads):
+    with torch_threads(area.threads):
         design, sim = area.design(), area.simulator()
         targets = np.stack([design.rasterize(area.layer, w.field_nm, task.pixel_nm) for w in task.windows])
         start = None
@@ -723,7 +723,8 @@ def _said(plan: Plan, batch: int) -> dict[str, Any]:
 
 
 @contextmanager
-def _threads(n: int) -> Iterator[None]:
+def torch_threads(n: int) -> Iterator[None]:
+    """Compute with so many threads, and with as many as before behind it."""
     before = torch.get_num_threads()
     torch.set_num_threads(n)
     try:
@@ -739,5 +740,6 @@ def _peak_bytes(device: str) -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _hashed(values: list) -> str:
+def hashed(values: list) -> str:
+    """SHA-256 of plain values."""
     return hashlib.sha256(json.dumps(values, sort_keys=True, default=repr).encode()).hexdigest()
