@@ -17,7 +17,9 @@ import numpy as np
 from klayout import db
 
 from maskopt_lib.errors import LayoutError, UnknownNameError
+from maskopt_lib.layout.contours import _SNAP_UNITS as SNAP_UNITS
 from maskopt_lib.layout.contours import CONTOURS, DATABASE_NM, TOLERANCE_NM
+from maskopt_lib.layout.contours import _simplified as simplified
 from maskopt_lib.layout.designs import INSTANCE, Design
 from maskopt_lib.layout.io import resolve_layer
 
@@ -140,6 +142,11 @@ def write_mosaic(
             f"half a pixel ({pixel_nm / 2:g} nm) and origin_nm={tuple(origin_nm)} must be on the grid of "
             f"{DATABASE_NM:g} nm"
         )
+    if contours == "smooth" and not tolerance_nm >= SNAP_UNITS * DATABASE_NM:
+        raise LayoutError(
+            f"tolerance_nm={tolerance_nm:g} cannot be kept on a grid of {DATABASE_NM:g} nm; take at least "
+            f"{SNAP_UNITS * DATABASE_NM:.2g} nm"
+        )
     layout = db.Layout()
     layout.dbu = DATABASE_NM * _NM_IN_UM
     top = layout.create_cell("MASK" if context is None else f"{context.top.name}_MASK")
@@ -179,9 +186,11 @@ def _insert(region: db.Region, tile: Tile) -> None:
     step = np.diff(padded, axis=1)
     y, x0 = np.nonzero(step == 1)
     _, x1 = np.nonzero(step == -1)
+    if not len(y):
+        return
     order = np.lexsort((y, x1, x0))
     y, x0, x1 = y[order], x0[order], x1[order]
-    new = np.r_[True, (np.diff(x0) != 0) | (np.diff(x1) != 0) | (np.diff(y) != 1)][: len(y)]
+    new = np.r_[True, (np.diff(x0) != 0) | (np.diff(x1) != 0) | (np.diff(y) != 1)]
     first = np.flatnonzero(new)
     last = np.r_[first[1:], len(y)] - 1
     boxes = np.stack([x0[first] + tile.x_px, y[first] + tile.y_px, x1[first] + tile.x_px, y[last] + 1 + tile.y_px], 1)
@@ -192,13 +201,18 @@ def _insert(region: db.Region, tile: Tile) -> None:
 def _contoured(shape: db.Polygon, scale: int, shift: np.ndarray, tolerance_nm: float | None) -> list[db.Polygon]:
     """A pixel polygon as polygons without holes in database units."""
     rings = [shape.each_point_hull(), *(shape.each_point_hole(i) for i in range(shape.holes()))]
-    drawn = [_ring(np.array([(p.x, p.y) for p in ring]), scale, shift, tolerance_nm is not None) for ring in rings]
-    polygon = db.Polygon(drawn[0])
-    for hole in drawn[1:]:
-        polygon.insert_hole(hole)
-    if tolerance_nm is not None:
-        polygon = polygon.smooth(tolerance_nm / DATABASE_NM)
-    whole, split = [], [polygon]
+    drawn = []
+    for ring in rings:
+        points = np.array([(p.x, p.y) for p in ring])
+        if tolerance_nm is None:
+            points = points * scale
+        else:
+            points = simplified(_level_line(points) * (scale // 2), tolerance_nm / DATABASE_NM - SNAP_UNITS)
+        if points is not None:
+            drawn.append(db.Polygon([db.Point(*p) for p in (points.astype(int) + shift).tolist()]))
+    if len(drawn) == 1:
+        return drawn
+    whole, split = [], list((db.Region(drawn[:1]) - db.Region(drawn[1:])).each())
     while split:
         part = split.pop()
         if part.holes():
@@ -208,21 +222,18 @@ def _contoured(shape: db.Polygon, scale: int, shift: np.ndarray, tolerance_nm: f
     return whole
 
 
-def _ring(points: np.ndarray, scale: int, shift: np.ndarray, smooth: bool) -> list[db.Point]:
-    if smooth:
-        # The level line between pixel centres runs through the middles of the pixel edges, so each corner of the
-        # pixel outline is cut half a pixel before and half a pixel behind it.
-        along = np.roll(points, -1, axis=0) - points
-        length = np.abs(along).sum(axis=1, keepdims=True)
-        unit = along // np.maximum(length, 1)
-        first, last = 2 * points + unit, 2 * points + (2 * length - 1) * unit
-        doubled = np.stack([first, last], axis=1).reshape(-1, 2)
-        keep = np.ones(len(doubled), bool)
-        keep[1::2] = length[:, 0] > 1  # an edge of one pixel has one middle
-        points = doubled[keep] * (scale // 2)
-    else:
-        points = points * scale
-    return [db.Point(x, y) for x, y in (points + shift).tolist()]
+def _level_line(points: np.ndarray) -> np.ndarray:
+    """The level line between pixel centres, in half pixels, of a ring of pixel corners.
+
+    It runs through the middles of the pixel edges: each corner is cut half a pixel before and half a pixel behind it.
+    """
+    along = np.roll(points, -1, axis=0) - points
+    length = np.abs(along).sum(axis=1, keepdims=True)
+    unit = along // length
+    line = np.stack([2 * points + unit, 2 * points + (2 * length - 1) * unit], axis=1).reshape(-1, 2)
+    keep = np.ones(len(line), bool)
+    keep[1::2] = length[:, 0] > 1  # an edge of one pixel has one middle
+    return line[keep]
 
 
 def _show(context: Design, layout: db.Layout, top: db.Cell, target, target_layer: tuple[int, int]) -> int:
