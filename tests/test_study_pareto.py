@@ -165,11 +165,12 @@ def test_a_pick_keeps_the_limits_and_is_the_best_of_what_is_left(wanted):
 
 def test_budgets_are_served_by_the_best_within_them(wanted):
     l2 = np.array([0.3, 0.5, 0.8, 1.3]) * AREA
-    table = study.shot_budgets(points_of(wanted, l2, l2, [800.0, 90.0, 30.0, 10.0]), [15, 50, 100, 2000])
+    found = study.shot_budgets(points_of(wanted, l2, l2, [800.0, 90.0, 30.0, 10.0]), [15, 50, 100, 2000])
     # What is outside of the box is no answer to a budget.
-    assert table.index.tolist() == [50, 100, 2000]
-    assert table["setting"].tolist() == ["one, 2", "two, 1", "one, 0"]
-    assert table["merit_nm2"].tolist() == pytest.approx([1.6 * AREA, 1.0 * AREA, 0.6 * AREA])
+    assert found["budget"].values.tolist() == [50, 100, 2000]
+    assert found["method"].values.tolist() == ["one, 2", "two, 1", "one, 0"]
+    np.testing.assert_allclose(found["merit_nm2"], [1.6 * AREA, 1.0 * AREA, 0.6 * AREA])
+    np.testing.assert_allclose(found["lowest_l2_nm2"], [0.8 * AREA, 0.5 * AREA, 0.3 * AREA])
 
 
 def test_a_stored_pick_is_taken_by_the_solver(tmp_path):
@@ -250,7 +251,7 @@ def test_agreement_is_kendalls(wanted):
     second = points_of(wanted, [1e4, 2e4, 4e4, 3e4], [4e4, 3e4, 2e4, 1e4])
     found = study.agreement(first, second.isel(method=[3, 2, 1, 0]), ["l2_nm2", "pvb_nm2"])
     # Of six pairs one is the other way round: (5 - 1) / 6.
-    assert found["kendall_tau"].tolist() == pytest.approx([2 / 3, -1.0])
+    assert found["kendall_tau"].values.tolist() == pytest.approx([2 / 3, -1.0])
 
 
 def test_points_need_one_kernel_set_and_all_scores(wanted):

@@ -116,7 +116,7 @@ def attainment_curves(
     One staircase a share, the darker the more clips.
     """
     shares = np.unique(attained["share"].values)
-    right, top = (1.04 * float(attained[name].max()) for name in (x, y))
+    (left, right), (bottom, top) = (_room(attained[name].values, log=False) for name in (x, y))
     drawn = []
     for share, colour in zip(shares, style.colours([str(s) for s in shares]), strict=True):
         mine = attained.isel(point=attained["share"].values == share).sortby(x)
@@ -128,7 +128,8 @@ def attainment_curves(
     return hv.Overlay(drawn).opts(
         hv.opts.Overlay(
             fig_inches=size_inch, aspect=0.72 * width / height, fontsize=style.FONT_SIZES, show_grid=True, title=title,
-            xlabel=style.axis_label(attained[x]), ylabel=style.axis_label(attained[y]), xlim=(0, right), ylim=(0, top),
+            xlabel=style.axis_label(attained[x]), ylabel=style.axis_label(attained[y]), xlim=(left, right),
+            ylim=(bottom, top),
             legend_position="right",
         ),
     )  # fmt: skip
@@ -188,7 +189,7 @@ def hypervolume_bars(
 
 
 def mask_gallery(
-    pictures: xr.Dataset, *, along: str = "sample", panel: str = "mask, print", columns: int = 3, size_inch: float = 2.8
+    pictures: xr.Dataset, *, along: str = "sample", panel: str = "mask", columns: int = 3, size_inch: float = 2.8
 ) -> hv.Layout:
     """Several masks side by side, each under its name.
 

@@ -1,6 +1,7 @@
 """What the notebooks call: recipes that solve and score, the record of a run, stores, tables, and parameters."""
 
 from maskopt_lib.study import anatomy as anatomy
+from maskopt_lib.study import process_window as process_window
 from maskopt_lib.study import seams as seams
 from maskopt_lib.study import tiles as tiles
 from maskopt_lib.study.ablation import means_table, variations
@@ -83,6 +84,7 @@ __all__ = [
     "pictures",
     "points",
     "post_process",
+    "process_window",
     "product_scores",
     "published_beside_ours",
     "published_points",

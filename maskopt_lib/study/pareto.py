@@ -34,6 +34,7 @@ from maskopt_lib.metrics import RULES
 from maskopt_lib.study.ablation import _label
 from maskopt_lib.study.benchmark import Trial
 from maskopt_lib.study.search import MERIT, _nested
+from maskopt_lib.study.tables import MEAN, NOTE
 
 #: Names of what a point has beside its scores.
 FAMILY, SETTINGS, MARGIN, TOTAL = "family", "settings", "rule_margin", "merit_nm2"
@@ -241,9 +242,8 @@ def nondominated(points: xr.Dataset, names: Sequence[str] = (schema.L2, schema.P
     -------
     (method,) bool. Of equal points the first one counts. A point with a nan objective is not among them.
     """
-    inside = (_box(box).scaled(points, (schema.L2, schema.PVB), points.attrs["outline_nm"]) < 1).all(-1)
     values = np.stack([np.asarray(points[name], float) for name in names], axis=-1)
-    able = np.flatnonzero(inside & np.isfinite(values).all(-1))
+    able = np.flatnonzero(_is_inside(points, box) & np.isfinite(values).all(-1))
     is_front = np.zeros(points.sizes[schema.METHOD], bool)
     if able.size:
         larger = [name in _LARGER for name in names]
@@ -426,30 +426,56 @@ def trial_of(points: xr.Dataset, label: str) -> Trial:
     return trial
 
 
-def shot_budgets(points: xr.Dataset, budgets: Sequence[float]) -> pd.DataFrame:
+def shot_budgets(points: xr.Dataset, budgets: Sequence[float], *, box: Box | None = None) -> xr.Dataset:
     """What a budget of shots buys: for each the setting with the lowest L2 + PV band within it.
 
     Parameters
     ----------
     points : of :func:`points`.
     budgets : shots, mean over the clips; those that nothing keeps are left out.
+    box : points outside of it are no answer; its default by default.
 
     Returns
     -------
-    Rows by budget: ``setting``, its ``l2_nm2``, ``pvb_nm2``, ``merit_nm2`` and ``shots``, and ``lowest_l2_nm2`` and
-    ``lowest_pvb_nm2``, the best of each alone that the budget buys inside of the box.
+    Dataset over ``budget``: ``method``, the setting, its ``l2_nm2``, ``pvb_nm2``, ``merit_nm2`` and ``shots``, and
+    ``lowest_l2_nm2`` and ``lowest_pvb_nm2``, the best of each alone that the budget buys.
     """
-    is_inside = (_box(None).scaled(points, (schema.L2, schema.PVB), points.attrs["outline_nm"]) < 1).all(-1)
-    rows = {}
-    for budget in budgets:
-        able = points.isel({schema.METHOD: is_inside & (points[schema.SHOTS] <= budget).values})
-        if not able.sizes[schema.METHOD]:
-            continue
-        best = able.isel({schema.METHOD: int(np.argmin(able[TOTAL].values))})
-        rows[budget] = {"setting": best[schema.METHOD].item()}
-        rows[budget] |= {name: float(best[name]) for name in (schema.L2, schema.PVB, TOTAL, schema.SHOTS)}
-        rows[budget] |= {f"lowest_{name}": float(able[name].min()) for name in (schema.L2, schema.PVB)}
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("budget")
+    inside = points.isel({schema.METHOD: _is_inside(points, box)})
+    shots, merit = (inside[name].values for name in (schema.SHOTS, TOTAL))
+    served = np.array([budget for budget in budgets if (shots <= budget).any()], float)
+    best = [int(np.argmin(np.where(shots <= budget, merit, np.inf))) for budget in served]
+    found = inside[[schema.L2, schema.PVB, TOTAL, schema.SHOTS]].isel(
+        {schema.METHOD: xr.DataArray(best, dims="budget")}
+    )
+    found = found.reset_coords(schema.METHOD).assign_attrs(points.attrs)
+    found[schema.METHOD].attrs = {"long_name": "setting", "units": "1"}
+    for name in MERIT:
+        lowest = [inside[name].values[shots <= budget].min() for budget in served]
+        attrs = {"long_name": f"lowest {schema.VARIABLES[name][0]}", "units": "nm2"}
+        found[f"lowest_{name}"] = ("budget", np.array(lowest, float), attrs)
+    return found.assign_coords(budget=("budget", served, {"long_name": "shot budget", "units": "1"}))
+
+
+def settings_table(points: xr.Dataset) -> pd.DataFrame:
+    """Points with all their means and the settings behind them, from few shots to many.
+
+    Parameters
+    ----------
+    points : of :func:`points`.
+
+    Returns
+    -------
+    Rows ``method``; columns (score, ``mean``), ``rule_margin`` as (``rule_margin``, ``worst clip``) and the note
+    (``note``, ``""``) with method, preset and options, as :func:`maskopt_lib.study.style` and
+    :func:`maskopt_lib.study.write_table` take them.
+    """
+    points = points.sortby(schema.SHOTS)
+    names = [name for name in schema.VARIABLES if name in points]
+    table: dict[tuple[str, str], Any] = {(name, MEAN): points[name].to_series() for name in names}
+    if MARGIN in points:
+        table[MARGIN, "worst clip"] = points[MARGIN].to_series()
+    table[NOTE] = pd.Series({label: _spelled(trial_of(points, label)) for label in points[schema.METHOD].values})
+    return pd.DataFrame(table).rename_axis(schema.METHOD)
 
 
 def published_points(rows: Mapping[str, Sequence[str]]) -> xr.Dataset:
@@ -479,7 +505,7 @@ def published_points(rows: Mapping[str, Sequence[str]]) -> xr.Dataset:
     return ds
 
 
-def agreement(first: xr.Dataset, second: xr.Dataset, names: Sequence[str]) -> pd.DataFrame:
+def agreement(first: xr.Dataset, second: xr.Dataset, names: Sequence[str]) -> xr.Dataset:
     """How far two sets of clips order the same settings alike.
 
     Parameters
@@ -489,15 +515,21 @@ def agreement(first: xr.Dataset, second: xr.Dataset, names: Sequence[str]) -> pd
 
     Returns
     -------
-    Rows by score: ``kendall_tau`` (1: the same order, 0: none, -1: reversed) and ``settings``, their number.
+    Dataset over ``score``: ``kendall_tau`` (1: the same order, 0: none, -1: reversed); its attribute ``n_settings`` is
+    the number of settings.
     """
     labels = [label for label in first[schema.METHOD].values if label in second[schema.METHOD].values]
     one, two = (ds.sel({schema.METHOD: labels}) for ds in (first, second))
-    rows = {
-        name: {"kendall_tau": float(kendalltau(one[name], two[name]).statistic), "settings": len(labels)}
-        for name in names
-    }
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("score")
+    tau = [float(kendalltau(one[name], two[name]).statistic) for name in names]
+    return xr.Dataset(
+        {"kendall_tau": ("score", tau, {"long_name": "Kendall's tau", "units": "1"})},
+        coords={"score": list(names)},
+        attrs={"n_settings": len(labels)},
+    )
+
+
+def _is_inside(points: xr.Dataset, box: Box | None) -> np.ndarray:
+    return (_box(box).scaled(points, (schema.L2, schema.PVB), points.attrs["outline_nm"]) < 1).all(-1)
 
 
 def _volume(scaled: np.ndarray) -> float:
@@ -507,6 +539,13 @@ def _volume(scaled: np.ndarray) -> float:
 
 def _box(box: Box | None) -> Box:
     return Box() if box is None else box
+
+
+def _spelled(trial: Trial) -> str:
+    """A trial as the arguments of :func:`maskopt_lib.opc.solve`."""
+    changes = dict(trial.options) | {f"{name} (by clip)": values for name, values in trial.per_clip.items()}
+    chosen = {"method": trial.method} | ({"preset": trial.preset} if trial.preset else {}) | changes
+    return ", ".join(f"{name}={json.dumps(value)}" for name, value in chosen.items())
 
 
 def _family(label: str) -> str:
