@@ -31,8 +31,8 @@ def source(cell: dict) -> str:
 
 
 @each_notebook
-def test_name_is_stage_verb_object(path):
-    assert re.fullmatch(r"\d\d_[a-z0-9]+(_[a-z0-9]+)+", path.stem)
+def test_name_is_stage_and_words(path):
+    assert re.fullmatch(r"\d\d(_[a-z0-9]+)+", path.stem)
 
 
 @each_notebook
