@@ -36,7 +36,9 @@ SHAPES = ("rectangle", "ellipse")
 LATITUDE_PERCENT = 5.0
 
 
-def cutlines(target: Any, pixel_nm: float, *, kind: str = "line", longest_nm: float = 150.0) -> xr.Dataset:
+def cutlines(
+    target: Any, pixel_nm: float, *, kind: str = "line", longest_nm: float = 150.0, clear_nm: float = 50.0
+) -> xr.Dataset:
     """Where critical dimensions of a Manhattan target are measured.
 
     Parameters
@@ -45,6 +47,8 @@ def cutlines(target: Any, pixel_nm: float, *, kind: str = "line", longest_nm: fl
     pixel_nm : side of a pixel in nm.
     kind : ``"line"`` measures through the shapes, ``"space"`` between them.
     longest_nm : dimensions above it are not critical and get no cutline.
+    clear_nm : the two edges go straight on this far to both sides of a cutline; nearer to a corner its rounding, and
+        not the width, would be measured.
 
     Returns
     -------
@@ -67,7 +71,7 @@ def cutlines(target: Any, pixel_nm: float, *, kind: str = "line", longest_nm: fl
     >>> target = np.zeros((512, 512), bool); target[100:160, 100:300] = True
     >>> cuts = cutlines(target, pixel_nm=1.0)
     >>> cuts.cd_nm.values, cuts.x0_nm.values
-    (array([60., 60., 60., 60.]), array([140.5, 180.5, 219.5, 259.5]))
+    (array([60., 60.]), array([180.5, 219.5]))
     """
     if kind not in ("line", "space"):
         raise UnknownNameError(f"no kind {kind!r} of cutlines; known: line, space")
@@ -80,11 +84,12 @@ def cutlines(target: Any, pixel_nm: float, *, kind: str = "line", longest_nm: fl
         # Through the shape the way leads against the outward normal, across a space along it.
         way = int(-(ny or nx) if kind == "line" else (ny or nx))
         edge, place = (y, x) if axis == 0 else (x, y)
-        row = (region if axis == 0 else region.T)[:, int(place / pixel_nm)]
-        start = round(edge / pixel_nm)
-        ahead = row[start:] if way > 0 else row[:start][::-1]
-        length = int(np.argmin(ahead)) if not ahead.all() else 0  # a space that meets no edge has no dimension
-        if not 0 < length * pixel_nm <= longest_nm:
+        columns = region if axis == 0 else region.T
+        beside = (np.array([0, -clear_nm, clear_nm]) + place) / pixel_nm
+        if beside.min() < 0 or beside.max() >= columns.shape[1]:
+            continue
+        length, *others = (_length(columns[:, int(at)], round(edge / pixel_nm), way) for at in beside)
+        if not 0 < length * pixel_nm <= longest_nm or others != [length, length]:
             continue
         low, high = sorted((edge, edge + way * length * pixel_nm))
         if not any(a == axis and (lo, hi) == (low, high) and abs(p - place) < 20 for lo, hi, p, _, a in found):
@@ -542,6 +547,14 @@ def _union_and_intersection(prints: Iterable[Any]) -> tuple[np.ndarray, np.ndarr
     return union, common
 
 
+def _length(row: np.ndarray, edge: int, way: int) -> int:
+    """Pixels from an edge to where the region ends again; 0 where no edge is, or none follows."""
+    ahead, behind = (row[edge:], row[:edge]) if way > 0 else (row[:edge][::-1], row[edge:][::-1])
+    if ahead.all() or (behind.size and behind[-1]):
+        return 0
+    return int(np.argmin(ahead))
+
+
 def _positive(exposures: Sequence[float]) -> None:
     if not len(exposures) or min(exposures) <= 0:
         raise ValueError(f"exposures must be positive (1 = nominal), got {tuple(exposures)}")
@@ -652,7 +665,7 @@ def _ellipses(floor: np.ndarray, roof: np.ndarray) -> tuple[np.ndarray, np.ndarr
     """
     s = np.sqrt(1 - np.linspace(-1, 1, floor.shape[-1]) ** 2)
     low, high = np.zeros(len(floor)), (roof - floor).max(-1)
-    for _ in range(40):
+    for _ in range(24):
         b = (low + high) / 2
         fits = (roof - b[:, None] * s).min(-1) >= (floor + b[:, None] * s).max(-1)
         low, high = np.where(fits, b, low), np.where(fits, high, b)
