@@ -47,6 +47,12 @@ def obstacle(mode: str, device: str | torch.device) -> str | None:
     return None
 
 
+def require(mode: str, device: str | torch.device) -> None:
+    """Raise ``ValueError`` with the reason where a mode cannot be used."""
+    if reason := obstacle(mode, device):
+        raise ValueError(f"mode {mode!r} cannot be used on {str(device)!r}: {reason}; use mode={EAGER!r}")
+
+
 def accelerated(function: Callable, mode: str, *, device: str | torch.device) -> Callable:
     """A function of tensors, as the mode runs it.
 
@@ -60,8 +66,7 @@ def accelerated(function: Callable, mode: str, *, device: str | torch.device) ->
     ------
     ValueError : the mode cannot be had here; the message says why.
     """
-    if reason := obstacle(mode, device):
-        raise ValueError(f"mode {mode!r} cannot be used on {str(device)!r}: {reason}; use mode={EAGER!r}")
+    require(mode, device)
     if mode == COMPILED:
         # Each function has limits of its own, and one that cannot be compiled as a whole says so.
         return torch.compile(function, dynamic=False, fullgraph=True, isolate_recompiles=True)

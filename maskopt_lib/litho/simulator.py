@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from maskopt_lib.errors import GridMismatchError, UnknownNameError
 from maskopt_lib.grid import Grid, grid_of
-from maskopt_lib.litho.compiled import EAGER, accelerated
+from maskopt_lib.litho.compiled import EAGER, accelerated, require
 from maskopt_lib.litho.imaging import (
     CornerImages,
     Corners,
@@ -95,6 +95,7 @@ class Simulator(nn.Module):
     def _place(self, device: torch.device, dtype: torch.dtype) -> None:
         if dtype not in (torch.float32, torch.float64):
             raise ValueError(f"the simulator computes in torch.float32 or torch.float64, got {dtype}")
+        require(self.mode, device)
         complex_dtype = torch.complex64 if dtype == torch.float32 else torch.complex128
         systems = torch.as_tensor(real_systems(self.kernels, energy_lost=self.energy_lost), dtype=complex_dtype)
         self.register_buffer("_systems", systems.to(device), persistent=False)
