@@ -121,6 +121,16 @@ def test_each_clip_may_choose_where_means_may_not(wanted):
     assert attained["share"].values.tolist() == [0.5, 1.0]
 
 
+def test_a_place_on_the_front_that_one_clip_decides_is_unsure(wanted):
+    """The second beats the first on clip "a", the first the second on clip "b", and the mean says the first."""
+    l2 = np.array([[0.5, 0.2], [0.4, 0.4], [0.9, 0.9]]) * AREA
+    scores = scores_of(l2[:, 0], l2[:, 0])
+    scores["l2_nm2"][:] = scores["pvb_nm2"][:] = l2
+    share = study.front_share(scores, trials_of(3), wanted, ["l2_nm2", "pvb_nm2"], n_draws=4000)
+    # Of the draws aa, ab, ba, bb only aa is the second's.
+    np.testing.assert_allclose(share, [0.75, 0.25, 0.0], atol=0.03)
+
+
 def test_what_lies_outside_of_the_box_attains_nothing(wanted):
     scores = scores_of([1.5 * AREA], [0.1 * AREA])
     with pytest.raises(SchemaError, match="wider"):

@@ -85,8 +85,8 @@ def pareto_front(
         if (shown & (labels == name)).any()
     ]
     drawn.append(_texts(texts, size=8, verticalalignment="top", horizontalalignment="right"))
-    stars = [(float(at(ox)), oy + 1.4 * lift, name) for ox, oy, name in others]
-    drawn.append(_texts(stars, size=8, verticalalignment="bottom", horizontalalignment="center"))
+    stars = [(float(at(ox)) + 0.014 * (right - left), oy, name) for ox, oy, name in others]
+    drawn.append(_texts(stars, size=8, verticalalignment="center", horizontalalignment="left"))
     width, height = size_inch
     return hv.Overlay(drawn).opts(
         hv.opts.Overlay(

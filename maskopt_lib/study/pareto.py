@@ -37,7 +37,7 @@ from maskopt_lib.study.search import MERIT, _nested
 from maskopt_lib.study.tables import MEAN, NOTE
 
 #: Names of what a point has beside its scores.
-FAMILY, SETTINGS, MARGIN, TOTAL = "family", "settings", "rule_margin", "merit_nm2"
+FAMILY, SETTINGS, MARGIN, SHARE, TOTAL = "family", "settings", "rule_margin", "front_share", "merit_nm2"
 #: Objectives of the two hypervolumes.
 SPACES = {"L2, PV band": (schema.L2, schema.PVB), "L2, PV band, shots": (schema.L2, schema.PVB, schema.SHOTS)}
 #: What hypervolumes are taken of: the mean scores of each setting, or each clip's scores, the volumes then averaged.
@@ -257,6 +257,40 @@ def front(points: xr.Dataset, names: Sequence[str] = (schema.L2, schema.PVB), *,
     return points.isel({schema.METHOD: nondominated(points, names, box=box).values}).sortby(names[0])
 
 
+def front_share(
+    scores: xr.Dataset, trials: Sequence[Trial], wanted: xr.DataArray, names: Sequence[str], *, n_draws: int = 1000,
+    seed: int = 0, box: Box | None = None,
+) -> xr.DataArray:  # fmt: skip
+    """How sure a place on the front is: the share of resampled sets of clips with which a setting is on it.
+
+    Parameters
+    ----------
+    scores, trials, wanted : as for :func:`points`.
+    names : objectives, all of them scores that are better when smaller.
+    n_draws : sets of as many clips, drawn with replacement.
+    seed : of the draws.
+    box : its default by default.
+
+    Returns
+    -------
+    (method,) from 0 to 1. Settings that score alike share what one of them would have.
+    """
+    scores = _one_set(scores).sel({schema.METHOD: [trial.label for trial in trials]})
+    lengths = outline_nm(wanted.sel({schema.SAMPLE: scores[schema.SAMPLE]})).values
+    values = np.stack([scores[name].transpose(schema.METHOD, schema.SAMPLE).values for name in names], axis=-1)
+    draws = np.random.default_rng(seed).integers(values.shape[1], size=(n_draws, values.shape[1]))
+    times = np.zeros(values.shape[0])
+    for draw in draws:
+        means = values[:, draw].mean(1)
+        prints = dict(zip(names, means.T, strict=True))
+        inside = (_box(box).scaled(prints, (schema.L2, schema.PVB), lengths[draw].mean()) < 1).all(-1)
+        able = np.flatnonzero(inside & np.isfinite(means).all(-1))
+        if able.size:
+            times[able] += moocore.is_nondominated(means[able])
+    attrs = {"long_name": "share of resampled clips with which it is on the front", "units": "1"}
+    return xr.DataArray(times / n_draws, scores[schema.METHOD].coords, (schema.METHOD,), attrs=attrs)
+
+
 def hypervolumes(
     scores: xr.Dataset, trials: Sequence[Trial], wanted: xr.DataArray, *, box: Box | None = None
 ) -> xr.Dataset:
@@ -465,15 +499,16 @@ def settings_table(points: xr.Dataset) -> pd.DataFrame:
 
     Returns
     -------
-    Rows ``method``; columns (score, ``mean``), ``rule_margin`` as (``rule_margin``, ``worst clip``) and the note
-    (``note``, ``""``) with method, preset and options, as :func:`maskopt_lib.study.style` and
-    :func:`maskopt_lib.study.write_table` take them.
+    Rows ``method``; columns (score, ``mean``), where they are there (``rule_margin``, ``worst clip``) and
+    (``front_share``, ``resampled clips``), and the note (``note``, ``""``) with method, preset and options, as
+    :func:`maskopt_lib.study.style` and :func:`maskopt_lib.study.write_table` take them.
     """
     points = points.sortby(schema.SHOTS)
     names = [name for name in schema.VARIABLES if name in points]
     table: dict[tuple[str, str], Any] = {(name, MEAN): points[name].to_series() for name in names}
-    if MARGIN in points:
-        table[MARGIN, "worst clip"] = points[MARGIN].to_series()
+    for name, column in ((MARGIN, "worst clip"), (SHARE, "resampled clips")):
+        if name in points:
+            table[name, column] = points[name].to_series()
     table[NOTE] = pd.Series({label: _spelled(trial_of(points, label)) for label in points[schema.METHOD].values})
     return pd.DataFrame(table).rename_axis(schema.METHOD)
 

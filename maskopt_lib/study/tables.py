@@ -22,7 +22,7 @@ PUBLISHED, OURS, DEVIATION = "published", "ours", "deviation_percent"
 NOTE = ("note", "")
 
 #: Decimals of one case and of a mean, for quantities that are not counted in whole units.
-_DECIMALS = {schema.RUNTIME: 2, schema.PEAK_MEMORY: 2, "rule_margin": 2}
+_DECIMALS = {schema.RUNTIME: 2, schema.PEAK_MEMORY: 2, "rule_margin": 2, "front_share": 2}
 
 
 def side_by_side(
