@@ -126,6 +126,7 @@ def attained() -> xr.Dataset:
 
 #: Every public function, as the notebooks call it.
 DRAWINGS = {
+    "beside_aims": lambda: figures.beside_aims(timing()[schema.RUNTIME], {"aim": 0.1}, lines="method"),
     "attainment_curves": lambda: figures.attainment_curves(attained()),
     "case_bars": lambda: figures.case_bars(scores(), names=[schema.L2, schema.EPE3], groups="method"),
     "cross_matrices": lambda: figures.cross_matrices([scores()[schema.L2]] * 2, rows="method", columns=schema.SAMPLE),

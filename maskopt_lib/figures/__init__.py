@@ -5,6 +5,7 @@ Styles are those of HoloViews' matplotlib backend: call ``hv.extension("matplotl
 
 from maskopt_lib.figures import anatomy as anatomy
 from maskopt_lib.figures.ablation import deviations
+from maskopt_lib.figures.devices import beside_aims
 from maskopt_lib.figures.optics import kernel_gallery, source_map
 from maskopt_lib.figures.pareto import attainment_curves, hypervolume_bars, mask_gallery, pareto_front
 from maskopt_lib.figures.pictures import edge_errors, mask_panels
@@ -24,6 +25,7 @@ from maskopt_lib.figures.scores import (
 from maskopt_lib.figures.timing import over_batch, phase_bars
 
 __all__ = [
+    "beside_aims",
     "attainment_curves",
     "case_bars",
     "cross_matrices",

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 import xarray as xr
 from torch import Tensor
@@ -44,6 +45,7 @@ from maskopt_lib.study.benchmark import Trial
 from maskopt_lib.study.parts import Bits, file_name, kernels_digest, mask_key, method_digest
 from maskopt_lib.study.record import Run
 from maskopt_lib.study.sources import source_hash
+from maskopt_lib.study.tables import NOTE
 
 ROW = "row"
 DEVICE, WORKLOAD, MODE, MATMUL, BATCH = "device", "workload", "mode", "matmul", timing.BATCH
@@ -255,6 +257,63 @@ def deviations(scores: xr.Dataset, *, reference: str = "float32") -> xr.Dataset:
     for name, values in relative.items():
         values.attrs = {"long_name": f"change of mean {schema.VARIABLES[name][0]}", "units": "%"}
     return relative
+
+
+def table(found: xr.Dataset) -> pd.DataFrame:
+    """Measurements as a table of the study: milliseconds, megabytes and percent, and why a number is missing.
+
+    Parameters
+    ----------
+    found : of :func:`measure_devices`.
+
+    Returns
+    -------
+    One row a measurement, for :func:`maskopt_lib.study.write_table`.
+    """
+    columns = {
+        ("time a clip [ms]", ""): 1e3 * found[schema.RUNTIME],
+        ("memory a clip [MB]", ""): 1e3 * found[MEMORY_A_CLIP],
+        ("first call [s]", ""): found[FIRST_S],
+        ("FFT limit [%]", ""): 100 * found[FFT_SHARE],
+        ("matrix product rate [%]", ""): 100 * found[PEAK_SHARE],
+        NOTE: found[STATUS],
+    }
+    rows = [
+        f"{workload}; {series}; batch {batch}"
+        for workload, series, batch in zip(found[WORKLOAD].values, _series(found), found[BATCH].values, strict=True)
+    ]
+    return pd.DataFrame({name: values.values for name, values in columns.items()}, index=pd.Index(rows, name="case"))
+
+
+def lines(found: xr.Dataset, name: str, *, scale: float = 1.0, units: str | None = None) -> xr.DataArray:
+    """A quantity over the batch, one line a workload, device, mode and type, as far as it was measured.
+
+    Parameters
+    ----------
+    found : of :func:`measure_devices`, or some of its rows.
+    name : variable.
+    scale, units : to draw it in another unit.
+
+    Returns
+    -------
+    (series, batch), NaN where nothing was measured; series without a number are left out.
+    """
+    there = found.isel({ROW: np.flatnonzero(np.isfinite(found[name]))})
+    many = len(set(there[WORKLOAD].values)) > 1
+    names = [f"{w}; {s}" if many else s for w, s in zip(there[WORKLOAD].values, _series(there), strict=True)]
+    wide = xr.DataArray(
+        np.nan, dims=("series", BATCH), coords={"series": list(dict.fromkeys(names)), BATCH: np.unique(there[BATCH])}
+    )
+    for label, batch, value in zip(names, there[BATCH].values, there[name].values, strict=True):
+        wide.loc[label, batch] = scale * value
+    wide[BATCH].attrs = {"long_name": "clips at once", "units": "1"}
+    return wide.assign_attrs(found[name].attrs | ({"units": units} if units else {})).rename(name)
+
+
+def _series(found: xr.Dataset) -> list[str]:
+    """Device and mode, and the type of the products where it is not the usual one."""
+    columns = (found[name].values for name in (DEVICE, MODE, MATMUL))
+    return [", ".join([d, m, *([t] if t != "float32" else [])]) for d, m, t in zip(*columns, strict=True)]
 
 
 _SCORES = (schema.L2, schema.PVB)
