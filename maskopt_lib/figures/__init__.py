@@ -4,12 +4,20 @@ Styles are those of HoloViews' matplotlib backend: call ``hv.extension("matplotl
 """
 
 from maskopt_lib.figures import anatomy as anatomy
+from maskopt_lib.figures import large_area as large_area
 from maskopt_lib.figures.ablation import deviations
 from maskopt_lib.figures.devices import beside_aims
 from maskopt_lib.figures.optics import kernel_gallery, source_map
 from maskopt_lib.figures.pareto import attainment_curves, hypervolume_bars, mask_gallery, pareto_front
 from maskopt_lib.figures.pictures import edge_errors, mask_panels
 from maskopt_lib.figures.postprocess import limit_curves, mask_changes
+from maskopt_lib.figures.process_window import (
+    bossung,
+    cumulative,
+    focus_exposure_map,
+    latitude_curves,
+    process_windows,
+)
 from maskopt_lib.figures.rules import rule_violations
 from maskopt_lib.figures.save import save
 from maskopt_lib.figures.scores import (
@@ -27,16 +35,20 @@ from maskopt_lib.figures.timing import over_batch, phase_bars
 __all__ = [
     "beside_aims",
     "attainment_curves",
+    "bossung",
     "case_bars",
     "cross_matrices",
     "cross_matrix",
+    "cumulative",
     "curves",
     "deviations",
     "distributions",
     "edge_errors",
+    "focus_exposure_map",
     "histories",
     "hypervolume_bars",
     "kernel_gallery",
+    "latitude_curves",
     "limit_curves",
     "mask_changes",
     "mask_gallery",
@@ -44,6 +56,7 @@ __all__ = [
     "over_batch",
     "pareto_front",
     "phase_bars",
+    "process_windows",
     "ranked",
     "rule_violations",
     "save",

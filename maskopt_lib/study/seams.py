@@ -12,18 +12,20 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import distributed
 import numpy as np
 import xarray as xr
+from scipy import ndimage
 from tqdm import tqdm
 
 from maskopt_lib import metrics
 from maskopt_lib.data import schema
-from maskopt_lib.layout import Design
+from maskopt_lib.layout import Design, read_design
+from maskopt_lib.layout.mosaic import MASK_LAYER, TARGET_LAYER
 from maskopt_lib.litho import Simulator
 from maskopt_lib.study.benchmark import Trial
 from maskopt_lib.study.parts import file_name, kernels_digest
@@ -163,12 +165,50 @@ def border_distance(x_nm: np.ndarray, y_nm: np.ndarray, plan: Plan) -> np.ndarra
 
 def where(x_nm: np.ndarray, y_nm: np.ndarray, plan: Plan, *, near_nm: float = NEAR_NM) -> np.ndarray:
     """Index into :data:`PLACES` for each place; borders of the first windows count before those of the moved ones."""
-    moved = Plan(
-        region_nm=plan.region_nm, core_nm=plan.core_nm, field_nm=plan.field_nm, pixel_nm=plan.pixel_nm, shifted=True
-    )
+    moved = replace(plan, shifted=not plan.shifted)
     at_first = border_distance(x_nm, y_nm, plan) <= near_nm
     at_moved = border_distance(x_nm, y_nm, moved) <= near_nm
     return np.where(at_first, 0, np.where(at_moved, 1, 2))
+
+
+def read_back(path: Path, area: Area, plan: Plan, stitched: StitchedMask, *, every: int = 1) -> xr.Dataset:
+    """Hold a written file against the mask, window by window.
+
+    Parameters
+    ----------
+    path : of :func:`maskopt_lib.study.tiles.write_area`.
+    area, plan, stitched : what was written.
+    every : look at every n-th window only.
+
+    Returns
+    -------
+    Dataset: ``pixels`` compared, ``pixels_apart``, and ``farthest_px``: how far inside or outside the mask's outline
+    the deepest of them lies (1: it touches the outline, as smooth contours may), ``target_apart`` pixels of the target.
+    """
+    written, design = read_design(path, platform=area.platform), area.design()
+    pixels = apart_in_all = farthest = target_apart = 0
+    for i, window in enumerate(plan.windows):
+        box = _cut(window.core_nm, plan.region_nm)
+        mask = stitched.read(box)
+        if i % every or not mask.any():
+            continue
+        apart = written.rasterize(MASK_LAYER, box, stitched.pixel_nm) != mask
+        around = np.pad(mask, 2, mode="edge")
+        depth = np.where(around, ndimage.distance_transform_cdt(around), ndimage.distance_transform_cdt(1 - around))
+        pixels += mask.size
+        apart_in_all += int(apart.sum())
+        farthest = max(farthest, int(depth[2:-2, 2:-2][apart].max(initial=0)))
+        drawn = [
+            d.rasterize(layer, box, stitched.pixel_nm) for d, layer in ((written, TARGET_LAYER), (design, area.layer))
+        ]
+        target_apart += int((drawn[0] != drawn[1]).sum())
+    values = {
+        "pixels": (pixels, "pixels compared"),
+        "pixels_apart": (apart_in_all, "pixels of the mask that differ"),
+        "farthest_px": (farthest, "depth of the deepest of them in pixels"),
+        "target_apart": (target_apart, "pixels of the target that differ"),
+    }
+    return xr.Dataset({k: ((), v, {"long_name": name, "units": "1"}) for k, (v, name) in values.items()})
 
 
 def seam_levels(measured: Mapping[str, Measured], plan: Plan, *, near_nm: float = NEAR_NM) -> xr.Dataset:

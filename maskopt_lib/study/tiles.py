@@ -23,8 +23,8 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import distributed
@@ -37,6 +37,7 @@ import zarr
 from tqdm import tqdm
 
 from maskopt_lib import opc
+from maskopt_lib.data import manifest
 from maskopt_lib.errors import GridMismatchError, LayoutError, MissingDataError
 from maskopt_lib.grid import Grid
 from maskopt_lib.layout import Design, Platform, read_design
@@ -392,8 +393,9 @@ def solve_area(
     stitched : the mask.
     windows : Dataset over ``tile``: ``row``, ``column``, ``x_nm``, ``y_nm`` (middle), ``runtime_s`` (of the solve; nan
         where nothing was solved), ``solved``: 1 for a window that was solved, 0 for one whose geometry another window
-        has, -1 for one without any; ``peak_memory_gb`` of the process that solved it. Attributes: ``wall_s`` and
-        ``new`` windows solved in this call, ``pixel_nm``, ``core_nm``, ``batch``.
+        has, -1 for one without any; ``peak_memory_gb`` of the process that solved it. Attributes: ``new``, the windows
+        that this call solved; ``wall_s``, wall time in s of all calls under this name that solved something (a run
+        that is taken up again adds to it); ``pixel_nm``, ``core_nm``, ``field_nm``, ``batch``.
     """
     begun = time.perf_counter()
     stitched = StitchedMask.create(run.out_dir / f"{name}.zarr", plan, run)
@@ -404,7 +406,7 @@ def solve_area(
     parts, new = solver(targets, len(windows), client, name)
     rows = [_placed(window, parts[window], stitched) for window in windows]
     return stitched, _window_table(windows, rows, parts).assign_attrs(
-        wall_s=time.perf_counter() - begun, new=new, **_said(plan, batch)
+        wall_s=_wall(run, name, begun, new), new=new, **_said(plan, batch)
     )
 
 
@@ -440,7 +442,7 @@ def seam_pass(
     their fields overlap only where nobody changes anything.
     """
     begun = time.perf_counter()
-    moved = Plan(**(asdict(plan) | {"shifted": not plan.shifted}))
+    moved = replace(plan, shifted=not plan.shifted)
     out = StitchedMask.create(run.out_dir / f"{name}.zarr", plan, run)
     _copy(stitched, out)
     design = area.design()
@@ -455,8 +457,82 @@ def seam_pass(
         every |= parts
         new += solved
     return out, _window_table(windows, [rows[w] for w in windows], every).assign_attrs(
-        wall_s=time.perf_counter() - begun, new=new, **_said(moved, batch)
+        wall_s=_wall(run, name, begun, new), new=new, **_said(moved, batch)
     )
+
+
+def growth(
+    area: Area,
+    plan: Plan,
+    trial: Trial,
+    run: Run,
+    sizes: Sequence[int],
+    *,
+    client: distributed.Client | None = None,
+    batch: int = 4,
+) -> xr.Dataset:
+    """Time what areas of several sizes take: squares of windows in the middle of a plan, each solved from nothing.
+
+    Parameters
+    ----------
+    area, plan, trial, client, batch : as for :func:`solve_area`.
+    run : what was timed is kept below its folder, and not timed again.
+    sizes : windows along a side.
+
+    Returns
+    -------
+    Dataset over ``area_um2``: ``wall_s``, ``windows``, ``solver_s`` (sum over the windows) and ``peak_memory_gb``, the
+    most that a worker has needed.
+    """
+    rows, columns = plan.grid
+    found = []
+    for size in sorted(sizes):
+        row, column = max(0, (rows - size) // 2), max(0, (columns - size) // 2)
+        x0, y0 = plan.window(row, column).core_nm[:2]
+        side = size * plan.core_nm
+        square = replace(plan, region_nm=(x0, y0, x0 + side, y0 + side))
+        inner = replace(run, out_dir=run.out_dir / f"growth_{size}")
+        inner.out_dir.mkdir(exist_ok=True)
+        found.append(cost_of(solve_area(area, square, trial, inner, client=client, batch=batch)[1], square))
+    return xr.concat(found, "area_um2")
+
+
+def cost_of(windows: xr.Dataset, plan: Plan) -> xr.Dataset:
+    """One point of :func:`growth` from what :func:`solve_area` said of its windows."""
+    done = windows["runtime_s"].where(windows["solved"] == 1)
+    values = {
+        "wall_s": (windows.attrs["wall_s"], "wall time", "s"),
+        "windows": (windows.sizes[TILE], "windows", "1"),
+        "solver_s": (float(done.sum()), "time of all solves together", "s"),
+        "peak_memory_gb": (float(windows["peak_memory_gb"].max()), "peak memory of a worker", "GB"),
+    }
+    area_um2 = float(np.prod(plan.shape)) * plan.pixel_nm**2 * 1e-6
+    return xr.Dataset(
+        {
+            name: ("area_um2", [float(value)], {"long_name": long_name, "units": units})
+            for name, (value, long_name, units) in values.items()
+        },
+        coords={"area_um2": ("area_um2", [area_um2], {"long_name": "area", "units": "um2"})},
+    )
+
+
+def design_inputs(source: str | Path, platform: Platform) -> list[str | Path]:
+    """What a design is read from, as :func:`maskopt_lib.study.start` takes its inputs; nothing for ``""``.
+
+    Examples
+    --------
+    >>> from maskopt_lib.layout import PLATFORMS
+    >>> design_inputs("gcd_dense_routed", PLATFORMS["nangate45"])[:2]
+    ['nangate45/designs/gcd_dense_routed.def', 'nangate45/FreePDK45.lyt']
+    >>> design_inputs("", PLATFORMS["nangate45"])
+    []
+    """
+    text = str(source)
+    if not text or Path(text).is_file():
+        return [Path(text)] if text else []
+    names = [n for n in manifest.names() if text in (n, PurePosixPath(n).name, PurePosixPath(n).stem)]
+    names = [n for n in names if n.endswith(".def")] or names[:1]
+    return [*names, platform.technology, *platform.lefs, *platform.layouts] if names else []
 
 
 def solve_windows(
@@ -716,6 +792,19 @@ def _window_table(windows: Sequence[Window], rows: Sequence[dict], parts: dict[W
             for name, (values, long_name, units) in columns.items()
         }
     )
+
+
+def _wall(run: Run, name: str, begun: float, new: int) -> float:
+    """Wall time of this call and of those before it; calls that solved nothing do not count."""
+    path = run.out_dir / PARTS / f"{file_name('wall', name)}.json"
+    before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else 0.0
+    if not new:
+        return before
+    spent = before + time.perf_counter() - begun
+    partial = path.with_name(f".{path.name}.part-{os.getpid()}")
+    partial.write_text(json.dumps(spent), encoding="utf-8")
+    partial.replace(path)
+    return spent
 
 
 def _said(plan: Plan, batch: int) -> dict[str, Any]:
