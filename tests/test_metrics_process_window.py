@@ -189,7 +189,7 @@ def test_an_ellipse_is_never_worse_than_the_rectangle_of_its_size():
         )
         rectangle, ellipse = (pw.latitude_curve(window, shape=s).latitude_percent.values for s in pw.SHAPES)
         assert (ellipse >= rectangle - 1e-6).all()
-        assert (np.diff(rectangle) <= 1e-6).all() and (np.diff(ellipse) <= 0.05).all()
+        assert (np.diff(rectangle) <= 1e-6).all() and (np.diff(ellipse) <= 0).all()
 
 
 def test_window_shrinks_with_features_and_grows_with_those_that_may_fail(cuts):

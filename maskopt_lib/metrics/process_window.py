@@ -364,6 +364,11 @@ def latitude_curve(window: xr.Dataset, *, shape: str = "ellipse") -> xr.Dataset:
         height[width] = latitude[best]
         middle[width] = planes[first[best]] + width * step / 2
         exposure[width] = (top[best] + bottom[best]) / 2
+    for width in range(n - 2, -1, -1):
+        # A wider shape holds every narrower one of its height; the planes at hand may have missed that.
+        if height[width] < height[width + 1]:
+            for column in (height, middle, exposure):
+                column[width] = column[width + 1]
     columns = {
         "latitude_percent": (height, "exposure latitude", "%"),
         "defocus_nm": (middle, "defocus of the middle", "nm"),
