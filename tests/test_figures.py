@@ -124,9 +124,52 @@ def attained() -> xr.Dataset:
     return xr.Dataset({name: ("point", column) for name, column in columns.items()})
 
 
+def focus_exposure() -> xr.DataArray:
+    """Shares of edges in place of two masks over three planes and four exposures."""
+    return xr.DataArray(
+        np.random.default_rng(4).uniform(0, 100, (2, 3, 4)),
+        dims=("method", "focus", "exposure"),
+        coords={
+            "method": ["a", "b"],
+            "defocus_nm": ("focus", [-60.0, 0.0, 50.0]),
+            "exposure": [0.9, 1.0, 1.1, 1.2],
+        },
+        attrs={"long_name": "edges in place", "units": "%"},
+    )
+
+
+def windows() -> xr.Dataset:
+    """Windows of two masks, the second without any; a rectangle and an ellipse in the first."""
+    planes = np.linspace(-60, 60, 7)
+    low = np.stack([0.9 + planes**2 * 2e-5, np.full(7, np.nan)])
+    low[0, [0, -1]] = np.nan
+    quoted = {"dof_nm": [[50.0, 70.0], [0.0, 0.0]], "best_focus_nm": [[0.0, 5.0], [np.nan] * 2]}
+    quoted["best_exposure"] = [[1.0, 1.01], [np.nan] * 2]
+    depth = np.arange(7) * 20.0
+    latitude = np.clip([[20 - depth / 5, 22 - depth / 5], [0 * depth] * 2], 0, None)
+    return xr.Dataset(
+        {
+            "lowest": (("method", "defocus_nm"), low),
+            "highest": (("method", "defocus_nm"), low + 0.2),
+            "latitude_percent": (("method", "shape", "depth_of_focus_nm"), latitude),
+        }
+        | {name: (("method", "shape"), values) for name, values in quoted.items()},
+        coords={
+            "method": ["a", "b"],
+            "shape": ["rectangle", "ellipse"],
+            "defocus_nm": planes,
+            "depth_of_focus_nm": depth,
+        },
+        attrs={"at_latitude_percent": 5.0},
+    )
+
+
 #: Every public function, as the notebooks call it.
 DRAWINGS = {
     "beside_aims": lambda: figures.beside_aims(timing()[schema.RUNTIME], {"aim": 0.1}, lines="method"),
+    "bossung": lambda: figures.bossung(
+        (80 + focus_exposure().isel(method=0) / 10).where(lambda width: width < 89), target_cd_nm=84
+    ),
     "attainment_curves": lambda: figures.attainment_curves(attained()),
     "case_bars": lambda: figures.case_bars(scores(), names=[schema.L2, schema.EPE3], groups="method"),
     "cross_matrices": lambda: figures.cross_matrices([scores()[schema.L2]] * 2, rows="method", columns=schema.SAMPLE),
@@ -137,6 +180,10 @@ DRAWINGS = {
     ),
     "distributions": lambda: figures.distributions(scores(), names=[schema.L2, schema.EPE3]),
     "edge_errors": lambda: figures.edge_errors(pictures().isel(sample=0), sites()),
+    "cumulative": lambda: figures.cumulative({"share": focus_exposure(), "half": focus_exposure() / 2}),
+    "focus_exposure_map": lambda: figures.focus_exposure_map(focus_exposure(), windows()),
+    "latitude_curves": lambda: figures.latitude_curves(windows(), mark_percent=5.0),
+    "process_windows": lambda: figures.process_windows(windows()),
     "histories": lambda: figures.histories(history()),
     "kernel_gallery": lambda: figures.kernel_gallery(systems(), columns=2),
     "hypervolume_bars": lambda: figures.hypervolume_bars(volumes()),
