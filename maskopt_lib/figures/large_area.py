@@ -161,7 +161,7 @@ def seam_profile(difference: xr.DataArray, *, size_inch: tuple[float, float] = (
     difference : DataArray (mask, border, distance_nm).
     size_inch : width and height.
     """
-    x_label, y_label = style.axis_label(difference["distance_nm"]), style.axis_label(difference)
+    x_label, y_label = style.axis_label(difference["distance_nm"]), "mask difference (nm² a µm of border)"
     masks = [str(name) for name in difference["mask"].values]
     mean = difference.mean("border")
     drawn = []
@@ -175,7 +175,8 @@ def seam_profile(difference: xr.DataArray, *, size_inch: tuple[float, float] = (
     return hv.Overlay(drawn).opts(
         hv.opts.Overlay(
             fig_inches=size_inch, aspect=width / height, xlabel=x_label, ylabel=y_label, show_grid=True,
-            ylim=(0, 1.08 * max(float(mean.max()), 1e-9)), legend_position="right", fontsize=style.FONT_SIZES,
+            xlim=(0, None), ylim=(0, 1.08 * max(float(mean.max()), 1e-9)), legend_position="right",
+            fontsize=style.FONT_SIZES,
         )
     )  # fmt: skip
 
