@@ -22,7 +22,13 @@ PUBLISHED, OURS, DEVIATION = "published", "ours", "deviation_percent"
 NOTE = ("note", "")
 
 #: Decimals of one case and of a mean, for quantities that are not counted in whole units.
-_DECIMALS = {schema.RUNTIME: 2, schema.PEAK_MEMORY: 2, "rule_margin": 2, "front_share": 2}
+_DECIMALS = {
+    schema.RUNTIME: 2,
+    schema.PEAK_MEMORY: 2,
+    "rule_margin": 2,
+    "front_share": 2,
+    **dict.fromkeys(("NILS", "NILS, lowest tenth", "MEEF", "MEEF, highest tenth"), 2),
+}
 
 
 def side_by_side(
