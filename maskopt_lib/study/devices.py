@@ -45,7 +45,7 @@ from maskopt_lib.study.benchmark import Trial
 from maskopt_lib.study.parts import Bits, file_name, kernels_digest, mask_key, method_digest
 from maskopt_lib.study.record import Run
 from maskopt_lib.study.sources import source_hash
-from maskopt_lib.study.tables import NOTE
+from maskopt_lib.study.tables import DEVIATION, NOTE
 
 ROW = "row"
 DEVICE, WORKLOAD, MODE, MATMUL, BATCH = "device", "workload", "mode", "matmul", timing.BATCH
@@ -259,6 +259,41 @@ def deviations(scores: xr.Dataset, *, reference: str = "float32") -> xr.Dataset:
     return relative
 
 
+def types_table(scores: xr.Dataset, method: str, *, harmless_percent: float = 0.1) -> pd.DataFrame:
+    """Mean scores of a method's masks by the type of the products, their change, and whether it is harmless.
+
+    Parameters
+    ----------
+    scores : of :func:`product_scores`.
+    method : one of its labels.
+    harmless_percent : largest change of a mean score that counts as none.
+
+    Returns
+    -------
+    One row a type, for :func:`maskopt_lib.study.write_table`.
+    """
+    means = scores.sel({schema.METHOD: method}).mean(schema.SAMPLE)
+    change = deviations(scores).sel({schema.METHOD: method})
+    columns = {}
+    for name in _SCORES:
+        columns[name, "mean"] = means[name].values
+        columns[name, DEVIATION] = change[name].values
+    largest = np.abs([change[name].values for name in _SCORES]).max(axis=0)
+    columns[NOTE] = ["harmless" if value <= harmless_percent else "not harmless" for value in largest]
+    return pd.DataFrame(columns, index=pd.Index(scores[MATMUL].values, name="case"))
+
+
+def present(devices: Sequence[str]) -> list[str]:
+    """Those of the devices that this machine has.
+
+    Examples
+    --------
+    >>> present(["cpu"])
+    ['cpu']
+    """
+    return [device for device in devices if obstacle(EAGER, device) is None]
+
+
 def table(found: xr.Dataset) -> pd.DataFrame:
     """Measurements as a table of the study: milliseconds, megabytes and percent, and why a number is missing.
 
@@ -271,11 +306,11 @@ def table(found: xr.Dataset) -> pd.DataFrame:
     One row a measurement, for :func:`maskopt_lib.study.write_table`.
     """
     columns = {
-        ("time a clip [ms]", ""): 1e3 * found[schema.RUNTIME],
-        ("memory a clip [MB]", ""): 1e3 * found[MEMORY_A_CLIP],
-        ("first call [s]", ""): found[FIRST_S],
-        ("FFT limit [%]", ""): 100 * found[FFT_SHARE],
-        ("matrix product rate [%]", ""): 100 * found[PEAK_SHARE],
+        ("time a clip", "ms"): 1e3 * found[schema.RUNTIME],
+        ("memory a clip", "MB"): 1e3 * found[MEMORY_A_CLIP],
+        ("first call", "s"): found[FIRST_S],
+        ("FFT limit", "%"): 100 * found[FFT_SHARE],
+        ("matrix product rate", "%"): 100 * found[PEAK_SHARE],
         NOTE: found[STATUS],
     }
     rows = [
