@@ -32,6 +32,7 @@ from maskopt_lib.study.parts import file_name, kernels_digest
 from maskopt_lib.study.record import Run
 from maskopt_lib.study.sources import source_hash
 from maskopt_lib.study.tiles import (
+    OPTICAL_RADIUS_NM,
     PARTS,
     TILE,
     Area,
@@ -211,8 +212,17 @@ def read_back(path: Path, area: Area, plan: Plan, stitched: StitchedMask, *, eve
     return xr.Dataset({k: ((), v, {"long_name": name, "units": "1"}) for k, (v, name) in values.items()})
 
 
+def well_inside(x_nm: np.ndarray, y_nm: np.ndarray, plan: Plan) -> np.ndarray:
+    """Whether places are farther than the optical radius from where the plan's mask ends."""
+    x0, y0, x1, y1 = plan.region_nm
+    r = OPTICAL_RADIUS_NM
+    return (x_nm >= x0 + r) & (x_nm <= x1 - r) & (y_nm >= y0 + r) & (y_nm <= y1 - r)
+
+
 def seam_levels(measured: Mapping[str, Measured], plan: Plan, *, near_nm: float = NEAR_NM) -> xr.Dataset:
     """Edge placement and mask rules by place, for several masks of one area.
+
+    Only places farther than the optical radius from the end of the mask count: nearer ones lack what lies beyond.
 
     Parameters
     ----------
@@ -231,11 +241,11 @@ def seam_levels(measured: Mapping[str, Measured], plan: Plan, *, near_nm: float 
     rows: dict[str, list] = {}
     for one in measured.values():
         x, y, error, v15, v3 = (one.sites[name].values for name in _SITE_COLUMNS)
-        at = where(x, y, plan, near_nm=near_nm)
+        at = np.where(well_inside(x, y, plan), where(x, y, plan, near_nm=near_nm), -1)
         lost = np.isnan(error)
         error = np.where(lost, metrics.epe.SEARCH_NM, np.abs(error))
         vx, vy, value, broken = (one.violations[name].values for name in _RULE_COLUMNS)
-        v_at = where(vx, vy, plan, near_nm=near_nm)
+        v_at = np.where(well_inside(vx, vy, plan), where(vx, vy, plan, near_nm=near_nm), -1)
         checked_um2 = float(one.violations["checked_nm2"]) * 1e-6
         for place in range(len(PLACES)):
             chosen = error[at == place]
@@ -289,16 +299,17 @@ def seam_places(measured: Measured, plan: Plan, *, n: int, seed: int = 0) -> lis
     """
     rows, columns = plan.grid
     x, y = measured.sites["x_nm"].values, measured.sites["y_nm"].values
-    half = plan.core_nm / 2
+    inside = well_inside(x, y, plan)
+    x, y, half = x[inside], y[inside], plan.core_nm / 2
     found = []
     for row in range(rows):
         for column in range(columns):
             x0, y0, x1, y1 = plan.window(row, column).core_nm
             for normal, (cx, cy) in (("x", (x1, y0 + half)), ("y", (x0 + half, y1))):
-                inside = column < columns - 1 if normal == "x" else row < rows - 1
+                is_border = column < columns - 1 if normal == "x" else row < rows - 1
                 across, along = (x - cx, y - cy) if normal == "x" else (y - cy, x - cx)
                 beside = (np.abs(across) <= NEAR_NM) & (np.abs(along) <= half - _CROSSING_NM)
-                if inside and beside.any():
+                if is_border and beside.any():
                     found.append((normal, plan.around(cx, cy, row, column)))
     chosen = np.random.default_rng(seed).permutation(len(found))[:n]
     return [found[i] for i in sorted(chosen.tolist())]
@@ -339,7 +350,6 @@ def against_reference(
     half, steps = plan.core_nm / 2, round(plan.core_nm / 2 / bin_nm)
     centres = (np.arange(round(plan.field_nm / plan.pixel_nm)) + 0.5) * plan.pixel_nm - plan.field_nm / 2
     within = np.abs(centres) < half - _CROSSING_NM
-    length_um = within.sum() * plan.pixel_nm * 1e-3
     errors: list[np.ndarray] = []
     xor = np.zeros((len(masks), len(places), steps))
     fields = solve_windows(area, plan, [w for _, w in places], trial, run, client=client, batch=batch)
@@ -350,11 +360,15 @@ def against_reference(
         x, y = found[0]["x_nm"].values, found[0]["y_nm"].values
         cx, cy = (np.mean(window.field_nm[axis::2]) for axis in (0, 1))
         across, along = (x - cx, y - cy) if normal == "x" else (y - cy, x - cx)
-        beside = (np.abs(across) <= NEAR_NM) & (np.abs(along) <= half - _CROSSING_NM)
+        beside = (np.abs(across) <= NEAR_NM) & (np.abs(along) <= half - _CROSSING_NM) & well_inside(x, y, plan)
         errors.append(np.stack([f["edge_error_nm"].values[beside] for f in found]))
+        # Along the border, as far as the region goes.
+        low, high = (plan.region_nm[i] - (cy if normal == "x" else cx) for i in ((1, 3) if normal == "x" else (0, 2)))
+        chosen = within & (centres > low) & (centres < high)
+        length_um = chosen.sum() * plan.pixel_nm * 1e-3
         for k, image in enumerate(images):
             apart = image != reference
-            apart = apart[within] if normal == "x" else apart[:, within].T
+            apart = apart[chosen] if normal == "x" else apart[:, chosen].T
             by_line = apart.sum(axis=0) * plan.pixel_nm**2 / length_um
             bins = np.minimum((np.abs(centres) // bin_nm).astype(int), steps)
             xor[k, i] = np.bincount(bins, by_line, minlength=steps + 1)[:steps]
@@ -551,14 +565,16 @@ def _inside(window: Window, region_nm: Sequence[float], pixel_nm: float) -> tupl
 
 
 def _share_of_places(plan: Plan, near_nm: float) -> np.ndarray:
-    """Share of the region's area that each of :data:`PLACES` takes, counted on a grid of points."""
+    """Share of the region's area that each of :data:`PLACES` takes well inside, counted on a grid of points."""
     x0, y0, x1, y1 = plan.region_nm
-    step = near_nm / 8
+    step = near_nm / 4
     x, y = np.arange(x0 + step / 2, x1, step), np.arange(y0 + step / 2, y1, step)
     counts = np.zeros(len(PLACES))
     for one in y:
-        counts += np.bincount(where(x, np.full(len(x), one), plan, near_nm=near_nm), minlength=len(PLACES))
-    return counts / counts.sum()
+        row = np.full(len(x), one)
+        at = where(x, row, plan, near_nm=near_nm)[well_inside(x, row, plan)]
+        counts += np.bincount(at, minlength=len(PLACES))
+    return counts / (len(x) * len(y))
 
 
 def _smallest(values: np.ndarray) -> np.ndarray:

@@ -797,7 +797,10 @@ def _window_table(windows: Sequence[Window], rows: Sequence[dict], parts: dict[W
 def _wall(run: Run, name: str, begun: float, new: int) -> float:
     """Wall time of this call and of those before it; calls that solved nothing do not count."""
     path = run.out_dir / PARTS / f"{file_name('wall', name)}.json"
-    before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else 0.0
+    try:
+        before = float(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError):  # the first call, or a damaged file: time is said, no result rests on it
+        before = 0.0
     if not new:
         return before
     spent = before + time.perf_counter() - begun
