@@ -172,7 +172,7 @@ def test_lost_and_damaged_parts_are_made_again_and_nothing_changes(area, run):
     parts = sorted((run.out_dir / tiles.PARTS).glob("*.npz"))
     parts[0].unlink()
     data = bytearray(parts[1].read_bytes())
-    data[len(data) // 2] ^= 0xFF
+    data[120:160] = bytes(40)
     parts[1].write_bytes(data)
     parts[2].write_bytes(parts[2].read_bytes()[:100])
     first, windows = tiles.solve_area(area, plan, CURVY, run, batch=2)
@@ -258,8 +258,9 @@ def test_a_fault_at_a_border_is_seen_there_and_only_there(area, perfect):
     plan, stitched, run = perfect
     broken = tiles.StitchedMask.create(run.out_dir / "broken.zarr", plan, run)
     image = stitched.read(plan.region_nm)
-    column = round((plan.borders_nm[0][0] - plan.region_nm[0]) / PIXEL)
-    image[:, column - 3 : column + 3] = 0
+    for x_nm in plan.borders_nm[0]:
+        column = round((x_nm - plan.region_nm[0]) / PIXEL)
+        image[:, column - 3 : column + 3] = 0
     broken.write(plan.region_nm, image)
     levels = seams.seam_levels(
         {
@@ -270,7 +271,7 @@ def test_a_fault_at_a_border_is_seen_there_and_only_there(area, perfect):
     )
     error = levels["mean_abs_nm"]
     at, interior = error.sel(place="first borders"), error.sel(place="interior")
-    assert at.sel(mask="broken") > at.sel(mask="perfect") + 2
+    assert at.sel(mask="broken") > at.sel(mask="perfect") + 1.5
     assert abs(interior.sel(mask="broken") - interior.sel(mask="perfect")) < 0.3 * interior.sel(mask="perfect")
     assert (levels["sites"].sel(mask="perfect") == levels["sites"].sel(mask="broken")).all()
     assert levels["lost"].sel(mask="broken", place="first borders") > 0

@@ -526,7 +526,7 @@ def _measure_batch(task: _Batch) -> None:
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
-    with np.load(path, allow_pickle=False) as kept:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
         return {name: kept[name] for name in kept.files}
 
 

@@ -716,7 +716,7 @@ def is_whole(path: Path) -> bool:
     if not path.exists():
         return False
     try:
-        with np.load(path, allow_pickle=False) as kept:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
             return all(kept[name] is not None for name in kept.files)
     except _BROKEN:
         return False
@@ -752,7 +752,7 @@ def _solve_batch(task: _Batch) -> None:
 
 def _read(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
     """(y, x) uint8 of a part, and what was said of it."""
-    with np.load(path, allow_pickle=False) as kept:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
         said = json.loads(kept["said"].item())
         return np.unpackbits(kept["bits"], axis=-1, count=said["n_x"], bitorder="little"), said
 
