@@ -159,12 +159,12 @@ def test_operations_are_those_of_the_matrices(kernels):
 
 def test_rows_say_what_was_measured_and_why_not(run, wanted, kernels):
     how = {
-        "modes": ["eager", "cuda graph"], "batch_sizes": [1], "step_pixel_nm": 16.0, "repeats": 1,
+        "modes": ["eager", "cuda graph"], "batch_sizes": [1], "step_pixels_nm": [16], "repeats": 1,
         "budget": Budget(largest=2),
     }  # fmt: skip
     found = study.measure_devices(wanted, kernels, [CURVY], run, **how)
     table = found.to_dataframe().set_index(["device", "workload", "mode", "batch"])["status"].sort_index()
-    for workload in (IMAGING, STEP, "curvy"):
+    for workload in (f"{IMAGING}, 16 nm", f"{STEP}, 16 nm", "curvy"):
         series = table["cpu", workload, "eager"]
         # The sizes asked for, then twice as many, until the limit, which is stated.
         assert series.to_dict() == {
@@ -175,7 +175,7 @@ def test_rows_say_what_was_measured_and_why_not(run, wanted, kernels):
     there = found.where(found["status"] == "measured", drop=True)
     assert (there["runtime_s"] > 0).all() and (there["first_s"] > 0).all()
     assert np.isnan(found["runtime_s"].where(found["status"] != "measured")).all()
-    imaging = there.where(there["workload"] == IMAGING, drop=True)
+    imaging = there.where(there["workload"] == f"{IMAGING}, 16 nm", drop=True)
     np.testing.assert_allclose(imaging["fft_share"], imaging["fft_s"] / imaging["runtime_s"])
     assert ((imaging["peak_share"] > 0) & (imaging["peak_share"] < 1)).all()
     run.save(found, "devices")
@@ -288,7 +288,7 @@ def test_solvers_run_in_every_mode(kernels, wanted, mode):
 def test_a_gpu_is_measured(run, wanted, kernels):
     found = study.measure_devices(
         wanted, kernels, [CURVY], run, devices=["cuda"], modes=["eager", "cuda graph"], matmul=["float32", "bfloat16"],
-        batch_sizes=[1, 8], step_pixel_nm=16.0, repeats=1, budget=Budget(largest=8),
+        batch_sizes=[1, 8], step_pixels_nm=[16], repeats=1, budget=Budget(largest=8),
     )  # fmt: skip
     there = found.where(found["status"] == "measured", drop=True)
     assert there.sizes["row"] == 24 and (there["peak_memory_gb"] > 0).all()

@@ -308,7 +308,7 @@ class CornerImages(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, mask, images_of, gradient_of):
-        images, fields = images_of(mask)
+        images, fields = images_of(mask.detach())
         if isinstance(gradient_of, GraphReplay) and ctx.needs_input_grad[0]:
             # Here and not at the first backward, which runs in a thread of autograd's own.
             gradient_of.record(torch.zeros_like(images), fields)

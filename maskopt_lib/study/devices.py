@@ -39,6 +39,7 @@ from maskopt_lib.errors import UnknownNameError
 from maskopt_lib.litho import Simulator
 from maskopt_lib.litho.compiled import EAGER, MODES, gradient_step, obstacle
 from maskopt_lib.opc.objective import squared_difference
+from maskopt_lib.opc.pixels import whole
 from maskopt_lib.optics import SocsKernels
 from maskopt_lib.study import timing
 from maskopt_lib.study.benchmark import Trial
@@ -55,9 +56,8 @@ FIRST_S = "first_s"
 FFT_S, FFT_SHARE = "fft_s", "fft_share"
 OPERATIONS, PEAK_RATE, PEAK_SHARE = "operations", "peak_rate", "peak_share"
 
-#: Workloads that are no solver.
+#: Workloads that are no solver; their labels end in the pixel.
 IMAGING, STEP = "imaging and adjoint", "gradient step"
-_NO_SOLVERS = (Trial(label=IMAGING, method=""), Trial(label=STEP, method=""))
 
 _NAMES = {
     schema.RUNTIME: ("time a clip", "s"),
@@ -67,10 +67,10 @@ _NAMES = {
     MEMORY_A_CLIP: ("peak memory a clip", "GB"),
     FIRST_S: ("time of the first call, with compiling or recording", "s"),
     FFT_S: ("time a clip of two real Fourier Transforms of the mask's grid", "s"),
-    FFT_SHARE: ("time of two real FFTs over time of imaging", "1"),
+    FFT_SHARE: ("share of the FFT limit", "1"),
     OPERATIONS: ("floating-point operations a clip in matrix products", "1"),
     PEAK_RATE: ("operations a second of one large matrix product", "1/s"),
-    PEAK_SHARE: ("share of the device's matrix product rate", "1"),
+    PEAK_SHARE: ("share of the matrix product rate", "1"),
 }
 
 #: A timed round lasts at least this long, so that a clock's tick is nothing to it.
@@ -111,7 +111,7 @@ def measure_devices(
     modes: Sequence[str] = MODES,
     matmul: Sequence[str] = ("float32",),
     batch_sizes: Sequence[int] = (1, 10, 100),
-    step_pixel_nm: float = 8.0,
+    step_pixels_nm: Sequence[float] = (8.0,),
     budget: Budget | None = None,
     repeats: int = 3,
 ) -> xr.Dataset:
@@ -128,7 +128,7 @@ def measure_devices(
         compiled or recorded as a whole.
     matmul : types of the simulator's matrix products, ``"float32"`` or ``"bfloat16"``.
     batch_sizes : ascending. After the last, batches double until one does not fit.
-    step_pixel_nm : pixel of imaging and gradient step; a whole multiple of the targets'.
+    step_pixels_nm : pixels of imaging and gradient step; whole multiples of the targets'.
     budget : what a batch may cost; by default a :class:`Budget` as it stands.
     repeats : rounds; times are the median.
 
@@ -156,14 +156,26 @@ def measure_devices(
     budget = budget or Budget()
     pixel_nm = float(wanted[schema.X][1] - wanted[schema.X][0])
     start = _Job(
-        trial=_NO_SOLVERS[0], kernels=kernels, clips=tuple(Bits.of(image, pixel_nm) for image in wanted.values), size=1,
-        device="cpu", mode=EAGER, matmul="float32", step_pixel_nm=step_pixel_nm, repeats=repeats,
+        trial=Trial(label=IMAGING, method=""),
+        kernels=kernels,
+        clips=tuple(Bits.of(image, pixel_nm) for image in wanted.values),
+        size=1,
+        device="cpu",
+        mode=EAGER,
+        matmul="float32",
+        step_pixel_nm=pixel_nm,
+        repeats=repeats,
         threads=torch.get_num_threads(),
-    )  # fmt: skip
+    )
+    workloads = [
+        (Trial(label=f"{name}, {step_nm:g} nm", method=""), float(step_nm))
+        for name in (IMAGING, STEP)
+        for step_nm in step_pixels_nm
+    ]
     series = [
-        replace(start, trial=trial, device=device, mode=mode, matmul=_dtype_name(name))
+        replace(start, trial=trial, step_pixel_nm=step_nm, device=device, mode=mode, matmul=_dtype_name(name))
         for device in devices
-        for trial in [*_NO_SOLVERS, *trials]
+        for trial, step_nm in [*workloads, *((trial, pixel_nm) for trial in trials)]
         for name in matmul
         for mode in modes
     ]
@@ -176,7 +188,7 @@ def measure_devices(
             rows += _ascend(job, keep, batch_sizes, budget)
             bar.update()
     return _dataset(rows).assign_attrs(
-        kernels=kernels.name, threads=start.threads, repeats=repeats, step_pixel_nm=step_pixel_nm,
+        kernels=kernels.name, threads=start.threads, repeats=repeats,
         budget=json.dumps(asdict(budget)), hardware=json.dumps(keep.hardware, default=str),
         memory=json.dumps(timing._MEMORY_IS),
     )  # fmt: skip
@@ -396,7 +408,8 @@ class _Keeper:
         self.folder = run.out_dir / timing.PARTS
         self.folder.mkdir(exist_ok=True)
         self.hardware = dict(run.record.hardware) | _gpu()
-        self._code = source_hash([__name__])
+        # Solvers have a hash of their own.
+        self._code = [source_hash([__name__], follow=False), source_hash(["maskopt_lib.litho.simulator"])]
 
     def __call__(self, job: _Job, do: Callable[[_Job], dict[str, Any]], *, fresh: bool = True) -> dict[str, Any]:
         path = self.folder / f"{file_name('device', job.trial.label, str(job.size), self._key(job, do))}.json"
@@ -509,9 +522,9 @@ def _solve(job: _Job) -> dict[str, Any]:
 
 def _step(job: _Job) -> dict[str, Any]:
     """Imaging with its adjoint, or a gradient step around it, on a grid of ``step_pixel_nm``."""
-    is_imaging = job.trial.label == IMAGING
+    is_imaging = job.trial.label.startswith(IMAGING)
     sim = job.simulator(job.mode if is_imaging else EAGER)
-    factor = round(job.step_pixel_nm / job.clips[0].pixel_nm)
+    factor = whole(job.step_pixel_nm, job.clips[0].pixel_nm, "step_pixels_nm")
     masks = torch.nn.functional.avg_pool2d(torch.as_tensor(_batch(job), dtype=sim.dtype), factor).to(sim.device)
     do = _imaging(sim, masks) if is_imaging else _objective(sim, masks, job)
     before = _memory_before(job)
