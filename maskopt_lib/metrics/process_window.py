@@ -261,13 +261,13 @@ def exposure_limits_of_cds(
 
     Returns
     -------
-    Dataset (focus, cut) of ``lowest`` and ``highest`` exposure, by interpolation of the width over 121 exposures,
+    Dataset (focus, cut) of ``lowest`` and ``highest`` exposure, by interpolation of the width over 81 exposures,
     equally spaced in their logarithm; the range that holds the width nearest to the target's counts. Where no exposure
     gives the width, lowest is infinite and highest 0.
     """
     if not 0 < tolerance < 1:
         raise ValueError(f"the tolerance of a width is a share between 0 and 1, got {tolerance!r}")
-    exposures = np.geomspace(*span, 121)
+    exposures = np.geomspace(*span, 81)
     cd = critical_dimensions(aerial, cuts, exposures, pixel_nm=pixel_nm, threshold=threshold)
     grow = 1 if cuts.attrs.get("kind", "line") == "line" else -1
     excess = grow * (cd.values / cuts["cd_nm"].values - 1)  # rises with exposure
@@ -577,7 +577,7 @@ def _crossing(profiles: np.ndarray, at: np.ndarray, level: float) -> np.ndarray:
     )
     low, high = np.zeros(at.shape), np.ones(at.shape)
     side = b >= 0
-    for _ in range(30):
+    for _ in range(20):  # a millionth of a sample
         t = (low + high) / 2
         # Cubic through the four samples (Lagrange), in steps of one.
         value = (

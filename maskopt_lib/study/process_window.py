@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 import xarray as xr
 
@@ -32,6 +33,7 @@ from maskopt_lib.study.parts import Bits
 from maskopt_lib.study.pool import each
 from maskopt_lib.study.record import Run
 from maskopt_lib.study.sources import source_hash
+from maskopt_lib.study.tables import MEAN
 
 #: Folder, below a run's own, of the single masks and measurements that a run can resume from.
 PARTS = "parts"
@@ -136,7 +138,7 @@ def measure_window(mask: np.ndarray, target: np.ndarray, sim: Simulator, setting
     order = np.argsort(planes)
     best = int(np.argmin(np.abs(planes[order])))
     # A band-limited image needs few points; splines then say what it is between them.
-    n_out = 8 * (2 * sim.kernels.half_width + 1)
+    n_out = 6 * (2 * sim.kernels.half_width + 1)
     how = {"pixel_nm": sim.kernels.period_nm / n_out, "threshold": sim.threshold}
     grid = sim.grid(mask)
 
@@ -467,6 +469,25 @@ def _joined(measured: Sequence[xr.Dataset], clips: Sequence[str]) -> xr.Dataset:
     return xr.merge([*by_dim.values(), scores], compat="override", join="override").assign_coords(
         {schema.SAMPLE: list(clips)}
     )
+
+
+def summary_table(rows: xr.Dataset) -> pd.DataFrame:
+    """:func:`summary` as :func:`~maskopt_lib.study.write_table` takes it: one row a mask."""
+    named = {
+        "dof_nm": "DOF [nm]",
+        "largest_latitude_percent": "EL [%]",
+        "nils_median": "NILS",
+        "nils_p10": "NILS, lowest tenth",
+        "meef_median": "MEEF",
+        "meef_p90": "MEEF, highest tenth",
+        BAND: "union PV band [nm2]",
+    }
+    means = (BAND, *SCORES, schema.RUNTIME)
+    columns = {
+        (named.get(name, name), MEAN if name in means else "all clips"): rows[name].to_series()
+        for name in (*named, *SCORES, schema.RUNTIME)
+    }
+    return pd.DataFrame(columns).rename_axis(METHOD)
 
 
 @dataclass(frozen=True, kw_only=True)
