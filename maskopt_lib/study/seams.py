@@ -31,20 +31,9 @@ from maskopt_lib.study.benchmark import Trial
 from maskopt_lib.study.parts import file_name, kernels_digest
 from maskopt_lib.study.record import Run
 from maskopt_lib.study.sources import source_hash
-from maskopt_lib.study.tiles import (
-    OPTICAL_RADIUS_NM,
-    PARTS,
-    TILE,
-    Area,
-    Plan,
-    StitchedMask,
-    Window,
-    hashed,
-    is_whole,
-    solve_windows,
-    spread,
-    torch_threads,
-)
+from maskopt_lib.study.spread import hashed, is_whole, spread, torch_threads
+from maskopt_lib.study.tiles import PARTS, TILE, Area, solve_windows
+from maskopt_lib.study.windows import OPTICAL_RADIUS_NM, Plan, StitchedMask, Window
 
 #: A place is at a seam within this distance of a border, in nm.
 NEAR_NM = 64.0
