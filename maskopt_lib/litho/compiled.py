@@ -145,8 +145,13 @@ def gradient_step(
     """
     # A compiler takes the objective and makes the gradient itself; a graph records both.
     forward = accelerated(objective, COMPILED, device=device) if mode == COMPILED else objective
+    seen: set[tuple] = set()
 
     def step(parameter: Tensor) -> tuple[Tensor, Tensor]:
+        if mode == COMPILED and _shapes([parameter]) not in seen:
+            # What an objective makes at its first call, such as a simulator its matrices, is no work for a compiler.
+            objective(parameter)
+            seen.add(_shapes([parameter]))
         with torch.enable_grad():
             parameter = parameter.detach().requires_grad_()
             terms = forward(parameter)
