@@ -22,7 +22,7 @@ def bossung(
     *,
     target_cd_nm: float,
     tolerance: float = 0.1,
-    exposures: int = 7,
+    exposures: int = 9,
     title: str = "",
     size_inch: tuple[float, float] = (6.2, 4.0),
 ) -> hv.Overlay:
@@ -33,7 +33,7 @@ def bossung(
     cd : DataArray (focus, exposure) in nm with coordinates ``defocus_nm`` and ``exposure``; nan where lost.
     target_cd_nm : width on the target.
     tolerance : relative; its band is shaded.
-    exposures : about how many curves are drawn, the nominal one among them.
+    exposures : about how many curves are drawn, the nominal one among them; those far off the target are left out.
     title : over the picture.
     size_inch : width and height.
 
@@ -46,6 +46,10 @@ def bossung(
     step = max(1, round((len(dose) - 1) / max(exposures - 1, 1)))
     chosen = [i for i in range(len(dose)) if (i - nominal) % step == 0]
     low, high = target_cd_nm * (1 - tolerance), target_cd_nm * (1 + tolerance)
+    margin = 1.8 * tolerance * target_cd_nm
+    widths = cd.isel({_EXPOSURE: chosen}).transpose(_EXPOSURE, ...).values
+    near = ((widths > low - margin) & (widths < high + margin)).any(axis=1)
+    chosen = [i for i, is_near in zip(chosen, near, strict=True) if is_near or i == nominal]
     x0, x1 = float(focus.min()), float(focus.max())
     band = hv.Rectangles([(x0, low, x1, high)], kdims=["x", "y", "x1", "y1"])
     drawn = [band.opts(hv.opts.Rectangles(facecolor="#E6E6E6", edgecolor="#E6E6E6", alpha=1.0))]
@@ -57,15 +61,11 @@ def bossung(
         width = 2.4 if i == nominal else 1.4
         drawn.append(curve.opts(hv.opts.Curve(color=colour, linewidth=width, marker="o", ms=3)))
     line = hv.HLine(target_cd_nm).opts(hv.opts.HLine(color="black", linestyle="--", linewidth=1))
-    margin = 1.6 * tolerance * target_cd_nm
-    values = cd.isel({_EXPOSURE: chosen}).values
-    bottom = max(float(np.nanmin(values)), low - margin) if np.isfinite(values).any() else low
-    top = min(float(np.nanmax(values)), high + margin) if np.isfinite(values).any() else high
     return hv.Overlay([*drawn, line]).opts(
         hv.opts.Overlay(
             fig_inches=size_inch, aspect=size_inch[0] / size_inch[1], legend_position="right", title=title,
             xlabel="defocus (nm)", ylabel="critical dimension (nm)",
-            xlim=(x0, x1), ylim=(min(bottom, low) - 2, max(top, high) + 2), fontsize=style.FONT_SIZES, show_grid=False,
+            xlim=(x0, x1), ylim=(low - margin, high + margin), fontsize=style.FONT_SIZES, show_grid=False,
         )
     )  # fmt: skip
 
@@ -175,7 +175,8 @@ def process_windows(
         for shape, colour in _SHAPES.items():
             at = one.sel(shape=shape)
             depth, middle, dose = (float(at[name]) for name in ("dof_nm", "best_focus_nm", "best_exposure"))
-            depths.append(f"{depth:.0f}")
+            # A window that goes on beyond the planes is deeper than could be seen.
+            depths.append(f"{'≥ ' if depth >= np.ptp(focus) - 1e-6 else ''}{depth:.0f}")
             if depth > 0:
                 path = _shape(shape, middle, dose, depth, latitude / 100 * dose)
                 layers.append(hv.Path([path]).opts(hv.opts.Path(color=colour, linewidth=2)))
