@@ -52,6 +52,15 @@ def test_corners_are_found_by_their_plane(kernels):
         spw.corners_of(kernels, {"far": (33.0, 1.0)})
 
 
+def test_planes_that_no_corner_uses_change_nothing(kernels):
+    corners = spw.corners_of(kernels, {"inner": (80.0, 0.97)})
+    few, moved = spw.only_planes_of(kernels, corners)
+    assert few.focus_names == ("focus", "focus +80 nm")
+    mask = study.Clips("demo-metal", CLIPS, pixel_nm=8).target(CLIPS[0])
+    images = [litho.Simulator(k, corners=c).aerial(mask) for k, c in ((kernels, corners), (few, moved))]
+    assert (images[0] - images[1]).abs().max() < 1e-6
+
+
 def test_matrix_holds_what_epe_sites_and_scores_say(made, kernels):
     _, clips, _, measured, masks = made
     sim = litho.Simulator(kernels)

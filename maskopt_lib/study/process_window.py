@@ -6,7 +6,7 @@ import hashlib
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -115,6 +115,24 @@ def corners_of(kernels: SocsKernels, corners: Mapping[str, Sequence[float]]) -> 
             )
         found[name] = ProcessCorner(name=name, focus=near, dose=float(dose))
     return tuple(found.values())
+
+
+def only_planes_of(
+    kernels: SocsKernels, corners: Sequence[ProcessCorner]
+) -> tuple[SocsKernels, tuple[ProcessCorner, ...]]:
+    """The kernels of those planes that some corners ask for, and the corners by their places among these.
+
+    Solvers image every focus setting of a set at each step; planes that no corner uses would only cost time.
+    """
+    used = sorted({corner.focus for corner in corners})
+    chosen = replace(
+        kernels,
+        spectra=kernels.spectra[used],
+        weights=kernels.weights[used],
+        focus_names=tuple(kernels.focus_names[i] for i in used),
+        defocus_nm=tuple(kernels.defocus_nm[i] for i in used),
+    )
+    return chosen, tuple(replace(corner, focus=used.index(corner.focus)) for corner in corners)
 
 
 def measure_window(mask: np.ndarray, target: np.ndarray, sim: Simulator, settings: WindowSettings) -> xr.Dataset:
@@ -567,17 +585,18 @@ def _tasks(
 def _do(task: _Task, sims: dict[Any, Simulator]) -> None:
     """Make and measure what a task lacks; tasks of one process share its simulators."""
 
-    def simulator(corners: tuple[ProcessCorner, ...], device: str) -> Simulator:
-        key = (parts.kernels_digest(task.kernels), corners, device)
+    def simulator(corners: tuple[ProcessCorner, ...], device: str, *, measuring: bool) -> Simulator:
+        key = (parts.kernels_digest(task.kernels), corners, device, measuring)
         if key not in sims:
-            sims[key] = Simulator(task.kernels, device=device, corners=corners)
+            kernels, at = (task.kernels, corners) if measuring else only_planes_of(task.kernels, corners)
+            sims[key] = Simulator(kernels, device=device, corners=at)
         return sims[key]
 
     if not task.mask_path.exists():
         trial = task.trial
         result = opc.solve(
             task.target.image,
-            simulator(task.corners, task.device),
+            simulator(task.corners, task.device, measuring=False),
             method=trial.method,
             preset=trial.preset,
             **trial.options_of(task.clip),
@@ -585,7 +604,9 @@ def _do(task: _Task, sims: dict[Any, Simulator]) -> None:
         parts.write_mask(task.mask_path, result, task.target.pixel_nm)
     if not task.path.exists():
         mask = parts.read_mask(task.mask_path).bits.image
-        found = measure_window(mask, task.target.image, simulator(CONTEST_CORNERS, "cpu"), task.settings)
+        found = measure_window(
+            mask, task.target.image, simulator(CONTEST_CORNERS, "cpu", measuring=True), task.settings
+        )
         partial_path = task.path.with_name(f".{task.path.name}.part-{os.getpid()}")
         found.to_netcdf(partial_path, engine="scipy")
         partial_path.replace(task.path)
