@@ -401,16 +401,16 @@ def summary(measured: xr.Dataset, found: xr.Dataset, *, criterion: str, shape: s
 
 
 def band_pictures(
-    masks: xr.DataArray, wanted: xr.DataArray, kernels: SocsKernels, settings: WindowSettings, *, margin_nm: float = 60
+    masks: xr.DataArray, wanted: xr.DataArray, kernels: SocsKernels, settings: WindowSettings, *, margin_nm: float = 200
 ) -> xr.Dataset:
-    """Target, mask, nominal print, and the union and intersection of all prints, cropped to what there is to see.
+    """Target, mask, nominal print, and the union and intersection of all prints, around the target.
 
     Parameters
     ----------
     masks : (method, y, x) of one clip.
     wanted : (y, x), its target.
     kernels, settings : as for :func:`through_window`.
-    margin_nm : kept around everything.
+    margin_nm : kept around the target.
 
     Returns
     -------
@@ -424,7 +424,7 @@ def band_pictures(
         union, common = union_band(mask, sim, settings)
         nominal = sim.aerial(mask.astype(np.float32), corners=[schema.NOMINAL])[0].cpu().numpy() >= sim.threshold
         rows.append((wanted.values, mask, nominal, union, common))
-    used = masks.any(METHOD).values | wanted.values.astype(bool)
+    used = wanted.values.astype(bool)
     margin = round(margin_nm / pixel_nm)
     ys, xs = (np.flatnonzero(used.any(axis)) for axis in (1, 0))
     window = {
