@@ -23,6 +23,7 @@ from maskopt_lib.opc import (
     model_based_opc,
     multilevel,
     pixel_ilt,
+    rule_aware,
 )
 from maskopt_lib.opc.result import OpcResult
 
@@ -60,6 +61,9 @@ METHODS: dict[str, Method] = {
     "multilevel": Method(multilevel.solve, multilevel.PRESETS, "multi-level pixel ILT, coarse to fine"),
     "curv_multi": Method(curv_multi.solve, curv_multi.PRESETS, "multi-level ILT that damps the print's curvature"),
     "curvy": Method(curvy.solve, curvy.PRESETS, "CurvyILT: corner-rounded targets and morphology in the loop"),
+    "rule_aware": Method(
+        rule_aware.solve, rule_aware.PRESETS, "rule-aware ILT: outlines optimised in the room that mask rules leave"
+    ),
 }
 
 

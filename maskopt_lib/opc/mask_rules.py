@@ -1,0 +1,273 @@
+"""Mask rules as constraints: a deck, the nearest mask that keeps it, and the room in which shapes may move.
+
+A rule that is a term of an objective is a hope. Here a binary mask is *projected*: what breaks a rule is changed until
+nothing does, and what cannot be mended is removed, so that the deck holds for certain. The steps, each of which changes
+only what breaks its rule, are repeated until none has anything to do:
+
+- *width, convex radius*: opening by a disc, which removes what the disc does not fit into;
+- *space, concave radius*: closing by a disc, which fills what the disc does not reach;
+- *area*: a shape too small grows evenly to the area asked, or goes where it has less than a given share of it;
+- *distance*: of two shapes too close the smaller one gives way; two large ones share it.
+
+Mending takes discs one pixel larger than the deck asks, so that the raster's rounding does not undo in one step what
+another has just mended.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from itertools import pairwise
+
+import cv2
+import numpy as np
+from scipy.spatial import cKDTree
+
+_EXACT = cv2.DIST_MASK_PRECISE
+_CROSS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.uint8)
+_SQUARE = np.ones((3, 3), np.uint8)
+# Free of shapes around what a projection looks at, in pixels more than the largest rule.
+_MARGIN_PX = 4
+# Rounds after which what still breaks a rule is removed instead of mended. Three to five are usual.
+_ROUNDS = 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskRules:
+    """A deck of mask rules; each is named as the score that measures it, and 0 leaves it out.
+
+    Attributes
+    ----------
+    msa_nm2 : smallest area of a shape, in nm2.
+    msd_nm : smallest distance of two shapes, in nm, between the centres of their closest pixels.
+    min_width_nm : smallest width of a shape, in nm.
+    min_space_nm : smallest width of a notch, in nm.
+    min_radius_nm : smallest radius of the outline, convex or concave, in nm.
+    """
+
+    msa_nm2: float = 2000.0
+    msd_nm: float = 24.0
+    min_width_nm: float = 24.0
+    min_space_nm: float = 20.0
+    min_radius_nm: float = 10.0
+
+    def __post_init__(self) -> None:
+        if wrong := {f.name: getattr(self, f.name) for f in fields(self) if not getattr(self, f.name) >= 0}:
+            raise ValueError(f"a mask rule must not be negative, got {wrong}; 0 leaves a rule out")
+
+    @property
+    def opening_nm(self) -> float:
+        """Radius of the disc that must fit into the mask everywhere."""
+        return max(self.min_width_nm / 2, self.min_radius_nm)
+
+    @property
+    def closing_nm(self) -> float:
+        """Radius of the disc that must reach the field everywhere."""
+        return max(self.min_space_nm / 2, self.min_radius_nm)
+
+    def project(
+        self, mask: np.ndarray, pixel_nm: float, *, grow: float = 0.5, fixed: np.ndarray | None = None
+    ) -> np.ndarray:
+        """A mask near the given one that keeps the deck.
+
+        Parameters
+        ----------
+        mask : (y, x) uint8, 0 or 1.
+        pixel_nm : side of a pixel in nm.
+        grow : shapes with at least this share of the area asked grow, smaller ones go.
+        fixed : (y, x) bool, pixels that stay as they are; rules are mended around them, as far as that can be.
+
+        Returns
+        -------
+        (y, x) uint8. Without ``fixed`` no rule is broken: where mending comes to no end, the shapes that still break
+        one are removed.
+        """
+        used = mask.any(1), mask.any(0)
+        if not used[0].any():
+            return mask.copy()
+        margin = int(np.ceil(max(self.msd_nm, 2 * self.closing_nm, np.sqrt(self.msa_nm2)) / pixel_nm)) + _MARGIN_PX
+        box = tuple(slice(max(a[0] - margin, 0), a[-1] + 1 + margin) for a in map(np.flatnonzero, used))
+        held = None if fixed is None else fixed[box]
+        original = np.ascontiguousarray(mask[box])
+        part = original
+        for i in range(_ROUNDS):
+            before = part
+            part = self._mended(part, pixel_nm, grow if i < _ROUNDS // 3 else np.inf)
+            if held is not None:
+                part = np.where(held, original, part)
+                if np.array_equal(part, before):
+                    break
+            elif not self.broken(part, pixel_nm).any():
+                break
+        else:
+            part = part if held is not None else self._without_broken(part, pixel_nm)
+        out = np.zeros_like(mask)
+        out[box] = part
+        return out
+
+    def broken(self, mask: np.ndarray, pixel_nm: float) -> np.ndarray:
+        """(y, x) bool: pixels of the shapes that break a rule."""
+        labels, areas = shapes(mask)
+        wrong = areas < self.msa_nm2 / pixel_nm**2
+        wrong[0] = False
+        for _, a, b in close_pairs(labels, areas, self.msd_nm / pixel_nm):
+            wrong[a if areas[a] < areas[b] else b] = True
+        # Discs on a raster fill each other to within a pixel: what is farther from the opened mask, or field, is wrong.
+        narrow = mask & ~cv2.dilate(_opened(mask, self.opening_nm / pixel_nm), _SQUARE)
+        notch = (1 - mask) & ~cv2.dilate(1 - _closed(mask, self.closing_nm / pixel_nm), _SQUARE)
+        # A notch lies outside of the shapes: they are those beside it.
+        for places in (narrow, cv2.dilate(notch, _SQUARE, iterations=2)):
+            wrong[np.unique(labels[(places > 0) & (labels > 0)])] = True
+        return wrong[labels]
+
+    def _mended(self, mask: np.ndarray, pixel_nm: float, grow: float) -> np.ndarray:
+        mask = _opened(mask, self.opening_nm / pixel_nm + 0.5)
+        mask = _with_area(mask, self.msa_nm2 / pixel_nm**2, grow)
+        # Two shapes of this area or more are main features: neither alone should give way.
+        mask = _apart(mask, self.msd_nm / pixel_nm, large_px=4 * self.msa_nm2 / pixel_nm**2)
+        # Last, or it would join again what the opening has cut at a neck.
+        return _closed(mask, self.closing_nm / pixel_nm + 0.5)
+
+    def _without_broken(self, mask: np.ndarray, pixel_nm: float) -> np.ndarray:
+        while (wrong := self.broken(mask, pixel_nm)).any():
+            mask = np.where(wrong, 0, mask).astype(np.uint8)
+        return mask
+
+
+def signed_distance(mask: np.ndarray) -> np.ndarray:
+    """(y, x) float32: distance to the outline in pixels, positive inside; at least half a pixel anywhere."""
+    inside, outside = distance(mask), distance(1 - mask)
+    return np.where(mask > 0, inside - 0.5, 0.5 - outside)
+
+
+def distance(mask: np.ndarray) -> np.ndarray:
+    """(y, x) float32: distance of each pixel of a mask to the nearest one outside, in pixels; 0 outside."""
+    return cv2.distanceTransform(mask, cv2.DIST_L2, _EXACT)
+
+
+def room(mask: np.ndarray) -> np.ndarray:
+    """How far each place is from where another shape is as near.
+
+    Parameters
+    ----------
+    mask : (y, x) uint8.
+
+    Returns
+    -------
+    (y, x) float32 in pixels: the distance to the border between the cells of the mask's shapes. Shapes that stay where
+    it is at least half of a distance can never come closer to each other than that distance.
+    """
+    n, labels = cv2.connectedComponents(mask, connectivity=4, ltype=cv2.CV_32S)
+    if n < 3:
+        return np.full(mask.shape, float(sum(mask.shape)), np.float32)
+    _, nearest = cv2.distanceTransformWithLabels(1 - mask, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    owner = np.zeros(nearest.max() + 1, np.int32)
+    owner[nearest[mask > 0]] = labels[mask > 0]
+    cell = owner[nearest]
+    border = np.zeros_like(mask)
+    border[:-1] |= cell[:-1] != cell[1:]
+    border[:, :-1] |= cell[:, :-1] != cell[:, 1:]
+    return distance(1 - border)
+
+
+def close_pairs(labels: np.ndarray, areas: np.ndarray, within: float) -> list[tuple[float, int, int]]:
+    """Pairs of shapes nearer than a distance.
+
+    Parameters
+    ----------
+    labels, areas : shapes, numbered from 1, and their areas by number.
+    within : in pixels, between the centres of pixels.
+
+    Returns
+    -------
+    (distance, first, second), the nearest pair first.
+    """
+    mask = (labels > 0).astype(np.uint8)
+    outline = mask & ~cv2.erode(mask, _CROSS, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    y, x = np.nonzero(outline)
+    order = np.argsort(labels[y, x], kind="stable")
+    points = np.stack([y, x], axis=1)[order]
+    ends = np.searchsorted(labels[y, x][order], np.arange(len(areas) + 1))
+    of = [points[a:b] for a, b in pairwise(ends)]
+    low, high = (np.array([getattr(p, f)(axis=0) if len(p) else [np.inf] * 2 for p in of]) for f in ("min", "max"))
+    trees: dict[int, cKDTree] = {}
+    found = []
+    for a in range(1, len(areas)):
+        gap = np.maximum(np.maximum(low[a] - high[a + 1 :], low[a + 1 :] - high[a]), 0)
+        for b in a + 1 + np.flatnonzero((gap**2).sum(axis=1) < within**2):
+            if a not in trees:
+                trees[a] = cKDTree(of[a])
+            nearest = float(trees[a].query(of[b], distance_upper_bound=within)[0].min())
+            if nearest < within:
+                found.append((nearest, a, int(b)))
+    return sorted(found)
+
+
+def shapes(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """4-connected shapes and their areas by number; number 0 is what lies around."""
+    _, labels, table, _ = cv2.connectedComponentsWithStats(mask, connectivity=4, ltype=cv2.CV_32S)
+    return labels, table[:, cv2.CC_STAT_AREA]
+
+
+def _disc(radius_px: float) -> np.ndarray:
+    """Pixels whose centres lie within a disc of a whole number of half pixels."""
+    n = max(round(2 * radius_px), 1)
+    at = np.arange(n) - (n - 1) / 2
+    return (at[:, None] ** 2 + at**2 <= n**2 / 4).astype(np.uint8)
+
+
+def _opened(mask: np.ndarray, radius_px: float) -> np.ndarray:
+    disc = _disc(radius_px)
+    n = len(disc)
+    # Beyond the image it goes on as at its border: a shape that is cut there is not narrow for it.
+    wide = cv2.copyMakeBorder(mask, n, n, n, n, cv2.BORDER_REPLICATE)
+    # The middle of an even disc is beside its anchor: on the way back it is on the other side.
+    there, back = (n // 2, n // 2), (n - 1 - n // 2, n - 1 - n // 2)
+    opened = cv2.dilate(cv2.erode(wide, disc, anchor=there), disc, anchor=back)
+    return np.ascontiguousarray(opened[n:-n, n:-n])
+
+
+def _closed(mask: np.ndarray, radius_px: float) -> np.ndarray:
+    return 1 - _opened(1 - mask, radius_px)
+
+
+def _with_area(mask: np.ndarray, area_px: float, grow: float) -> np.ndarray:
+    if area_px <= 1:
+        return mask
+    _, labels, table, _ = cv2.connectedComponentsWithStats(mask, connectivity=4, ltype=cv2.CV_32S)
+    mask = mask.copy()
+    wanted, reach = int(np.ceil(1.01 * area_px)), int(np.sqrt(area_px)) + 2
+    for shape in np.flatnonzero(table[:, cv2.CC_STAT_AREA] < area_px):
+        x, y, w, h, area = table[shape]
+        near = np.s_[max(y - reach, 0) : y + h + reach, max(x - reach, 0) : x + w + reach]
+        own = labels[near] == shape
+        if shape == 0 or area < grow * area_px:
+            mask[near][own] = 0
+        else:
+            away = distance((~own).astype(np.uint8))
+            mask[near][away <= np.partition(away.ravel(), min(wanted, away.size - 1))[min(wanted, away.size - 1)]] = 1
+    return mask
+
+
+def _apart(mask: np.ndarray, distance_px: float, large_px: float) -> np.ndarray:
+    labels, areas = shapes(mask)
+    pairs = close_pairs(labels, areas, distance_px)
+    if not pairs:
+        return mask
+    mask = mask.copy()
+    pad = int(distance_px) + 2
+    for nearest, a, b in pairs:
+        large, small = (a, b) if areas[a] >= areas[b] else (b, a)
+        y, x = np.nonzero(labels == small)
+        near = np.s_[max(y.min() - pad, 0) : y.max() + pad + 1, max(x.min() - pad, 0) : x.max() + pad + 1]
+        part = mask[near]
+        one, other = ((labels[near] == k) & (part > 0) for k in (large, small))
+        if not (one.any() and other.any()):
+            continue
+        both = areas[small] >= large_px
+        gives_way = other & (
+            distance(1 - one.astype(np.uint8)) < ((distance_px + nearest) / 2 if both else distance_px)
+        )
+        part[gives_way] = 0
+        if both and (other & ~gives_way).any():
+            part[one & (distance(1 - (other & ~gives_way).astype(np.uint8)) < distance_px)] = 0
+    return mask

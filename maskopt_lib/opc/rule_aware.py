@@ -1,0 +1,387 @@
+"""Rule-aware ILT: the outline goes on to be optimised inside the room that the mask rules leave.
+
+Three ideas, in the order in which they act.
+
+*Free start.* A smoothed latent image goes through a sigmoid, as in plain pixel ILT, and lays out main and assist
+features while no rule is looked at.
+
+*Project, then optimise around it.* The binary mask is projected onto the rule deck
+(:meth:`~maskopt_lib.opc.mask_rules.MaskRules.project`). From there it is an outline, the zero of a signed distance
+``phi0``, and what is optimised is a smooth displacement ``d`` of it::
+
+    phi = max(min(phi0 + smooth(d), room), core)        mask = sigmoid(phi / (w |grad phi|))
+
+``room`` is the distance to the border between the cells of the shapes less half the distance asked: the minimum of two
+signed distances is the intersection of what they bound, so that however ``d`` moves, no two shapes come closer than the
+deck allows. ``core`` is the signed distance of shapes near the smallest area: the maximum is the union, so these do not
+shrink. ``|grad phi|`` is held fixed in the gradient and makes the mask grey over the same width everywhere: pixels that
+the outline cuts carry the area inside it, an edge moves by fractions of a pixel, and a grid of 8 nm will do. What the
+projection cost is so won back around what it changed; a few rounds of this, and a last projection at the target's own
+pixels finds next to nothing to do. It is the one that guarantees the deck.
+
+*Areas instead of squares.* All terms are areas in nm2, the units of the scores:
+
+- the difference of nominal print and target, squared through a soft resist that gets steeper on the way;
+- the PV band as ``sum |outer - inner|``: between two soft edges a distance ``b`` apart this is exactly ``b`` per
+  length however soft they are, while the square behaves as ``b^2`` and hardly sees the narrow bands;
+- *edge placement*: at points on the target's straight edges the print's displacement is ``(I - threshold) / |dI/dn|``,
+  a Gauss-Newton step on the resist's edge (:mod:`maskopt_lib.opc.edges`). Squared below ``edge_scale_nm``, linear
+  beyond, it sums up to the area between the two edges without the corners, which no optics prints and which would
+  otherwise be paid for by bulges beside them;
+- if asked for, the outline's length as a measure of complexity, and the prints at any further process corners.
+
+References
+----------
+S. Osher, J. A. Sethian, J. Comput. Phys. 79 (1988), for outlines as level sets; the rest is this study's own, and so
+are the constants (notebook 18).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from maskopt_lib.data import schema
+from maskopt_lib.litho import Simulator
+from maskopt_lib.litho.imaging import interpolation_matrix, small_grid
+from maskopt_lib.opc import mask_rules
+from maskopt_lib.opc.descent import Phases, Stepper, collect, descend
+from maskopt_lib.opc.edges import EdgePoints
+from maskopt_lib.opc.mask_rules import MaskRules
+from maskopt_lib.opc.pixels import central_window, coarse, fine_bicubic, fine_nearest, smooth, whole
+from maskopt_lib.opc.result import OpcResult, StopCondition
+
+TERMS = (schema.NOMINAL, "edge_placement", "pv_band", "corners", "outline")
+
+# Signed distances are of interest near the outline only, in nm.
+_FAR_NM = 40.0
+# Shapes up to this many times the smallest area may not shrink.
+_NEAR_SMALLEST = 1.15
+
+
+@dataclass(frozen=True, kw_only=True)
+class RuleAwareOptions:
+    """Everything that can be set.
+
+    Attributes
+    ----------
+    deck : the mask rules that the result keeps.
+    pixel_nm : pixel of the optimisation's grid; a whole multiple of the target's.
+    projection_nm : pixel at which the masks between the rounds are projected, a whole part of ``pixel_nm``; the last
+        projection is at the target's own pixel.
+    free_steps : gradient steps before the first projection; 0 starts from the projected initial mask.
+    free_rate : learning rate of these, for a latent image from 0 to 1.
+    n_rounds, n_steps : rounds of projection and optimisation, and the gradient steps of each.
+    rate_nm : learning rate of the outline's displacement in nm.
+    smoothing_px : side of the box that averages the latent image and the displacement, odd.
+    mask_steepness, mask_offset : the free mask is ``sigmoid(steepness (smoothed - offset))``.
+    edge_width_px : the outline's mask is grey over some four times this, in pixels of the grid.
+    resist_steepness : of the soft resist, per unit of intensity, at the first and from the last of the free steps on.
+    nominal_weight : of the difference between nominal print and target.
+    edge_weight, edge_scale_nm : of the edge placement, and the displacement below which it is squared.
+    pvb_weight : of the PV band.
+    corner_weights : (name, weight) of further corners of the simulator whose prints are compared with the target.
+    complexity_weight : of the outline's length, in nm.
+    grow : shapes with at least this share of the smallest area grow to it, smaller ones go.
+    reach_nm : the mask is dark farther than this from the target. None for no limit.
+    window_nm : side of the central square that may change; what lies beyond stays exactly as ``initial`` has it, or
+        dark, and rules are mended around it. None for all.
+    energy_lost : share of the optics' energy that the optimisation may leave out.
+    """
+
+    deck: MaskRules = field(default_factory=MaskRules)
+    pixel_nm: float = 8.0
+    projection_nm: float = 2.0
+    free_steps: int = 200
+    free_rate: float = 0.2
+    n_rounds: int = 2
+    n_steps: int = 60
+    rate_nm: float = 1.0
+    smoothing_px: int = 3
+    mask_steepness: float = 4.0
+    mask_offset: float = 0.5
+    edge_width_px: float = 0.25
+    resist_steepness: tuple[float, float] = (50.0, 100.0)
+    nominal_weight: float = 1.0
+    edge_weight: float = 2.0
+    edge_scale_nm: float = 2.0
+    pvb_weight: float = 2.5
+    corner_weights: Sequence[tuple[str, float]] = ()
+    complexity_weight: float = 0.0
+    grow: float = 0.5
+    reach_nm: float | None = 400.0
+    window_nm: float | None = None
+    energy_lost: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.smoothing_px < 1 or self.smoothing_px % 2 == 0:
+            raise ValueError(f"smoothing_px must be odd and at least 1, got {self.smoothing_px}")
+        if self.free_steps < 0 or self.n_rounds < 0 or (self.n_rounds and self.n_steps < 1):
+            raise ValueError(f"steps and rounds must not be negative, got {self}")
+        if not self.edge_width_px > 0 or not self.edge_scale_nm > 0:
+            raise ValueError(f"edge_width_px and edge_scale_nm must be positive, got {self}")
+        Stepper(optimizer="adam", learning_rate=self.free_rate)
+        Stepper(optimizer="adam", learning_rate=self.rate_nm)
+
+    @property
+    def weights(self) -> tuple[float, ...]:
+        """Weights of :data:`TERMS`; those of the corners are in their term."""
+        return self.nominal_weight, self.edge_weight, self.pvb_weight, 1.0, self.complexity_weight
+
+
+TUNED = RuleAwareOptions()
+
+#: For a quarter of the time.
+FAST = replace(TUNED, free_steps=60, n_rounds=1, n_steps=20, energy_lost=1e-3)
+
+PRESETS = {"tuned": TUNED, "fast": FAST}
+
+
+def solve(
+    target: Tensor,
+    sim: Simulator,
+    options: RuleAwareOptions,
+    *,
+    initial: Tensor | None = None,
+    stop: StopCondition | None = None,
+    progress: bool = False,
+) -> OpcResult:
+    """Optimise masks that keep a rule deck for a batch of targets; :func:`maskopt_lib.opc.solve` is the door.
+
+    Parameters
+    ----------
+    target : (sample, y, x), 0 or 1, on a grid that spans the simulator's period.
+    sim : simulator with the corners ``nominal``, ``outer`` and ``inner``, and those of ``corner_weights``.
+    options : a preset or a variation of one (``dataclasses.replace``).
+    initial : (sample, y, x) first masks in [0, 1]; the target by default.
+    stop : ends the free steps, or a round, before its number of steps; the next part goes on from there.
+    progress : show a progress bar.
+
+    Returns
+    -------
+    The result; its history holds the free steps and the rounds one after the other, each from its own start.
+    """
+    phases = Phases()
+    pixel_nm = sim.grid(target).pixel_nm
+    factor = whole(options.pixel_nm, pixel_nm, "pixel_nm")
+    between_nm = max(options.projection_nm, pixel_nm)
+    whole(between_nm, pixel_nm, "projection_nm")
+    finer = whole(options.pixel_nm, between_nm, "pixel_nm")
+
+    start = target if initial is None else initial
+    n = target.shape[-1] // factor
+    window = None
+    if options.window_nm is not None:
+        window = central_window(n, whole(options.window_nm, options.pixel_nm, "window_nm"), sim.device)
+    wanted = coarse(target, factor, sim.dtype)
+    free = _near(wanted, options) if window is None else _near(wanted, options) & window
+    kept = torch.zeros_like(target) if initial is None or window is None else (initial >= 0.5).to(target.dtype)
+    around = torch.zeros_like(wanted) if window is None else coarse(kept, factor, sim.dtype) * ~window
+    objective = _Objective.of(target, wanted, sim, options, around=around, free=free)
+    histories, reasons = [], []
+    phases("prepare")
+
+    # Latent image and displaced distance are both positive inside: what is projected is where they are.
+    if options.free_steps:
+        descent = descend(
+            coarse(start, factor, sim.dtype),
+            objective.of_latent,
+            Stepper(optimizer="adam", learning_rate=options.free_rate, schedule="cosine"),
+            n_steps=options.free_steps,
+            weights=options.weights,
+            stop=stop,
+            progress=progress,
+            name="rule_aware, free",
+        )
+        inside = smooth(descent.parameter, options.smoothing_px) - options.mask_offset
+        histories.append(descent.history)
+        reasons.append(f"free: {descent.reason}")
+    else:
+        inside = coarse(start, factor, sim.dtype) - 0.5
+    phases("optimise")
+
+    for i in range(options.n_rounds):
+        binary = _binary(inside, finer, free, around)
+        if i == 0 and not options.free_steps:
+            binary = (coarse(start, whole(between_nm, pixel_nm, "projection_nm"), sim.dtype) >= 0.5).to(torch.uint8)
+        binary = _projected(binary, between_nm, options, window)
+        bounded = _Bounded.of(binary, between_nm, options, sim)
+        phases("project")
+        descent = descend(
+            torch.zeros_like(bounded.start),
+            lambda displacement, step, bounded=bounded: objective.of_distance(bounded(displacement)),
+            Stepper(optimizer="adam", learning_rate=options.rate_nm, schedule="cosine"),
+            n_steps=options.n_steps,
+            weights=options.weights,
+            stop=stop,
+            progress=progress,
+            name=f"rule_aware, round {i + 1}",
+        )
+        inside = bounded(descent.parameter)
+        histories.append(descent.history)
+        reasons.append(f"round {i + 1}: {descent.reason}")
+        phases("optimise")
+
+    mask = _binary(inside, factor, free, around)
+    if window is not None:
+        mask = torch.where(fine_nearest(window[None], factor), mask, kept)
+    mask = _projected(mask, pixel_nm, options, window)
+    phases("project")
+    return collect(
+        mask,
+        [np.concatenate(histories) if histories else np.zeros((1, len(mask), len(TERMS)))],
+        reasons=["; ".join(reasons) or "no steps asked for"],
+        terms=TERMS,
+        weights=options.weights,
+        phases=phases,
+        method="rule_aware",
+    )
+
+
+def _near(wanted: Tensor, options: RuleAwareOptions) -> Tensor:
+    """(b, y, x) boolean: where the mask may be clear for its distance from the target."""
+    if options.reach_nm is None:
+        return torch.ones_like(wanted, dtype=torch.bool)
+    reach = options.reach_nm / options.pixel_nm
+    # An empty target is far from everywhere.
+    near = [mask_rules.distance((one <= 0).astype(np.uint8)) <= reach for one in wanted.cpu().numpy()]
+    return torch.as_tensor(np.stack(near), device=wanted.device)
+
+
+def _binary(inside: Tensor, factor: int, free: Tensor, around: Tensor) -> Tensor:
+    """(b, y, x) uint8 on pixels ``factor`` times smaller."""
+    inside = torch.where(free, inside, (around - 0.5) * inside.abs().amax())
+    return (fine_bicubic(inside, factor) >= 0).to(torch.uint8)
+
+
+def _projected(mask: Tensor, pixel_nm: float, options: RuleAwareOptions, window: Tensor | None) -> Tensor:
+    fixed = None
+    if window is not None:
+        fixed = ~fine_nearest(window[None], mask.shape[-1] // window.shape[-1])[0].cpu().numpy()
+    projected = [options.deck.project(one, pixel_nm, grow=options.grow, fixed=fixed) for one in mask.cpu().numpy()]
+    return torch.as_tensor(np.stack(projected), device=mask.device)
+
+
+@dataclass(frozen=True)
+class _Bounded:
+    """Signed distances of displaced outlines that keep the distances and smallest areas of a deck.
+
+    Attributes
+    ----------
+    start : (b, y, x) signed distance of the projected mask in nm, positive inside.
+    room : the same of where its shapes may be.
+    core : the same of the shapes that must not shrink.
+    smoothing_px : of the displacement.
+    """
+
+    start: Tensor
+    room: Tensor
+    core: Tensor
+    smoothing_px: int
+
+    @classmethod
+    def of(cls, mask: Tensor, pixel_nm: float, options: RuleAwareOptions, sim: Simulator) -> _Bounded:
+        factor = round(options.pixel_nm / pixel_nm)
+        deck = options.deck
+        fields = []
+        for one in mask.cpu().numpy():
+            labels, areas = mask_rules.shapes(one)
+            smallest = areas < _NEAR_SMALLEST * deck.msa_nm2 / pixel_nm**2
+            smallest[0] = False
+            core = np.full(one.shape, -np.inf, np.float32)
+            if smallest.any():
+                core = mask_rules.signed_distance(smallest[labels].astype(np.uint8)) * pixel_nm
+            # A pixel more on each side: the border between the cells is a pixel wide, and the grid's is coarse.
+            room = (mask_rules.room(one) - 0.5) * pixel_nm - (deck.msd_nm / 2 if deck.msd_nm else -np.inf)
+            fields.append((mask_rules.signed_distance(one) * pixel_nm, room, core))
+        start, room, core = (
+            coarse(torch.as_tensor(np.stack(f).clip(-_FAR_NM, _FAR_NM), device=sim.device), factor, sim.dtype)
+            for f in zip(*fields, strict=True)
+        )
+        return cls(start, room, core, options.smoothing_px)
+
+    def __call__(self, displacement: Tensor) -> Tensor:
+        moved = self.start + smooth(displacement, self.smoothing_px)
+        return torch.maximum(torch.minimum(moved, self.room), self.core)
+
+
+@dataclass(frozen=True)
+class _Objective:
+    """Terms of :data:`TERMS` in nm2 for a batch of masks on the optimisation's grid."""
+
+    wanted: Tensor
+    sim: Simulator
+    edges: EdgePoints
+    to_pixels: Tensor
+    around: Tensor
+    free: Tensor
+    options: RuleAwareOptions
+
+    @classmethod
+    def of(
+        cls,
+        target: Tensor,
+        wanted: Tensor,
+        sim: Simulator,
+        options: RuleAwareOptions,
+        *,
+        around: Tensor,
+        free: Tensor,
+    ) -> _Objective:
+        if options.energy_lost:
+            sim = Simulator(
+                sim.kernels, device=sim.device, dtype=sim.dtype, corners=sim.process, resist=sim.resist_model,
+                energy_lost=options.energy_lost, mode=sim.mode, matmul_dtype=sim.matmul_dtype,
+            )  # fmt: skip
+        n, samples = wanted.shape[-1], small_grid(sim.kernels.half_width)
+        to_pixels = interpolation_matrix(n, samples, shift=0.5 / n - 0.5 / samples, device=sim.device, dtype=sim.dtype)
+        return cls(wanted, sim, EdgePoints.of(target, sim), to_pixels, around, free, options)
+
+    def of_latent(self, latent: Tensor, step: int) -> tuple[Tensor, ...]:
+        o = self.options
+        first, last = o.resist_steepness
+        mask = torch.sigmoid(o.mask_steepness * (smooth(latent, o.smoothing_px) - o.mask_offset))
+        return self.terms(mask, first * (last / first) ** min(step / o.free_steps, 1.0))
+
+    def of_distance(self, inside: Tensor) -> tuple[Tensor, ...]:
+        with torch.no_grad():
+            # Flat places are where shapes are far: the mask there is as grey as its distance says.
+            length = (_squared_gradient(inside) + 1.0).sqrt()
+        return self.terms(
+            torch.sigmoid(inside / (self.options.edge_width_px * length)), self.options.resist_steepness[1]
+        )
+
+    def terms(self, mask: Tensor, steepness: float) -> tuple[Tensor, ...]:
+        """(b,) each."""
+        o, sim = self.options, self.sim
+        mask = torch.where(self.free, mask, self.around)
+        samples = sim.intensity(mask, n_out=self.to_pixels.shape[-1])
+        images = self.to_pixels @ samples @ self.to_pixels.mT
+        area = (sim.kernels.period_nm / mask.shape[-1]) ** 2
+
+        def resist(name: str) -> Tensor:
+            corner = sim.corner(name)
+            return torch.sigmoid(steepness * (corner.intensity_factor * images[:, corner.focus] - sim.threshold))
+
+        nominal = sim.corner(schema.NOMINAL)
+        shifts = self.edges.displacement(nominal.intensity_factor * samples[:, nominal.focus], sim.threshold)
+        zero = mask.new_zeros(len(mask))
+        return (
+            area * (resist(schema.NOMINAL) - self.wanted).square().sum((-2, -1)),
+            self.edges.area(shifts, o.edge_scale_nm),
+            area * (resist(schema.OUTER) - resist(schema.INNER)).abs().sum((-2, -1)),
+            sum((w * area * (resist(c) - self.wanted).square().sum((-2, -1)) for c, w in o.corner_weights), zero),
+            area**0.5 * (_squared_gradient(mask) + 1e-6).sqrt().sum((-2, -1)) if o.complexity_weight else zero,
+        )
+
+
+def _squared_gradient(image: Tensor) -> Tensor:
+    """(b, y, x): squared length of the gradient by central differences, per pixel."""
+    wide = F.pad(image[:, None], (1, 1, 1, 1), mode="replicate")[:, 0]
+    along_y, along_x = wide[:, 2:, 1:-1] - wide[:, :-2, 1:-1], wide[:, 1:-1, 2:] - wide[:, 1:-1, :-2]
+    return (along_y.square() + along_x.square()) / 4
