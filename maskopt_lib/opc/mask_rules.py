@@ -9,14 +9,15 @@ only what breaks its rule, are repeated until none has anything to do:
 - *area*: a shape too small grows evenly to the area asked, or goes where it has less than a given share of it;
 - *distance*: of two shapes too close the smaller one gives way; two large ones share it.
 
-Mending takes discs one pixel larger than the deck asks, so that the raster's rounding does not undo in one step what
-another has just mended.
+Mending takes discs three pixels wider than the deck asks, so that the raster's rounding neither undoes in one step what
+another has just mended nor shows in a measured width.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from itertools import pairwise
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -29,6 +30,10 @@ _SQUARE = np.ones((3, 3), np.uint8)
 _MARGIN_PX = 4
 # Rounds after which what still breaks a rule is removed instead of mended. Three to five are usual.
 _ROUNDS = 12
+# Discs that mend have a radius larger by this, in pixels.
+_SLACK_PX = 1.5
+# A radius is measured to within this factor.
+_RADIUS = 1.15
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +53,7 @@ class MaskRules:
     msd_nm: float = 24.0
     min_width_nm: float = 24.0
     min_space_nm: float = 20.0
-    min_radius_nm: float = 10.0
+    min_radius_nm: float = 8.0
 
     def __post_init__(self) -> None:
         if wrong := {f.name: getattr(self, f.name) for f in fields(self) if not getattr(self, f.name) >= 0}:
@@ -57,12 +62,12 @@ class MaskRules:
     @property
     def opening_nm(self) -> float:
         """Radius of the disc that must fit into the mask everywhere."""
-        return max(self.min_width_nm / 2, self.min_radius_nm)
+        return max(self.min_width_nm / 2, _RADIUS * self.min_radius_nm)
 
     @property
     def closing_nm(self) -> float:
         """Radius of the disc that must reach the field everywhere."""
-        return max(self.min_space_nm / 2, self.min_radius_nm)
+        return max(self.min_space_nm / 2, _RADIUS * self.min_radius_nm)
 
     def project(
         self, mask: np.ndarray, pixel_nm: float, *, grow: float = 0.5, fixed: np.ndarray | None = None
@@ -91,12 +96,13 @@ class MaskRules:
         part = original
         for i in range(_ROUNDS):
             before = part
-            part = self._mended(part, pixel_nm, grow if i < _ROUNDS // 3 else np.inf)
+            part, cut = self._mended(part, pixel_nm, grow if i < _ROUNDS // 3 else np.inf)
             if held is not None:
                 part = np.where(held, original, part)
                 if np.array_equal(part, before):
                     break
-            elif not self.broken(part, pixel_nm).any():
+            # Where a neck was cut or filled its ends are still to be rounded.
+            elif not cut and not self.broken(part, pixel_nm).any():
                 break
         else:
             part = part if held is not None else self._without_broken(part, pixel_nm)
@@ -109,23 +115,32 @@ class MaskRules:
         labels, areas = shapes(mask)
         wrong = areas < self.msa_nm2 / pixel_nm**2
         wrong[0] = False
-        for _, a, b in close_pairs(labels, areas, self.msd_nm / pixel_nm):
-            wrong[a if areas[a] < areas[b] else b] = True
+        for pair in close_pairs(labels, areas, self.msd_nm / pixel_nm):
+            wrong[min(pair.first, pair.second, key=areas.__getitem__)] = True
         # Discs on a raster fill each other to within a pixel: what is farther from the opened mask, or field, is wrong.
         narrow = mask & ~cv2.dilate(_opened(mask, self.opening_nm / pixel_nm), _SQUARE)
         notch = (1 - mask) & ~cv2.dilate(1 - _closed(mask, self.closing_nm / pixel_nm), _SQUARE)
         # A notch lies outside of the shapes: they are those beside it.
         for places in (narrow, cv2.dilate(notch, _SQUARE, iterations=2)):
             wrong[np.unique(labels[(places > 0) & (labels > 0)])] = True
+        if not _keeps_topology(mask, self.opening_nm / pixel_nm - 0.5):
+            for shape in range(1, len(areas)):
+                if not _keeps_topology((labels == shape).astype(np.uint8), self.opening_nm / pixel_nm - 0.5):
+                    wrong[shape] = True
         return wrong[labels]
 
-    def _mended(self, mask: np.ndarray, pixel_nm: float, grow: float) -> np.ndarray:
-        mask = _opened(mask, self.opening_nm / pixel_nm + 0.5)
+    def _mended(self, mask: np.ndarray, pixel_nm: float, grow: float) -> tuple[np.ndarray, bool]:
+        opening_px = self.opening_nm / pixel_nm + _SLACK_PX
+        mask, _ = _without_necks(_opened(mask, opening_px), opening_px)
         mask = _with_area(mask, self.msa_nm2 / pixel_nm**2, grow)
-        # Two shapes of this area or more are main features: neither alone should give way.
-        mask = _apart(mask, self.msd_nm / pixel_nm, large_px=4 * self.msa_nm2 / pixel_nm**2)
+        closing_px = self.closing_nm / pixel_nm + _SLACK_PX
+        # Farther apart than the closing's disc is wide, or it would join them. Two shapes of four times the smallest
+        # area or more are main features: neither alone should give way.
+        apart_px = max(self.msd_nm / pixel_nm, 2 * closing_px + 1)
+        mask = _apart(mask, apart_px, large_px=4 * self.msa_nm2 / pixel_nm**2)
         # Last, or it would join again what the opening has cut at a neck.
-        return _closed(mask, self.closing_nm / pixel_nm + 0.5)
+        field, cut = _without_necks(1 - _closed(mask, closing_px), closing_px)
+        return 1 - field, cut
 
     def _without_broken(self, mask: np.ndarray, pixel_nm: float) -> np.ndarray:
         while (wrong := self.broken(mask, pixel_nm)).any():
@@ -169,7 +184,17 @@ def room(mask: np.ndarray) -> np.ndarray:
     return distance(1 - border)
 
 
-def close_pairs(labels: np.ndarray, areas: np.ndarray, within: float) -> list[tuple[float, int, int]]:
+class Pair(NamedTuple):
+    """Two shapes that are close: their distance in pixels, their numbers, and y and x of the closest pixels of each."""
+
+    distance: float
+    first: int
+    second: int
+    on_first: tuple[int, int]
+    on_second: tuple[int, int]
+
+
+def close_pairs(labels: np.ndarray, areas: np.ndarray, within: float) -> list[Pair]:
     """Pairs of shapes nearer than a distance.
 
     Parameters
@@ -179,7 +204,7 @@ def close_pairs(labels: np.ndarray, areas: np.ndarray, within: float) -> list[tu
 
     Returns
     -------
-    (distance, first, second), the nearest pair first.
+    The nearest pair first.
     """
     mask = (labels > 0).astype(np.uint8)
     outline = mask & ~cv2.erode(mask, _CROSS, borderType=cv2.BORDER_CONSTANT, borderValue=0)
@@ -196,9 +221,11 @@ def close_pairs(labels: np.ndarray, areas: np.ndarray, within: float) -> list[tu
         for b in a + 1 + np.flatnonzero((gap**2).sum(axis=1) < within**2):
             if a not in trees:
                 trees[a] = cKDTree(of[a])
-            nearest = float(trees[a].query(of[b], distance_upper_bound=within)[0].min())
-            if nearest < within:
-                found.append((nearest, a, int(b)))
+            away, index = trees[a].query(of[b], distance_upper_bound=within)
+            k = int(away.argmin())
+            if away[k] < within:
+                here, there = (tuple(int(v) for v in p) for p in (of[a][index[k]], of[b][k]))
+                found.append(Pair(float(away[k]), a, int(b), here, there))
     return sorted(found)
 
 
@@ -230,6 +257,33 @@ def _closed(mask: np.ndarray, radius_px: float) -> np.ndarray:
     return 1 - _opened(1 - mask, radius_px)
 
 
+def _without_necks(mask: np.ndarray, radius_px: float) -> tuple[np.ndarray, bool]:
+    """Necks between places where a disc fits made as wide as the disc, and whether there were any.
+
+    An opened mask may still be narrow where two discs meet. The centres of all discs fall apart there, and a stroke of
+    the disc from one part to the other closes the gap.
+    """
+    centres = cv2.erode(mask, _disc(radius_px), borderType=cv2.BORDER_REPLICATE)
+    labels, areas = shapes(centres)
+    width = round(2 * radius_px)
+    mask = mask.copy()
+    pairs = close_pairs(labels, areas, width + 2)
+    for pair in pairs:
+        cv2.line(mask, pair.on_first[::-1], pair.on_second[::-1], 1, thickness=width)
+    return mask, bool(pairs)
+
+
+def _keeps_topology(mask: np.ndarray, radius_px: float) -> bool:
+    """Whether an erosion leaves as many shapes and holes as there are: a narrow neck would part, a thin ring open."""
+    wide = np.pad(mask, round(2 * radius_px) + 1, mode="edge")
+    eroded = cv2.erode(wide, _disc(radius_px), borderType=cv2.BORDER_REPLICATE)
+    counts = [
+        (cv2.connectedComponents(m, connectivity=8)[0], cv2.connectedComponents(1 - m, connectivity=8)[0])
+        for m in (wide, eroded)
+    ]
+    return counts[0] == counts[1]
+
+
 def _with_area(mask: np.ndarray, area_px: float, grow: float) -> np.ndarray:
     if area_px <= 1:
         return mask
@@ -255,7 +309,7 @@ def _apart(mask: np.ndarray, distance_px: float, large_px: float) -> np.ndarray:
         return mask
     mask = mask.copy()
     pad = int(distance_px) + 2
-    for nearest, a, b in pairs:
+    for nearest, a, b, _, _ in pairs:
         large, small = (a, b) if areas[a] >= areas[b] else (b, a)
         y, x = np.nonzero(labels == small)
         near = np.s_[max(y.min() - pad, 0) : y.max() + pad + 1, max(x.min() - pad, 0) : x.max() + pad + 1]
