@@ -281,7 +281,7 @@ def cumulative(
             curve = hv.Curve((column, share), kdims=[label], vdims=["share"], label=name)
             drawn.append(curve.opts(hv.opts.Curve(color=colour, linewidth=1.8)))
         finite = array.values[np.isfinite(array.values)]
-        low, high = np.percentile(finite, [0, 98]) if finite.size else (0, 1)
+        low, high = np.percentile(finite, [1, 98]) if finite.size else (0, 1)
         last = number == len(values) - 1
         panels.append(
             hv.Overlay(drawn).opts(
