@@ -1,6 +1,7 @@
 """What the notebooks call: recipes that solve and score, the record of a run, stores, tables, and parameters."""
 
 from maskopt_lib.study import anatomy as anatomy
+from maskopt_lib.study import mending as mending
 from maskopt_lib.study import process_window as process_window
 from maskopt_lib.study import seams as seams
 from maskopt_lib.study import tiles as tiles

@@ -163,7 +163,7 @@ def seam_pass(
     begun = time.perf_counter()
     moved = replace(plan, shifted=not plan.shifted)
     out = StitchedMask.create(run.out_dir / f"{name}.zarr", plan, run)
-    _copy(stitched, out)
+    copy_mask(stitched, out)
     design = area.design()
     solver = _Solver.of(area, moved, trial, run, batch)
     windows, rows, every, new = list(moved.windows), {}, {}, 0
@@ -475,7 +475,8 @@ def _placed(window: Window, part: _Part, stitched: StitchedMask) -> dict[str, An
     return said
 
 
-def _copy(source: StitchedMask, out: StitchedMask) -> None:
+def copy_mask(source: StitchedMask, out: StitchedMask) -> None:
+    """Copy all pixels, strip by strip."""
     x0, y0, x1, y1 = source.region_nm
     step = 1024 * source.pixel_nm
     for y in np.arange(y0, y1, step):

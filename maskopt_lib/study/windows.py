@@ -49,6 +49,7 @@ class Plan:
     field_nm : side of a field, the period of the kernels.
     pixel_nm : side of a pixel.
     shifted : windows are moved by half a core along x and y, and one more row and column covers the rest.
+    offset_nm : windows are moved back by this as well, by less than half a core.
 
     Raises
     ------
@@ -68,13 +69,14 @@ class Plan:
     field_nm: float = FIELD_NM
     pixel_nm: float = 1.0
     shifted: bool = False
+    offset_nm: float = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "region_nm", tuple(float(v) for v in self.region_nm))
         x0, y0, x1, y1 = self.region_nm
         if not (x1 > x0 and y1 > y0):
             raise LayoutError(f"region_nm={self.region_nm} is not (x0, y0, x1, y1) in nm with x0 < x1 and y0 < y1")
-        lengths = np.array([x1 - x0, y1 - y0, self.core_nm / 2, (self.field_nm - self.core_nm) / 2]) / self.pixel_nm
+        lengths = np.array([x1 - x0, y1 - y0, self.core_nm / 2, self.halo_nm, self.offset_nm]) / self.pixel_nm
         if np.abs(lengths - np.rint(lengths)).max() > 1e-6:
             raise LayoutError(
                 f"region {x1 - x0:g} x {y1 - y0:g} nm, half the core {self.core_nm / 2:g} nm and halo "
@@ -102,7 +104,7 @@ class Plan:
     def grid(self) -> tuple[int, int]:
         """Rows and columns of windows."""
         x0, y0, x1, y1 = self.region_nm
-        extra = self.core_nm / 2 if self.shifted else 0.0
+        extra = self._back_nm
         return tuple(int(np.ceil((length + extra) / self.core_nm)) for length in (y1 - y0, x1 - x0))
 
     @property
@@ -111,9 +113,13 @@ class Plan:
         rows, columns = self.grid
         return (self.window(row, column) for row in range(rows) for column in range(columns))
 
+    @property
+    def _back_nm(self) -> float:
+        return (self.core_nm / 2 if self.shifted else 0.0) + self.offset_nm
+
     def window(self, row: int, column: int) -> Window:
         """One window."""
-        shift = -self.core_nm / 2 if self.shifted else 0.0
+        shift = -self._back_nm
         x0, y0 = (
             self.region_nm[axis] + shift + i * self.core_nm for axis, i in ((0, column), (1, row))
         )  # fmt: skip
