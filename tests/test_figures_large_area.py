@@ -83,7 +83,7 @@ DRAWINGS = {
 SHOWN = {
     "block": ("logic cells", "fill, tap and tie cells", "shown larger", "x (µm)"),
     "cell_zoom": ("NAND2_X1", "FILLCELL_X2", "borders of the first windows", "x (nm)"),
-    "place_levels": ("before", "after", "moved borders", "mean absolute edge error (nm)", "1.12", "2.50"),
+    "place_levels": ("before", "after", "moved borders", "mean absolute edge error (nm)", "1.12", "2.5"),
     "seam_profile": ("before", "after", "distance_nm (nm)"),
     "cost_growth": ("1 s a µm²", "measured", "area (µm²)", "wall time (s)"),
 }

@@ -135,16 +135,16 @@ def place_levels(
             left = np.arange(len(places)) - 0.4 + i * wide
             boxes = [(a, 0, a + wide, v) for a, v in zip(left, np.nan_to_num(numbers), strict=True)]
             drawn.append(hv.Rectangles(boxes).opts(hv.opts.Rectangles(facecolor=colour, edgecolor="white")))
-            texts = [(a + wide / 2, v + 0.03 * top, f"{v:.2f}") for a, v in zip(left, numbers, strict=True)]
+            texts = [(a + wide / 2, v + 0.03 * top, f"{v:.3g}") for a, v in zip(left, numbers, strict=True)]
             labels = hv.Labels([t for t in texts if np.isfinite(t[1])], kdims=["x", "y"], vdims=["text"])
-            drawn.append(labels.opts(hv.opts.Labels(size=8, color="black")))
+            drawn.append(labels.opts(hv.opts.Labels(size=7, color="black")))
             drawn.append(_key(mask, colour))
         panels.append(
             hv.Overlay(drawn).opts(
                 hv.opts.Overlay(
                     xticks=list(enumerate(places)), xlabel="", ylabel=style.axis_label(levels[value]),
-                    ylim=(0, 1.12 * top), xlim=(-0.5, len(places) - 0.5), aspect=1.25, fontsize=style.FONT_SIZES,
-                    show_legend=j == 0, legend_position="top", legend_cols=len(masks),
+                    ylim=(0, 1.6 * top), xlim=(-0.5, len(places) - 0.5), aspect=1.25, fontsize=style.FONT_SIZES,
+                    show_legend=j == 0, legend_position="top_left", legend_cols=1,
                 )
             )
         )  # fmt: skip

@@ -208,6 +208,13 @@ def well_inside(x_nm: np.ndarray, y_nm: np.ndarray, plan: Plan) -> np.ndarray:
     return (x_nm >= x0 + r) & (x_nm <= x1 - r) & (y_nm >= y0 + r) & (y_nm <= y1 - r)
 
 
+def violating_places(measured: Measured) -> np.ndarray:
+    """(n, 2) x and y in nm of the sites that violate the 15 nm limit or have lost their edge."""
+    sites = measured.sites
+    wrong = (sites["violates15"].values > 0) | np.isnan(sites["edge_error_nm"].values)
+    return np.stack([sites["x_nm"].values[wrong], sites["y_nm"].values[wrong]], axis=1)
+
+
 def seam_levels(measured: Mapping[str, Measured], plan: Plan, *, near_nm: float = NEAR_NM) -> xr.Dataset:
     """Edge placement and mask rules by place, for several masks of one area.
 

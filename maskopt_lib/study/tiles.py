@@ -139,6 +139,8 @@ def seam_pass(
     name: str = "mask_seamless",
     client: distributed.Client | None = None,
     batch: int = 4,
+    moved: Plan | None = None,
+    places_nm: np.ndarray | None = None,
 ) -> tuple[StitchedMask, xr.Dataset]:
     """Solve windows that lie across the borders of a plan, each beside what its neighbours have become.
 
@@ -150,6 +152,8 @@ def seam_pass(
         out.
     stitched : the mask to start from; it is kept.
     run, name, client, batch : as for :func:`solve_area`.
+    moved : other windows than those moved by half a core.
+    places_nm : (n, 2) x and y; only windows whose core holds one of them are solved. All by default.
 
     Returns
     -------
@@ -161,12 +165,14 @@ def seam_pass(
     their fields overlap only where nobody changes anything.
     """
     begun = time.perf_counter()
-    moved = replace(plan, shifted=not plan.shifted)
+    moved = moved or replace(plan, shifted=not plan.shifted)
     out = StitchedMask.create(run.out_dir / f"{name}.zarr", plan, run)
     copy_mask(stitched, out)
     design = area.design()
     solver = _Solver.of(area, moved, trial, run, batch)
     windows, rows, every, new = list(moved.windows), {}, {}, 0
+    if places_nm is not None:
+        windows = [w for w in windows if _holds(w, places_nm)]
     for group in range(4):
         chosen = [w for w in windows if (w.row % 2, w.column % 2) == divmod(group, 2)]
         targets = ((window, _Target.of(design, area.layer, window, out)) for window in chosen)
@@ -487,6 +493,7 @@ def copy_mask(source: StitchedMask, out: StitchedMask) -> None:
 def _window_table(windows: Sequence[Window], rows: Sequence[dict], parts: dict[Window, _Part]) -> xr.Dataset:
     solved = [-1 if parts[w].path is None else 0 if parts[w].shared else 1 for w in windows]
     middle = np.array([[(w.core_nm[0] + w.core_nm[2]) / 2, (w.core_nm[1] + w.core_nm[3]) / 2] for w in windows])
+    middle = middle.reshape(-1, 2)
     columns = {
         "row": ([w.row for w in windows], "row of the window", "1"),
         "column": ([w.column for w in windows], "column of the window", "1"),
@@ -498,10 +505,20 @@ def _window_table(windows: Sequence[Window], rows: Sequence[dict], parts: dict[W
     }
     return xr.Dataset(
         {
-            name: (TILE, np.asarray(values), {"long_name": long_name, "units": units})
+            name: (
+                TILE,
+                np.asarray(values, None if values is not None and len(values) else float),
+                {"long_name": long_name, "units": units},
+            )
             for name, (values, long_name, units) in columns.items()
         }
     )
+
+
+def _holds(window: Window, places_nm: np.ndarray) -> bool:
+    x, y = np.asarray(places_nm, float).reshape(-1, 2).T
+    x0, y0, x1, y1 = window.core_nm
+    return bool(((x >= x0) & (x < x1) & (y >= y0) & (y < y1)).any())
 
 
 def _wall(run: Run, name: str, begun: float, new: int) -> float:
