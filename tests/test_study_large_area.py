@@ -129,6 +129,12 @@ def test_stitched_windows_of_the_target_are_the_target(area, run):
     assert windows.sizes["tile"] == 6 and windows.new == 6
     again, _ = tiles.seam_pass(area, plan, IDENTITY, stitched, run)
     assert again.digest() == stitched.digest() and again.path != stitched.path
+    some, repaired = tiles.seam_pass(
+        area, plan, IDENTITY, stitched, run, moved=plan_of(offset_nm=256.0), places_nm=np.array([[300.0, 300.0]])
+    )
+    assert repaired.sizes["tile"] == 1 and some.digest() == stitched.digest()
+    _, none = tiles.seam_pass(area, plan, IDENTITY, stitched, run, places_nm=np.zeros((0, 2)))
+    assert none.sizes["tile"] == 0
     with xr.open_zarr(stitched.path, consolidated=False) as opened:
         assert opened["x"].values[[0, -1]].tolist() == [4, 2996] and int(opened["mask"].sum()) == drawn.sum()
 

@@ -507,7 +507,7 @@ def _window_table(windows: Sequence[Window], rows: Sequence[dict], parts: dict[W
         {
             name: (
                 TILE,
-                np.asarray(values, None if values is not None and len(values) else float),
+                np.asarray(values, dtype=None if len(values) else float),
                 {"long_name": long_name, "units": units},
             )
             for name, (values, long_name, units) in columns.items()
