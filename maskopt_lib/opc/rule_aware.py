@@ -62,6 +62,8 @@ TERMS = (schema.NOMINAL, "edge_placement", "pv_band", "corners", "outline")
 _FAR_NM = 40.0
 # Shapes up to this many times the smallest area may not shrink.
 _NEAR_SMALLEST = 1.15
+# Images are periodic, masks are not: along the field's border this much stays dark, where no target is this near.
+_FRAME_NM, _BESIDE_NM = 16.0, 64.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +90,7 @@ class RuleAwareOptions:
     corner_weights : (name, weight) of further corners of the simulator whose prints are compared with the target.
     complexity_weight : of the outline's length, in nm.
     grow : shapes with at least this share of the smallest area grow to it, smaller ones go.
-    reach_nm : the mask is dark farther than this from the target. None for no limit.
+    reach_nm : the mask is dark farther than this from the target; None for no limit.
     window_nm : side of the central square that may change; what lies beyond stays exactly as ``initial`` has it, or
         dark, and rules are mended around it. None for all.
     energy_lost : share of the optics' energy that the optimisation may leave out.
@@ -97,26 +99,26 @@ class RuleAwareOptions:
     deck: MaskRules = field(default_factory=MaskRules)
     pixel_nm: float = 8.0
     projection_nm: float = 2.0
-    free_steps: int = 200
-    free_rate: float = 0.2
-    n_rounds: int = 2
+    free_steps: int = 150
+    free_rate: float = 0.12
+    n_rounds: int = 1
     n_steps: int = 60
     rate_nm: float = 1.0
     smoothing_px: int = 3
     mask_steepness: float = 4.0
     mask_offset: float = 0.5
     edge_width_px: float = 0.25
-    resist_steepness: tuple[float, float] = (50.0, 100.0)
-    nominal_weight: float = 1.0
+    resist_steepness: tuple[float, float] = (50.0, 150.0)
+    nominal_weight: float = 0.5
     edge_weight: float = 2.0
-    edge_scale_nm: float = 2.0
-    pvb_weight: float = 2.5
+    edge_scale_nm: float = 1.0
+    pvb_weight: float = 2.8
     corner_weights: Sequence[tuple[str, float]] = ()
     complexity_weight: float = 0.0
     grow: float = 0.5
-    reach_nm: float | None = 400.0
+    reach_nm: float | None = None
     window_nm: float | None = None
-    energy_lost: float = 0.0
+    energy_lost: float = 1e-3
 
     def __post_init__(self) -> None:
         if self.smoothing_px < 1 or self.smoothing_px % 2 == 0:
@@ -137,7 +139,7 @@ class RuleAwareOptions:
 TUNED = RuleAwareOptions()
 
 #: For a quarter of the time.
-FAST = replace(TUNED, free_steps=60, n_rounds=1, n_steps=20, energy_lost=1e-3)
+FAST = replace(TUNED, free_steps=60, free_rate=0.2, n_steps=16, reach_nm=400.0, energy_lost=1e-2)
 
 PRESETS = {"tuned": TUNED, "fast": FAST}
 
@@ -244,12 +246,16 @@ def solve(
 
 
 def _near(wanted: Tensor, options: RuleAwareOptions) -> Tensor:
-    """(b, y, x) boolean: where the mask may be clear for its distance from the target."""
-    if options.reach_nm is None:
-        return torch.ones_like(wanted, dtype=torch.bool)
-    reach = options.reach_nm / options.pixel_nm
-    # An empty target is far from everywhere.
-    near = [mask_rules.distance((one <= 0).astype(np.uint8)) <= reach for one in wanted.cpu().numpy()]
+    """(b, y, x) boolean: where the mask may be clear for its distance from the target and from the field's border."""
+    frame = round(_FRAME_NM / options.pixel_nm)
+    inside = np.zeros(wanted.shape[-2:], bool)
+    inside[frame:-frame, frame:-frame] = True
+    near = []
+    for one in wanted.cpu().numpy():
+        # An empty target is far from everywhere.
+        away_nm = mask_rules.distance((one <= 0).astype(np.uint8)) * options.pixel_nm
+        reached = away_nm <= (np.inf if options.reach_nm is None else options.reach_nm)
+        near.append(reached & (inside | (away_nm <= _BESIDE_NM)))
     return torch.as_tensor(np.stack(near), device=wanted.device)
 
 
