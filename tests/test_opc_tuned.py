@@ -13,8 +13,9 @@ from maskopt_lib.study.params import read_variant
 SPACES = read_variant("10_tune_solvers", "paper")["spaces"]
 
 
-def test_every_method_but_the_floor_was_searched():
-    assert set(SPACES) == set(opc.METHODS) - {"identity"}
+def test_every_method_but_the_floor_and_our_own_was_searched():
+    # The study's own solver is chosen in a table of its own, notebook 18.
+    assert set(SPACES) == set(opc.METHODS) - {"identity", "rule_aware"}
 
 
 @pytest.mark.parametrize("method", SPACES)

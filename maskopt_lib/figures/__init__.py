@@ -33,8 +33,8 @@ from maskopt_lib.figures.scores import (
 from maskopt_lib.figures.timing import over_batch, phase_bars
 
 __all__ = [
-    "beside_aims",
     "attainment_curves",
+    "beside_aims",
     "bossung",
     "case_bars",
     "cross_matrices",

@@ -1,0 +1,165 @@
+"""The rule-aware solver: what it promises about rules, windows and terms, and its edge placement against the scorer."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from maskopt_lib import layout, litho, metrics, opc, optics
+from maskopt_lib.data import schema
+from maskopt_lib.opc import rule_aware
+from maskopt_lib.opc.edges import EdgePoints, straight_edges
+from maskopt_lib.opc.mask_rules import MaskRules
+
+SMALL = {"free_steps": 12, "n_rounds": 1, "n_steps": 6}
+NAMES = ("demo-metal-isolated", "demo-metal-tips")
+
+
+@pytest.fixture(scope="module")
+def sim():
+    return litho.Simulator(optics.load("embedded"))
+
+
+@pytest.fixture(scope="module")
+def clips():
+    demo = layout.demo_clips()
+    return {name: demo[name].rasterize(2, antialiased=False) for name in NAMES}
+
+
+@pytest.fixture(scope="module")
+def solved(sim, clips):
+    return opc.solve(np.stack(list(clips.values())), sim, method="rule_aware", **SMALL)
+
+
+def test_result_keeps_the_deck(solved):
+    deck = MaskRules()
+    for mask in solved.mask:
+        rules = metrics.shape_rules(mask, 2.0)
+        assert rules.shapes >= 1 and rules.msa_nm2 >= deck.msa_nm2
+        assert not rules.msd_nm < deck.msd_nm
+        report = metrics.rule_report(mask, {"min_width_nm": deck.min_width_nm, "min_space_nm": deck.min_space_nm}, 2.0)
+        assert report.sizes["violation"] == 0
+
+
+def test_history_falls_and_names_its_terms(solved):
+    history = solved.history
+    assert tuple(history[schema.TERM].values) == rule_aware.TERMS
+    assert history.sizes[schema.STEP] == SMALL["free_steps"] + 1 + SMALL["n_steps"] + 1
+    total = (history["value"] * history["weight"]).sum(schema.TERM)
+    assert (total.isel({schema.STEP: -1}) < 0.7 * total.isel({schema.STEP: 0})).all()
+
+
+def test_a_batch_does_what_its_clips_do(sim, clips, solved):
+    for i, target in enumerate(clips.values()):
+        alone = opc.solve(target, sim, method="rule_aware", **SMALL)
+        # Sums of a batch round differently.
+        assert (alone.mask != solved.mask[i]).sum() <= 2e-4 * alone.mask.size
+
+
+def test_beyond_the_window_all_stays(sim, clips, solved):
+    target, before = clips["demo-metal-tips"], solved.mask[1]
+    window = {"window_nm": 512.0, "free_steps": 0, "n_rounds": 1, "n_steps": 6}
+    after = opc.solve(target, sim, method="rule_aware", initial=before, **window).mask
+    inside = np.zeros(target.shape, bool)
+    inside[384:640, 384:640] = True
+    assert np.array_equal(after[~inside], before[~inside])
+    assert not np.array_equal(after[inside], before[inside])
+
+
+def test_dark_beyond_the_reach(sim, clips):
+    target = clips["demo-metal-isolated"]
+    mask = opc.solve(target, sim, method="rule_aware", reach_nm=80, **SMALL).mask
+    near = metrics.shape_rules(target, 2.0).shapes  # the target is there
+    assert near >= 1 and mask.any()
+    y, x = np.nonzero(target)
+    away = np.ones(target.shape, bool)
+    away[max(y.min() - 50, 0) : y.max() + 51, max(x.min() - 50, 0) : x.max() + 51] = False
+    assert not mask[away].any()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [("smoothing_px", 2, "odd"), ("free_steps", -1, "negative"), ("edge_width_px", 0.0, "positive")],
+)
+def test_options_that_make_no_sense(name, value, message):
+    with pytest.raises(ValueError, match=message):
+        opc.options_of("rule_aware", **{name: value})
+
+
+def test_deck_takes_a_dictionary():
+    deck = opc.options_of("rule_aware", deck={"msd_nm": 30.0}).deck
+    assert deck == MaskRules(msd_nm=30.0)
+
+
+def test_further_corners_enter_the_objective(sim, clips):
+    target = clips["demo-metal-tips"]
+    by_weight = [
+        opc.solve(target, sim, method="rule_aware", corner_weights=weights, **SMALL)
+        .history["value"]
+        .sel(term="corners")
+        for weights in ((), (("outer", 1.0), ("inner", 1.0)))
+    ]
+    assert (by_weight[0] == 0).all() and (by_weight[1] > 0).all()
+
+
+def test_pv_band_term_is_the_area_between_soft_edges(sim):
+    # A square so large that the image goes far past the threshold on both sides of its edges.
+    target = torch.zeros(1, 1024, 1024)
+    target[:, 300:724, 300:724] = 1
+    options = opc.options_of("rule_aware", pixel_nm=2.0, projection_nm=2.0)
+    objective = rule_aware._Objective.of(
+        target.to(torch.uint8),
+        target,
+        sim,
+        options,
+        around=torch.zeros_like(target),
+        free=torch.ones_like(target, dtype=torch.bool),
+    )
+    printed = sim.printed(target)[0]
+    band = metrics.pvb_nm2(printed[1].numpy(), printed[2].numpy(), 2.0)
+    squares = []
+    for steepness in (50.0, 100.0, 200.0):
+        assert objective.terms(target, steepness)[2].item() == pytest.approx(band, rel=0.05)
+        soft = torch.sigmoid(steepness * (sim.aerial(target) - sim.threshold))
+        squares.append(4 * (soft[:, 1] - soft[:, 2]).square().sum().item())
+    # What the square of the difference sees of the same band depends on the softness.
+    assert squares[0] < 0.4 * band and squares[2] > 1.5 * squares[0]
+
+
+def test_displacement_is_the_edge_error_of_the_scores(sim):
+    target = np.zeros((2048, 2048), np.uint8)
+    target[600:1400, 900:1100] = 1
+    aerial = sim.aerial(target.astype(np.float32))[0]
+    points = EdgePoints.of(torch.as_tensor(target)[None], sim)
+    samples = sim.intensity(torch.as_tensor(target, dtype=torch.float32)[None], n_out=points.rows.shape[-1])
+    at = straight_edges(target, 1.0)
+    displacement = points.displacement(samples[:, 0], sim.threshold)[0].numpy()
+    sites = metrics.epe_sites(aerial.numpy(), target, pixel_nm=1, threshold=sim.threshold)
+    compared = 0
+    for y, x, ny, error in zip(sites.y_nm.values, sites.x_nm.values, sites.normal_y, sites.edge_error_nm, strict=True):
+        k = int(np.argmin(np.hypot(at[:, 0] - y, at[:, 1] - x)))
+        # The scorer measures along the edge's own image, first order along its slope at the target.
+        if ny == 0 and 800 < y < 1300 and np.hypot(at[k, 0] - y, at[k, 1] - x) < 6:
+            assert displacement[k] == pytest.approx(float(error), abs=1.0)
+            compared += 1
+    assert compared >= 10
+
+
+def test_points_keep_away_from_corners():
+    target = np.zeros((400, 400), np.uint8)
+    target[100:300, 150:250] = 1
+    points = straight_edges(target, 1.0)
+    corners = np.array([[y, x] for y in (100, 300) for x in (150, 250)])
+    away = np.hypot(*(points[:, None, :2] - corners).transpose(2, 0, 1)).min(axis=1)
+    assert away.min() > 8
+    # 600 nm of edges less the corners, a point each 8 nm, normals outward.
+    assert 50 <= len(points) <= 75
+    assert set(map(tuple, points[:, 2:])) == {(-1.0, 0.0), (1.0, 0.0), (0.0, -1.0), (0.0, 1.0)}
+    assert (points[points[:, 2] == -1.0][:, 0] == 100).all() and (points[points[:, 3] == 1.0][:, 1] == 250).all()
+
+
+def test_edge_area_is_quadratic_then_linear(sim):
+    points = EdgePoints.of(torch.zeros(1, 256, 256, dtype=torch.uint8), sim)
+    area = points.area(torch.tensor([[0.0, 1.0, 2.0, 10.0]], dtype=torch.float64), 2.0)
+    assert area.item() == pytest.approx(8.0 * (0.25 + 1.0 + 9.0))
