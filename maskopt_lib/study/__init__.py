@@ -17,6 +17,7 @@ from maskopt_lib.study.benchmark import (
     solve_clips,
     targets,
 )
+from maskopt_lib.study.decks import read_deck, rules_kept
 from maskopt_lib.study.devices import Budget, measure_devices, product_scores
 from maskopt_lib.study.layouts import (
     Window,
@@ -51,6 +52,7 @@ from maskopt_lib.study.postprocess import area_sweep, post_process, removed_shap
 from maskopt_lib.study.record import Record, Run, load, load_masks, record_of, start
 from maskopt_lib.study.reference import has_result, load_result, stored_names, stored_tables
 from maskopt_lib.study.search import is_preset, rank, search
+from maskopt_lib.study.second_opinion import second_opinion
 from maskopt_lib.study.sweep import run_sweep
 from maskopt_lib.study.tables import published_beside_ours, side_by_side, style, table_dataset, write_table
 from maskopt_lib.study.timing import measure
@@ -92,6 +94,7 @@ __all__ = [
     "published_beside_ours",
     "published_points",
     "rank",
+    "read_deck",
     "read_parameters",
     "read_variant",
     "read_window",
@@ -99,12 +102,14 @@ __all__ = [
     "released_masks",
     "removed_shapes",
     "rule_margin",
+    "rules_kept",
     "run_sweep",
     "score_masks",
     "score_own",
     "score_region",
     "score_sheet",
     "search",
+    "second_opinion",
     "settings_grid",
     "settings_table",
     "shot_budgets",
