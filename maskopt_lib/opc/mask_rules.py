@@ -9,8 +9,8 @@ only what breaks its rule, are repeated until none has anything to do:
 - *area*: a shape too small grows evenly to the area asked, or goes where it has less than a given share of it;
 - *distance*: of two shapes too close the smaller one gives way; two large ones share it.
 
-Mending takes discs three pixels wider than the deck asks, so that the raster's rounding neither undoes in one step what
-another has just mended nor shows in a measured width.
+Mending takes discs 3 nm wider than the deck asks, so that the raster's rounding neither undoes in one step what another
+has just mended nor shows in a measured width.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ _SQUARE = np.ones((3, 3), np.uint8)
 _MARGIN_PX = 4
 # Rounds after which what still breaks a rule is removed instead of mended. Three to five are usual.
 _ROUNDS = 12
-# Discs that mend have a radius larger by this, in pixels.
-_SLACK_PX = 1.5
+# Discs that mend have a radius larger by this, in nm.
+_SLACK_NM = 1.5
 # A radius is measured to within this factor.
 _RADIUS = 1.15
 
@@ -142,13 +142,13 @@ class MaskRules:
         return wrong[labels]
 
     def _mended(self, mask: np.ndarray, pixel_nm: float, grow: float, *, thorough: bool) -> tuple[np.ndarray, bool]:
-        opening_px = self.opening_nm / pixel_nm + _SLACK_PX if self.opening_nm else 0.5
+        opening_px = (self.opening_nm + _SLACK_NM) / pixel_nm if self.opening_nm else 0.5
         mask = _without_necks(_opened(mask, opening_px), opening_px)
         mask = _with_area(mask, self.msa_nm2 / pixel_nm**2, grow)
-        closing_px = self.closing_nm / pixel_nm + _SLACK_PX
+        closing_px = (self.closing_nm + _SLACK_NM) / pixel_nm
         # Farther apart than the closing's disc is wide, or it would join them. Two shapes of four times the smallest
         # area or more are main features: neither alone should give way.
-        apart_px = max(self.msd_nm / pixel_nm, 2 * closing_px + 1 if self.closing_nm else 0)
+        apart_px = max(self.msd_nm / pixel_nm, 2 * closing_px + 0.5 if self.closing_nm else 0)
         mask, moved = _apart(mask, apart_px, large_px=4 * self.msa_nm2 / pixel_nm**2)
         # Last, or it would join again what the opening has cut at a neck.
         mask = _closed(mask, closing_px) if self.closing_nm else mask
