@@ -138,3 +138,11 @@ def test_first_table_is_the_stored_one(row):
     columns = ["l2_nm2", "pvb_nm2", "epe15", "epe3", "msa_nm2, worst", "msa_nm2, mean", "msd_nm, worst", "shots"]
     for name, text in zip([*columns, "s a clip"], row[2:], strict=True):
         assert math.isnan(stored[name]) if text == "–" else agrees(text, float(stored[name])), name
+
+
+@pytest.mark.parametrize("clips", ["stdmetal", "stdcontact"])
+def test_other_benchmarks_are_the_stored_ones(clips):
+    means = study.load_result(reference.FOLDER / "18_rule_aware_ilt", f"scores_{clips}").mean(["kernels", "sample"])
+    for method in means["method"].values:
+        of = means.sel({"method": method})
+        assert f"{float(of['l2_nm2']):.0f} / {float(of['pvb_nm2']):.0f}" in README
