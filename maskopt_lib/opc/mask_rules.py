@@ -92,8 +92,9 @@ class MaskRules:
 
         Returns
         -------
-        (y, x) uint8. Without ``fixed`` no rule is broken: where mending comes to no end, the shapes that still break
-        one are removed.
+        (y, x) uint8. Without ``fixed`` no rule is broken (width, space and radius: to within a pixel of the discs
+        that stand for them): where mending comes to no end, the shapes that still break one are removed, with a
+        warning.
         """
         used = mask.any(1), mask.any(0)
         if not used[0].any():
