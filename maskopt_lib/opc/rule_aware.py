@@ -138,8 +138,8 @@ class RuleAwareOptions:
         return self.nominal_weight, self.edge_weight, self.pvb_weight, 1.0, self.complexity_weight
 
 
-#: Compared on StdMetal clips (notebook 18): of the weights whose sum of L2 and PV band is within 0.1 % of the least, the
-#: one with the smallest PV band. The ICCAD13 clips were looked at on the way: it is no blind choice.
+#: Compared on StdMetal clips (notebook 18): of the weights whose sum of L2 and PV band is within 0.1 % of the least,
+#: the one with the smallest PV band. The ICCAD13 clips were looked at on the way: it is no blind choice.
 TUNED = RuleAwareOptions()
 
 #: For less than half of the time: fewer steps, assist features near the target only.
