@@ -23,7 +23,7 @@ def test_the_inverse_undoes(t):
     assert turns.composed(t, turns.inverse(t)) == turns.composed(turns.inverse(t), t) == 0
 
 
-@pytest.mark.parametrize(("a", "b"), itertools.product(turns.TURNS, repeat=2))
+@pytest.mark.parametrize(("a", "b"), list(itertools.product(turns.TURNS, repeat=2)))
 def test_two_turns_are_one(a, b):
     assert np.array_equal(turns.turned(turns.turned(SQUARE, a), b), turns.turned(SQUARE, turns.composed(a, b)))
 
