@@ -1,15 +1,16 @@
 """Layouts in, rasters, masks out.
 
 `read_clip` reads one layer of a GLP, GDS or OASIS file into a `Clip`, `Clip.rasterize` turns it into pixels,
-`read_design` merges a placed and routed design with its cells,
+`read_design` merges a placed and routed design with its cells, `open_design` opens one of the catalog by name,
 `demo_clips` and `benchmark_clips` give clips by name, `mask_polygons` and `write_mask` turn a mask back into polygons.
 """
 
 from maskopt_lib.layout.benchmarks import BENCHMARKS, benchmark_clips, benchmark_names
+from maskopt_lib.layout.catalog import design_info, design_names, open_design
 from maskopt_lib.layout.clip import Clip, rasterize_many
 from maskopt_lib.layout.contours import mask_polygons, mask_rings
 from maskopt_lib.layout.demo import demo_clips
-from maskopt_lib.layout.designs import PLATFORMS, Design, Platform, read_design
+from maskopt_lib.layout.designs import PLATFORMS, Design, DesignInfo, Platform, read_design
 from maskopt_lib.layout.io import WrittenMask, layer_names, write_mask
 from maskopt_lib.layout.reader import read_clip
 
@@ -18,14 +19,18 @@ __all__ = [
     "PLATFORMS",
     "Clip",
     "Design",
+    "DesignInfo",
     "Platform",
     "WrittenMask",
     "benchmark_clips",
     "benchmark_names",
     "demo_clips",
+    "design_info",
+    "design_names",
     "layer_names",
     "mask_polygons",
     "mask_rings",
+    "open_design",
     "rasterize_many",
     "read_clip",
     "read_design",

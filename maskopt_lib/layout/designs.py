@@ -8,8 +8,8 @@ without flattening the rest.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
@@ -82,6 +82,36 @@ PLATFORMS: dict[str, Platform] = {
 }
 
 
+@dataclass(frozen=True, kw_only=True)
+class DesignInfo:
+    """What is known of a design beside its geometry.
+
+    Attributes
+    ----------
+    name : as results call it.
+    family : the circuit; designs of one family stay on one side of a split.
+    platform : name of its cells and layers.
+    file : the file it is read from, a name of the manifest or a path; None for one made by code.
+    state : "routed", "placed" (legal, no wires), "legalised by us" or "generated".
+    layers : those that it is good for.
+    licence : of the file.
+    redistribution : whether the licence lets one pass on the file and what is cut from it.
+    notes : limits, in words.
+    facts : counts by an independent merge, where there are any.
+    """
+
+    name: str
+    family: str
+    platform: str
+    file: str | None
+    state: str
+    layers: tuple[str, ...]
+    licence: str
+    redistribution: bool
+    notes: str = ""
+    facts: Mapping[str, object] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Design:
     """A hierarchical layout with its cells.
@@ -92,12 +122,14 @@ class Design:
     path : the file it was read from.
     platform : whose layers and cells it uses.
     layout : KLayout's object; its only top cell is the design.
+    info : family, state, licence and what it is good for; None for a file that was just read.
     """
 
     name: str
     path: Path
     platform: Platform
     layout: db.Layout
+    info: DesignInfo | None = None
 
     @property
     def top(self) -> db.Cell:

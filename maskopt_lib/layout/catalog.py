@@ -1,0 +1,110 @@
+"""The designs of the study by name: where they are from, what they are good for, and how to open one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import yaml
+
+from maskopt_lib.data import manifest
+from maskopt_lib.errors import UnknownNameError
+from maskopt_lib.layout.designs import Design, DesignInfo, read_design
+
+_OWN_WORK = "BSD 3-Clause (this repository)"
+_YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def design_names(platform: str | None = None, layer: str | None = None) -> list[str]:
+    """Names of the designs of the catalog, the embedded one first. Nothing is fetched.
+
+    Parameters
+    ----------
+    platform : "nangate45", "asap7" or "demo"; all by default.
+    layer : only designs that are good for this layer.
+
+    Raises
+    ------
+    UnknownNameError : no design has this platform or this layer; lists the known.
+
+    Examples
+    --------
+    >>> design_names(platform="demo")
+    ['demo_block']
+    >>> [name for name in design_names("nangate45", "via1") if not name.startswith("gcd")]
+    ['alu_routed', 'ram7x7_routed', 'ram7x7_2r1w_routed']
+    """
+    listed = _listed()
+    for what, asked, known in (
+        ("platform", platform, dict.fromkeys(fields["platform"] for fields in listed.values())),
+        ("layer", layer, dict.fromkeys(layer for fields in listed.values() for layer in fields["layers"])),
+    ):
+        if asked is not None and asked not in known:
+            raise UnknownNameError(f"no design has {what} {asked!r}; known: {', '.join(known)}")
+    return [
+        name
+        for name, fields in listed.items()
+        if (platform is None or fields["platform"] == platform) and (layer is None or layer in fields["layers"])
+    ]
+
+
+def design_info(name: str) -> DesignInfo:
+    """What the catalog says of one design.
+
+    Raises
+    ------
+    UnknownNameError : lists the names.
+
+    Examples
+    --------
+    >>> info = design_info("alu_routed")
+    >>> info.state, info.layers, info.redistribution
+    ('routed', ('metal1', 'contact', 'via1'), False)
+    """
+    listed = _listed()
+    if name not in listed:
+        raise UnknownNameError(f"no design {name!r}; known: {', '.join(listed)}")
+    return _entry(name, listed[name])
+
+
+def open_design(name: str | Path, *, cache_dir: str | Path | None = None) -> Design:
+    """A design of the catalog, ready for use, with its `DesignInfo`.
+
+    Parameters
+    ----------
+    name : one of :func:`design_names`.
+    cache_dir : folder that keeps placements which were put on rows, for processes that open them often.
+
+    Raises
+    ------
+    UnknownNameError : no such design.
+    MissingDataError : a file is neither here nor could be fetched.
+    """
+    info = design_info(str(name))
+    if info.platform == "demo":
+        from maskopt_lib.layout.demo_block import demo_block
+
+        return replace(demo_block(), info=info)
+    return replace(read_design(info.file), name=info.name, info=info)
+
+
+def _listed() -> dict[str, dict]:
+    return yaml.load((manifest.FOLDER / "designs.yaml").read_text(encoding="utf-8"), Loader=_YAML_LOADER)
+
+
+def _entry(name: str, fields: dict) -> DesignInfo:
+    # The file's source says what may be done with it: one place for each licence.
+    known = manifest.load_manifest().sources.values()
+    source = next((source for source in known if fields["file"] in source.files), None)
+    return DesignInfo(
+        name=name,
+        family=fields["family"],
+        platform=fields["platform"],
+        file=fields["file"],
+        state=fields["state"],
+        layers=tuple(fields["layers"]),
+        licence=source.licence if source else _OWN_WORK,
+        redistribution=source is None or source.licence_file is not None,
+        notes=fields["notes"].strip(),
+        facts=fields.get("facts", {}),
+    )
