@@ -1,0 +1,147 @@
+"""A layer of a block of a layout as pixels, asked once and kept small: equal rows and columns are stored once.
+
+Standard cells are Manhattan and drawn on few coordinates. The raster of a block of some um is therefore a small grid of
+cells, 0 or 1, with the pixels where its columns and rows begin; windows of it, their pixels and their corners come from
+that grid without touching every pixel of the block.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from klayout import db
+
+from maskopt_lib.errors import LayoutError
+from maskopt_lib.layout import raster
+from maskopt_lib.layout.designs import Design
+from maskopt_lib.layout.io import resolve_layer
+
+# Side of the squares in which shapes that are not Manhattan are integrated, in pixels.
+_SQUARE = 1024
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """A binary raster whose equal neighbouring rows and columns are stored once.
+
+    Attributes
+    ----------
+    cells : (rows, columns) uint8.
+    y, x : (rows + 1,), (columns + 1,) int64, the pixels where rows and columns begin, and where the last one ends.
+    """
+
+    cells: np.ndarray
+    y: np.ndarray
+    x: np.ndarray
+
+    def window(self, x0: int, y0: int, side: int) -> Block:
+        """The part of (x0, y0) to (x0 + side, y0 + side), which lies inside."""
+        rows, columns = self.rows(y0, y0 + side), self.columns(x0, x0 + side)
+        y, x = self.y[rows.start : rows.stop + 1].copy(), self.x[columns.start : columns.stop + 1].copy()
+        y[0], y[-1], x[0], x[-1] = y0, y0 + side, x0, x0 + side
+        return Block(self.cells[rows, columns], y, x)
+
+    def row(self, y: int) -> int:
+        """Index of the row that holds a pixel."""
+        return int(self.y.searchsorted(y, "right")) - 1
+
+    def column(self, x: int) -> int:
+        """Index of the column that holds a pixel."""
+        return int(self.x.searchsorted(x, "right")) - 1
+
+    def rows(self, start: int, stop: int) -> slice:
+        """Rows that hold pixels from start to stop."""
+        return slice(self.row(start), int(self.y.searchsorted(stop, "left")))
+
+    def columns(self, start: int, stop: int) -> slice:
+        """Columns that hold pixels from start to stop."""
+        return slice(self.column(start), int(self.x.searchsorted(stop, "left")))
+
+    def packed(self) -> np.ndarray:
+        """(y, x / 8) uint8, all pixels: eight along x a byte, the first one in the lowest bit."""
+        wide = np.repeat(self.cells, np.diff(self.x), axis=1)
+        return np.repeat(np.packbits(wide, axis=1, bitorder="little"), np.diff(self.y), axis=0)
+
+    def pixels(self) -> np.ndarray:
+        """(y, x) uint8, all pixels."""
+        return np.repeat(np.repeat(self.cells, np.diff(self.x), axis=1), np.diff(self.y), axis=0)
+
+
+def read_block(
+    design: Design, layer: str | tuple[int, int], bounds: tuple[int, int, int, int], pixel_nm: float
+) -> Block:
+    """The raster of a part of a layer: 1 where at least half of a pixel is covered.
+
+    Parameters
+    ----------
+    design, layer : of the layout; a layer without shapes is empty.
+    bounds : (x0, y0, x1, y1) in pixels; pixel (0, 0) has its lower left corner in the origin of the layout.
+    pixel_nm : side of a pixel, a whole number of database units.
+
+    Raises
+    ------
+    LayoutError : the pixel is no whole number of database units.
+    """
+    units = round(pixel_nm / design.dbu_nm)
+    if units < 1 or abs(units * design.dbu_nm - pixel_nm) > 1e-9:
+        raise LayoutError(
+            f"{design.name}: pixels of {pixel_nm:g} nm are no whole number of its database units of "
+            f"{design.dbu_nm:g} nm; choose another pixel"
+        )
+    index = design.layout.find_layer(*resolve_layer(layer, design.platform.process))
+    box = db.Box(*(value * units for value in bounds))
+    region = db.Region()
+    if index is not None:
+        region = db.Region(design.top.begin_shapes_rec_touching(index, box)) & db.Region(box)
+    region.merge()
+    if not all(polygon.is_rectilinear() for polygon in region.each()):
+        return _integrated(region, bounds, units)
+    parts = region.decompose_trapezoids_to_region()
+    corners = [(p.left, p.bottom, p.right, p.top) for p in (part.bbox() for part in parts.each())]
+    return _from_rectangles(np.array(corners, np.int64).reshape(-1, 4), bounds, units)
+
+
+def _from_rectangles(boxes: np.ndarray, bounds: tuple[int, int, int, int], units: int) -> Block:
+    """Disjoint rectangles (x0, y0, x1, y1) in database units, ``units`` a pixel, inside the bounds."""
+    x0, y0, x1, y1 = bounds
+    axes = []
+    for low, high, start, stop in ((0, 2, x0, x1), (1, 3, y0, y1)):
+        # The covered length of pixel p rises along an edge at e in two steps: by units - r in the pixel that holds e,
+        # r = e mod units, and by r in the next one. Edges between pixels have one step only.
+        pixel, rest = np.divmod(boxes[:, (low, high)], units)
+        edges = np.unique(np.concatenate([[start, stop], pixel.ravel(), pixel[rest > 0] + 1]))
+        place = np.searchsorted(edges, pixel)
+        sign = np.array([1, -1])
+        axes.append((edges, np.stack([place, place + 1], -1), np.stack([sign * (units - rest), sign * rest], -1)))
+    (x, columns, rise_x), (y, rows, rise_y) = axes
+    steps = np.zeros((len(y) + 1, len(x) + 1), np.int64)
+    along_y, along_x = np.broadcast_arrays(
+        rows.reshape(-1, 4, 1), columns.reshape(-1, 1, 4)
+    )  # low and high edge, two steps each
+    np.add.at(steps, (along_y, along_x), rise_y.reshape(-1, 4, 1) * rise_x.reshape(-1, 1, 4))
+    covered = steps.cumsum(axis=0).cumsum(axis=1)[: len(y) - 1, : len(x) - 1]
+    return Block((2 * covered >= units**2).astype(np.uint8), y, x)
+
+
+def _integrated(region: db.Region, bounds: tuple[int, int, int, int], units: int) -> Block:
+    """Any shapes: coverage integrated square by square, then equal rows and columns joined."""
+    x0, y0, x1, y1 = bounds
+    image = np.zeros((y1 - y0, x1 - x0), np.uint8)
+    for y in range(y0, y1, _SQUARE):
+        for x in range(x0, x1, _SQUARE):
+            box = db.Box(x * units, y * units, (x + _SQUARE) * units, (y + _SQUARE) * units)
+            part = (region & db.Region(box)).merged()
+            rings = [
+                np.array([(p.x, p.y) for p in polygon.resolved_holes().each_point_hull()], float)
+                - (box.left, box.bottom)
+                for polygon in part.each()
+            ]
+            square = raster.painted(rings, _SQUARE, float(units))
+            rest = image[y - y0 : y - y0 + _SQUARE, x - x0 : x - x0 + _SQUARE]
+            rest[:] = square[: rest.shape[0], : rest.shape[1]]
+    starts = [
+        np.flatnonzero(np.concatenate([[True], (lines[1:] != lines[:-1]).any(axis=1)])) for lines in (image, image.T)
+    ]
+    y, x = (np.append(start, n) for start, n in zip(starts, image.shape, strict=True))
+    return Block(image[np.ix_(y[:-1], x[:-1])], y + y0, x + x0)
