@@ -2,11 +2,13 @@
 
 `read_clip` reads one layer of a GLP, GDS or OASIS file into a `Clip`, `Clip.rasterize` turns it into pixels,
 `read_design` merges a placed and routed design with its cells, `open_design` opens one of the catalog by name,
+`tile_windows` and `cut_tiles` cut it into tiles at its cells,
 `demo_clips` and `benchmark_clips` give clips by name, `mask_polygons` and `write_mask` turn a mask back into polygons.
 """
 
 from maskopt_lib.layout.benchmarks import BENCHMARKS, benchmark_clips, benchmark_names
 from maskopt_lib.layout.catalog import design_info, design_names, open_design
+from maskopt_lib.layout.cell_tiles import CutTiles, TileRule, content_image, cut_tiles, tile_windows
 from maskopt_lib.layout.clip import Clip, rasterize_many
 from maskopt_lib.layout.contours import mask_polygons, mask_rings
 from maskopt_lib.layout.demo import demo_clips
@@ -18,12 +20,16 @@ __all__ = [
     "BENCHMARKS",
     "PLATFORMS",
     "Clip",
+    "CutTiles",
     "Design",
     "DesignInfo",
     "Platform",
+    "TileRule",
     "WrittenMask",
     "benchmark_clips",
     "benchmark_names",
+    "content_image",
+    "cut_tiles",
     "demo_clips",
     "design_info",
     "design_names",
@@ -34,5 +40,6 @@ __all__ = [
     "rasterize_many",
     "read_clip",
     "read_design",
+    "tile_windows",
     "write_mask",
 ]
