@@ -1,0 +1,274 @@
+"""Shards of zarr arrays, written once: the checksums beside them say which are whole, which missing, which damaged.
+
+Arrays that are filled together, their final shape known, make a *kind*. Shard ``i`` of a kind is one file of each of
+its arrays, so workers that write different shards share no file and need no lock. When the files of a shard are there,
+a manifest with their sizes and SHA-256 is written beside and renamed: a shard counts when its manifest is there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from zarr.codecs import ZstdCodec
+
+from maskopt_lib.data.tile_arrays import ArraySpec
+from maskopt_lib.errors import SchemaError
+
+WHOLE, MISSING, DAMAGED = "whole", "missing", "damaged"
+#: Folder of the manifests, and the arrays beside it.
+MANIFESTS, ARRAYS = "shards", "tiles.zarr"
+# Nine is as fast as one here, since tiles are small and mostly empty, and half the size of three.
+_ZSTD_LEVEL = 9
+_OF_A_SHARD = re.compile(r"-\d{5,}\.json$")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """Arrays that are written together.
+
+    Attributes
+    ----------
+    layer, name : such as ``"metal1"`` and ``"tiles"``.
+    n : entries along the dimension that is cut into shards.
+    shard_size : entries a shard.
+    arrays : path of each array below the zarr group, in the order of writing.
+    second : index along the second dimension, for arrays that several kinds fill side by side; -1 without.
+    asked_sha256 : of what was asked for: arrays, sizes, names.
+    fixed : files that never change once the kind is reserved, such as an array's own metadata -> SHA-256.
+    """
+
+    layer: str
+    name: str
+    n: int
+    shard_size: int
+    arrays: tuple[str, ...]
+    second: int
+    asked_sha256: str
+    fixed: Mapping[str, str]
+
+    @classmethod
+    def read(cls, path: Path) -> Kind:
+        """A kind as it was reserved."""
+        said = json.loads(path.read_text(encoding="utf-8"))
+        return cls(**said | {"arrays": tuple(said["arrays"])})
+
+    @property
+    def n_shards(self) -> int:
+        """Shards; the last one may be short."""
+        return -(-self.n // self.shard_size)
+
+    def entries(self, shard: int) -> slice:
+        """Entries of a shard along the first dimension."""
+        if not 0 <= shard < self.n_shards:
+            raise SchemaError(f"{self.layer} {self.name} has shards 0 to {self.n_shards - 1}, not {shard}")
+        return slice(shard * self.shard_size, min((shard + 1) * self.shard_size, self.n))
+
+    def manifest(self, root: Path, shard: int) -> Path:
+        """Where the checksums of a shard are."""
+        return root / MANIFESTS / f"{self.layer}-{self.name}-{shard:05d}.json"
+
+
+def reserve(
+    root: Path,
+    layer: str,
+    name: str,
+    specs: Mapping[str, ArraySpec],
+    sizes: Mapping[str, int],
+    shard_size: int,
+    *,
+    below: str = "",
+    second: int = -1,
+    coords: Mapping[str, np.ndarray] | None = None,
+    attrs: Mapping[str, Any] | None = None,
+    names: Mapping[str, list[str]] | None = None,
+) -> None:
+    """Make the arrays of a kind in their final shape, nothing in them yet; does nothing when they are there just so.
+
+    Parameters
+    ----------
+    specs : name -> array.
+    sizes : length of every dimension.
+    below : group below the layer's.
+    second : this kind fills only one entry of the second dimension, this one.
+    coords : values along dimensions.
+    attrs : of the group.
+    names : array -> what its codes stand for.
+
+    Raises
+    ------
+    SchemaError : the kind was reserved otherwise.
+    """
+    names, coords = names or {}, {dim: np.asarray(values) for dim, values in (coords or {}).items()}
+    dims = sorted({dim for spec in specs.values() for dim in spec.dims})
+    asked = [
+        {array: asdict(spec) for array, spec in specs.items()},
+        {dim: int(sizes[dim]) for dim in dims},
+        names,
+        {dim: values.tolist() for dim, values in coords.items()},
+    ]
+    asked_sha256 = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+    plan = root / MANIFESTS / f"{layer}-{name}.json"
+    first = next(iter(specs.values())).dims[0]
+    prefix = "/".join(filter(None, [layer, below]))
+    kind = Kind(
+        layer=layer,
+        name=name,
+        n=int(sizes[first]),
+        shard_size=int(shard_size),
+        arrays=tuple(f"{prefix}/{array}" for array in specs),
+        second=second,
+        asked_sha256=asked_sha256,
+        fixed={},
+    )
+    if kind.n < 1 or kind.shard_size < 1:
+        raise SchemaError(f"{layer} {name}: {kind.n} entries in shards of {kind.shard_size}; both must be at least 1")
+    if plan.is_file():
+        known = Kind.read(plan)
+        if replace(known, fixed={}) != kind:
+            raise SchemaError(
+                f"{root} has {layer} {name} reserved otherwise ({known.n} entries in shards of {known.shard_size}, now "
+                f"{kind.n} in {kind.shard_size}, or other names or arrays); take another folder, or remove this one"
+            )
+        return
+    group = zarr.open_group(root / ARRAYS, mode="r+", zarr_format=3).require_group(prefix)
+    group.update_attributes(dict(attrs or {}))
+    for array, spec in specs.items():
+        more = {"names": list(names[array])} if array in names else {}
+        _create(group, array, spec, sizes, kind, more)
+    for dim, values in coords.items():
+        if dim not in group:
+            of = group.create_array(dim, shape=values.shape, dtype=_dtype(values), dimension_names=(dim,))
+            of[:] = values
+    made = [*kind.arrays, *(f"{prefix}/{dim}" for dim in coords)]
+    files = {f"{array}/zarr.json" for array in made} | {f"{prefix}/{dim}/c/0" for dim in coords}
+    fixed = {file: sha256_of(root / ARRAYS / file) for file in sorted(files)}
+    write_json(asdict(replace(kind, fixed=fixed)), plan)
+
+
+def kinds(root: Path) -> Iterator[Kind]:
+    """All kinds that were reserved, by layer and name."""
+    for path in sorted((root / MANIFESTS).glob("*.json")):
+        if not _OF_A_SHARD.search(path.name):
+            yield Kind.read(path)
+
+
+def write_shard(root: Path, kind: Kind, shard: int, values: Mapping[str, np.ndarray]) -> None:
+    """Write the files of a shard, then their checksums; what was there of it before is removed first.
+
+    Parameters
+    ----------
+    values : array path -> values, checked and of the array's type.
+    """
+    manifest = kind.manifest(root, shard)
+    manifest.unlink(missing_ok=True)
+    entries = kind.entries(shard)
+    files = {}
+    for path in kind.arrays:
+        array = zarr.open_array(root / ARRAYS / path, mode="r+", zarr_format=3)
+        file = _shard_file(kind, path, shard, array.ndim)
+        # A writer that was killed leaves its unfinished file under a name of its own.
+        for old in [root / ARRAYS / file, *(root / ARRAYS / file).parent.glob(f"{Path(file).name}.*.partial")]:
+            old.unlink(missing_ok=True)
+        if kind.second < 0:
+            array[entries] = values[path]
+        else:
+            array[entries, kind.second : kind.second + 1] = values[path][:, None]
+        files[file] = _checksum(root / ARRAYS / file)
+    said = {"layer": kind.layer, "kind": kind.name, "shard": shard, "entries": [entries.start, entries.stop]}
+    write_json(said | {"files": files}, manifest)
+
+
+def state(root: Path, kind: Kind, shard: int, *, deep: bool) -> str:
+    """Whether a shard is ``"whole"``, ``"missing"`` or ``"damaged"``; ``deep`` reads all bytes, else sizes only."""
+    said = read_manifest(root, kind, shard)
+    if said is None:
+        return MISSING
+    files = said["files"].items()
+    whole = len(files) == len(kind.arrays) and all(_holds(root / ARRAYS / file, known, deep) for file, known in files)
+    return WHOLE if whole else DAMAGED
+
+
+def fixed_state(root: Path, kind: Kind) -> str:
+    """Whether what never changes of a kind, such as the metadata of its arrays, is as it was reserved."""
+    for file, sha256 in kind.fixed.items():
+        if not (root / ARRAYS / file).is_file():
+            return MISSING
+        if sha256_of(root / ARRAYS / file) != sha256:
+            return DAMAGED
+    return WHOLE
+
+
+def read_manifest(root: Path, kind: Kind, shard: int) -> dict[str, Any] | None:
+    """The checksums of a shard; None where it was not written to the end."""
+    try:
+        return json.loads(kind.manifest(root, shard).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, as hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_json(values: Mapping[str, Any], path: Path) -> None:
+    """Write beside and rename, always the same bytes for the same values."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.part-{os.getpid()}")
+    partial.write_text(json.dumps(values, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def _create(
+    group: zarr.Group, name: str, spec: ArraySpec, sizes: Mapping[str, int], kind: Kind, more: Mapping[str, Any]
+) -> None:
+    shape = tuple(int(sizes[dim]) for dim in spec.dims)
+    inner = shape[1:] if kind.second < 0 else (1, *shape[2:])
+    file = (kind.shard_size, *inner)
+    if name in group:
+        # Of another kind that fills it side by side, or left by a process that was killed at this very place.
+        there = group[name]
+        if there.shape != shape or (there.shards or there.chunks) != file:
+            raise SchemaError(f"{group.path}/{name} is there in another shape; take another folder, or remove this one")
+        return
+    group.create_array(
+        name,
+        shape=shape,
+        dtype=str if spec.dtype == "str" else spec.dtype,
+        chunks=(1, *inner) if spec.by_one else file,
+        shards=file if spec.by_one else None,
+        compressors=ZstdCodec(level=_ZSTD_LEVEL),
+        fill_value=spec.fill,
+        dimension_names=spec.dims,
+        attributes={"long_name": spec.long_name, "units": spec.units, **more},
+    )
+
+
+def _dtype(values: np.ndarray) -> Any:
+    return str if values.dtype.kind in "UTO" else values.dtype
+
+
+def _shard_file(kind: Kind, path: str, shard: int, ndim: int) -> str:
+    first = [shard] if kind.second < 0 else [shard, kind.second]
+    return "/".join([path, "c", *map(str, first + [0] * (ndim - len(first)))])
+
+
+def _checksum(path: Path) -> dict[str, Any] | None:
+    # Zarr keeps no file where all values are the fill value.
+    return {"sha256": sha256_of(path), "bytes": path.stat().st_size} if path.is_file() else None
+
+
+def _holds(path: Path, known: Mapping[str, Any] | None, deep: bool) -> bool:
+    if known is None or not path.is_file():
+        return known is None and not path.is_file()
+    return path.stat().st_size == known["bytes"] and (not deep or sha256_of(path) == known["sha256"])
