@@ -104,6 +104,7 @@ class Simulator(nn.Module):
         self._spectra: dict[int, SpectrumMatrices] = {}
         self._interpolations: dict[tuple[int, int], Tensor] = {}
         self._imagings: dict[tuple[int, int, Corners], tuple[Callable, Callable]] = {}
+        self._middles: dict[tuple[int, int, int], Imaging] = {}
 
     def _apply(self, fn, recurse=True):
         # ``.to(device)`` and ``.double()`` of a module that holds a simulator: a cast of the complex systems would lose
@@ -214,6 +215,50 @@ class Simulator(nn.Module):
         image = self.intensity(mask, n_out=n_out)
         factors = torch.tensor([dose**2 for dose in doses], device=self.device, dtype=self.dtype)
         return image[..., None, :, :] * factors[:, None, None]
+
+    def aerial_in_middle(self, mask: ArrayLike | Tensor, *, pixel_nm: float, n_out: int | None = None) -> Tensor:
+        """Aerial images in the middle of the field, of masks in the middle of an otherwise dark field.
+
+        Parameters
+        ----------
+        mask : (*batch, y, x) transmission, square, of pixels that fill the field evenly.
+        pixel_nm : side of a pixel in nm.
+        n_out : pixels along an axis of the result, as large as the mask's; default as many as the mask has.
+
+        Returns
+        -------
+        (*batch, corner, n_out, n_out): to the last digits what :meth:`aerial` gives for the whole field, without the
+        work for its dark parts.
+
+        Raises
+        ------
+        GridMismatchError : pixels that do not fill the field, or a mask or result that cannot stand in its middle.
+        """
+        mask = torch.as_tensor(mask)
+        n = round(self.kernels.period_nm / pixel_nm)
+        n_in, n_out = mask.shape[-1], n_out or mask.shape[-1]
+        self.grid(np.broadcast_to(0, (n, n)))
+        if abs(n * pixel_nm - self.kernels.period_nm) > 1e-6 or mask.shape[-2] != n_in:
+            raise GridMismatchError(
+                f"masks of {tuple(mask.shape)} pixels of {pixel_nm:g} nm are not square, or do not fill a field of "
+                f"{self.kernels.period_nm:g} nm"
+            )
+        if any(part > n or (n - part) % 2 for part in (n_in, n_out)):
+            raise GridMismatchError(f"{n_in} and {n_out} pixels cannot stand in the middle of {n}")
+        place = [slice((n - part) // 2, (n + part) // 2) for part in (n_in, n_out)]
+        if (n, n_in, n_out) not in self._middles:
+            whole = self._spectrum(n)
+            self._middles[n, n_in, n_out] = Imaging.build(
+                self._systems,
+                SpectrumMatrices(whole.rows[:, place[0]].contiguous(), whole.columns[place[0]].contiguous()),
+                self._field,
+                self._interpolation(n, n)[place[1]].contiguous(),
+                tuple((c.focus, c.intensity_factor) for c in self.process),
+            )
+        with torch.no_grad():
+            flat = mask.to(self.device, self.dtype).reshape(-1, n_in, n_in)
+            images, _ = self._middles[n, n_in, n_out].forward(flat)
+        return images.reshape(*mask.shape[:-2], *images.shape[1:])
 
     forward = aerial
 

@@ -2,6 +2,7 @@
 
 from maskopt_lib.metrics import process_window as process_window
 from maskopt_lib.metrics.area import l2_nm2, pvb_nm2
+from maskopt_lib.metrics.core import CORE_SCORES, evaluate_core
 from maskopt_lib.metrics.curvature import min_radius_nm
 from maskopt_lib.metrics.epe import epe_sites, target_sites
 from maskopt_lib.metrics.evaluate import evaluate
@@ -12,12 +13,14 @@ from maskopt_lib.metrics.shots import count_shots, shot_rectangles
 from maskopt_lib.metrics.width import min_space_nm, min_width_nm
 
 __all__ = [
+    "CORE_SCORES",
     "RULES",
     "ShapeRules",
     "count_shots",
     "count_vertices",
     "epe_sites",
     "evaluate",
+    "evaluate_core",
     "l2_nm2",
     "min_radius_nm",
     "min_space_nm",

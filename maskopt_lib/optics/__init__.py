@@ -1,6 +1,7 @@
 """Imaging optics: source and pupil -> transmission cross coefficients -> coherent systems; kernel files; comparison."""
 
 from maskopt_lib.optics.compare import aerial_image, compare_kernels, tcc_distance
+from maskopt_lib.optics.crop import cropped
 from maskopt_lib.optics.displacement import displace, realign
 from maskopt_lib.optics.files import read_kernels, read_symmetrised, write_kernels
 from maskopt_lib.optics.focus import through_focus
@@ -18,6 +19,7 @@ from maskopt_lib.optics.source import (
     source_map,
 )
 from maskopt_lib.optics.spatial import spatial_systems
+from maskopt_lib.optics.symmetry import allowed_turns, symmetries
 from maskopt_lib.optics.system import ImagingNumerics, OpticalSystem, zernike
 from maskopt_lib.optics.tcc import abbe_systems, build_kernels, coherent_systems, tcc_matrix, tcc_of
 
@@ -33,10 +35,12 @@ __all__ = [
     "SocsKernels",
     "abbe_systems",
     "aerial_image",
+    "allowed_turns",
     "build_kernels",
     "circular",
     "coherent_systems",
     "compare_kernels",
+    "cropped",
     "dipole",
     "displace",
     "fit_compact",
@@ -49,6 +53,7 @@ __all__ = [
     "realign",
     "source_map",
     "spatial_systems",
+    "symmetries",
     "tcc_distance",
     "tcc_matrix",
     "tcc_of",

@@ -1,0 +1,113 @@
+"""Scores of the core of a tile: what its surroundings do counts, how they print does not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from maskopt_lib.data import schema
+from maskopt_lib.errors import GridMismatchError
+from maskopt_lib.metrics import area, epe, shots
+from maskopt_lib.metrics._arrays import binary, to_numpy
+
+#: Side in nm of the squares on which shots of a core are counted: that of `SHOT_GRID` points over 2048 nm.
+SHOT_PIXEL_NM = 4.0
+
+#: The scores of a core, in the order of `maskopt_lib.data.schema`.
+CORE_SCORES = (
+    schema.L2, schema.PVB, schema.EPE15, schema.EPE3, schema.EPE_SITES, schema.EPE_MEAN_ABS, schema.EPE_MAX_ABS,
+    schema.SHOTS,
+)  # fmt: skip
+
+
+def evaluate_core(
+    mask: Any, drawn: Any, sim: Any, *, core_nm: float, pixel_nm: float = 1.0, surroundings: Any = None
+) -> xr.Dataset:
+    """Score masks of tiles on their core, the square in the middle.
+
+    Parameters
+    ----------
+    mask : (sample, y, x), 0 to 1, made binary at 0.5; stands in the middle of the simulator's field, dark beyond.
+    drawn : (sample, y, x) the layout on the same pixels, with as much of the surroundings as is known: edges are where
+        the layout has them, not where a window cuts it.
+    sim : the simulator: ``aerial_in_middle``, ``threshold``, ``kernels.name``
+        (see :class:`maskopt_lib.litho.Simulator`).
+    core_nm : side of the core.
+    pixel_nm : side of a pixel.
+    surroundings : (sample, y, x) masks of a larger square, in whose middle the core of ``mask`` is put before it is
+        printed; without, ``mask`` is printed as it is.
+
+    Returns
+    -------
+    Dataset over ``sample`` with :data:`CORE_SCORES`. Shots are those of the mask cut to the core.
+
+    Raises
+    ------
+    GridMismatchError : images that do not fit each other, or a core that cannot stand in their middle.
+
+    Notes
+    -----
+    L2 and PV band are counted over the pixels of the core. Edge placement is measured at those sites of ``drawn`` (see
+    :func:`~maskopt_lib.metrics.target_sites`) that lie inside the core: a shape that the core's border cuts has no edge
+    there, and the same sites count whatever part of the surroundings a mask was made with.
+
+    Examples
+    --------
+    A "simulator" that images the mask as it is:
+
+    >>> from types import SimpleNamespace
+    >>> perfect = SimpleNamespace(
+    ...     kernels=SimpleNamespace(name="perfect"), threshold=0.5, aerial_in_middle=lambda m, **_: np.stack([m] * 3, 1)
+    ... )
+    >>> bar = np.zeros((1, 256, 256)); bar[:, 20:200, 100:120] = 1
+    >>> scores = evaluate_core(bar, bar, perfect, core_nm=128)
+    >>> float(scores.l2_nm2[0]), int(scores.epe_sites[0]), int(scores.shots[0])
+    (0.0, 6, 1)
+    """
+    mask, drawn = binary(mask, "mask"), binary(drawn, "drawn")
+    n, n_core = mask.shape[-1], round(core_nm / pixel_nm)
+    if mask.ndim != 3 or mask.shape != drawn.shape or n_core > n or (n - n_core) % 2:
+        raise GridMismatchError(
+            f"mask {mask.shape} and drawn {drawn.shape} must be (sample, y, x) alike, a core of {n_core} pixels in "
+            "their middle"
+        )
+    middle = np.s_[..., (n - n_core) // 2 : (n + n_core) // 2, (n - n_core) // 2 : (n + n_core) // 2]
+    whole = mask
+    if surroundings is not None:
+        whole = binary(surroundings, "surroundings").copy()
+        n_whole = whole.shape[-1]
+        if len(whole) != len(mask) or n_whole < n or (n_whole - n_core) % 2:
+            raise GridMismatchError(f"surroundings {whole.shape} cannot hold the cores of masks {mask.shape}")
+        at = slice((n_whole - n_core) // 2, (n_whole + n_core) // 2)
+        whole[:, at, at] = mask[middle]
+    rows = []
+    for one, all_of_it, wanted in zip(mask, whole, drawn, strict=True):
+        aerial = to_numpy(sim.aerial_in_middle(all_of_it[None].astype(np.float32), pixel_nm=pixel_nm, n_out=n))[0]
+        printed = aerial >= aerial.dtype.type(sim.threshold)
+        nominal, outer, inner = (schema.CORNERS.index(name) for name in schema.CORNERS)
+        row = {
+            schema.L2: area.l2_nm2(printed[nominal][middle], wanted[middle], pixel_nm),
+            schema.PVB: area.pvb_nm2(printed[outer][middle], printed[inner][middle], pixel_nm),
+        }
+        sites = epe.epe_sites(aerial[nominal], wanted, pixel_nm=pixel_nm, threshold=sim.threshold)
+        low, high = (n - n_core) / 2 * pixel_nm, (n + n_core) / 2 * pixel_nm
+        y, x = sites["y_nm"].values, sites["x_nm"].values
+        row |= epe.summarize(sites.isel({schema.SITE: (low < y) & (y < high) & (low < x) & (x < high)}))
+        row[schema.SHOTS] = shots.count_shots(one[middle], round(n_core * pixel_nm / max(SHOT_PIXEL_NM, pixel_nm)))
+        rows.append(row)
+    return schema.label(
+        xr.Dataset(
+            {name: (schema.SAMPLE, np.array([row[name] for row in rows])) for name in CORE_SCORES},
+            attrs={
+                "kernels": sim.kernels.name,
+                "threshold": float(sim.threshold),
+                "pixel_nm": pixel_nm,
+                "core_nm": core_nm,
+                "epe_limits_nm": list(epe.LIMITS_NM),
+                "epe_search_nm": epe.SEARCH_NM,
+                "shot_pixel_nm": max(SHOT_PIXEL_NM, pixel_nm),
+            },
+        )
+    )

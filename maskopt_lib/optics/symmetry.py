@@ -1,0 +1,68 @@
+"""Which symmetries of the square an optical set-up has: turn the mask, and the image is the turned image."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import xarray as xr
+
+from maskopt_lib.data.turns import TURNS, turned
+from maskopt_lib.optics.compare import tcc_distance
+from maskopt_lib.optics.kernels import SocsKernels
+
+#: Relative distance of the cross coefficients up to which two set-ups count as one: files in single precision keep a
+#: symmetry to some 2e-6, and what misses one by design is off by 1e-3 and more.
+SAME = 1e-5
+
+
+def symmetries(kernels: SocsKernels, *, tolerance: float = SAME) -> xr.Dataset:
+    """Measure all eight turns of a kernel set.
+
+    Parameters
+    ----------
+    kernels : systems of any set.
+    tolerance : largest distance that still counts as a symmetry.
+
+    Returns
+    -------
+    Dataset over ``turn`` (see :mod:`maskopt_lib.data.turns`): ``tcc_distance`` between the set and the turned set, the
+    larger of its focus settings, and ``holds``.
+
+    Notes
+    -----
+    Turning the spectra turns the optics. Equal cross coefficients mean equal images of every mask, whatever the
+    coherent systems that carry them are.
+
+    Examples
+    --------
+    >>> from maskopt_lib import optics
+    >>> found = symmetries(optics.load("embedded"))
+    >>> found.turn.values[found.holds.values].tolist()
+    [0, 4]
+    """
+    distance = [
+        float(
+            tcc_distance(kernels, replace(kernels, spectra=np.ascontiguousarray(turned(kernels.spectra, turn))))
+            .tcc_distance.max()
+        )
+        for turn in TURNS
+    ]  # fmt: skip
+    return xr.Dataset(
+        {
+            "tcc_distance": (
+                "turn",
+                np.array(distance),
+                {"long_name": "relative distance of the cross coefficients after the turn", "units": "1"},
+            ),
+            "holds": ("turn", np.array(distance) <= tolerance, {"long_name": "is a symmetry", "units": "1"}),
+        },
+        coords={"turn": ("turn", np.array(TURNS), {"long_name": "turn of the square", "units": "1"})},
+        attrs={"kernels": kernels.name, "tolerance": tolerance},
+    )
+
+
+def allowed_turns(kernels: SocsKernels, *, tolerance: float = SAME) -> tuple[int, ...]:
+    """The turns that are symmetries of a kernel set, the identity first; see :func:`symmetries`."""
+    found = symmetries(kernels, tolerance=tolerance)
+    return tuple(found["turn"].values[found["holds"].values].tolist())
