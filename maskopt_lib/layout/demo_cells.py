@@ -1,0 +1,383 @@
+"""A small standard-cell library of our own on the rules of a 45 nm process, drawn from netlists.
+
+A cell is its transistor columns: which net each gate is, and which nets lie between the gates in the upper (p) and the
+lower (n) diffusion. From this come active, poly, contacts and straps to the rails; the other nets are wired in metal 1
+by :mod:`maskopt_lib.layout.cell_wiring`. All logic is static and complementary, latches included, so that one column
+of poly is the gate of both transistors.
+
+What it is not: no transistor was sized, no timing, current or leakage was looked at, and there are no wells, implants
+or well ties but for the tap cell. It is geometry with the look and the rules of 45 nm cells whose metal joins what the
+netlist joins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import gdstk
+import numpy as np
+
+from maskopt_lib.layout.cell_wiring import N_ROWS, REACH, Node, Pattern, Wire, route
+from maskopt_lib.layout.io import layer_names
+
+#: Placement grid: a site wide, a row high; nm.
+SITE_NM, ROW_NM = 190, 1400
+#: Widths, nm.
+METAL_NM, CONTACT_NM, GATE_NM, RAIL_NM = 70, 65, 50, 170
+#: Nets of the rails, lower and upper.
+RAILS = ("VSS", "VDD")
+# Rows of the wiring grid.
+_ROW0_NM, _ROW_PITCH_NM = 210, 140
+# Columns of the wiring grid after a diffusion contact: beside, on and beside the gate.
+_COLUMNS_NM = (0, 55, 95, 135)
+_ACTIVE_NM = {"n": (120, 400), "p": (860, 1280)}
+_POLY_NM = (60, 1340)
+_PAD_NM = ((-40, -40), (35, 35))  # of poly under a contact
+_CONTACT_NM = ((-35, -35), (30, 30))  # a contact about the middle of its metal, on the grid of 5 nm
+_END_NM = 35  # metal beyond a contact where the wire ends
+_CONTACT_PITCH_NM = 140
+_NM_IN_UM = 1e-3
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellSpec:
+    """A cell as data; the texts are nets apart by spaces.
+
+    Attributes
+    ----------
+    gates : net of each column of poly; "-" is a column without, where the diffusions end.
+    p, n : nets of the diffusions before, between and after the gates.
+    pins : nets that wires of the block reach.
+    share : how often the cell is placed, relative to the others.
+    """
+
+    gates: str
+    p: str
+    n: str
+    pins: str
+    share: float = 1.0
+
+    @property
+    def width_nm(self) -> int:
+        """Width of the cell."""
+        return SITE_NM * (len(self.gates.split()) + 1)
+
+
+#: Name -> netlist.
+CELLS: dict[str, CellSpec] = {
+    "INV_X1": CellSpec(gates="A", p="VDD ZN", n="VSS ZN", pins="A ZN", share=10),
+    "INV_X2": CellSpec(gates="A A", p="VDD ZN VDD", n="VSS ZN VSS", pins="A ZN", share=4),
+    "INV_X4": CellSpec(gates="A A A A", p="VDD ZN VDD ZN VDD", n="VSS ZN VSS ZN VSS", pins="A ZN", share=2),
+    "BUF_X1": CellSpec(gates="A a", p="a VDD Z", n="a VSS Z", pins="A Z", share=4),
+    "BUF_X2": CellSpec(gates="A a a", p="a VDD Z VDD", n="a VSS Z VSS", pins="A Z", share=3),
+    "BUF_X4": CellSpec(gates="A A a a a a", p="VDD a VDD Z VDD Z VDD", n="VSS a VSS Z VSS Z VSS", pins="A Z", share=1),
+    "NAND2_X1": CellSpec(gates="A1 A2", p="VDD ZN VDD", n="VSS i ZN", pins="A1 A2 ZN", share=14),
+    "NAND2_X2": CellSpec(gates="A1 A2 A2 A1", p="VDD ZN VDD ZN VDD", n="VSS i ZN j VSS", pins="A1 A2 ZN", share=3),
+    "NAND3_X1": CellSpec(gates="A1 A2 A3", p="VDD ZN VDD ZN", n="VSS i j ZN", pins="A1 A2 A3 ZN", share=4),
+    "NAND4_X1": CellSpec(
+        gates="A1 A2 A3 A4", p="VDD ZN VDD ZN VDD", n="VSS i j k ZN", pins="A1 A2 A3 A4 ZN", share=1.5
+    ),
+    "NOR2_X1": CellSpec(gates="A1 A2", p="VDD i ZN", n="VSS ZN VSS", pins="A1 A2 ZN", share=8),
+    "NOR3_X1": CellSpec(gates="A1 A2 A3", p="VDD i j ZN", n="VSS ZN VSS ZN", pins="A1 A2 A3 ZN", share=2),
+    "NOR4_X1": CellSpec(gates="A1 A2 A3 A4", p="VDD i j k ZN", n="VSS ZN VSS ZN VSS", pins="A1 A2 A3 A4 ZN", share=1),
+    "AND2_X1": CellSpec(gates="A1 A2 zn", p="VDD zn VDD Z", n="zn i VSS Z", pins="A1 A2 Z", share=4),
+    "AND3_X1": CellSpec(gates="A1 A2 A3 zn", p="zn VDD zn VDD Z", n="zn i j VSS Z", pins="A1 A2 A3 Z", share=1.5),
+    "OR2_X1": CellSpec(gates="A1 A2 zn", p="zn i VDD Z", n="VSS zn VSS Z", pins="A1 A2 Z", share=3),
+    "OR3_X1": CellSpec(gates="A1 A2 A3 zn", p="zn i j VDD Z", n="zn VSS zn VSS Z", pins="A1 A2 A3 Z", share=1),
+    "AOI21_X1": CellSpec(gates="A B1 B2", p="ZN m VDD m", n="VSS ZN i VSS", pins="A B1 B2 ZN", share=5),
+    "AOI22_X1": CellSpec(gates="A1 A2 B2 B1", p="m VDD m ZN m", n="VSS i ZN j VSS", pins="A1 A2 B1 B2 ZN", share=2),
+    "AOI211_X1": CellSpec(gates="C2 C1 B A", p="m VDD m i ZN", n="VSS j ZN VSS ZN", pins="A B C1 C2 ZN", share=1.5),
+    "OAI21_X1": CellSpec(gates="A B1 B2", p="VDD ZN i VDD", n="ZN m VSS m", pins="A B1 B2 ZN", share=5),
+    "OAI22_X1": CellSpec(gates="A1 A2 B2 B1", p="VDD i ZN j VDD", n="m VSS m ZN m", pins="A1 A2 B1 B2 ZN", share=1.5),
+    "XOR2_X1": CellSpec(
+        gates="n B A - A B",
+        p="Z m VDD m VDD i n",
+        n="VSS Z j VSS VSS n VSS",
+        pins="A B Z",
+        share=2.5,
+    ),
+    "XNOR2_X1": CellSpec(
+        gates="n B A - B A",
+        p="VDD ZN j VDD VDD n VDD",
+        n="ZN m VSS m VSS i n",
+        pins="A B ZN",
+        share=2.5,
+    ),
+    "MUX2_X1": CellSpec(
+        gates="zn - B S A s - S",
+        p="Z VDD m zn m VDD m VDD s",
+        n="Z VSS VSS j zn i VSS VSS s",
+        pins="A B S Z",
+        share=3,
+    ),
+    "HA_X1": CellSpec(
+        gates="c B A - B A c - s",
+        p="CO VDD c VDD VDD i s VDD VDD S",
+        n="CO VSS j c m VSS m s VSS S",
+        pins="A B CO S",
+        share=1,
+    ),
+    "DLH_X1": CellSpec(
+        gates="q - Q g D G - G",
+        p="Q VDD m q m VDD m VDD g",
+        n="Q VSS VSS j q i VSS VSS g",
+        pins="D G Q",
+        share=1,
+    ),
+    "LOGIC0_X1": CellSpec(gates="t", p="VDD t", n="VSS Z", pins="Z", share=0.5),
+    "LOGIC1_X1": CellSpec(gates="t", p="VDD Z", n="VSS t", pins="Z", share=0.5),
+}
+#: Cells that only fill: name -> width in sites, from the widest.
+FILLERS: dict[str, int] = {f"FILLCELL_X{n}": n for n in (8, 4, 2, 1)}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class DrawnCell:
+    """A cell with its geometry.
+
+    Attributes
+    ----------
+    name, width_nm : of the cell.
+    shapes : layer name -> (n, 4) int64 boxes (x0, y0, x1, y1) in nm; they may overlap.
+    nets : metal 1 by net, boxes as above.
+    accesses_nm : pin -> (n, 2) int64, centres where a via 1 is enclosed by the pin.
+    """
+
+    name: str
+    width_nm: int
+    shapes: dict[str, np.ndarray]
+    nets: dict[str, np.ndarray]
+    accesses_nm: dict[str, np.ndarray]
+
+
+def draw(name: str, spec: CellSpec) -> DrawnCell:
+    """Transistors, contacts and wires of a netlist.
+
+    Raises
+    ------
+    LayoutError : the netlist cannot be wired in metal 1.
+    """
+    return _Drawing(name, spec).finish()
+
+
+class _Drawing:
+    """One cell on the way from netlist to boxes."""
+
+    def __init__(self, name: str, spec: CellSpec):
+        self.name, self.spec = name, spec
+        self.gates = spec.gates.split()
+        self.diffusions = {"n": spec.n.split(), "p": spec.p.split()}
+        if {len(nets) for nets in self.diffusions.values()} != {len(self.gates) + 1}:
+            raise ValueError(f"{name}: a diffusion more than gates")
+        self.n_columns = 4 * len(self.gates) + 1
+        self.boxes: dict[str, list] = {layer: [] for layer in ("active", "poly", "contact", "metal1", "outline")}
+        self.metal: dict[str, list] = {}
+
+    def finish(self) -> DrawnCell:
+        width = self.spec.width_nm
+        self.boxes["outline"].append((0, 0, width, ROW_NM))
+        for rail, y in zip(RAILS, (0, ROW_NM), strict=True):
+            self.metal[rail] = [(0, y - RAIL_NM // 2, width, y + RAIL_NM // 2)]
+        straps = self._straps()
+        terminals = self._terminals()
+        order = sorted(terminals, key=lambda net: (len(terminals[net]), net))
+        wires = route(self.n_columns, straps, {net: [t for _, t in terminals[net]] for net in order})
+        self._transistors()
+        self._draw_straps(straps)
+        for net in order:
+            self._draw_wire(net, wires[net])
+            for (kind, _), pattern in zip(terminals[net], wires[net].contacts, strict=True):
+                if kind != "pin":
+                    self._contact(kind, pattern)
+        metal = {net: np.array(boxes, dtype=np.int64) for net, boxes in self.metal.items()}
+        self.boxes["metal1"] = [box for boxes in metal.values() for box in boxes.tolist()]
+        return DrawnCell(
+            name=self.name,
+            width_nm=width,
+            shapes={layer: np.array(boxes, dtype=np.int64).reshape(-1, 4) for layer, boxes in self.boxes.items()},
+            nets=metal,
+            accesses_nm={pin: _accesses(metal[pin], width) for pin in self.spec.pins.split()},
+        )
+
+    # What has to be joined
+
+    def _straps(self) -> dict[str, list[Node]]:
+        """Nodes under the rails where a diffusion goes to its rail."""
+        found: dict[str, list[Node]] = {rail: [] for rail in RAILS}
+        for side, rail, row in (("n", "VSS", 0), ("p", "VDD", N_ROWS - 1)):
+            found[rail] += [(row, 4 * c) for c, net in enumerate(self.diffusions[side]) if net == rail]
+        return found
+
+    def _terminals(self) -> dict[str, list[tuple[str, list[Pattern]]]]:
+        """Net -> (kind, patterns) of each place that its metal must touch."""
+        found: dict[str, list[tuple[str, list[Pattern]]]] = {}
+        for first, last in self._groups():
+            places = [p for k in range(first, last + 1) for i in (4 * k + 1, 4 * k + 2, 4 * k + 3) for p in _gate(i)]
+            found.setdefault(self.gates[first], []).append((f"gate {first} {last}", places))
+        for side, nets in self.diffusions.items():
+            for c in self._contacted(side):
+                found.setdefault(nets[c], []).append((side, _diffusion(side, 4 * c, self.n_columns)))
+        for pin in self.spec.pins.split():
+            places = [p for c in range(len(self.gates) + 1) for p in _access(4 * c, self.n_columns)]
+            found[pin].append(("pin", places))
+        return found
+
+    def _groups(self) -> list[tuple[int, int]]:
+        """First and last of neighbouring gates of one net, which poly joins."""
+        groups: list[tuple[int, int]] = []
+        for k, net in enumerate(self.gates):
+            if net == "-":
+                continue
+            if groups and groups[-1][1] == k - 1 and self.gates[k - 1] == net:
+                groups[-1] = (groups[-1][0], k)
+            else:
+                groups.append((k, k))
+        return groups
+
+    def _contacted(self, side: str) -> list[int]:
+        """Diffusions that need metal: all but those between two gates only, and the rails' own."""
+        nets = self.diffusions[side]
+        outside = set(self.gates) | set(self.spec.pins.split()) | set(self.diffusions["p" if side == "n" else "n"])
+        return [c for c, net in enumerate(nets) if net not in RAILS and (nets.count(net) > 1 or net in outside)]
+
+    # Drawing
+
+    def _transistors(self) -> None:
+        starts = [0, *(k + 1 for k, net in enumerate(self.gates) if net == "-")]
+        ends = [*(k for k, net in enumerate(self.gates) if net == "-"), len(self.gates)]
+        for _side, (y0, y1) in _ACTIVE_NM.items():
+            for a, b in zip(starts, ends, strict=True):
+                if b > a:
+                    self.boxes["active"].append((_x(4 * a) - 50, y0, _x(4 * b) + 50, y1))
+        for k, net in enumerate(self.gates):
+            if net != "-":
+                x = _x(4 * k + 2)
+                self.boxes["poly"].append((x - GATE_NM // 2, _POLY_NM[0], x + GATE_NM // 2, _POLY_NM[1]))
+
+    def _draw_straps(self, straps: dict[str, list[Node]]) -> None:
+        for rail, nodes in straps.items():
+            for row, i in nodes:
+                x, y = _x(i), _y(row)
+                lower, upper = (0, y + METAL_NM // 2) if row == 0 else (y - METAL_NM // 2, ROW_NM)
+                self.metal[rail].append((x - METAL_NM // 2, lower, x + METAL_NM // 2, upper))
+                # The end of the strap encloses its contact.
+                middle = upper - _END_NM - 30 if row == 0 else lower + _END_NM + 35
+                self._square("contact", _CONTACT_NM, x, middle)
+
+    def _draw_wire(self, net: str, wire: Wire) -> None:
+        half = METAL_NM // 2
+        steps = wire.steps | {
+            ((r, c), (r, d)) for r, c in wire.nodes for d in range(c + 1, c + REACH + 1) if (r, d) in wire.nodes
+        }
+        boxes = self.metal.setdefault(net, [])
+        for (r0, c0), (r1, c1) in sorted(steps):
+            boxes.append((_x(c0) - half, _y(r0) - half, _x(c1) + half, _y(r1) + half))
+
+    def _contact(self, kind: str, pattern: Pattern) -> None:
+        x, y = np.mean([(_x(i), _y(row)) for row, i in pattern], axis=0)
+        if len(pattern) == 3:  # a row of three: above the node in the middle
+            x = _x(sorted(pattern)[1][1])
+        x, y = int(x), int(y)
+        if kind.startswith("gate"):
+            first, last = map(int, kind.split()[1:])
+            self._square("poly", _PAD_NM, x, y)
+            columns = [_x(4 * k + 2) for k in range(first, last + 1)]
+            near = min(columns, key=lambda column: abs(column - x))
+            self.boxes["poly"].append((min(near, x), y - 40, max(near, x), y + 35))
+            if last > first:
+                self.boxes["poly"].append((columns[0], y - 25, columns[-1], y + 25))
+        self._square("contact", _CONTACT_NM, x, y)
+
+    def _square(self, layer: str, about: tuple[tuple[int, int], tuple[int, int]], x: int, y: int) -> None:
+        (left, lower), (right, upper) = about
+        self.boxes[layer].append((x + left, y + lower, x + right, y + upper))
+
+
+def _x(column: int) -> int:
+    return SITE_NM // 2 + SITE_NM * (column // 4) + _COLUMNS_NM[column % 4]
+
+
+def _y(row: int) -> int:
+    return _ROW0_NM + _ROW_PITCH_NM * row
+
+
+def _upright(row: int, i: int) -> Pattern:
+    return ((row, i), (row + 1, i))
+
+
+def _flat(row: int, i: int) -> Pattern:
+    return ((row, i - 1), (row, i), (row, i + 1))
+
+
+def _gate(i: int) -> list[Pattern]:
+    return [_upright(2, i), _upright(3, i), _flat(2, i), _flat(3, i), _flat(4, i)]
+
+
+def _diffusion(side: str, i: int, n_columns: int) -> list[Pattern]:
+    upright, flat = ((0,), (0, 1)) if side == "n" else ((5, 6), (5, 6, 7))
+    inside = flat if 0 < i < n_columns - 1 else ()
+    return [*(_upright(row, i) for row in upright), *(_flat(row, i) for row in inside)]
+
+
+def _access(i: int, n_columns: int) -> list[Pattern]:
+    inside = range(1, N_ROWS - 1) if 0 < i < n_columns - 1 else ()
+    return [*(_upright(row, i) for row in range(1, N_ROWS - 2)), *(_flat(row, i) for row in inside)]
+
+
+def _accesses(boxes: np.ndarray, width_nm: int, step_nm: int = 5) -> np.ndarray:
+    """Centres on the columns of metal 2 where a via is inside the metal and 35 nm inside on two opposite sides."""
+    image = np.zeros((ROW_NM // step_nm, width_nm // step_nm), dtype=bool)
+    for x0, y0, x1, y1 in boxes // step_nm:
+        image[y0:y1, x0:x1] = True
+    sums = np.pad(image.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    found = []
+    half, end = 35 // step_nm, 70 // step_nm
+    for x in range(SITE_NM // 2, width_nm, SITE_NM):
+        for y in range(_ROW0_NM, ROW_NM - _ROW0_NM + 1, 35):
+            for dx, dy in ((half, end), (end, half)):
+                x0, x1, y0, y1 = x // step_nm - dx, x // step_nm + dx, y // step_nm - dy, y // step_nm + dy
+                if min(x0, y0) < 0 or x1 > image.shape[1] or y1 > image.shape[0]:
+                    continue
+                if sums[y1, x1] - sums[y0, x1] - sums[y1, x0] + sums[y0, x0] == (x1 - x0) * (y1 - y0):
+                    found.append((x, y))
+                    break
+    return np.array(found, dtype=np.int64).reshape(-1, 2)
+
+
+def filler(name: str, sites: int) -> DrawnCell:
+    """Rails only."""
+    width = sites * SITE_NM
+    rails = {rail: np.array([(0, y - 85, width, y + 85)]) for rail, y in zip(RAILS, (0, ROW_NM), strict=True)}
+    metal = np.concatenate(list(rails.values()))
+    shapes = {"metal1": metal, "outline": np.array([(0, 0, width, ROW_NM)])}
+    return DrawnCell(name=name, width_nm=width, shapes=shapes, nets=rails, accesses_nm={})
+
+
+def demo_cells(names: Sequence[str] | None = None) -> dict[str, DrawnCell]:
+    """The cells of the library by name, drawn.
+
+    Parameters
+    ----------
+    names : of :data:`CELLS` and :data:`FILLERS`; all by default.
+    """
+    names = [*CELLS, *FILLERS] if names is None else names
+    return {name: filler(name, FILLERS[name]) if name in FILLERS else draw(name, CELLS[name]) for name in names}
+
+
+def as_gdstk(cell: DrawnCell) -> gdstk.Cell:
+    """The cell's merged polygons, pins labelled on metal 1."""
+    layers = layer_names()
+    drawn = gdstk.Cell(cell.name)
+    groups = {layer: [boxes] for layer, boxes in cell.shapes.items()} | {"metal1": list(cell.nets.values())}
+    for layer, many in groups.items():
+        number, datatype = layers[layer]
+        for boxes in many:
+            corners = boxes * _NM_IN_UM
+            rectangles = [gdstk.rectangle(box[:2], box[2:]) for box in corners.tolist()]
+            drawn.add(*gdstk.boolean(rectangles, [], "or", precision=1e-5, layer=number, datatype=datatype))
+    number, datatype = layers["metal1"]
+    for pin, places in cell.accesses_nm.items():
+        if len(places):
+            drawn.add(gdstk.Label(pin, tuple(places[0] * _NM_IN_UM), layer=number, texttype=datatype))
+    return drawn
