@@ -20,6 +20,7 @@ from maskopt_lib.layout import signature
 from maskopt_lib.layout.blocks import Block, read_block
 from maskopt_lib.layout.cuts import cut_marks
 from maskopt_lib.layout.designs import INSTANCE, Design
+from maskopt_lib.layout.io import resolve_layer
 
 #: Dimension of a table of windows.
 TILE = "tile"
@@ -205,6 +206,7 @@ def cut_tiles(design: Design, layer: str | tuple[int, int], windows: xr.Dataset,
     LayoutError : no such layer, or pixels that are no whole number of database units.
     """
     design.bounds_nm(layer)  # refuses a layer without shapes, which a single block may well lack
+    pair = resolve_layer(layer, design.platform.process)
     margin = round(rule.context_nm / rule.pixel_nm)
     x, y = (np.rint(windows[name].values / rule.pixel_nm).astype(np.int64) - margin for name in ("x_nm", "y_nm"))
     width, height = (max(1, round(length / rule.pixel_nm)) for length in _BLOCK_NM)
@@ -212,7 +214,7 @@ def cut_tiles(design: Design, layer: str | tuple[int, int], windows: xr.Dataset,
     order = np.lexsort((key[:, 0], key[:, 1]))
     ends = np.flatnonzero((np.diff(key[order], axis=0) != 0).any(axis=1)) + 1
     for index in np.split(order, ends) if len(order) else ():
-        yield _cut_block(design, layer, index, x[index], y[index], rule)
+        yield _cut_block(design, pair, index, x[index], y[index], rule)
 
 
 def content_image(packed: np.ndarray, rule: TileRule, context_nm: float) -> np.ndarray:
@@ -240,34 +242,34 @@ def content_image(packed: np.ndarray, rule: TileRule, context_nm: float) -> np.n
     return image
 
 
-def _cut_block(design: Design, layer, index: np.ndarray, x: np.ndarray, y: np.ndarray, rule: TileRule) -> CutTiles:
+def _cut_block(
+    design: Design, layer: tuple[int, int], index: np.ndarray, x: np.ndarray, y: np.ndarray, rule: TileRule
+) -> CutTiles:
     side, n = rule.content_px, len(index)
-    sides = [rule.side_px(context) for context in rule.contexts_nm]
+    sides = np.array([rule.side_px(context) for context in rule.contexts_nm])
     # One pixel more on each side: what goes on beyond a tile.
     bounds = (int(x.min()) - 1, int(y.min()) - 1, int(x.max()) + side + 1, int(y.max()) + side + 1)
     block = read_block(design, layer, bounds, rule.pixel_nm)
-    content = np.empty((n, side, side // 8), np.uint8)
-    shapes_cut, narrowest = np.zeros((n, len(sides)), np.int16), np.full((n, len(sides)), np.nan, np.float32)
-    found = []
+    content, found = np.empty((n, side, side // 8), np.uint8), []
     for i, (left, low) in enumerate(zip(x.tolist(), y.tolist(), strict=True)):
         tile = block.window(left, low, side)
         content[i] = tile.packed()
         found.append(_corners(tile, left, low, side))
-        around = block.window(left - 1, low - 1, side + 2)
-        for j, inner in enumerate(sides):
-            shapes_cut[i, j], narrowest[i, j] = cut_marks(around, inner)
     owner = np.repeat(np.arange(n), [len(one) for one in found])
     corners = np.concatenate(found)
     half = rule.side_px(0)
     a, b = np.clip(corners[:, 0], -half, half), np.clip(corners[:, 1], -half, half)
     covered = np.bincount(owner, corners[:, 2] * a * b, minlength=n)  # in quarters of pixels
+    margins = (side - sides) // 2
+    left, low = ((v[:, None] + margins).ravel() for v in (x, y))
+    shapes_cut, narrowest = (v.reshape(n, -1) for v in cut_marks(block, left, low, np.tile(sides, n)))
     return CutTiles(
         index=index,
         content=content,
         turned=signature.signatures(corners, owner, n, sides),
         core_density=(covered / (4 * half**2)).astype(np.float32),
-        n_shapes_cut=shapes_cut,
-        min_cut_nm=narrowest * np.float32(rule.pixel_nm),
+        n_shapes_cut=shapes_cut.astype(np.int16),
+        min_cut_nm=(narrowest * rule.pixel_nm).astype(np.float32),
     )
 
 

@@ -3,60 +3,123 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import ndimage
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from maskopt_lib.layout.blocks import Block
 
 
-def cut_marks(around: Block, side: int) -> tuple[int, float]:
-    """How many shapes the border of a square cuts, and the narrowest piece that the cuts leave.
+def cut_marks(block: Block, left: np.ndarray, low: np.ndarray, side: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How many shapes the border of each square cuts, and the narrowest piece that the cuts leave.
 
     A border is *crossed* where the pixel inside and its neighbour beyond are both covered. A crossing is an unbroken
-    run of such pixels along one of the four borders; its width is the smaller of two lengths: that of the run, which
-    is less than the shape's own width where a corner of the square clips it, and the shortest way from the run inwards,
-    perpendicular to the border, until the shape ends, which is short where the border shaves a strip off a wire that
-    runs along it, or just reaches the end of one. A drawn width never shows there unless it is the narrower one.
+    run of such pixels along one of the four borders. Its width is the smaller of two lengths: that of the run, which is
+    less than the shape's own width where a corner of the square clips it; and the shortest way from the run inwards,
+    perpendicular to the border, to where the shape or the square ends, which is short where the border shaves a strip
+    off a wire that runs along it, or just reaches the end of one. Where both are at least the rule's width, the cut
+    leaves nothing narrower than was drawn.
 
     Parameters
     ----------
-    around : raster of a square that reaches at least a pixel further than the one looked at, on all sides alike.
-    side : of the square in its middle, in pixels.
+    block : raster that reaches at least a pixel further than every square.
+    left, low : (n,) int, lower left corners of the squares in pixels.
+    side : (n,) int, their sides.
 
     Returns
     -------
-    shapes : number of shapes, connected by sides of pixels inside the square, that have a crossing.
-    narrowest : width of the narrowest crossing in pixels; nan without one.
+    shapes : (n,) int64, shapes of the square, connected by sides of pixels inside it, that have a crossing.
+    narrowest : (n,) float64, width of the narrowest crossing in pixels; nan without one.
     """
-    beyond = (int(around.x[-1] - around.x[0]) - side) // 2
-    left, low = int(around.x[0]) + beyond, int(around.y[0]) + beyond
-    inner = around.window(left, low, side)
-    cells, across, up = inner.cells, np.diff(inner.x), np.diff(inner.y)
-    rows, columns = around.rows(low, low + side), around.columns(left, left + side)
-    narrowest, n_runs, crossed = np.inf, 0, []
-    borders = (
-        (cells, around.cells[rows, around.column(left - 1)], up, across),
-        (cells[:, ::-1], around.cells[rows, around.column(left + side)], up, across[::-1]),
-        (cells.T, around.cells[around.row(low - 1), columns], across, up),
-        (cells.T[:, ::-1], around.cells[around.row(low + side), columns], across, up[::-1]),
-    )
-    for number, (inwards, outside, along, depths) in enumerate(borders):
-        crossing = inwards[:, 0] & outside
-        if not crossing.any():
+    squares = np.stack([left, low, left + side, low + side], axis=1)
+    rows = rectangles(block)
+    columns = rectangles(Block(block.cells.T, block.x, block.y))
+    swapped = squares[:, [1, 0, 3, 2]]
+    narrowest = np.minimum(_narrowest(rows, squares), _narrowest(columns, swapped))
+    return _shapes_cut(rows, squares), np.where(np.isinf(narrowest), np.nan, narrowest)
+
+
+def rectangles(block: Block) -> np.ndarray:
+    """The covered part as rectangles that are as wide as they can be, and then as high.
+
+    Returns
+    -------
+    (n, 4) int64 x0, y0, x1, y1 in pixels, by y0 and x0. Along x each ends where the shape does.
+    """
+    padded = np.zeros((block.cells.shape[0], block.cells.shape[1] + 2), np.int8)
+    padded[:, 1:-1] = block.cells
+    change = np.diff(padded, axis=1)
+    row, start = np.nonzero(change > 0)
+    stop = np.nonzero(change < 0)[1]
+    order = np.lexsort((row, stop, start))
+    row, start, stop = row[order], start[order], stop[order]
+    is_first = np.ones(len(row), bool)
+    is_first[1:] = (np.diff(start) != 0) | (np.diff(stop) != 0) | (np.diff(row) != 1)
+    first = np.flatnonzero(is_first)
+    last = np.append(first[1:], len(row)) - 1
+    if not len(first):
+        return np.zeros((0, 4), np.int64)
+    found = np.stack([block.x[start[first]], block.y[row[first]], block.x[stop[first]], block.y[row[last] + 1]], axis=1)
+    return found[np.lexsort((found[:, 0], found[:, 1]))]
+
+
+def _narrowest(boxes: np.ndarray, squares: np.ndarray) -> np.ndarray:
+    """(n,) width of the narrowest crossing of the left and right borders, inf without one."""
+    x0, y0, x1, y1 = boxes.T
+    out = np.full(len(squares), np.inf)
+    beside = (y0 < squares[:, 3, None]) & (y1 > squares[:, 1, None])
+    for border in (0, 2):
+        line = squares[:, border, None]
+        # Rectangles are as wide as they can be: what is covered on both sides of the line is one that spans it. On one
+        # line they do not overlap, so they follow each other along y as they are stored.
+        square, box = np.nonzero(beside & (x0 < line) & (x1 > line))
+        if not len(square):
             continue
-        at = np.flatnonzero(crossing)
-        depth = np.append(0, depths.cumsum())[_first_empty(inwards[at])]
-        starts = np.flatnonzero(np.diff(at, prepend=-2) > 1)
-        narrowest = min(narrowest, int(depth.min()), int(np.add.reduceat(along[at], starts).min()))
-        n_runs += len(starts)
-        crossed.append((number, at))
-    if n_runs < 2:
-        return n_runs, narrowest if n_runs else np.nan
-    labels, _ = ndimage.label(cells)
-    edges = (labels[:, 0], labels[:, -1], labels[0], labels[-1])
-    return len({int(label) for number, at in crossed for label in edges[number][at]}), narrowest
+        a, c, b, d = squares[square].T
+        depth = np.minimum(x1[box], b) - a if border == 0 else b - np.maximum(x0[box], a)
+        start, stop = np.maximum(y0[box], c), np.minimum(y1[box], d)
+        is_first = np.ones(len(square), bool)
+        is_first[1:] = (np.diff(square) != 0) | (start[1:] != stop[:-1])
+        first = np.flatnonzero(is_first)
+        last = np.append(first[1:], len(square)) - 1
+        np.minimum.at(out, square[first], stop[last] - start[first])
+        np.minimum.at(out, square, depth)
+    return out
 
 
-def _first_empty(lines: np.ndarray) -> np.ndarray:
-    """Index of the first 0 of each row, the length where there is none."""
-    first = lines.argmin(axis=1)
-    return np.where(lines[np.arange(len(lines)), first] == 0, first, lines.shape[1])
+def _shapes_cut(boxes: np.ndarray, squares: np.ndarray) -> np.ndarray:
+    """(n,) shapes, connected inside their square, that go on beyond it."""
+    x0, y0, x1, y1 = boxes.T
+    lower, upper = _touching(boxes)
+    begin, end, height = np.maximum(x0[lower], x0[upper]), np.minimum(x1[lower], x1[upper]), y1[lower]
+    a, c, b, d = (squares[:, i, None] for i in range(4))
+    in_x, in_y = (x0 < b) & (x1 > a), (y0 < d) & (y1 > c)
+    crossed = in_y & (((x0 < a) & (x1 > a)) | ((x0 < b) & (x1 > b)))
+    crossed |= in_x & (((y0 < c) & (y1 > c)) | ((y0 < d) & (y1 > d)))
+    # Two rectangles that meet on the border cross it together: the one inside counts.
+    beside = (begin < b) & (end > a)
+    for line, inside in ((c, upper), (d, lower)):
+        square, pair = np.nonzero(beside & (height == line))
+        crossed[square, inside[pair]] = True
+    square, pair = np.nonzero(beside & (height > c) & (height < d))
+    n = len(boxes)
+    nodes = n * len(squares)
+    links = (square * n + lower[pair], square * n + upper[pair])
+    graph = coo_array((np.ones(len(square), np.int8), links), shape=(nodes, nodes))
+    _, label = connected_components(graph, directed=False)
+    flat = np.flatnonzero(crossed.ravel())
+    found = np.unique(np.stack([flat // n, label[flat]]), axis=1)[0] if len(flat) else flat
+    return np.bincount(found, minlength=len(squares))
+
+
+def _touching(boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of rectangles that share a part of a side along x, the lower one and the one above."""
+    x0, y0, x1, y1 = boxes.T
+    # Rectangles that begin at one height lie side by side, so those above one are neighbours in the list.
+    width = max(int(x1.max(initial=0) - x0.min(initial=0)), 0) + 2
+    shift = int(x0.min(initial=0))
+    first = np.searchsorted(y0 * width + (x1 - shift), y1 * width + (x0 - shift), "right")
+    stop = np.searchsorted(y0 * width + (x0 - shift), y1 * width + (x1 - shift), "left")
+    count = np.maximum(stop - first, 0)
+    lower = np.repeat(np.arange(len(boxes)), count)
+    upper = np.arange(len(lower)) - np.repeat(np.cumsum(count) - count, count) + np.repeat(first, count)
+    return lower, upper
