@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 
+import pooch
 import yaml
 
 from maskopt_lib.data import manifest
 from maskopt_lib.errors import UnknownNameError
-from maskopt_lib.layout.designs import Design, DesignInfo, read_design
+from maskopt_lib.layout import legalize as legalizer
+from maskopt_lib.layout import rows
+from maskopt_lib.layout.designs import Design, DesignInfo, platform_file, read_design
+from maskopt_lib.layout.legalize import legalize
+
+#: State of a design whose file is a global placement.
+LEGALISED = "legalised by us"
 
 _OWN_WORK = "BSD 3-Clause (this repository)"
 _YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -85,7 +93,23 @@ def open_design(name: str | Path, *, cache_dir: str | Path | None = None) -> Des
         from maskopt_lib.layout.demo_block import demo_block
 
         return replace(demo_block(), info=info)
-    return replace(read_design(info.file), name=info.name, info=info)
+    design = replace(read_design(info.file), name=info.name, info=info)
+    return design if info.state != LEGALISED else _on_rows(design, cache_dir)
+
+
+def _on_rows(design: Design, cache_dir: str | Path | None) -> Design:
+    """The design put on rows; from the cache folder where that has it."""
+    if cache_dir is None:
+        return legalize(design)[0]
+    # What decides about the result names the file: the files that go in and the code that moves the cells.
+    parts = [design.path, *map(platform_file, (*design.platform.lefs, *design.platform.layouts))]
+    parts += [Path(module.__file__) for module in (legalizer, rows)]
+    digest = hashlib.sha256("".join(pooch.file_hash(str(part)) for part in parts).encode()).hexdigest()
+    path = Path(cache_dir) / f"{design.name}-{digest[:16]}.oas"
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        legalize(design)[0].write(path)
+    return replace(design, layout=read_design(path, platform=design.platform).layout)
 
 
 def _listed() -> dict[str, dict]:

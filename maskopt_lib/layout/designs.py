@@ -159,14 +159,13 @@ class Design:
         outline = self.layout.find_layer(*self.platform.outline)
         rows = []
         for reference in self.top.each_inst():
-            cell, name = reference.cell, reference.property(_NAME)
+            cell, name = reference.cell, instance_name(reference)
             box = db.Box() if outline is None else cell.bbox(outline)
             if name is None and box.empty():  # a via, or a part that is no cell of the library
                 continue
             for place in reference.cell_inst.each_cplx_trans():
                 bounds = (np.nan,) * 4 if box.empty() else self._nm(place * box)
-                turned = str(place.s_trans()).split()[0]
-                rows.append(("" if name is None else str(name), cell.name, _ORIENTATIONS[turned], *bounds))
+                rows.append((name or "", cell.name, orientation_of(place.s_trans()), *bounds))
         # Files keep their instances in no order of their own.
         rows.sort(key=lambda row: (np.nan_to_num((row[4], row[3]), nan=np.inf).tolist(), row[0]))
         names, cells, turns, *boxes = zip(*rows, strict=True) if rows else [()] * 7
@@ -299,6 +298,23 @@ class Design:
         return db.Box(*(round(float(v) / self.dbu_nm) for v in region_nm))
 
 
+def instance_name(reference: db.Instance) -> str | None:
+    """Name that the file gives to a placed cell, None where it gives none."""
+    name = reference.property(_NAME)
+    return None if name is None else str(name)
+
+
+def orientation_of(place: db.Trans) -> str:
+    """A turn of KLayout in the words of DEF.
+
+    Examples
+    --------
+    >>> orientation_of(db.Trans.M0)
+    'FS'
+    """
+    return _ORIENTATIONS[str(place).split()[0]]
+
+
 def read_design(source: str | Path, *, platform: str | Platform | None = None) -> Design:
     """A placed and routed design with the layouts of its cells, or a layout file that is hierarchical already.
 
@@ -350,13 +366,13 @@ def read_design(source: str | Path, *, platform: str | Platform | None = None) -
 
 def _options(platform: Platform) -> db.LoadLayoutOptions:
     technology = db.Technology()
-    technology.load(str(_file(platform.technology)))
+    technology.load(str(platform_file(platform.technology)))
     options = technology.load_layout_options
     lefdef = options.lefdef_config
-    lefdef.lef_files = [str(_file(name)) for name in platform.lefs]
+    lefdef.lef_files = [str(platform_file(name)) for name in platform.lefs]
     lefdef.read_lef_with_def = False  # only what the platform names: a LEF that lies about decides nothing
     lefdef.macro_resolution_mode = 2  # cells are those of the layouts, not drawn from their abstracts
-    lefdef.macro_layout_files = [str(_file(name)) for name in platform.layouts]
+    lefdef.macro_layout_files = [str(platform_file(name)) for name in platform.layouts]
     lefdef.instance_property_name = _NAME
     options.lefdef_config = lefdef
     options.warn_level = 0  # it would say that DEF and database have other units; both are whole in 0.1 nm
@@ -382,5 +398,6 @@ def _find(text: str) -> tuple[Path, str | None]:
     return manifest.fetch(names[0]), names[0].split("/")[0]
 
 
-def _file(name: str) -> Path:
+def platform_file(name: str) -> Path:
+    """A file that a `Platform` names: a path, or a file of the manifest, which is fetched."""
     return Path(name) if Path(name).is_file() else manifest.fetch(name)
