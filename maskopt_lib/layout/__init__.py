@@ -15,6 +15,7 @@ from maskopt_lib.layout.demo import demo_clips
 from maskopt_lib.layout.designs import PLATFORMS, Design, DesignInfo, Platform, read_design
 from maskopt_lib.layout.io import WrittenMask, layer_names, write_mask
 from maskopt_lib.layout.reader import read_clip
+from maskopt_lib.layout.tile_counts import tile_counts, tile_table
 
 __all__ = [
     "BENCHMARKS",
@@ -40,6 +41,8 @@ __all__ = [
     "rasterize_many",
     "read_clip",
     "read_design",
+    "tile_counts",
+    "tile_table",
     "tile_windows",
     "write_mask",
 ]
