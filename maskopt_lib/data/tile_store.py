@@ -373,6 +373,8 @@ def _fitted(values: np.ndarray, array: zarr.Array, shape: tuple[int, ...], name:
         values = np.array([codes[one] for one in values.tolist()], int)
     if array.dtype.kind == "T":
         return values.astype(object)
+    if values.dtype == array.dtype:
+        return values
     # Whole numbers must not be cut down silently: a code or a count that does not fit is a mistake.
     if array.dtype.kind in "iu" and values.size and not np.array_equal(values.astype(array.dtype), values):
         raise SchemaError(f"{name} has values that {array.dtype} does not hold")

@@ -1,0 +1,249 @@
+"""Splits of a store of tiles, by design and by cell: what a model is trained on, and what it has never seen.
+
+Designs are held out by family, since floorplans of one netlist are not different designs, and cells by what they do,
+since ``NAND2_X1`` and ``NAND2_X2`` are not different cells. A single tile is never held out by itself: neighbours
+overlap, and the same cell stands a thousand times in a design. Where a geometry still occurs in two splits it stays in
+the earlier one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import xarray as xr
+
+from maskopt_lib.data import tile_arrays as ta
+from maskopt_lib.data.tile_store import TileStore
+from maskopt_lib.errors import SchemaError, UnknownNameError
+
+TRAIN, VALIDATION = "train", "validation"
+UNSEEN_CELL, UNSEEN_DESIGN, UNSEEN_BOTH, EXCLUDED = "unseen_cell", "unseen_design", "unseen_both", "excluded"
+#: In the order of precedence: a geometry belongs to the first split that it occurs in.
+SPLITS = (TRAIN, VALIDATION, UNSEEN_CELL, UNSEEN_DESIGN, UNSEEN_BOTH, EXCLUDED)
+
+SPLIT = "split"
+# Drive strength of Nangate and of our own cells; drive, library and threshold of ASAP7.
+_STRENGTH = re.compile(r"(_X\d+|x[\dp]+[A-Za-z]*_ASAP7_75t_[A-Z]+)$")
+_DRAWS = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitRule:
+    """Which designs and cells are held out.
+
+    Attributes
+    ----------
+    held_out_designs, validation_designs : families of designs, or single designs, that nothing is trained on.
+    held_out_cells : functions of cells, such as ``"NAND2"``; None chooses them so that about ``cell_share`` of all
+        tiles belong to them, () holds out none.
+    cell_share : share of the tiles, of all layers together.
+    seed : of the choice.
+    split_families : allow single designs of a family that others of are trained on.
+    """
+
+    held_out_designs: tuple[str, ...] = ()
+    validation_designs: tuple[str, ...] = ()
+    held_out_cells: tuple[str, ...] | None = None
+    cell_share: float = 0.125
+    seed: int = 0
+    split_families: bool = False
+
+
+#: Cells held out by their share, no design.
+DEFAULT_RULE = SplitRule()
+
+
+def cell_function(cell: str) -> str:
+    """Name of a cell without its drive strength.
+
+    Examples
+    --------
+    >>> cell_function("NAND2_X1"), cell_function("SDFFRS_X2"), cell_function("AO22x2_ASAP7_75t_R")
+    ('NAND2', 'SDFFRS', 'AO22')
+    """
+    return _STRENGTH.sub("", cell)
+
+
+def choose_cells(tiles: Mapping[str, int], share: float = 0.125, seed: int = 0) -> tuple[str, ...]:
+    """Functions to hold out: common and rare ones alike, together about ``share`` of the tiles.
+
+    Parameters
+    ----------
+    tiles : function -> tiles.
+    share : wanted, between 0 and 1.
+    seed : of the draws.
+
+    Returns
+    -------
+    Functions, sorted. They are ranked by their tiles and cut into runs of ``1 / share``; one is drawn from each run,
+    and of a thousand such draws the one nearest to ``share`` is taken.
+    """
+    if not 0 < share < 1:
+        raise SchemaError(f"the share of held-out cells must lie between 0 and 1, got {share}")
+    ranked = sorted((name for name, n in tiles.items() if n), key=lambda name: (-tiles[name], name))
+    if len(ranked) < 2:
+        return ()
+    counts = np.array([tiles[name] for name in ranked], float)
+    run = max(2, round(1 / share))
+    starts = np.arange(0, len(ranked), run)
+    stops = np.minimum(starts + run, len(ranked))
+    rng = np.random.default_rng(seed)
+    draws = rng.integers(starts, stops, (_DRAWS, len(starts)))
+    # A last run that is short stands for fewer cells, so it is left out in proportion.
+    kept = rng.random(_DRAWS) < (stops[-1] - starts[-1]) / run
+    counted = counts[draws]
+    counted[~kept, -1] = 0
+    best = int(np.argmin(abs(counted.sum(axis=1) / counts.sum() - share)))
+    return tuple(sorted(ranked[i] for i in draws[best][: None if kept[best] else -1]))
+
+
+def splits(
+    store: TileStore, layer: str, context_nm: int, rule: SplitRule = DEFAULT_RULE, *, partial: bool = False
+) -> xr.Dataset:
+    """The split of every tile of a layer.
+
+    Parameters
+    ----------
+    store, layer : whose tiles.
+    context_nm : a geometry is the core with this much around it.
+    rule : what is held out.
+    partial : take a store that is not complete; tiles that are not there are excluded.
+
+    Returns
+    -------
+    Dataset over ``sample``: ``split`` (codes of `SPLITS`), ``geometry`` (canonical signature at this context),
+    ``design``, ``cell`` (codes), ``cell_function`` (codes); attributes: ``held_out_cells``, ``rule``, ``context_nm``.
+
+    Raises
+    ------
+    UnknownNameError : the store has no such design, cell function or context.
+    SchemaError : designs of one family would be on both sides.
+    """
+    ds = store.open(layer, partial=partial)
+    contexts = ds[ta.CONTEXT].values.tolist()
+    if context_nm not in contexts:
+        raise UnknownNameError(f"{layer} has no tiles with a context of {context_nm} nm; known: {contexts}")
+    ds = ds[["design", "cell", "canonical"]].sel({ta.CONTEXT: context_nm}).load()
+    functions = [cell_function(name) for name in ds.cell.attrs["names"]]
+    known = sorted(set(functions))
+    held_cells = rule.held_out_cells
+    if held_cells is None:
+        held_cells = choose_cells(function_counts(store, partial=partial), rule.cell_share, rule.seed)
+    elif unknown := sorted(set(held_cells) - set(known)):
+        raise UnknownNameError(f"no cell of the store does {', '.join(unknown)}; known: {', '.join(known)}")
+    of_design = np.array([*_design_classes(store, ds.design.attrs["names"], rule), 0])
+    of_cell = np.array([*(name in held_cells for name in functions), False])
+    design, cell = ds.design.values, ds.cell.values
+    unseen_cell = of_cell[cell]
+    unseen_design = of_design[design] == 2
+    split = np.select(
+        [unseen_design & unseen_cell, unseen_design, unseen_cell, of_design[design] == 1],
+        [SPLITS.index(name) for name in (UNSEEN_BOTH, UNSEEN_DESIGN, UNSEEN_CELL, VALIDATION)],
+        SPLITS.index(TRAIN),
+    )
+    split[design < 0] = SPLITS.index(EXCLUDED)
+    geometry = ds.canonical.values
+    split = np.where(split > _first_split(geometry, split), SPLITS.index(EXCLUDED), split)
+    said = {"long_name": "function of the cell", "units": "1", "names": known}
+    return xr.Dataset(
+        {
+            SPLIT: (ta.SAMPLE, split.astype(np.int8), {"long_name": "split", "units": "1", "names": list(SPLITS)}),
+            "geometry": (ta.SAMPLE, geometry, ds.canonical.attrs),
+            "design": ds.design.drop_vars(ta.CONTEXT),
+            "cell": ds.cell.drop_vars(ta.CONTEXT),
+            "cell_function": (ta.SAMPLE, np.array([*map(known.index, functions), -1], np.int16)[cell], said),
+        },
+        attrs={"layer": layer, "context_nm": context_nm, "held_out_cells": list(held_cells), "rule": asdict(rule)},
+    )
+
+
+def leaks(split: np.ndarray, geometry: np.ndarray) -> int:
+    """Geometries that occur in more than one split.
+
+    Parameters
+    ----------
+    split : (sample,) code of each tile's split; excluded tiles belong to none.
+    geometry : (sample,) canonical signature.
+    """
+    there = split != SPLITS.index(EXCLUDED)
+    pairs = np.unique(np.stack([geometry[there].astype(np.uint64), split[there].astype(np.uint64)]), axis=1)
+    return int(np.sum(np.unique(pairs[0], return_counts=True)[1] > 1))
+
+
+def split_table(split: xr.Dataset) -> xr.Dataset:
+    """What is in each split.
+
+    Parameters
+    ----------
+    split : of :func:`splits`.
+
+    Returns
+    -------
+    Dataset over ``split``: ``tiles``, ``share`` of all tiles, ``geometries``, ``cells``, ``functions``, ``designs``.
+    """
+    rows = []
+    for code in range(len(SPLITS)):
+        part = split.isel({ta.SAMPLE: np.flatnonzero(split[SPLIT].values == code)})
+        kinds = [len(np.unique(part[name])) for name in ("geometry", "cell", "cell_function", "design")]
+        rows.append((part.sizes[ta.SAMPLE], part.sizes[ta.SAMPLE] / max(1, split.sizes[ta.SAMPLE]), *kinds))
+    names = {
+        "tiles": "tiles",
+        "share": "share of all tiles",
+        "geometries": "different geometries",
+        "cells": "cells",
+        "functions": "functions of cells",
+        "designs": "designs",
+    }
+    return xr.Dataset(
+        {
+            name: (SPLIT, np.array(column), {"long_name": long_name, "units": "1"})
+            for (name, long_name), column in zip(names.items(), zip(*rows, strict=True), strict=True)
+        },
+        coords={SPLIT: list(SPLITS)},
+        attrs={name: split.attrs[name] for name in ("layer", "context_nm", "held_out_cells")},
+    )
+
+
+def function_counts(store: TileStore, *, partial: bool = False) -> dict[str, int]:
+    """Tiles of each function of cells, over all layers of a store."""
+    counts: dict[str, int] = {}
+    for layer in store.layers:
+        cell = store.open(layer, partial=partial).cell.load()
+        for name, n in zip(cell.attrs["names"], np.bincount(cell.values[cell.values >= 0]), strict=False):
+            counts[cell_function(name)] = counts.get(cell_function(name), 0) + int(n)
+    return counts
+
+
+def _design_classes(store: TileStore, designs: list[str], rule: SplitRule) -> list[int]:
+    """0 for designs to train on, 1 for validation, 2 for held out."""
+    said = store.attrs.get("designs", {})
+    family = {name: said.get(name, {}).get("family", name) for name in designs}
+    wanted = {name: 1 for name in rule.validation_designs} | {name: 2 for name in rule.held_out_designs}
+    if both := set(rule.validation_designs) & set(rule.held_out_designs):
+        raise SchemaError(f"{', '.join(sorted(both))} cannot be for validation and held out at once")
+    # All families the store knows, so that one rule serves layers that not every design has.
+    families = {known.get("family", name) for name, known in said.items()} | set(family.values())
+    if unknown := sorted(set(wanted) - families - set(designs) - set(said)):
+        raise UnknownNameError(
+            f"the store has no design or family {', '.join(unknown)}; families: {', '.join(sorted(families))}"
+        )
+    classes = [wanted.get(name, wanted.get(family[name], 0)) for name in designs]
+    for name in sorted(set(family.values())):
+        on = {code for design, code in zip(designs, classes, strict=True) if family[design] == name}
+        if len(on) > 1 and not rule.split_families:
+            raise SchemaError(
+                f"designs of the family {name!r} would be in several splits; hold out the family, or say "
+                "split_families=True"
+            )
+    return classes
+
+
+def _first_split(geometry: np.ndarray, split: np.ndarray) -> np.ndarray:
+    """For each tile the first split that its geometry occurs in."""
+    known, which = np.unique(geometry, return_inverse=True)
+    first = np.full(len(known), len(SPLITS))
+    np.minimum.at(first, which, split)
+    return first[which]

@@ -1,0 +1,103 @@
+"""Splits by design and by cell: what is held out is held out, and no geometry is in two splits."""
+
+import numpy as np
+import pytest
+import xarray as xr
+from tile_stores import RULE, images, tile_arrays
+
+from maskopt_lib.data import splits as sp
+from maskopt_lib.data.splits import SplitRule
+from maskopt_lib.data.tile_store import TileStore
+from maskopt_lib.errors import SchemaError, UnknownNameError
+
+CELLS = [f"{function}_X{drive}" for function in "ABCDEFGHIJKLMNOPQRSTUVWX" for drive in (1, 2)]
+DESIGNS = {"gcd_a": "gcd", "gcd_b": "gcd", "aes": "aes", "ram": "ram"}
+NAMES = {"design": list(DESIGNS), "cell": CELLS, "orientation": ["N"]}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """4000 tiles of 400 geometries; a geometry belongs to one cell, as in a real design, and to several designs."""
+    n = 4000
+    rng = np.random.default_rng(0)
+    store = TileStore.create(
+        tmp_path_factory.mktemp("splits") / "store",
+        rule=RULE,
+        designs={name: {"family": family} for name, family in DESIGNS.items()},
+    )
+    store.reserve_tiles("metal1", n, names=NAMES, shard_size=n)
+    arrays = tile_arrays(images(4, 0)[rng.integers(0, 4, n)], 0, NAMES)
+    # Frequencies as in designs: a few cells are most of the tiles.
+    popularity = 1 / np.arange(1, len(CELLS) + 1)
+    cell = rng.choice(len(CELLS), n, p=popularity / popularity.sum())
+    geometry = (rng.integers(0, 400 // len(CELLS) + 1, n) + 100 * cell + 1).astype(np.uint64)
+    arrays |= {"cell": cell, "canonical": np.repeat(geometry[:, None], 3, axis=1)}
+    store.write_tiles("metal1", 0, arrays)
+    return store
+
+
+RULES = [
+    SplitRule(),
+    SplitRule(held_out_designs=("aes",), validation_designs=("ram",)),
+    SplitRule(held_out_designs=("gcd",), held_out_cells=("A", "F")),
+    SplitRule(held_out_designs=("gcd_b",), held_out_cells=(), split_families=True),
+]
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_no_geometry_is_in_two_splits(store, rule):
+    split = sp.splits(store, "metal1", 16, rule)
+    assert sp.leaks(split.split.values, split.geometry.values) == 0
+
+
+def test_a_split_by_tile_leaks_and_is_found(store):
+    geometry = sp.splits(store, "metal1", 16).geometry.values
+    by_tile = np.random.default_rng(1).integers(0, 2, len(geometry))
+    seen = {code: set(geometry[by_tile == code].tolist()) for code in (0, 1)}
+    assert sp.leaks(by_tile, geometry) == len(seen[0] & seen[1]) > 100
+
+
+def test_splits_are_by_family_and_by_function(store):
+    rule = SplitRule(held_out_designs=("gcd",), validation_designs=("ram",))
+    split = sp.splits(store, "metal1", 16, rule)
+    design = np.array(NAMES["design"])[split.design]
+    held = np.isin([sp.cell_function(CELLS[code]) for code in split.cell.values], split.attrs["held_out_cells"])
+    by = {name: split.split.values == code for code, name in enumerate(sp.SPLITS)}
+    assert set(design[by["train"]]) == {"aes"} and not held[by["train"]].any()
+    assert set(design[by["validation"]]) == {"ram"} and not held[by["validation"]].any()
+    assert set(design[by["unseen_cell"]]) <= {"aes", "ram"} and held[by["unseen_cell"]].all()
+    assert set(design[by["unseen_design"]]) == {"gcd_a", "gcd_b"} and not held[by["unseen_design"]].any()
+    assert set(design[by["unseen_both"]]) <= {"gcd_a", "gcd_b"} and held[by["unseen_both"]].all()
+    # What is excluded is so for its geometry alone, and an earlier split has it.
+    earlier = set(split.geometry.values[~by["excluded"]].tolist())
+    assert by["excluded"].any() and set(split.geometry.values[by["excluded"]].tolist()) <= earlier
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_held_out_cells_have_their_share_and_are_common_and_rare(store, seed):
+    counts = sp.function_counts(store)
+    held = sp.choose_cells(counts, seed=seed)
+    assert 0.10 <= sum(counts[name] for name in held) / sum(counts.values()) <= 0.15
+    ranks = sorted(sorted(counts, key=lambda name: -counts[name]).index(name) for name in held)
+    assert len(held) == 3 and ranks[0] < 8 <= ranks[1] < 16 <= ranks[2]
+    assert held == sp.choose_cells(counts, seed=seed)
+
+
+def test_the_table_counts_every_tile_once(store):
+    split = sp.splits(store, "metal1", 32, SplitRule(held_out_designs=("aes",)))
+    table = sp.split_table(split)
+    assert table.tiles.sum() == 4000 and float(table.share.sum()) == pytest.approx(1)
+    train = split.geometry.values[split.split.values == 0]
+    assert int(table.geometries.sel(split="train")) == len(set(train.tolist()))
+    assert isinstance(table, xr.Dataset) and all("units" in table[name].attrs for name in table)
+
+
+def test_what_cannot_be_held_out_is_told(store):
+    with pytest.raises(UnknownNameError, match="families: aes, gcd, ram"):
+        sp.splits(store, "metal1", 16, SplitRule(held_out_designs=("ibex",)))
+    with pytest.raises(UnknownNameError, match="does NAND2"):
+        sp.splits(store, "metal1", 16, SplitRule(held_out_cells=("NAND2",)))
+    with pytest.raises(UnknownNameError, match=r"\[0, 16, 32\]"):
+        sp.splits(store, "metal1", 64)
+    with pytest.raises(SchemaError, match="family 'gcd' would be in several"):
+        sp.splits(store, "metal1", 16, SplitRule(held_out_designs=("gcd_a",)))
