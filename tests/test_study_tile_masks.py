@@ -6,12 +6,14 @@ import warnings
 
 import numpy as np
 import pytest
+import xarray as xr
 
-from maskopt_lib import layout, metrics, opc, optics
+from maskopt_lib import layout, metrics, opc, optics, study
 from maskopt_lib.data import schema
 from maskopt_lib.errors import GridMismatchError, UnknownNameError
 from maskopt_lib.litho import Simulator
-from maskopt_lib.study.tile_masks import LabelRule, Recipe, TileSolver, context_effect
+from maskopt_lib.study.context_effect import ALL_AROUND, measure_context_effect, seen
+from maskopt_lib.study.tile_masks import LabelRule, Recipe, TileSolver
 
 SIM = Simulator(optics.load("embedded"))
 CORE = np.s_[256:768, 256:768]
@@ -116,21 +118,48 @@ def test_masks_print_better_than_the_layout_itself(drawn, solver, masks):
         assert float(better.epe15.sum()) < 0.5 * float(nothing.epe15.sum())
 
 
-def test_light_of_the_context_counts(drawn, solver):
-    # A mask made without its context, printed with it, is worse than one made with it.
-    alone = cut(drawn, 0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        made = {context: solver.solve(images, "metal1", "opc")[0] for context, images in ((0, alone), (128, drawn))}
-        field = np.pad(drawn, ((0, 0), (512, 512), (512, 512)))
-        oracle, _ = solver.solve_in_surroundings(field, "metal1", "opc")
-    found = context_effect(solver, made, field, oracle, "metal1")
-    l2 = found.l2_nm2.mean("sample")
-    assert l2.sel(context=0, printed="in place") > l2.sel(context=128, printed="in place")
-    assert np.isnan(l2.sel(context=-1, printed="alone"))
-    # Nothing lies beyond 128 nm here, so the oracle knows no more than the widest context.
-    widest, all_of_it = (float(l2.sel(context=context, printed="in place")) for context in (128, -1))
-    assert widest == pytest.approx(all_of_it, rel=0.02)
+class Pattern:
+    """A design that holds one demo clip, far from everything."""
+
+    def rasterize(self, layer, region_nm, pixel_nm):
+        x0, y0, x1, y1 = (round(v) + 4096 for v in region_nm)
+        return np.pad(layout.demo_clips()["demo-metal-combs"].rasterize(1), 4096)[y0:y1, x0:x1]
+
+
+def test_light_of_the_context_counts(tmp_path):
+    run = study.start("A test", notebook="00_test", params={}, out_dir=tmp_path, seed=0, threads=1)
+    tiles = xr.Dataset(
+        {"design": ("sample", ["p", "p"]), "x_nm": ("sample", [700.0, 800.0]), "y_nm": ("sample", [700.0, 760.0])},
+        attrs={"layer": "metal1"},
+    )
+    rule = LabelRule(kernels="embedded", recipes=CHEAP)
+
+    def measured():
+        return measure_context_effect(
+            tiles, {"p": Pattern()}, run, rule, contexts_nm=(0, 64, 128), kinds=["opc"], batch=1
+        ).sel(kind="opc")
+
+    found = measured()
+    l2 = found.l2_nm2.mean("sample").sel(printed="in place")
+    # Where it belongs, a mask is the better the more of its surroundings it was made with.
+    assert l2.sel(context=0) > l2.sel(context=64) > l2.sel(context=128)
+    assert l2.sel(context=0) > 1.2 * l2.sel(context=ALL_AROUND)
+    # Alone it looks better than it is.
+    assert found.l2_nm2.sel(printed="alone", context=0).mean() < l2.sel(context=0)
+    assert np.isnan(found.l2_nm2.sel(printed="alone", context=ALL_AROUND)).all()
+    # A second run finds its parts; a lost one is made again, the same.
+    part, other = sorted((tmp_path / "parts" / "context_effect").glob("*.npz"))
+    stamp = other.stat().st_mtime_ns
+    part.write_bytes(part.read_bytes()[:1000])
+    assert measured().identical(found)
+    assert other.stat().st_mtime_ns == stamp
+
+
+def test_what_is_seen_ends_with_the_context():
+    rule = LabelRule()
+    image = np.ones((1, 1024, 1024), np.uint8)
+    for context_nm in (0, 16, 128, 256):
+        assert seen(image, rule, context_nm).sum() == (512 + 2 * context_nm) ** 2
 
 
 def test_a_mirrored_tile_has_the_mirrored_mask(drawn, solver, masks):

@@ -15,7 +15,6 @@ import numpy as np
 import xarray as xr
 
 from maskopt_lib import metrics, opc, optics
-from maskopt_lib.data import schema
 from maskopt_lib.errors import GridMismatchError, UnknownNameError
 from maskopt_lib.litho import Simulator
 
@@ -164,36 +163,3 @@ class TileSolver:
             options["window_nm"] = window_nm
         result = opc.solve(targets, sim, method=recipe.method, preset=recipe.preset, **options)
         return np.asarray(result.mask, np.uint8), result.runtime_s
-
-
-def context_effect(
-    solver: TileSolver, masks: Mapping[int, np.ndarray], fields: np.ndarray, oracle: np.ndarray, layer: str
-) -> xr.Dataset:
-    """What a window costs: masks made with little context, printed alone and where they belong.
-
-    Parameters
-    ----------
-    solver : of the masks.
-    masks : context in nm -> (n, y, x) masks of images.
-    fields : (n, y, x) the layout around the tiles, as wide as the kernels' field.
-    oracle : (n, y, x) masks of these fields.
-    layer : for the attributes.
-
-    Returns
-    -------
-    Dataset over ``context`` (nm; -1 is the oracle), ``printed`` ("alone", "in place") and ``sample`` with the scores of
-    the core. "alone": the mask as it was made, dark beyond. "in place": its core in the middle of the oracle's
-    mask, as a chip would have it. The oracle has the latter only.
-    """
-    n, whole = next(iter(masks.values())).shape[-1], fields.shape[-1]
-    at = slice((whole - n) // 2, (whole + n) // 2)
-    drawn = fields[:, at, at]
-    rows: list[xr.Dataset] = []
-    for context_nm, made in masks.items():
-        pair = [solver.score(made, drawn), solver.score(made, drawn, surroundings=oracle)]
-        rows.append(xr.concat(pair, "printed").assign_coords(printed=["alone", "in place"], context=context_nm))
-    best = solver.score(oracle[:, at, at], drawn, surroundings=oracle)
-    rows.append(best.expand_dims(printed=["in place"]).assign_coords(context=-1))
-    found = xr.concat(rows, "context", join="outer", combine_attrs="override")
-    found["context"].attrs.update(long_name="context (-1: all surroundings)", units="nm")
-    return schema.label(found.assign_attrs(layer=layer))
