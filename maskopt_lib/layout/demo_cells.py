@@ -25,6 +25,7 @@ from maskopt_lib.layout.io import layer_names
 SITE_NM, ROW_NM = 190, 1400
 #: Widths, nm.
 METAL_NM, CONTACT_NM, GATE_NM, RAIL_NM = 70, 65, 50, 170
+METAL_SPACE_NM = 65
 #: Nets of the rails, lower and upper.
 RAILS = ("VSS", "VDD")
 # Rows of the wiring grid.
@@ -37,6 +38,7 @@ _PAD_NM = ((-40, -40), (35, 35))  # of poly under a contact
 _CONTACT_NM = ((-35, -35), (30, 30))  # a contact about the middle of its metal, on the grid of 5 nm
 _END_NM = 35  # metal beyond a contact where the wire ends
 _CONTACT_PITCH_NM = 140
+_WIDER_NM = 20
 _NM_IN_UM = 1e-3
 
 
@@ -47,7 +49,7 @@ class CellSpec:
     Attributes
     ----------
     gates : net of each column of poly; "-" is a column without, where the diffusions end.
-    p, n : nets of the diffusions before, between and after the gates.
+    p, n : nets of the diffusions before, between and after the gates; "-" between two columns without a gate.
     pins : nets that wires of the block reach.
     share : how often the cell is placed, relative to the others.
     """
@@ -184,12 +186,13 @@ class _Drawing:
         order = sorted(terminals, key=lambda net: (len(terminals[net]), net))
         wires = route(self.n_columns, straps, {net: [t for _, t in terminals[net]] for net in order})
         self._transistors()
-        self._draw_straps(straps)
+        self._draw_straps(self._grown(straps, wires))
         for net in order:
             self._draw_wire(net, wires[net])
             for (kind, _), pattern in zip(terminals[net], wires[net].contacts, strict=True):
                 if kind != "pin":
                     self._contact(kind, pattern)
+        self._widen()
         metal = {net: np.array(boxes, dtype=np.int64) for net, boxes in self.metal.items()}
         self.boxes["metal1"] = [box for boxes in metal.values() for box in boxes.tolist()]
         return DrawnCell(
@@ -239,7 +242,7 @@ class _Drawing:
         """Diffusions that need metal: all but those between two gates only, and the rails' own."""
         nets = self.diffusions[side]
         outside = set(self.gates) | set(self.spec.pins.split()) | set(self.diffusions["p" if side == "n" else "n"])
-        return [c for c, net in enumerate(nets) if net not in RAILS and (nets.count(net) > 1 or net in outside)]
+        return [c for c, net in enumerate(nets) if net not in (*RAILS, "-") and (nets.count(net) > 1 or net in outside)]
 
     # Drawing
 
@@ -255,24 +258,73 @@ class _Drawing:
                 x = _x(4 * k + 2)
                 self.boxes["poly"].append((x - GATE_NM // 2, _POLY_NM[0], x + GATE_NM // 2, _POLY_NM[1]))
 
+    def _grown(self, straps: dict[str, list[Node]], wires: dict[str, Wire]) -> dict[str, list[Node]]:
+        """Straps a row longer where no other net is near: they hold one contact more."""
+        taken = {(row, i) for wire in wires.values() for row, i in wire.nodes}
+        grown = {}
+        for rail, nodes in straps.items():
+            further = {(row, i): (1 if row == 0 else N_ROWS - 2, i) for row, i in nodes}
+            grown[rail] = [
+                node if any((row, i + k) in taken for k in range(-REACH, REACH + 1)) else (row, i)
+                for node, (row, i) in further.items()
+            ]
+        return grown
+
     def _draw_straps(self, straps: dict[str, list[Node]]) -> None:
         for rail, nodes in straps.items():
             for row, i in nodes:
-                x, y = _x(i), _y(row)
-                lower, upper = (0, y + METAL_NM // 2) if row == 0 else (y - METAL_NM // 2, ROW_NM)
-                self.metal[rail].append((x - METAL_NM // 2, lower, x + METAL_NM // 2, upper))
-                # The end of the strap encloses its contact.
-                middle = upper - _END_NM - 30 if row == 0 else lower + _END_NM + 35
-                self._square("contact", _CONTACT_NM, x, middle)
+                x, y, half = _x(i), _y(row), METAL_NM // 2
+                lower, upper = (0, y + half) if rail == RAILS[0] else (y - half, ROW_NM)
+                self.metal[rail].append((x - half, lower, x + half, upper))
+                # The end of the strap encloses the first contact, the others follow towards the rail.
+                first, step = (upper - _END_NM - 30, -1) if rail == RAILS[0] else (lower + _END_NM + 35, 1)
+                for k in range(row + 1 if rail == RAILS[0] else N_ROWS - row):
+                    self._square("contact", _CONTACT_NM, x, first + step * k * _CONTACT_PITCH_NM)
 
     def _draw_wire(self, net: str, wire: Wire) -> None:
         half = METAL_NM // 2
+        # Metal of one net that is nearer than the rule is one piece.
         steps = wire.steps | {
             ((r, c), (r, d)) for r, c in wire.nodes for d in range(c + 1, c + REACH + 1) if (r, d) in wire.nodes
+        }
+        # So are the gaps between steps across the rows that lie side by side.
+        upright = sorted(step for step in wire.steps if step[0][1] == step[1][1])
+        steps |= {
+            (low, high)
+            for low, _ in upright
+            for lower, high in upright
+            if low[0] == lower[0] and 0 < high[1] - low[1] <= REACH
         }
         boxes = self.metal.setdefault(net, [])
         for (r0, c0), (r1, c1) in sorted(steps):
             boxes.append((_x(c0) - half, _y(r0) - half, _x(c1) + half, _y(r1) + half))
+
+    def _widen(self) -> None:
+        """Straps and wires of pins as wide as their neighbours allow, up to ``_WIDER_NM`` on a side."""
+        edges = np.array([(-1, 0, METAL_SPACE_NM // 2, ROW_NM), (0, 0, 0, 0)])
+        edges[1] = (self.spec.width_nm - METAL_SPACE_NM // 2, 0, self.spec.width_nm + 1, ROW_NM)
+        boxes = {net: np.array(found) for net, found in self.metal.items()}
+        for net in [*RAILS, *self.spec.pins.split()]:
+            own = boxes[net]
+            others = np.concatenate([found for other, found in boxes.items() if other != net])
+            for run in _runs(own):
+                box = run
+                for side, sign in ((0, -1), (2, 1)):
+                    for wider in range(_WIDER_NM, 0, -5):
+                        trial = box.copy()
+                        trial[side] += sign * wider
+                        if (
+                            not _near_boxes(trial, others, METAL_SPACE_NM).any()
+                            and not _near_boxes(trial, edges, 0).any()
+                            and not (
+                                _near_boxes(trial, own, METAL_SPACE_NM) & ~_near_boxes(box, own, 0, touching=True)
+                            ).any()
+                        ):
+                            box = trial
+                            break
+                if (box != run).any():
+                    own = boxes[net] = np.concatenate([own, box[None]])
+                    self.metal[net].append(tuple(box.tolist()))
 
     def _contact(self, kind: str, pattern: Pattern) -> None:
         x, y = np.mean([(_x(i), _y(row)) for row, i in pattern], axis=0)
@@ -292,6 +344,24 @@ class _Drawing:
     def _square(self, layer: str, about: tuple[tuple[int, int], tuple[int, int]], x: int, y: int) -> None:
         (left, lower), (right, upper) = about
         self.boxes[layer].append((x + left, y + lower, x + right, y + upper))
+
+
+def _near_boxes(box: np.ndarray, others: np.ndarray, apart_nm: int, *, touching: bool = False) -> np.ndarray:
+    """Which of the others are nearer than a distance, measured along x and y."""
+    gap = np.maximum(others[:, :2] - box[2:], box[:2] - others[:, 2:]).max(axis=1)
+    return gap <= apart_nm if touching else gap < apart_nm
+
+
+def _runs(boxes: np.ndarray) -> list[np.ndarray]:
+    """Upright pieces of metal as wide as a wire, those that overlap or touch in one column put together."""
+    upright = boxes[(boxes[:, 2] - boxes[:, 0] == METAL_NM) & (boxes[:, 3] - boxes[:, 1] > METAL_NM)]
+    runs: list[np.ndarray] = []
+    for box in upright[np.lexsort((upright[:, 1], upright[:, 0]))]:
+        if runs and runs[-1][0] == box[0] and box[1] <= runs[-1][3]:
+            runs[-1] = np.array([*runs[-1][:3], max(runs[-1][3], box[3])])
+        else:
+            runs.append(box)
+    return runs
 
 
 def _x(column: int) -> int:
