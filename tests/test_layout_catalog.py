@@ -57,7 +57,7 @@ def test_what_states_no_licence_is_not_passed_on():
 
 
 def test_unknown_names_are_answered_with_the_known():
-    with pytest.raises(UnknownNameError, match="no design 'gcd'; known: demo_block, gcd_odb_routed"):
+    with pytest.raises(UnknownNameError, match="no design and no folder 'gcd'; known: demo_block, gcd_odb_routed"):
         layout.open_design("gcd")
     with pytest.raises(UnknownNameError, match="no design has platform 'sky130'; known: demo, nangate45, asap7"):
         layout.design_names("sky130")

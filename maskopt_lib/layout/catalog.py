@@ -11,13 +11,11 @@ import yaml
 
 from maskopt_lib.data import manifest
 from maskopt_lib.errors import UnknownNameError
+from maskopt_lib.layout import demo_block, rows
 from maskopt_lib.layout import legalize as legalizer
-from maskopt_lib.layout import rows
 from maskopt_lib.layout.designs import Design, DesignInfo, platform_file, read_design
 from maskopt_lib.layout.legalize import legalize
-
-#: State of a design whose file is a global placement.
-LEGALISED = "legalised by us"
+from maskopt_lib.layout.own_design import LEGALISED, read_folder
 
 _OWN_WORK = "BSD 3-Clause (this repository)"
 _YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -71,28 +69,33 @@ def design_info(name: str) -> DesignInfo:
     """
     listed = _listed()
     if name not in listed:
-        raise UnknownNameError(f"no design {name!r}; known: {', '.join(listed)}")
+        raise UnknownNameError(
+            f"no design and no folder {name!r}; known: {', '.join(listed)}; a design of your own is a folder with a "
+            "design.yaml"
+        )
     return _entry(name, listed[name])
 
 
 def open_design(name: str | Path, *, cache_dir: str | Path | None = None) -> Design:
-    """A design of the catalog, ready for use, with its `DesignInfo`.
+    """A design of the catalog or of your own, ready for use, with its `DesignInfo`.
 
     Parameters
     ----------
-    name : one of :func:`design_names`.
+    name : one of :func:`design_names`, or a folder with a ``design.yaml`` (:mod:`maskopt_lib.layout.own_design`).
     cache_dir : folder that keeps placements which were put on rows, for processes that open them often.
 
     Raises
     ------
-    UnknownNameError : no such design.
+    UnknownNameError : no such design and no such folder.
     MissingDataError : a file is neither here nor could be fetched.
+    LayoutError : a ``design.yaml`` that cannot be used.
     """
+    if str(name) not in _listed() and Path(name).is_dir():
+        design = read_folder(name)
+        return design if design.info.state != LEGALISED else _on_rows(design, cache_dir)
     info = design_info(str(name))
     if info.platform == "demo":
-        from maskopt_lib.layout.demo_block import demo_block
-
-        return replace(demo_block(), info=info)
+        return replace(demo_block.build(), name=info.name, info=info)
     design = replace(read_design(info.file), name=info.name, info=info)
     return design if info.state != LEGALISED else _on_rows(design, cache_dir)
 
@@ -102,7 +105,8 @@ def _on_rows(design: Design, cache_dir: str | Path | None) -> Design:
     if cache_dir is None:
         return legalize(design)[0]
     # What decides about the result names the file: the files that go in and the code that moves the cells.
-    parts = [design.path, *map(platform_file, (*design.platform.lefs, *design.platform.layouts))]
+    named = (*design.platform.lefs, *design.platform.layouts, design.platform.technology)
+    parts = [design.path, *(platform_file(name) for name in named if name)]
     parts += [Path(module.__file__) for module in (legalizer, rows)]
     digest = hashlib.sha256("".join(pooch.file_hash(str(part)) for part in parts).encode()).hexdigest()
     path = Path(cache_dir) / f"{design.name}-{digest[:16]}.oas"

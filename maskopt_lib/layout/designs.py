@@ -27,6 +27,8 @@ INSTANCE = "instance"
 #: Where a design file keeps the name of an instance.
 _NAME = "name"
 _UM_IN_NM = 1000.0
+# Database unit of a DEF that comes without a KLayout technology: whole for 100, 1000, 2000 and 10000 units per micron.
+_DBU_UM = 0.0001
 _SUFFIXES = (".def", ".gds", ".oas")
 # How DEF calls what KLayout calls r0, r90, ...
 _ORIENTATIONS = {"r0": "N", "r90": "W", "r180": "S", "r270": "E", "m0": "FS", "m45": "FW", "m90": "FN", "m135": "FE"}
@@ -38,15 +40,15 @@ class Platform:
 
     Attributes
     ----------
-    process : whose layer names hold, a file of ``data_manifest/layers``.
-    technology : KLayout technology, the map from names of layers to numbers.
+    process : whose layer names hold, a file of ``data_manifest/layers``; or the names themselves.
+    technology : KLayout technology, the map from LEF layers to numbers; "" where the names of the process are LEF's.
     lefs : technology and cell LEF, in this order.
     layouts : GDS or OASIS of the cells.
     outline, die : (layer, datatype) of the outlines of cells and of the design.
     no_logic : patterns of cells that only fill, tie or protect.
     """
 
-    process: str
+    process: str | Mapping[str, tuple[int, int]]
     technology: str
     lefs: tuple[str, ...]
     layouts: tuple[str, ...]
@@ -315,7 +317,7 @@ def orientation_of(place: db.Trans) -> str:
     return _ORIENTATIONS[str(place).split()[0]]
 
 
-def read_design(source: str | Path, *, platform: str | Platform | None = None) -> Design:
+def read_design(source: str | Path, *, platform: str | Platform | None = None, top: str | None = None) -> Design:
     """A placed and routed design with the layouts of its cells, or a layout file that is hierarchical already.
 
     Parameters
@@ -324,6 +326,7 @@ def read_design(source: str | Path, *, platform: str | Platform | None = None) -
         stem ("gcd_dense_routed").
     platform : name of one of :data:`PLATFORMS`, or one of your own; by default that of the manifest's folder, and for
         your own .gds and .oas files "nangate45".
+    top : the cell that is the design, for a file with several top cells.
 
     Raises
     ------
@@ -359,16 +362,25 @@ def read_design(source: str | Path, *, platform: str | Platform | None = None) -
     except RuntimeError as error:
         raise LayoutError(f"{path}: KLayout cannot read it ({error}); fetch or export it again") from error
     tops = [cell.name for cell in layout.top_cells()]
-    if len(tops) != 1:
-        raise LayoutError(f"{path}: {len(tops)} top cells ({', '.join(tops[:8])}); write the one you want to a file")
+    if top in tops:
+        while others := [cell for cell in layout.top_cells() if cell.name != top]:
+            layout.prune_cell(others[0].cell_index(), -1)
+    elif top is not None or len(tops) != 1:
+        named = "" if top is None else f"no top cell {top!r} but "
+        raise LayoutError(f"{path}: {named}{len(tops)} top cells ({', '.join(tops[:8])}); choose one with top=")
     return Design(name=path.stem, path=path, platform=chosen, layout=layout)
 
 
 def _options(platform: Platform) -> db.LoadLayoutOptions:
     technology = db.Technology()
-    technology.load(str(platform_file(platform.technology)))
+    if platform.technology:
+        technology.load(str(platform_file(platform.technology)))
     options = technology.load_layout_options
     lefdef = options.lefdef_config
+    if not platform.technology:
+        lefdef.dbu = _DBU_UM
+        lefdef.read_all_layers = False  # what the map does not name would come as layers without numbers
+        lefdef.layer_map = db.LayerMap.from_string(_map_of(platform))
     lefdef.lef_files = [str(platform_file(name)) for name in platform.lefs]
     lefdef.read_lef_with_def = False  # only what the platform names: a LEF that lies about decides nothing
     lefdef.macro_resolution_mode = 2  # cells are those of the layouts, not drawn from their abstracts
@@ -377,6 +389,14 @@ def _options(platform: Platform) -> db.LoadLayoutOptions:
     options.lefdef_config = lefdef
     options.warn_level = 0  # it would say that DEF and database have other units; both are whole in 0.1 nm
     return options
+
+
+def _map_of(platform: Platform) -> str:
+    """KLayout's map of LEF and DEF layers; wires, pins and vias of one layer are one layer."""
+    lines = [f"OUTLINE : {platform.die[0]}/{platform.die[1]}"]
+    for name, (layer, datatype) in layer_names(platform.process).items():
+        lines += [f"{name}{purpose} : {layer}/{datatype}" for purpose in ("", ".PIN")]
+    return "\n".join(lines)
 
 
 def _find(text: str) -> tuple[Path, str | None]:

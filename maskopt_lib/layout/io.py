@@ -6,7 +6,7 @@ import datetime
 import os
 import struct
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,8 +36,12 @@ _OASIS_MAGIC = b"%SEMI-OASIS\r\n"
 _OASIS_END_BYTES = 256
 
 
-def layer_names(process: str = "freepdk45") -> dict[str, tuple[int, int]]:
+def layer_names(process: str | Mapping[str, tuple[int, int]] = "freepdk45") -> dict[str, tuple[int, int]]:
     """Layer names of a process: name -> (layer, datatype).
+
+    Parameters
+    ----------
+    process : a file of ``data_manifest/layers``, or the names themselves.
 
     Raises
     ------
@@ -48,6 +52,8 @@ def layer_names(process: str = "freepdk45") -> dict[str, tuple[int, int]]:
     >>> layer_names("freepdk45")["metal1"]
     (11, 0)
     """
+    if isinstance(process, Mapping):
+        return dict(process)
     files = {path.stem: path for path in sorted((FOLDER / "layers").glob("*.yaml"))}
     if process not in files:
         raise UnknownNameError(f"no layer names for process {process!r}; known: {', '.join(files)}")
@@ -55,7 +61,9 @@ def layer_names(process: str = "freepdk45") -> dict[str, tuple[int, int]]:
     return {name: (int(number), int(datatype)) for name, (number, datatype) in table.items()}
 
 
-def resolve_layer(layer: str | tuple[int, int], process: str = "freepdk45") -> tuple[int, int]:
+def resolve_layer(
+    layer: str | tuple[int, int], process: str | Mapping[str, tuple[int, int]] = "freepdk45"
+) -> tuple[int, int]:
     """(layer, datatype) of a name of the process, or of such a pair itself.
 
     Raises
@@ -65,8 +73,9 @@ def resolve_layer(layer: str | tuple[int, int], process: str = "freepdk45") -> t
     if isinstance(layer, str):
         known = layer_names(process)
         if layer not in known:
+            named = process if isinstance(process, str) else "the layer map"
             raise LayoutError(
-                f"unknown layer {layer!r}; {process} has {', '.join(known)}, and any (layer, datatype) pair will do"
+                f"unknown layer {layer!r}; {named} has {', '.join(known)}, and any (layer, datatype) pair will do"
             )
         return known[layer]
     try:

@@ -1,0 +1,142 @@
+"""A design of one's own: a folder with its files and a ``design.yaml`` that says what they are.
+
+::
+
+    name: my_block
+    family: my_block            # the circuit: designs of one family stay on one side of a split
+    file: my_block.def          # or a .gds or .oas that is finished and hierarchical, cells below one top cell
+    state: routed               # routed | placed | global placement (open_design puts its cells on rows)
+    layers: [metal1, contact]   # those that the design is good for
+    licence: Apache-2.0
+    redistribution: true        # whether tiles that are cut from it may be passed on
+    platform: nangate45         # a platform of the study, or one of your own:
+    # platform:
+    #   layer_map: {metal1: [11, 0], contact: [10, 0], via1: [12, 0]}   # names as in LEF and DEF
+    #   outline: [235, 0]       # outline of a cell, drawn in its layout
+    #   lefs: [tech.lef, cells.lef]    # for a DEF
+    #   layouts: [cells.gds]           # for a DEF
+    #   technology: my.lyt      # optional: KLayout's own map of LEF and DEF layers
+    #   die: [236, 0]           # optional: outline of the design, if not on the layer of the outlines
+    #   no_logic: ["FILL*"]     # optional: cells that only fill, tie or protect
+    notes: ""                   # optional: limits
+    # top: CHIP                 # optional: the cell that is the design, in a file with several top cells
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import yaml
+
+from maskopt_lib.errors import LayoutError, MissingDataError, UnknownNameError
+from maskopt_lib.layout.designs import PLATFORMS, Design, DesignInfo, Platform, read_design
+from maskopt_lib.layout.io import resolve_layer
+
+#: The file that makes a folder a design.
+FILE = "design.yaml"
+#: State of a design whose file is a global placement.
+LEGALISED = "legalised by us"
+#: States that ``design.yaml`` may give, and what the catalog calls them.
+STATES = {"routed": "routed", "placed": "placed", "global placement": LEGALISED}
+_NEEDED = ("name", "family", "file", "state", "layers", "licence", "redistribution", "platform")
+_OPTIONAL = ("notes", "top")
+_PLATFORM_NEEDED = ("layer_map", "outline")
+_PLATFORM_OPTIONAL = ("lefs", "layouts", "technology", "die", "no_logic")
+
+
+def read_folder(folder: str | Path) -> Design:
+    """A design of a folder with ``design.yaml``, as its file has it.
+
+    Raises
+    ------
+    MissingDataError : no ``design.yaml``, or a file that it names is not there.
+    LayoutError : keys missing or unknown, or values that cannot be; names file, key and remedy.
+    UnknownNameError : no such platform.
+    """
+    folder = Path(folder)
+    path = folder / FILE
+    if not path.is_file():
+        raise MissingDataError(f"{folder} has no {FILE}; write one, maskopt_lib/layout/own_design.py shows how")
+    try:
+        fields = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise LayoutError(f"{path} is no YAML: {error}") from error
+    _check_keys(path, "", fields, _NEEDED, _OPTIONAL)
+    source = _file(path, fields["file"])
+    if not re.fullmatch(r"[\w.-]+", str(fields["name"])):
+        raise LayoutError(
+            f"{path}: name {fields['name']!r} becomes part of file names; use letters, digits, _, - and ."
+        )
+    if fields["state"] not in STATES:
+        raise LayoutError(f"{path}: state {fields['state']!r} is none of {', '.join(STATES)}")
+    if not isinstance(fields["redistribution"], bool):
+        raise LayoutError(f"{path}: redistribution is true or false, got {fields['redistribution']!r}")
+    if not isinstance(fields["layers"], list) or not fields["layers"]:
+        raise LayoutError(f"{path}: layers is a list of at least one name, got {fields['layers']!r}")
+    platform, name = _platform(path, fields["platform"], needs_cells=source.suffix.lower() == ".def")
+    for layer in fields["layers"]:
+        resolve_layer(layer, platform.process)
+    info = DesignInfo(
+        name=str(fields["name"]),
+        family=str(fields["family"]),
+        platform=name,
+        file=str(source),
+        state=STATES[fields["state"]],
+        layers=tuple(fields["layers"]),
+        licence=str(fields["licence"]),
+        redistribution=fields["redistribution"],
+        notes=str(fields.get("notes") or ""),
+    )
+    return replace(read_design(source, platform=platform, top=fields.get("top")), name=info.name, info=info)
+
+
+def _check_keys(path: Path, where: str, fields, needed, optional) -> None:
+    if not isinstance(fields, Mapping):
+        raise LayoutError(f"{path}: {where or 'the file'} holds no keys; it needs {', '.join(needed)}")
+    if missing := [key for key in needed if key not in fields]:
+        raise LayoutError(f"{path}: {where or 'the file'} lacks {', '.join(missing)}; it needs {', '.join(needed)}")
+    if unknown := [str(key) for key in fields if key not in (*needed, *optional)]:
+        raise LayoutError(
+            f"{path}: {where or 'the file'} has unknown {', '.join(unknown)}; known: {', '.join((*needed, *optional))}"
+        )
+
+
+def _platform(path: Path, given, *, needs_cells: bool) -> tuple[Platform, str]:
+    """The platform and what results call it."""
+    if isinstance(given, str):
+        if given not in PLATFORMS:
+            raise UnknownNameError(
+                f"{path}: no platform {given!r}; known: {', '.join(PLATFORMS)}, or describe your own"
+            )
+        return PLATFORMS[given], given
+    _check_keys(path, "platform", given, (*_PLATFORM_NEEDED, *(("lefs", "layouts") * needs_cells)), _PLATFORM_OPTIONAL)
+    if not isinstance(given["layer_map"], Mapping) or not given["layer_map"]:
+        raise LayoutError(f"{path}: layer_map gives each name its [layer, datatype], got {given['layer_map']!r}")
+    outline = _pair(path, "outline", given["outline"])
+    technology = given.get("technology")
+    platform = Platform(
+        process={str(name): _pair(path, f"layer_map {name}", pair) for name, pair in given["layer_map"].items()},
+        technology=str(_file(path, technology)) if technology else "",
+        lefs=tuple(str(_file(path, name)) for name in given.get("lefs") or ()),
+        layouts=tuple(str(_file(path, name)) for name in given.get("layouts") or ()),
+        outline=outline,
+        die=_pair(path, "die", given["die"]) if "die" in given else outline,
+        no_logic=tuple(given.get("no_logic") or ()),
+    )
+    return platform, "own"
+
+
+def _pair(path: Path, key: str, value) -> tuple[int, int]:
+    if not (isinstance(value, list) and len(value) == 2 and all(type(part) is int for part in value)):
+        raise LayoutError(f"{path}: {key} is [layer, datatype] such as [11, 0], got {value!r}")
+    return value[0], value[1]
+
+
+def _file(path: Path, name) -> Path:
+    found = path.parent / str(name)
+    if not found.is_file():
+        raise MissingDataError(f"{path} names {name}, which is not in {path.parent}")
+    return found
