@@ -96,7 +96,7 @@ def read_block(
         region = db.Region(design.top.begin_shapes_rec_touching(index, box)) & db.Region(box)
     region.merge()
     if not all(polygon.is_rectilinear() for polygon in region.each()):
-        return _integrated(region, bounds, units)
+        return _integrated(design, index, bounds, units)
     parts = region.decompose_trapezoids_to_region()
     corners = [(p.left, p.bottom, p.right, p.top) for p in (part.bbox() for part in parts.each())]
     return _from_rectangles(np.array(corners, np.int64).reshape(-1, 4), bounds, units)
@@ -124,22 +124,27 @@ def _from_rectangles(boxes: np.ndarray, bounds: tuple[int, int, int, int], units
     return Block((2 * covered >= units**2).astype(np.uint8), y, x)
 
 
-def _integrated(region: db.Region, bounds: tuple[int, int, int, int], units: int) -> Block:
-    """Any shapes: coverage integrated square by square, then equal rows and columns joined."""
+def _integrated(design: Design, index: int, bounds: tuple[int, int, int, int], units: int) -> Block:
+    """Any shapes: coverage integrated square by square, then equal rows and columns joined.
+
+    Where a slanted edge is clipped, KLayout moves its end to the database grid. The squares therefore lie at fixed
+    places of the layout: a pixel is the same whatever block it is asked with.
+    """
     x0, y0, x1, y1 = bounds
     image = np.zeros((y1 - y0, x1 - x0), np.uint8)
-    for y in range(y0, y1, _SQUARE):
-        for x in range(x0, x1, _SQUARE):
+    for y in range(y0 - y0 % _SQUARE, y1, _SQUARE):
+        for x in range(x0 - x0 % _SQUARE, x1, _SQUARE):
             box = db.Box(x * units, y * units, (x + _SQUARE) * units, (y + _SQUARE) * units)
-            part = (region & db.Region(box)).merged()
+            part = db.Region(design.top.begin_shapes_rec_touching(index, box)) & db.Region(box)
+            part.merge()
             rings = [
                 np.array([(p.x, p.y) for p in polygon.resolved_holes().each_point_hull()], float)
                 - (box.left, box.bottom)
                 for polygon in part.each()
             ]
             square = raster.painted(rings, _SQUARE, float(units))
-            rest = image[y - y0 : y - y0 + _SQUARE, x - x0 : x - x0 + _SQUARE]
-            rest[:] = square[: rest.shape[0], : rest.shape[1]]
+            left, low, right, high = max(x, x0), max(y, y0), min(x + _SQUARE, x1), min(y + _SQUARE, y1)
+            image[low - y0 : high - y0, left - x0 : right - x0] = square[low - y : high - y, left - x : right - x]
     starts = [
         np.flatnonzero(np.concatenate([[True], (lines[1:] != lines[:-1]).any(axis=1)])) for lines in (image, image.T)
     ]
