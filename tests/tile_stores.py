@@ -11,12 +11,14 @@ NAMES = {"design": ["gcd_dense", "aes_psm"], "cell": ["INV_X1", "NAND2_X1", "NAN
 
 
 def images(n: int, seed: int, size: int = 128) -> np.ndarray:
-    """(n, size, size) uint8: a few bars each."""
+    """(n, size, size) uint8: a few bars each, and its number in the middle, so that no two are alike."""
     rng = np.random.default_rng(seed)
     pixels = np.zeros((n, size, size), np.uint8)
     for image in pixels:
         for x, y, w, h in rng.integers(0, size, (4, 4)):
             image[y : y + h // 2, x : x + w // 2] = 1
+    middle = slice(size // 2 - 8, size // 2 + 8)
+    pixels[:, size // 2, middle] = np.arange(1, n + 1)[:, None] >> np.arange(16) & 1
     return pixels
 
 
