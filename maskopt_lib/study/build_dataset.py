@@ -13,93 +13,41 @@ killed and taken up again, and for a store of which damaged files were made anew
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
 import distributed
 import numpy as np
-import pooch
 import xarray as xr
+
+# Text, not a widget: these bars belong in the log of an unattended run.
 from tqdm import tqdm
 
-from maskopt_lib.data import manifest
+from maskopt_lib.data import shards
 from maskopt_lib.data.shards import sha256_of
 from maskopt_lib.data.tile_arrays import TILE_ARRAYS
 from maskopt_lib.data.tile_store import TileStore
-from maskopt_lib.errors import LayoutError, SchemaError
-from maskopt_lib.layout import (
-    PLATFORMS,
-    Platform,
-    TileRule,
-    cut_tiles,
-    open_design,
-    read_design,
-    tile_windows,
-)
+from maskopt_lib.layout import Design, Platform, TileRule, cut_tiles, read_design
 from maskopt_lib.study.checked_parts import read_part, said_of, write_part
 from maskopt_lib.study.kept import Kept, keeping
 from maskopt_lib.study.parts import file_name
+from maskopt_lib.study.plan_dataset import TILE, WINDOW, BuildRule, PlannedDesign, drawn_windows
 from maskopt_lib.study.sources import source_hash
 from maskopt_lib.study.spread import hashed, spread
 
-#: Folders below a build's own: designs as they are cut, parts, and the store.
-DESIGNS, PARTS, STORE = "designs", "parts", "dataset"
-TILE, LAYER, DESIGN = "tile", "layer", "design"
+#: Folders below a build's own: parts, and the store.
+PARTS, STORE = "parts", "dataset"
+#: File in the store that says what it was laid out for.
+KEYS = "build.json"
+LAYER, DESIGN = "layer", "design"
 _KEY_DIGITS = 16
 _ORIENTATIONS = ("N", "S", "W", "E", "FN", "FS", "FW", "FE")
-_WINDOW = ("instance", "cell", "orientation", "row", "column", "n_rows", "n_columns", "x_nm", "y_nm")
-
-
-@dataclass(frozen=True, kw_only=True)
-class BuildRule:
-    """What a dataset of tiles is cut from, and how.
-
-    Attributes
-    ----------
-    designs : names for :func:`maskopt_lib.layout.open_design`, in the order they are stored.
-    layers : a design is cut on those of them that it is good for.
-    tiles : how windows lie and what is kept.
-    cells : names or patterns of cells; the logic cells by default.
-    n_windows : layer -> windows of a design, about: instances are drawn until they have so many, and of an instance all
-        windows are taken. All windows where nothing is said.
-    seed : of that draw.
-    shard_size : windows a part, and tiles a shard of the store.
-    """
-
-    designs: tuple[str, ...]
-    layers: tuple[str, ...] = ("metal1", "contact", "via1")
-    tiles: TileRule = field(default_factory=TileRule)
-    cells: tuple[str, ...] | None = None
-    n_windows: Mapping[str, int] = field(default_factory=dict)
-    seed: int = 0
-    shard_size: int = 2048
-
-
-@dataclass(frozen=True, kw_only=True)
-class PlannedDesign:
-    """A design as the workers read it.
-
-    Attributes
-    ----------
-    name : of the design.
-    file : its OASIS, cells on rows.
-    platform : of the file.
-    layers : to be cut, those the design is good for.
-    windows : of :func:`maskopt_lib.layout.tile_windows`, all of them.
-    info : what the dataset says of the design.
-    """
-
-    name: str
-    file: Path
-    platform: Platform
-    layers: tuple[str, ...]
-    windows: xr.Dataset
-    info: Mapping[str, object]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,31 +71,6 @@ class Part:
         return said_of(self.path)
 
 
-def plan(rule: BuildRule, folder: Path, *, client: distributed.Client | None = None) -> list[PlannedDesign]:
-    """Open every design, put its cells on rows where they are not, and find its windows.
-
-    Parameters
-    ----------
-    rule : what to cut.
-    folder : of the build; what is there and made from the same files is taken.
-    client : of :func:`maskopt_lib.study.spread.workers`.
-
-    Raises
-    ------
-    LayoutError : a design is good for none of the layers.
-    """
-    target = (folder / DESIGNS).resolve()
-    target.mkdir(parents=True, exist_ok=True)
-    code = source_hash(["maskopt_lib.layout.catalog", "maskopt_lib.layout.cell_tiles"])
-    settings = [code, asdict(rule.tiles), rule.cells]
-    tasks = [
-        (name, rule, target / f"{file_name(name, hashed([design_key(name), *settings])[:_KEY_DIGITS])}.npz")
-        for name in rule.designs
-    ]
-    list(spread(_prepare, [task for task in tasks if not _is_prepared(task[2])], client=client))
-    return [_planned(name, rule, path) for name, _, path in tasks]
-
-
 def parts(rule: BuildRule, designs: Sequence[PlannedDesign], folder: Path) -> list[Part]:
     """All shards of windows, by layer, design and window: the order of the tiles in the store."""
     target = (folder / PARTS).resolve()
@@ -162,12 +85,12 @@ def parts(rule: BuildRule, designs: Sequence[PlannedDesign], folder: Path) -> li
             chosen = drawn_windows(design.windows, rule.n_windows.get(layer, 0), rule.seed)
             for first in range(0, len(chosen), rule.shard_size):
                 windows = design.windows.isel({TILE: chosen[first : first + rule.shard_size]})
-                values = [windows[name].values.tolist() for name in _WINDOW]
+                values = [windows[name].values.tolist() for name in WINDOW]
                 key = hashed([code, files[design.name], layer, asdict(rule.tiles), values])[:_KEY_DIGITS]
                 found.append(
                     Part(
                         layer=layer, design=design.name, design_file=design.file, platform=design.platform,
-                        windows=windows[list(_WINDOW)], rule=rule.tiles,
+                        windows=windows[list(WINDOW)], rule=rule.tiles,
                         path=target / f"{file_name('tiles', layer, design.name, f'{first:07d}', key)}.npz",
                     )
                 )  # fmt: skip
@@ -250,19 +173,17 @@ def assemble(
     by_layer = {layer: [part for part in todo if part.layer == layer] for layer in rule.layers}
     sizes = {layer: [int(part.said["n"]) for part in those] for layer, those in by_layer.items()}
     attrs = {"designs": {design.name: dict(design.info) for design in designs}, **attrs}
-
-    def laid_out() -> TileStore:
-        store = TileStore.create(path, rule=asdict(rule.tiles), **attrs)
-        for layer, n in sizes.items():
-            if sum(n):
-                store.reserve_tiles(layer, sum(n), names=names, shard_size=rule.shard_size)
-        return store
-
-    try:
-        store = laid_out()
-    except SchemaError:  # it was laid out for other tiles: all of it is in the parts, nothing is lost
-        shutil.rmtree(path)
-        store = laid_out()
+    layers = [layer for layer, n in sizes.items() if sum(n)]
+    key = hashed([names, rule.shard_size, {layer: [part.path.name for part in by_layer[layer]] for layer in layers}])
+    if path.exists():
+        there = TileStore(path)
+        if read_keys(there)["tiles"] != key or not all(is_sound(there, layer, ["tiles"]) for layer in layers):
+            shutil.rmtree(path)  # laid out for other tiles, or broken: all of it is in the parts
+    store = TileStore.create(path, rule=asdict(rule.tiles), **attrs)
+    if not (path / KEYS).is_file():
+        write_keys(store, {"tiles": key, "labels": {}})
+    for layer in layers:
+        store.reserve_tiles(layer, sum(sizes[layer]), names=names, shard_size=rule.shard_size)
     tasks = []
     for layer in store.layers:
         ends = np.cumsum(sizes[layer])
@@ -283,6 +204,27 @@ def assemble(
     return store, len(tasks)
 
 
+def is_sound(store: TileStore, layer: str, kinds: Sequence[str]) -> bool:
+    """Whether what never changes of kinds of arrays is there as it was reserved."""
+    known = {(kind.layer, kind.name): kind for kind in shards.kinds(store.path)}
+    return all(
+        (layer, kind) in known and shards.fixed_state(store.path, known[layer, kind]) == shards.WHOLE for kind in kinds
+    )
+
+
+def read_keys(store: TileStore) -> dict:
+    """What a store was laid out for: a key of its tiles, and of the labels of each layer."""
+    try:
+        return json.loads((store.path / KEYS).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {"tiles": None, "labels": {}}
+
+
+def write_keys(store: TileStore, keys: Mapping[str, object]) -> None:
+    """Say what a store is laid out for; before it is."""
+    shards.write_json(keys, store.path / KEYS)
+
+
 def turned_signatures(todo: Sequence[Part], layer: str, context_nm: float) -> np.ndarray:
     """(sample, 8) uint64: signatures of all tiles of a layer at a context and turn, in the order of the store."""
     found = []
@@ -293,77 +235,7 @@ def turned_signatures(todo: Sequence[Part], layer: str, context_nm: float) -> np
     return np.concatenate(found)
 
 
-def drawn_windows(windows: xr.Dataset, n: int, seed: int) -> np.ndarray:
-    """Which windows are cut: those of instances drawn until they have ``n``, in their old order; all for 0.
-
-    A larger ``n`` adds instances to those of a smaller one.
-    """
-    total = windows.sizes[TILE]
-    if not 0 < n < total:
-        return np.arange(total)
-    instance = windows["instance"].values
-    owner = np.cumsum(np.concatenate([[False], instance[1:] != instance[:-1]]))
-    order = np.random.default_rng(seed).permutation(owner[-1] + 1)
-    filled = np.cumsum(np.bincount(owner)[order])
-    chosen = order[: np.searchsorted(filled, n) + 1]
-    return np.flatnonzero(np.isin(owner, chosen))
-
-
-def design_key(name: str) -> str:
-    """Hash of all files that a design is read from."""
-    from maskopt_lib.layout.catalog import design_info
-    from maskopt_lib.study.tiles import design_inputs
-
-    folder = Path(name)
-    if folder.is_dir():
-        return hashed([[str(path.relative_to(folder)), pooch.file_hash(str(path))]
-                       for path in sorted(folder.rglob("*")) if path.is_file()])  # fmt: skip
-    info = design_info(name)
-    platform = PLATFORMS.get(info.platform)
-    inputs = design_inputs(info.file or "", platform) if platform else []
-    known = manifest.load_manifest()
-    return hashed([name, *(known.entry(item).sha256 if isinstance(item, str) else pooch.file_hash(str(item))
-                           for item in inputs)])  # fmt: skip
-
-
 # What workers do
-
-
-def _prepare(task: tuple[str, BuildRule, Path]) -> None:
-    name, rule, path = task
-    begun = time.perf_counter()
-    design = open_design(name)
-    design.write(path.with_suffix(".oas"))
-    windows = tile_windows(design, rule.tiles, rule.cells)
-    info = {key: value for key, value in (asdict(design.info) if design.info else {}).items() if key != "facts"}
-    said = {
-        "info": info, "opened_s": time.perf_counter() - begun, "platform": asdict(design.platform),
-        "windows": windows.attrs, "instances": len(np.unique(windows["instance"].values)),
-    }  # fmt: skip
-    said["oas_sha256"] = sha256_of(path.with_suffix(".oas"))
-    write_part(path, {name: windows[name].values for name in _WINDOW}, said)
-
-
-def _is_prepared(path: Path) -> bool:
-    said, oasis = said_of(path), path.with_suffix(".oas")
-    return said is not None and oasis.is_file() and sha256_of(oasis) == said["oas_sha256"]
-
-
-def _planned(name: str, rule: BuildRule, path: Path) -> PlannedDesign:
-    said = said_of(path)
-    table = read_part(path)
-    windows = xr.Dataset({name: (TILE, table[name]) for name in _WINDOW}, attrs=said["windows"])
-    good_for = tuple(said["info"].get("layers", rule.layers))
-    layers = tuple(layer for layer in rule.layers if layer in good_for)
-    if not layers:
-        raise LayoutError(f"{name} is good for {', '.join(good_for)}, not for {', '.join(rule.layers)}; leave it out")
-    fields = said["platform"] | {
-        key: tuple(value) for key, value in said["platform"].items() if isinstance(value, list)
-    }
-    return PlannedDesign(
-        name=name, file=path.with_suffix(".oas"), platform=Platform(**fields), layers=layers, windows=windows,
-        info=said["info"] | {"instances": said["instances"]},
-    )  # fmt: skip
 
 
 def _cut(part: Part, kept: Kept) -> None:
@@ -374,7 +246,7 @@ def _cut(part: Part, kept: Kept) -> None:
     write_part(part.path, arrays, said, bits={"content": arrays.pop("content")})
 
 
-def _with_something(part: Part, design) -> dict[str, np.ndarray]:
+def _with_something(part: Part, design: Design) -> dict[str, np.ndarray]:
     names = ("index", "content", "turned", "core_density", "n_shapes_cut", "min_cut_nm", "signature", "canonical")
     pieces: dict[str, list[np.ndarray]] = {name: [] for name in names}
     for some in cut_tiles(design, part.layer, part.windows, part.rule):
@@ -385,7 +257,7 @@ def _with_something(part: Part, design) -> dict[str, np.ndarray]:
     order = np.argsort(arrays["index"])
     arrays = {name: values[order] for name, values in arrays.items()}
     windows = part.windows.isel({TILE: arrays["index"]})
-    arrays |= {name: windows[name].values for name in _WINDOW}
+    arrays |= {name: windows[name].values for name in WINDOW}
     return arrays | {"design": np.full(len(order), part.design)}
 
 

@@ -1,0 +1,170 @@
+"""What is to be cut: every design as one OASIS file with its cells on rows, and its windows as a table."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import distributed
+import numpy as np
+import xarray as xr
+
+from maskopt_lib.data import manifest
+from maskopt_lib.data.shards import sha256_of
+from maskopt_lib.errors import LayoutError
+from maskopt_lib.layout import PLATFORMS, Platform, TileRule, design_info, open_design, tile_windows
+from maskopt_lib.study.checked_parts import read_part, said_of, write_part
+from maskopt_lib.study.parts import file_name
+from maskopt_lib.study.sources import source_hash
+from maskopt_lib.study.spread import hashed, spread
+from maskopt_lib.study.tiles import design_inputs
+
+#: Folder below a build's own: designs as they are cut.
+DESIGNS = "designs"
+TILE = "tile"
+#: What is known of a window before it is cut.
+WINDOW = ("instance", "cell", "orientation", "row", "column", "n_rows", "n_columns", "x_nm", "y_nm")
+_KEY_DIGITS = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildRule:
+    """What a dataset of tiles is cut from, and how.
+
+    Attributes
+    ----------
+    designs : names for :func:`maskopt_lib.layout.open_design`, in the order they are stored.
+    layers : a design is cut on those of them that it is good for.
+    tiles : how windows lie and what is kept.
+    cells : names or patterns of cells; the logic cells by default.
+    n_windows : layer -> windows of a design, about: instances are drawn until they have so many, and of an instance all
+        windows are taken. All windows where nothing is said.
+    seed : of that draw.
+    shard_size : windows a part, and tiles a shard of the store.
+    """
+
+    designs: tuple[str, ...]
+    layers: tuple[str, ...] = ("metal1", "contact", "via1")
+    tiles: TileRule = field(default_factory=TileRule)
+    cells: tuple[str, ...] | None = None
+    n_windows: Mapping[str, int] = field(default_factory=dict)
+    seed: int = 0
+    shard_size: int = 2048
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedDesign:
+    """A design as the workers read it.
+
+    Attributes
+    ----------
+    name : of the design.
+    file : its OASIS, cells on rows.
+    platform : of the file.
+    layers : to be cut, those the design is good for.
+    windows : of :func:`maskopt_lib.layout.tile_windows`, all of them.
+    info : what the dataset says of the design.
+    """
+
+    name: str
+    file: Path
+    platform: Platform
+    layers: tuple[str, ...]
+    windows: xr.Dataset
+    info: Mapping[str, object]
+
+
+def plan(rule: BuildRule, folder: Path, *, client: distributed.Client | None = None) -> list[PlannedDesign]:
+    """Open every design, put its cells on rows where they are not, and find its windows.
+
+    Parameters
+    ----------
+    rule : what to cut.
+    folder : of the build; what is there and made from the same files is taken.
+    client : of :func:`maskopt_lib.study.spread.workers`.
+
+    Raises
+    ------
+    LayoutError : a design is good for none of the layers.
+    """
+    target = (folder / DESIGNS).resolve()
+    target.mkdir(parents=True, exist_ok=True)
+    code = source_hash(["maskopt_lib.layout.catalog", "maskopt_lib.layout.cell_tiles"])
+    settings = [code, asdict(rule.tiles), rule.cells]
+    tasks = [
+        (name, rule, target / f"{file_name(name, hashed([design_key(name), *settings])[:_KEY_DIGITS])}.npz")
+        for name in rule.designs
+    ]
+    list(spread(_prepare, [task for task in tasks if not _is_prepared(task[2])], client=client))
+    return [_planned(rule, path) for _, _, path in tasks]
+
+
+def drawn_windows(windows: xr.Dataset, n: int, seed: int) -> np.ndarray:
+    """Which windows are cut: those of instances drawn until they have ``n``, in their old order; all for 0.
+
+    A larger ``n`` adds instances to those of a smaller one.
+    """
+    total = windows.sizes[TILE]
+    if not 0 < n < total:
+        return np.arange(total)
+    instance = windows["instance"].values
+    owner = np.cumsum(np.concatenate([[False], instance[1:] != instance[:-1]]))
+    order = np.random.default_rng(seed).permutation(owner[-1] + 1)
+    filled = np.cumsum(np.bincount(owner)[order])
+    chosen = order[: np.searchsorted(filled, n) + 1]
+    return np.flatnonzero(np.isin(owner, chosen))
+
+
+def design_key(name: str) -> str:
+    """Hash of all files that a design is read from."""
+    folder = Path(name)
+    if folder.is_dir():
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        return hashed([[str(path.relative_to(folder)), sha256_of(path)] for path in files])
+    info = design_info(name)
+    platform = PLATFORMS.get(info.platform)
+    inputs = design_inputs(info.file or "", platform) if platform else []
+    known = manifest.load_manifest()
+    hashes = [known.entry(item).sha256 if isinstance(item, str) else sha256_of(item) for item in inputs]
+    return hashed([name, *hashes])
+
+
+def _prepare(task: tuple[str, BuildRule, Path]) -> None:
+    name, rule, path = task
+    begun = time.perf_counter()
+    design = open_design(name)
+    design.write(path.with_suffix(".oas"))
+    windows = tile_windows(design, rule.tiles, rule.cells)
+    info = {key: value for key, value in (asdict(design.info) if design.info else {}).items() if key != "facts"}
+    said = {
+        "info": info, "opened_s": time.perf_counter() - begun, "platform": asdict(design.platform),
+        "windows": windows.attrs, "instances": len(np.unique(windows["instance"].values)), "name": design.name,
+    }  # fmt: skip
+    said["oas_sha256"] = sha256_of(path.with_suffix(".oas"))
+    write_part(path, {name: windows[name].values for name in WINDOW}, said)
+
+
+def _is_prepared(path: Path) -> bool:
+    said, oasis = said_of(path), path.with_suffix(".oas")
+    return said is not None and oasis.is_file() and sha256_of(oasis) == said["oas_sha256"]
+
+
+def _planned(rule: BuildRule, path: Path) -> PlannedDesign:
+    said = said_of(path)
+    table = read_part(path)
+    windows = xr.Dataset({name: (TILE, table[name]) for name in WINDOW}, attrs=said["windows"])
+    good_for = tuple(said["info"].get("layers", rule.layers))
+    layers = tuple(layer for layer in rule.layers if layer in good_for)
+    if not layers:
+        raise LayoutError(
+            f"{said['name']} is good for {', '.join(good_for)}, not for {', '.join(rule.layers)}; leave it out"
+        )
+    fields = said["platform"] | {
+        key: tuple(value) for key, value in said["platform"].items() if isinstance(value, list)
+    }
+    return PlannedDesign(
+        name=said["name"], file=path.with_suffix(".oas"), platform=Platform(**fields), layers=layers, windows=windows,
+        info=said["info"] | {"instances": said["instances"]},
+    )  # fmt: skip
