@@ -7,6 +7,7 @@ with the shares of a common netlist; wires join what happens to lie on one track
 
 from __future__ import annotations
 
+import itertools
 import math
 import tempfile
 from dataclasses import dataclass
@@ -174,7 +175,7 @@ def _routed(
             else:
                 groups.append([via])
         below = METAL2_SPACE_NM // 2
-        for group, after in zip(groups, [*groups[1:], None], strict=True):
+        for group, after in itertools.zip_longest(groups, groups[1:]):
             lowest, highest = group[0].y_nm - VIA_NM // 2, group[-1].y_nm + VIA_NM // 2
             above = (top if after is None else after[0].y_nm - VIA_NM // 2 - METAL2_END_NM) - METAL2_SPACE_NM
             ends = METAL2_END_NM + 5 * (rng.exponential(_MEAN_STUB_NM, size=2) // 5).astype(int)

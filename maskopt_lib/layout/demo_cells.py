@@ -436,7 +436,7 @@ def demo_cells(names: Sequence[str] | None = None) -> dict[str, DrawnCell]:
 
 
 def as_gdstk(cell: DrawnCell) -> gdstk.Cell:
-    """The cell's merged polygons, pins labelled on metal 1."""
+    """The cell's merged polygons, pins and rails labelled on metal 1."""
     layers = layer_names()
     drawn = gdstk.Cell(cell.name)
     groups = {layer: [boxes] for layer, boxes in cell.shapes.items()} | {"metal1": list(cell.nets.values())}
@@ -447,7 +447,8 @@ def as_gdstk(cell: DrawnCell) -> gdstk.Cell:
             rectangles = [gdstk.rectangle(box[:2], box[2:]) for box in corners.tolist()]
             drawn.add(*gdstk.boolean(rectangles, [], "or", precision=1e-5, layer=number, datatype=datatype))
     number, datatype = layers["metal1"]
-    for pin, places in cell.accesses_nm.items():
-        if len(places):
-            drawn.add(gdstk.Label(pin, tuple(places[0] * _NM_IN_UM), layer=number, texttype=datatype))
+    labels = {rail: (cell.width_nm / 2, y) for rail, y in zip(RAILS, (0, ROW_NM), strict=True)}
+    labels |= {pin: tuple(places[0]) for pin, places in cell.accesses_nm.items()}
+    for net, (x, y) in labels.items():
+        drawn.add(gdstk.Label(net, (x * _NM_IN_UM, y * _NM_IN_UM), layer=number, texttype=datatype))
     return drawn
