@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import xarray as xr
 import zarr
 from zarr.codecs import ZstdCodec
 
 from maskopt_lib.data.tile_arrays import ArraySpec
-from maskopt_lib.errors import SchemaError
+from maskopt_lib.errors import MissingDataError, SchemaError
 
 WHOLE, MISSING, DAMAGED = "whole", "missing", "damaged"
 #: Folder of the manifests, and the arrays beside it.
@@ -205,6 +206,40 @@ def fixed_state(root: Path, kind: Kind) -> str:
         if sha256_of(root / ARRAYS / file) != sha256:
             return DAMAGED
     return WHOLE
+
+
+def verify(root: Path, *, deep: bool) -> xr.Dataset:
+    """The state of every shard of every kind, see `TileStore.verify`."""
+    rows = []
+    for kind in kinds(root):
+        rows.append((kind.layer, kind.name, -1, fixed_state(root, kind), 0, 0))
+        for i in range(kind.n_shards):
+            said = read_manifest(root, kind, i) or {"files": {}}
+            size = sum(known["bytes"] for known in said["files"].values() if known)
+            n = kind.entries(i).stop - kind.entries(i).start
+            rows.append((kind.layer, kind.name, i, state(root, kind, i, deep=deep), n, size))
+    columns = zip(*rows, strict=True) if rows else [()] * 6
+    units = {"size_bytes": "B"}
+    types = {"layer": str, "kind": str, "index": np.int64, "state": str, "entries": np.int64, "size_bytes": np.int64}
+    return xr.Dataset(
+        {
+            name: ("shard", np.array(column, types[name]), {"long_name": name, "units": units.get(name, "1")})
+            for name, column in zip(types, columns, strict=True)
+        }
+    )
+
+
+def digest(root: Path) -> str:
+    """One hash of all that is stored, see `TileStore.digest`."""
+    lines = []
+    for kind in kinds(root):
+        lines.append(f"{kind.layer} {kind.name} {json.dumps(kind.fixed, sort_keys=True)}")
+        for i in range(kind.n_shards):
+            said = read_manifest(root, kind, i)
+            if said is None:
+                raise MissingDataError(f"{root}: shard {i} of {kind.layer} {kind.name} was not written")
+            lines.append(f"{kind.layer} {kind.name} {i} {json.dumps(said['files'], sort_keys=True)}")
+    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
 
 
 def read_manifest(root: Path, kind: Kind, shard: int) -> dict[str, Any] | None:

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
+import zarr
 
 from maskopt_lib.data import schema
+from maskopt_lib.errors import SchemaError, UnknownNameError
 
 #: Dimensions and kinds of shards.
 SAMPLE, LABEL, CONTEXT, LABEL_CONTEXT, METHOD = schema.SAMPLE, "label", "context_nm", "label_context_nm", schema.METHOD
@@ -91,3 +93,24 @@ def score_specs(scores: Mapping[str, tuple[str, str]] | tuple[str, ...]) -> dict
         scores = {name: schema.VARIABLES[name] for name in scores}
     like = METHOD_ARRAYS[schema.RUNTIME]
     return {name: replace(like, dtype="float64", long_name=long, units=unit) for name, (long, unit) in scores.items()}
+
+
+def fitted(values: np.ndarray, array: zarr.Array, shape: tuple[int, ...], name: str) -> np.ndarray:
+    """Values as an array stores them: names as codes, pixels as bits, the right type, or an error."""
+    if array.metadata.dimension_names[-1] == X_BYTE and values.shape[-1] > shape[-1]:
+        values = np.packbits(values.astype(bool), axis=-1, bitorder="little")
+    if values.shape != shape:
+        raise SchemaError(f"{name} of this shard has shape {values.shape}, not {shape}")
+    if "names" in array.attrs and values.dtype.kind in "UTO":
+        codes = {known: code for code, known in enumerate(array.attrs["names"])}
+        if unknown := sorted(set(values.tolist()) - set(codes)):
+            raise UnknownNameError(f"{name} {', '.join(map(str, unknown))} was not reserved; known: {', '.join(codes)}")
+        values = np.array([codes[one] for one in values.tolist()], int)
+    if array.dtype.kind == "T":
+        return values.astype(object)
+    if values.dtype == array.dtype:
+        return values
+    # Whole numbers must not be cut down silently: a code or a count that does not fit is a mistake.
+    if array.dtype.kind in "iu" and values.size and not np.array_equal(values.astype(array.dtype), values):
+        raise SchemaError(f"{name} has values that {array.dtype} does not hold")
+    return values.astype(array.dtype)

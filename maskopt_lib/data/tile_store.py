@@ -26,7 +26,6 @@ Examples
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -263,8 +262,8 @@ class TileStore:
         Parameters
         ----------
         labels : the labels instead of the tiles.
-        partial : take a store that is not complete; what is missing reads as the fill value (code -1, empty geometry,
-            ``solved`` 0), and the attribute ``missing_shards`` names it.
+        partial : take a store that is not complete; tiles that are missing have the codes -1, their links ``label_of``
+            -1, masks ``solved`` 0, and the attribute ``missing_shards`` names the shards.
 
         Raises
         ------
@@ -286,7 +285,7 @@ class TileStore:
         # Text comes as numpy's new string type, by which labels are not found yet.
         texts = {name: c.values.tolist() for name, c in ds.coords.items() if c.dtype.kind == "T"}
         ds = ds.assign_coords({name: np.array(values, dtype=str) for name, values in texts.items()})
-        return ds.assign_attrs(missing_shards=json.dumps(gone)) if gone else ds
+        return self._without(ds, layer, gone) if gone else ds
 
     def verify(self, *, deep: bool = True) -> xr.Dataset:
         """The state of every shard: ``"whole"``, ``"missing"`` or ``"damaged"``.
@@ -300,28 +299,7 @@ class TileStore:
         Dataset over ``shard``: ``layer``, ``kind``, ``index`` (-1 for the metadata of a kind), ``state``, ``entries``,
         ``size_bytes`` as written.
         """
-        rows = []
-        for kind in shards.kinds(self.path):
-            rows.append((kind.layer, kind.name, -1, shards.fixed_state(self.path, kind), 0, 0))
-            for i in range(kind.n_shards):
-                said = shards.read_manifest(self.path, kind, i) or {"files": {}}
-                size = sum(known["bytes"] for known in said["files"].values() if known)
-                n = kind.entries(i).stop - kind.entries(i).start
-                rows.append((kind.layer, kind.name, i, shards.state(self.path, kind, i, deep=deep), n, size))
-        columns = list(zip(*rows, strict=True)) or [()] * 6
-        names = ("layer", "kind", "index", "state", "entries", "size_bytes")
-        types = (str, str, np.int64, str, np.int64, np.int64)
-        units = {"size_bytes": "B"}
-        return xr.Dataset(
-            {
-                name: (
-                    "shard",
-                    np.array(column, dtype),
-                    {"long_name": name.replace("_", " "), "units": units.get(name, "1")},
-                )
-                for name, column, dtype in zip(names, columns, types, strict=True)
-            }
-        )
+        return shards.verify(self.path, deep=deep)
 
     def digest(self) -> str:
         """One hash of all that is stored, whatever the order it was written in; of the checksums, see `verify`.
@@ -330,20 +308,25 @@ class TileStore:
         ------
         MissingDataError : a shard was not written.
         """
-        lines = []
-        for kind in shards.kinds(self.path):
-            lines.append(f"{kind.layer} {kind.name} {json.dumps(kind.fixed, sort_keys=True)}")
-            for i in range(kind.n_shards):
-                said = shards.read_manifest(self.path, kind, i)
-                if said is None:
-                    raise MissingDataError(f"{self.path}: shard {i} of {kind.layer} {kind.name} was not written")
-                lines.append(f"{kind.layer} {kind.name} {i} {json.dumps(said['files'], sort_keys=True)}")
-        return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
+        return shards.digest(self.path)
 
     def _group(self, mode: str = "r") -> zarr.Group:
         if not (self.path / ARRAYS / "zarr.json").is_file():
             raise MissingDataError(f"no store of tiles at {self.path}; build one, or correct the path")
         return zarr.open_group(self.path / ARRAYS, mode=mode, zarr_format=3)
+
+    def _without(self, ds: xr.Dataset, layer: str, gone: Mapping[str, list[int]]) -> xr.Dataset:
+        """Mark what is not whole: a shard that was interrupted may hold some of its arrays."""
+        ds = ds.assign_attrs(missing_shards=json.dumps(gone))
+        for name, bad in gone.items():
+            kind = self.kind(layer, name)
+            marks = {ta.TILES: dict.fromkeys(CODED, -1), ta.LINKS: {"label_of": -1}, ta.LABELS: {"sample": -1}}
+            for marked, value in marks.get(name, {"solved": 0}).items():
+                values = ds[marked].values
+                for shard in bad:
+                    values[kind.entries(shard) if kind.second < 0 else (kind.entries(shard), kind.second)] = value
+                ds = ds.assign({marked: (ds[marked].dims, values, ds[marked].attrs)})
+        return ds
 
     def _write(self, kind: Kind, shard: int, arrays: Mapping[str, np.ndarray]) -> None:
         group = zarr.open_group(self.path / ARRAYS, mode="r", zarr_format=3)
@@ -356,29 +339,8 @@ class TileStore:
         for name, path in names.items():
             array = group[path]
             inner = array.shape[1:] if kind.second < 0 else array.shape[2:]
-            values[path] = _fitted(np.asarray(arrays[name]), array, (entries.stop - entries.start, *inner), name)
+            values[path] = ta.fitted(np.asarray(arrays[name]), array, (entries.stop - entries.start, *inner), name)
         shards.write_shard(self.path, kind, shard, values)
-
-
-def _fitted(values: np.ndarray, array: zarr.Array, shape: tuple[int, ...], name: str) -> np.ndarray:
-    """Values as an array stores them: names as codes, pixels as bits, the right type, or an error."""
-    if array.metadata.dimension_names[-1] == ta.X_BYTE and values.shape[-1] > shape[-1]:
-        values = np.packbits(values.astype(bool), axis=-1, bitorder="little")
-    if values.shape != shape:
-        raise SchemaError(f"{name} of this shard has shape {values.shape}, not {shape}")
-    if "names" in array.attrs and values.dtype.kind in "UTO":
-        codes = {known: code for code, known in enumerate(array.attrs["names"])}
-        if unknown := sorted(set(values.tolist()) - set(codes)):
-            raise UnknownNameError(f"{name} {', '.join(map(str, unknown))} was not reserved; known: {', '.join(codes)}")
-        values = np.array([codes[one] for one in values.tolist()], int)
-    if array.dtype.kind == "T":
-        return values.astype(object)
-    if values.dtype == array.dtype:
-        return values
-    # Whole numbers must not be cut down silently: a code or a count that does not fit is a mistake.
-    if array.dtype.kind in "iu" and values.size and not np.array_equal(values.astype(array.dtype), values):
-        raise SchemaError(f"{name} has values that {array.dtype} does not hold")
-    return values.astype(array.dtype)
 
 
 def _plain(attrs: Mapping[str, Any]) -> dict[str, Any]:

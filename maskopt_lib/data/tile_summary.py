@@ -1,0 +1,175 @@
+"""A store of tiles in numbers: counts by layer, design, cell and context, scores of its masks, sizes on disk."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from maskopt_lib.data import schema, shards
+from maskopt_lib.data import tile_arrays as ta
+from maskopt_lib.data.tile_store import TileStore
+
+LAYER, DESIGN, CELL = "layer", "design", "cell"
+#: What a label's arrays hold beside scores.
+_NO_SCORES = {"mask", "solved", schema.RUNTIME}
+
+
+def layer_counts(store: TileStore, *, partial: bool = False) -> xr.Dataset:
+    """Tiles, labels and bytes by layer.
+
+    Parameters
+    ----------
+    store : whose.
+    partial : take a store that is not complete; only what is there is counted, here as in all of this module.
+
+    Returns
+    -------
+    Dataset over ``layer``: ``tiles``, ``geometries`` (different ones at the widest context, turned ones counted once),
+    ``labels``, ``tile_bytes`` and ``mask_bytes`` (on disk, a tile with its tables, and a mask).
+    """
+    sizes = store.verify(deep=False)
+    rows = []
+    for layer in store.layers:
+        ds = _tiles(store, layer, partial)
+        labels = store.kind(layer, ta.LABELS).n if has_labels(store, layer) else 0
+        geometries = len(np.unique(ds.canonical.values[:, int(np.argmax(ds[ta.CONTEXT].values))]))
+        of_layer = sizes.where(sizes.layer == layer, drop=True)
+        tiles = of_layer.where(of_layer.kind.isin([ta.TILES, ta.LINKS]), drop=True)
+        masks = of_layer.where(
+            of_layer.kind.str.startswith(f"{ta.LABELS}-") & (of_layer.state == shards.WHOLE), drop=True
+        )
+        rows.append(
+            (
+                ds.sizes[ta.SAMPLE],
+                geometries,
+                labels,
+                float(tiles.size_bytes.sum()) / max(1, ds.sizes[ta.SAMPLE]),
+                float(masks.size_bytes.sum()) / max(1.0, float(masks.entries.sum())),
+            )
+        )
+    return _over(
+        store,
+        rows,
+        {
+            "tiles": ("tiles", "1"),
+            "geometries": ("different geometries at the widest context", "1"),
+            "labels": ("labels", "1"),
+            "tile_bytes": ("size of a tile", "B"),
+            "mask_bytes": ("size of a mask with its scores", "B"),
+        },
+    )
+
+
+def design_counts(store: TileStore, *, partial: bool = False) -> xr.Dataset:
+    """``tiles`` over ``layer`` and ``design``."""
+    return _counts(store, DESIGN, partial)
+
+
+def cell_counts(store: TileStore, *, partial: bool = False) -> xr.Dataset:
+    """``tiles`` over ``layer`` and ``cell``, the most frequent cell first."""
+    ds = _counts(store, CELL, partial)
+    total = ds.tiles.sum(LAYER)
+    return ds.isel({CELL: np.argsort(-total.values, kind="stable")}).isel({CELL: slice(0, int((total > 0).sum()))})
+
+
+def context_counts(store: TileStore, *, partial: bool = False) -> xr.Dataset:
+    """What is seen with each width of context.
+
+    Returns
+    -------
+    Dataset over ``layer`` and ``context_nm``: ``geometries`` (different ones, turned ones counted once),
+    ``tiles_a_geometry``, ``cut_tiles`` (share of the tiles in which the window's edge cuts a shape), ``labels``,
+    ``labelled_tiles`` (those that a label serves).
+    """
+    contexts = [round(c) for c in store.rule["contexts_nm"]]
+    rows = []
+    for layer in store.layers:
+        ds = _tiles(store, layer, partial)
+        links = np.zeros((2, len(contexts)))
+        if has_labels(store, layer):
+            made = store.open(layer, labels=True, partial=partial).context_nm.values
+            for i, context in enumerate(ds[ta.LABEL_CONTEXT].values.tolist()):
+                at = contexts.index(context)
+                links[:, at] = (made == context).sum(), (ds.label_of.values[:, i] >= 0).sum()
+        geometries = np.array([len(np.unique(column)) for column in ds.canonical.values.T])
+        cut = (ds.n_shapes_cut.values > 0).mean(axis=0)
+        rows.append((geometries, ds.sizes[ta.SAMPLE] / geometries, cut, *links))
+    names = {
+        "geometries": "different geometries",
+        "tiles_a_geometry": "tiles for each geometry",
+        "cut_tiles": "share of the tiles with a shape that is cut",
+        "labels": "labels",
+        "labelled_tiles": "tiles that a label serves",
+    }
+    return xr.Dataset(
+        {
+            name: ((LAYER, ta.CONTEXT), np.array([row[i] for row in rows]), {"long_name": long_name, "units": "1"})
+            for i, (name, long_name) in enumerate(names.items())
+        },
+        coords={LAYER: list(store.layers), ta.CONTEXT: (ta.CONTEXT, contexts, {"long_name": "context", "units": "nm"})},
+    )
+
+
+def label_scores(store: TileStore, layer: str, *, partial: bool = False) -> xr.Dataset:
+    """Mean scores of the masks of a layer: the row of the oracle in a table of models.
+
+    Returns
+    -------
+    Dataset over ``context_nm`` and ``method``: ``labels`` that were solved, and the mean of every score over them.
+    """
+    ds = store.open(layer, labels=True, partial=partial)
+    scores = [name for name, v in ds.data_vars.items() if v.dims == (ta.LABEL, ta.METHOD) and name not in _NO_SCORES]
+    ds = ds[["context_nm", "solved", *scores]].load()
+    contexts = sorted(set(ds.context_nm.values.tolist()) - {-1})
+    solved = ds.solved == 1
+    means, n = [], []
+    for context in contexts:
+        chosen = solved & (ds.context_nm == context)
+        n.append(chosen.sum(ta.LABEL).values)
+        means.append({name: ds[name].where(chosen).mean(ta.LABEL).values for name in scores})
+    both = (ta.CONTEXT, ta.METHOD)
+    return xr.Dataset(
+        {"labels": (both, np.array(n), {"long_name": "masks", "units": "1"})}
+        | {name: (both, np.array([row[name] for row in means]), ds[name].attrs) for name in scores},
+        coords={ta.CONTEXT: contexts, ta.METHOD: ds[ta.METHOD].values},
+        attrs=ds.attrs,
+    )
+
+
+def has_labels(store: TileStore, layer: str) -> bool:
+    """Whether labels were reserved for a layer."""
+    return any(kind.layer == layer and kind.name == ta.LABELS for kind in shards.kinds(store.path))
+
+
+def _tiles(store: TileStore, layer: str, partial: bool) -> xr.Dataset:
+    """Tables of the tiles that are there."""
+    ds = store.open(layer, partial=partial)
+    ds = ds[[name for name in ds.data_vars if name not in ("content", "instance")]].load()
+    return ds.isel({ta.SAMPLE: np.flatnonzero(ds.design.values >= 0)}) if "missing_shards" in ds.attrs else ds
+
+
+def _counts(store: TileStore, name: str, partial: bool) -> xr.Dataset:
+    """Tiles by layer and by what a code stands for; the names of all layers together."""
+    names: list[str] = []
+    found: list[dict[str, int]] = []
+    for layer in store.layers:
+        codes = store.open(layer, partial=partial)[name].load()
+        known = codes.attrs["names"]
+        n = np.bincount(codes.values[codes.values >= 0], minlength=len(known))
+        found.append(dict(zip(known, n.tolist(), strict=True)))
+        names += [one for one in known if one not in names]
+    values = np.array([[row.get(one, 0) for one in names] for row in found]).reshape(len(found), len(names))
+    return xr.Dataset(
+        {"tiles": ((LAYER, name), values, {"long_name": "tiles", "units": "1"})},
+        coords={LAYER: list(store.layers), name: names},
+    )
+
+
+def _over(store: TileStore, rows: list[tuple], names: dict[str, tuple[str, str]]) -> xr.Dataset:
+    return xr.Dataset(
+        {
+            name: (LAYER, np.array([row[i] for row in rows]), {"long_name": long_name, "units": units})
+            for i, (name, (long_name, units)) in enumerate(names.items())
+        },
+        coords={LAYER: list(store.layers)},
+    )
