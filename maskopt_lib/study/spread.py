@@ -34,9 +34,11 @@ def workers(n: int = 2, *, address: str = "") -> Iterator[distributed.Client | N
     if n == 0:
         yield None
         return
+    # No dashboard, and any free port for what is left of it: two runs on one machine must not fight for port 8787.
+    no_dashboard = {"dashboard_address": ":0", "scheduler_kwargs": {"dashboard": False}}
     with (
         distributed.LocalCluster(
-            n_workers=n, threads_per_worker=1, processes=True, dashboard_address=None, memory_limit=0
+            n_workers=n, threads_per_worker=1, processes=True, memory_limit=0, **no_dashboard
         ) as cluster,
         distributed.Client(cluster) as client,
     ):
