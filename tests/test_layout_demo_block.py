@@ -13,8 +13,9 @@ from klayout import db
 from maskopt_lib import layout
 from maskopt_lib.errors import LayoutError
 from maskopt_lib.layout import demo_block
+from maskopt_lib.layout.cell_drawing import ROW_NM, SITE_NM, CellSpec, draw
 from maskopt_lib.layout.cell_wiring import route
-from maskopt_lib.layout.demo_cells import CELLS, ROW_NM, SITE_NM
+from maskopt_lib.layout.demo_cells import CELLS
 from maskopt_lib.layout.design_rules import check_design_rules
 
 #: Output -> function of the inputs, for cells without memory.
@@ -150,6 +151,8 @@ def test_wires_that_cannot_be_without_conflict_are_refused():
     # A must pass B somewhere, and there is no other layer.
     with pytest.raises(LayoutError, match="no wiring without conflicts; left: A, B"):
         route(9, {}, shut)
+    with pytest.raises(LayoutError, match="'A1 A2' needs one net more in p and in n"):
+        draw("NAND2", CellSpec(gates="A1 A2", p="VDD ZN VDD", n="VSS ZN", pins="A1 A2 ZN"))
 
 
 # Block
@@ -237,6 +240,9 @@ def test_other_sizes_can_be_had_and_mistakes_are_named():
 
 
 def test_the_block_is_built_in_two_seconds():
-    start = time.process_time()
-    demo_block.build()
-    assert time.process_time() - start < 2
+    seconds = []
+    for _ in range(2):  # the better of two: others may use the machine
+        start = time.perf_counter()
+        demo_block.build()
+        seconds.append(time.perf_counter() - start)
+    assert min(seconds) < 2

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,8 @@ import numpy as np
 from klayout import db
 
 from maskopt_lib.errors import LayoutError
-from maskopt_lib.layout.demo_cells import CELLS, FILLERS, ROW_NM, SITE_NM, DrawnCell, as_gdstk, demo_cells
+from maskopt_lib.layout.cell_drawing import RAILS, ROW_NM, SITE_NM, DrawnCell
+from maskopt_lib.layout.demo_cells import CELLS, FILLERS, demo_cells
 from maskopt_lib.layout.designs import Design, Platform
 from maskopt_lib.layout.io import layer_names
 
@@ -192,7 +194,7 @@ def _layout(cells, places, vias, wires, size_nm) -> db.Layout:
     """The hierarchy, drawn with gdstk and read by KLayout."""
     layers = layer_names()
     library = gdstk.Library("demo", unit=_UNIT_M, precision=_PRECISION_M)
-    used = {name: as_gdstk(cells[name]) for name in dict.fromkeys(place.cell for place in places)}
+    used = {name: _gds_cell(cells[name], layers) for name in dict.fromkeys(place.cell for place in places)}
     top, via = gdstk.Cell("demo_block"), gdstk.Cell("VIA12")
     library.add(top, via, *used.values())
     _add(top, layers["outline"], (0, 0, *size_nm))
@@ -231,3 +233,21 @@ def _layout(cells, places, vias, wires, size_nm) -> db.Layout:
 def _add(cell: gdstk.Cell, layer: tuple[int, int], box_nm: tuple[int, int, int, int]) -> None:
     x0, y0, x1, y1 = (v * _NM_IN_UM for v in box_nm)
     cell.add(gdstk.rectangle((x0, y0), (x1, y1), layer=layer[0], datatype=layer[1]))
+
+
+def _gds_cell(cell: DrawnCell, layers: Mapping[str, tuple[int, int]]) -> gdstk.Cell:
+    """The cell's merged polygons, pins and rails labelled on metal 1; layers as (layer, datatype) by name."""
+    drawn = gdstk.Cell(cell.name)
+    groups = {layer: [boxes] for layer, boxes in cell.shapes.items()} | {"metal1": list(cell.nets.values())}
+    for layer, many in groups.items():
+        number, datatype = layers[layer]
+        for boxes in many:
+            corners = boxes * _NM_IN_UM
+            rectangles = [gdstk.rectangle(box[:2], box[2:]) for box in corners.tolist()]
+            drawn.add(*gdstk.boolean(rectangles, [], "or", precision=1e-5, layer=number, datatype=datatype))
+    number, datatype = layers["metal1"]
+    labels = {rail: (cell.width_nm / 2, y) for rail, y in zip(RAILS, (0, ROW_NM), strict=True)}
+    labels |= {pin: tuple(places[0]) for pin, places in cell.accesses_nm.items()}
+    for net, (x, y) in labels.items():
+        drawn.add(gdstk.Label(net, (x * _NM_IN_UM, y * _NM_IN_UM), layer=number, texttype=datatype))
+    return drawn
