@@ -7,21 +7,25 @@ are on the card of a built dataset.
 
 from __future__ import annotations
 
-import os
+import pickle
 import sys
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from maskopt_lib.data import tile_arrays
+from maskopt_lib.data.splits import SplitRule
+from maskopt_lib.data.tile_dataset import TileDataset
 from maskopt_lib.data.tile_store import TileStore
 
 RULE = {"core_nm": 512, "context_nm": 128, "image_nm": 1024, "pixel_nm": 1, "contexts_nm": [0, 16, 32, 64, 128]}
 NAMES = {"design": ["a", "b"], "cell": [f"CELL_X{i}" for i in range(80)], "orientation": ["N", "FS", "S", "FN"]}
 SHARD = 2048
 READS = 1000
+LABELS = 2048
 
 
 def contents(n: int, rng: np.random.Generator, size: int = 768) -> np.ndarray:
@@ -52,18 +56,15 @@ def tables(n: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
     return values
 
 
-def milliseconds(read, samples) -> np.ndarray:
-    times = []
+def milliseconds(read, samples) -> str:
+    times, begun_cpu = [], time.process_time()
     for sample in samples:
         begun = time.perf_counter()
         read(int(sample))
         times.append(1e3 * (time.perf_counter() - begun))
-    return np.array(times)
-
-
-def percentiles(times: np.ndarray) -> str:
+    cpu = 1e3 * (time.process_time() - begun_cpu) / len(times)
     half, most = np.percentile(times, (50, 99))
-    return f"median {half:.2f} ms, 99 of 100 below {most:.2f} ms"
+    return f"median {half:.2f} ms, 99 of 100 below {most:.2f} ms; {cpu:.2f} ms of processor time"
 
 
 def bytes_of(folder: Path, pattern: str) -> int:
@@ -95,13 +96,45 @@ def main(n: int, folder: Path) -> None:
     ds = store.open("metal1")
     print(f"open           {1e3 * (time.perf_counter() - begun):8.1f} ms")
     samples = rng.integers(0, n, READS)
-    print(f"read, xarray   {percentiles(milliseconds(lambda i: ds.content[i].values, samples))}   (one random tile)")
+    print(f"read, xarray   {milliseconds(lambda i: ds.content[i].values, samples)}   (one random tile)")
     array = ds.content.variable
-    print(f"read, variable {percentiles(milliseconds(lambda i: array[i].values, samples))}")
+    print(f"read, variable {milliseconds(lambda i: array[i].values, samples)}")
+    training(store, drawn)
+
+
+def training(store: TileStore, drawn: np.ndarray) -> None:
+    """Labels for the tiles of the first shards, then items as torch takes them."""
+    n = min(LABELS, store.kind("metal1").n)
+    label_of = np.full((store.kind("metal1").n, 1), -1)
+    label_of[:n, 0] = np.arange(n)
+    store.reserve_labels(
+        "metal1", sample=np.arange(n), context_nm=np.full(n, 128), label_of=label_of, turn_of=np.zeros_like(label_of),
+        label_contexts_nm=[128], methods=["opc"],
+    )  # fmt: skip
+    mask = np.zeros((256, 1024, 128), np.uint8)
+    begun = time.perf_counter()
+    for shard, entries in enumerate(store.entries("metal1", "labels-opc")):
+        count = entries.stop - entries.start
+        mask[:, 128:-128, 16:-16] = drawn[shard * 256 % SHARD :][:256]
+        store.write_labels("metal1", "opc", shard, {"mask": mask[:count], "runtime_s": np.zeros(count)})
+    print(f"write labels   {n / (time.perf_counter() - begun):8.0f} masks/s   ({n} masks)")
+    options = {"split": None, "rule": SplitRule(held_out_cells=()), "context_nm": 128, "tag": "index"}
+    begun = time.perf_counter()
+    all_tiles = TileDataset(store.path, "metal1", **options)
+    print(f"TileDataset    {time.perf_counter() - begun:8.2f} s to open, {len(pickle.dumps(all_tiles))} B to send")
+    rng = np.random.default_rng(1)
+    for pixel_nm in (1, 4):
+        dataset = TileDataset(store.path, "metal1", method="opc", pixel_nm=pixel_nm, **options)
+        picked = rng.integers(0, len(dataset), 300)
+        print(f"item, {pixel_nm} nm     {milliseconds(dataset.__getitem__, picked)}   (target, mask, tag)")
+    loader = torch.utils.data.DataLoader(dataset, batch_size=16, shuffle=True, num_workers=2)
+    begun = time.perf_counter()
+    count = sum(len(batch["target"]) for batch in loader)
+    print(f"DataLoader     {count / (time.perf_counter() - begun):8.0f} items/s at 4 nm, two workers and their start")
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    torch.set_num_threads(1)
     wanted = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
     if len(sys.argv) > 2:
         main(wanted, Path(sys.argv[2]))
