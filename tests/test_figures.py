@@ -165,6 +165,39 @@ def windows() -> xr.Dataset:
 
 
 #: Every public function, as the notebooks call it.
+def tile_scene() -> xr.Dataset:
+    """A bar and two contacts around a cell of two windows, the second one chosen, on pixels of 8 nm."""
+    nm = {axis: (axis, (np.arange(160) + 0.5) * 8.0) for axis in ("y", "x")}
+    shapes = np.zeros((2, 160, 160), np.uint8)
+    shapes[0, 60:69, 20:140] = 1
+    shapes[1, 61:69, 30:38] = shapes[1, 61:69, 100:108] = 1
+    windows = {"row": [0, 1], "column": [0, 0], "x_nm": [400.0, 400.0], "y_nm": [200.0, 456.0]}
+    return xr.Dataset(
+        {"shapes": (("layer", "y", "x"), shapes), "chosen": ("window", [False, True])}
+        | {name: ("window", values) for name, values in windows.items()},
+        coords={"layer": ["metal1", "contact"], **nm},
+        attrs={"instance": "u1", "cell": "INV_X1", "orientation": "N", "core_nm": 256, "image_nm": 512}
+        | {"contexts_nm": [0, 64]},
+    )
+
+
+def tile_cells() -> xr.Dataset:
+    boxes = np.array([[0, 200, 400, 600], [400, 200, 700, 600], [np.nan] * 4])
+    sides = {side: ("instance", boxes[:, i]) for i, side in enumerate(("x0_nm", "y0_nm", "x1_nm", "y1_nm"))}
+    names = {"instance": ["u0", "u1", "ram"]}
+    return xr.Dataset(sides | {"cell": ("instance", ["FILL", "INV_X1", "RAM"])}, coords=names)
+
+
+def tiles() -> xr.Dataset:
+    scene = tile_scene()
+    columns = {"cell": ["INV_X1", "NAND2_X1"], "context_nm": [64.0, 0.0], "layer": ["metal1", "contact"]}
+    return xr.Dataset(
+        {"image": (("tile", "y", "x"), scene["shapes"].values)} | {k: ("tile", v) for k, v in columns.items()},
+        coords={"y": scene["y"], "x": scene["x"]},
+        attrs={"core_nm": 512},
+    )
+
+
 DRAWINGS = {
     "beside_aims": lambda: figures.beside_aims(timing()[schema.RUNTIME], {"aim": 0.1}, lines="method"),
     "bossung": lambda: figures.bossung(
@@ -203,6 +236,8 @@ DRAWINGS = {
     "ranked": lambda: figures.ranked(scores()[schema.L2].rename(sample="setting")),
     "rule_violations": lambda: figures.rule_violations(pictures().isel(sample=0), violations()),
     "source_map": lambda: figures.source_map(source()),
+    "tile_gallery": lambda: figures.tile_gallery(tiles(), columns=2),
+    "tile_reading": lambda: figures.tile_reading(tile_scene(), tile_cells()),
     "tradeoff": lambda: figures.tradeoff(
         scores().isel(sample=[0, 1]).mean(schema.SAMPLE, keep_attrs=True), x=schema.L2, y=schema.EPE3
     ),

@@ -30,6 +30,7 @@ from maskopt_lib.figures.scores import (
     ranked,
     tradeoff,
 )
+from maskopt_lib.figures.tiles import tile_gallery, tile_reading
 from maskopt_lib.figures.timing import over_batch, phase_bars
 
 __all__ = [
@@ -61,5 +62,7 @@ __all__ = [
     "rule_violations",
     "save",
     "source_map",
+    "tile_gallery",
+    "tile_reading",
     "tradeoff",
 ]

@@ -16,6 +16,7 @@ from maskopt_lib.layout.designs import PLATFORMS, Design, DesignInfo, Platform, 
 from maskopt_lib.layout.io import WrittenMask, layer_names, write_mask
 from maskopt_lib.layout.reader import read_clip
 from maskopt_lib.layout.tile_counts import tile_counts, tile_table
+from maskopt_lib.layout.tile_scene import tile_images, tile_scene
 
 __all__ = [
     "BENCHMARKS",
@@ -42,6 +43,8 @@ __all__ = [
     "read_clip",
     "read_design",
     "tile_counts",
+    "tile_images",
+    "tile_scene",
     "tile_table",
     "tile_windows",
     "write_mask",
