@@ -63,7 +63,7 @@ def keeping(
         return
     client.register_plugin(Kept(n), name=_PLUGIN)
     try:
-        yield partial(_on_worker, do)
+        yield partial(_on_worker, do, n)
     finally:
         client.unregister_worker_plugin(_PLUGIN)
 
@@ -72,5 +72,6 @@ def _with(do: Callable[[Any, Kept], Any], kept: Kept, task: Any) -> Any:
     return do(task, kept)
 
 
-def _on_worker(do: Callable[[Any, Kept], Any], task: Any) -> Any:
-    return do(task, distributed.get_worker().plugins[_PLUGIN])
+def _on_worker(do: Callable[[Any, Kept], Any], n: int, task: Any) -> Any:
+    # A worker that has just been started anew may be given a task before its plugins.
+    return do(task, distributed.get_worker().plugins.setdefault(_PLUGIN, Kept(n)))
