@@ -134,8 +134,21 @@ def test_the_latch_follows_while_its_gate_is_high_and_keeps_otherwise(block):
         assert state["Q"] == bool(expected), (gate, data)
 
 
+def test_the_flip_flop_takes_its_input_when_the_clock_rises(block):
+    devices, state, kept = transistors(block, "DFF_X1"), None, None
+    rng = np.random.default_rng(0)
+    clock = False
+    for step, (rises, data) in enumerate(rng.integers(2, size=(200, 2)).astype(bool).tolist()):
+        # Input and clock change one after the other.
+        state = settled(devices, {"CK": clock, "D": data}, state)
+        kept = data if rises and not clock else kept
+        clock = bool(rises)
+        state = settled(devices, {"CK": clock, "D": data}, state)
+        assert kept is None or state["Q"] == kept, step
+
+
 def test_there_is_a_test_for_each_cell():
-    assert set(LOGIC) | {"DLH_X1"} == set(CELLS) and len(CELLS) >= 16
+    assert set(LOGIC) | {"DLH_X1", "DFF_X1"} == set(CELLS) and len(CELLS) >= 16
 
 
 @pytest.mark.parametrize("name", [*CELLS, "FILLCELL_X1"])

@@ -1,13 +1,14 @@
 """A small standard-cell library of our own on the rules of a 45 nm process, drawn from netlists.
 
 A cell is its transistor columns: which net each gate is, and which nets lie between the gates in the upper (p) and the
-lower (n) diffusion. From this come active, poly, contacts and straps to the rails; the other nets are wired in metal 1
-by :mod:`maskopt_lib.layout.cell_wiring`. All logic is static and complementary, latches included, so that one column
-of poly is the gate of both transistors.
+lower (n) diffusion. From this come active, poly, contacts and straps to the rails
+(:mod:`maskopt_lib.layout.cell_drawing`); the other nets are wired in metal 1 (:mod:`maskopt_lib.layout.cell_wiring`).
+One column of poly is the gate of a p and an n transistor. All cells are static and complementary but the flip-flop: it
+has a single clock phase and keeps its state on nodes that float, and where one of its gates has no second transistor,
+both ends of that one are on one net.
 
 What it is not: no transistor was sized, no timing, current or leakage was looked at, and there are no wells, implants
-or well ties but for the tap cell. It is geometry with the look and the rules of 45 nm cells whose metal joins what the
-netlist joins.
+or well ties. It is geometry with the look and the rules of 45 nm cells, whose metal joins what the netlist joins.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections.abc import Sequence
 
 from maskopt_lib.layout.cell_drawing import CellSpec, DrawnCell, draw, filler
 
-#: Name -> netlist.
+#: Name -> netlist. Those of the larger cells have the order of stages that could be wired in the least width.
 CELLS: dict[str, CellSpec] = {
     "INV_X1": CellSpec(gates="A", p="VDD ZN", n="VSS ZN", pins="A ZN", share=10),
     "INV_X2": CellSpec(gates="A A", p="VDD ZN VDD", n="VSS ZN VSS", pins="A ZN", share=4),
@@ -76,6 +77,13 @@ CELLS: dict[str, CellSpec] = {
         n="Q VSS VSS j q i VSS VSS g",
         pins="D G Q",
         share=1,
+    ),
+    "DFF_X1": CellSpec(
+        gates="CK D - a CK CK b - q",
+        p="a x VDD b b VDD VDD q Q VDD",
+        n="VSS VSS a b y VSS z q Q VSS",
+        pins="CK D Q",
+        share=7,
     ),
     "LOGIC0_X1": CellSpec(gates="t", p="VDD t", n="VSS Z", pins="Z", share=0.5),
     "LOGIC1_X1": CellSpec(gates="t", p="VDD Z", n="VSS t", pins="Z", share=0.5),
