@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
-
+import gdstk
 import numpy as np
 import pytest
 
 from maskopt_lib import layout
 from maskopt_lib.data import manifest
 from maskopt_lib.errors import UnknownNameError
+from maskopt_lib.layout.counts import design_counts, disagreements, layer_difference
 
 SMALL = [name for name in layout.design_names("nangate45") if "routed" in name]
-LEGAL = [name for name in layout.design_names("nangate45") if layout.design_info(name).state != "legalised by us"]
 LAYERS = ("metal1", "contact", "via1")
 
 
@@ -65,24 +64,71 @@ def test_unknown_names_are_answered_with_the_known():
         layout.design_names(layer="poly")
 
 
+def test_counts_that_differ_are_told():
+    info = layout.design_info("alu_routed")
+    counts = design_counts(layout.open_design("demo_block"), ["metal1", "via1"])
+    apart = disagreements(counts, info)
+    assert apart["instances"] == (float(counts["instances"]), 963) and {"metal1", "windows of via1"} <= set(apart)
+    assert "contact" not in apart and disagreements(counts, layout.design_info("demo_block")) == {}
+
+
+def test_counts_are_those_of_a_slow_count():
+    design = layout.open_design("demo_block")
+    counts = design_counts(design)
+    slow = counted(design)
+    assert counts["layer"].values.tolist() == list(LAYERS) and np.isnan(counts["nets"])
+    assert counts["polygons"].values.tolist() == [slow[layer] for layer in LAYERS]
+    assert counts["windows"].values.tolist() == [slow["windows"][layer] for layer in LAYERS]
+    assert [float(counts[name]) for name in ("instances", "cells", "logic_cells")] == [
+        slow[name] for name in ("instances", "cells", "logic_cells")
+    ]
+
+
+def test_the_difference_of_two_layouts_is_their_exclusive_or(tmp_path):
+    designs = []
+    for name, width, unit in (("a", 0.4, 1e-9), ("b", 0.5, 1e-10)):
+        library = gdstk.Library(unit=1e-6, precision=unit)
+        library.new_cell("TOP").add(gdstk.rectangle((0, 0), (width, 0.2), layer=11))
+        library.write_gds(tmp_path / f"{name}.gds")
+        designs.append(layout.read_design(tmp_path / f"{name}.gds"))
+    apart = layer_difference(*designs, ["metal1", (12, 0)])
+    assert apart["apart_nm2"].values.tolist() == [20000, 0] and apart["pieces"].values.tolist() == [1, 0]
+    assert apart["area_nm2"].values.tolist() == [80000, 0]
+
+
 @pytest.mark.realdata
 @pytest.mark.parametrize("name", SMALL)
 def test_small_designs_hold_what_the_catalog_says(real_data, name):
     info = layout.design_info(name)
     real_data(info.file)
     design = layout.open_design(name)
-    facts = dict(info.facts)
     assert design.info == info and design.name == name
-    np.testing.assert_allclose(design.die_nm[:2], 0)
-    for key, value in counted(design).items():
-        assert value == facts[key], key
+    assert disagreements(design_counts(design), info) == {}
+    assert set(info.facts) == {"instances", "cells", "logic_cells", "die_um", "nets", "nets_routed", *LAYERS,
+                               "via1_signal", "windows"}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.realdata
+@pytest.mark.parametrize("name", [name for name in layout.design_names("nangate45") if name not in SMALL])
+def test_large_designs_hold_what_the_catalog_says(real_data, name):
+    info = layout.design_info(name)
+    real_data(info.file)
+    assert disagreements(design_counts(layout.read_design(info.file), LAYERS), info) == {}
 
 
 @pytest.mark.realdata
-@pytest.mark.parametrize("name", LEGAL)
-def test_nets_are_those_of_the_file(real_data, name):
+def test_the_slow_count_agrees_on_a_real_design(real_data, name="ram7x7_routed"):
     info = layout.design_info(name)
-    text = real_data(info.file).read_text()
-    nets = text[text.index("\nNETS") : text.index("END NETS")]
-    routed = sum("ROUTED" in net for net in re.split(r"\n\s*- ", nets)[1:])
-    assert (int(re.search(r"NETS (\d+)", nets)[1]), routed) == (info.facts["nets"], info.facts["nets_routed"])
+    real_data(info.file)
+    for key, value in counted(layout.open_design(name)).items():
+        assert value == info.facts[key], key
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize("name", ["gcd_orfs_routed", "alu_routed"])
+def test_merges_equal_the_layouts_published_beside_them(real_data, name):
+    published = layout.read_design(real_data(f"nangate45/designs/{name}.gds"), platform="nangate45")
+    layers = [(1, 0), (9, 0), *((number, 0) for number in range(10, 18))]
+    apart = layer_difference(layout.open_design(name), published, layers)
+    assert not apart["apart_nm2"].any() and int((apart["area_nm2"] > 0).sum()) > 6

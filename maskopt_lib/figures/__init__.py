@@ -4,6 +4,7 @@ Styles are those of HoloViews' matplotlib backend: call ``hv.extension("matplotl
 """
 
 from maskopt_lib.figures import anatomy as anatomy
+from maskopt_lib.figures import designs as designs
 from maskopt_lib.figures import large_area as large_area
 from maskopt_lib.figures.ablation import deviations
 from maskopt_lib.figures.devices import beside_aims
