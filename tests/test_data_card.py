@@ -53,6 +53,7 @@ def test_counts_are_those_of_the_tiles(made):
     assert {row[0]: row[2] for row in rows(text, "design", "licence")} == {"gcd_dense": "no", "aes_psm": "yes"}
     assert store.digest() in text
     scores = tile_summary.label_scores(store, "metal1").sel({"context_nm": 16})
+    assert list(scores.data_vars) == ["labels", "l2_nm2", "shots"]
     assert np.allclose(scores.l2_nm2, masks.sum(axis=(2, 3)).mean(axis=0))
 
 

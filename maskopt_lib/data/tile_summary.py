@@ -119,6 +119,9 @@ def label_scores(store: TileStore, layer: str, *, partial: bool = False) -> xr.D
     """
     ds = store.open(layer, labels=True, partial=partial)
     scores = [name for name, v in ds.data_vars.items() if v.dims == (ta.LABEL, ta.METHOD) and name not in _NO_SCORES]
+    # The order in which a folder lists its arrays is nobody's choice.
+    order = [*schema.VARIABLES, *sorted(scores)]
+    scores.sort(key=order.index)
     ds = ds[["context_nm", "solved", *scores]].load()
     contexts = sorted(set(ds.context_nm.values.tolist()) - {-1})
     solved = ds.solved == 1
