@@ -15,7 +15,7 @@ import hashlib
 import shutil
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -158,14 +158,26 @@ def label(
             for paths in left.values():
                 paths.discard(batch.path)
     write_filled(None)
+    solve(lacking, client=client, title=title, after=lambda batch: write_filled(batch.path))
+    return done
+
+
+def solve(
+    lacking: Sequence[Batch],
+    *,
+    client: distributed.Client | None = None,
+    title: str = "labels",
+    after: Callable[[Batch], None] = lambda batch: None,
+) -> None:
+    """Solve, score and keep batches; ``after`` is called here when one is done."""
+    total = sum(len(batch.sample) for batch in lacking)
     with (
         keeping(_solve, client) as do,
-        tqdm(total=done["masks"], desc=title, unit="mask", file=sys.stdout, mininterval=5, maxinterval=30) as bar,
+        tqdm(total=total, desc=title, unit="mask", file=sys.stdout, mininterval=5, maxinterval=30) as bar,
     ):
         for batch, _ in spread(do, lacking, client=client):
             bar.update(len(batch.sample))
-            write_filled(batch.path)
-    return done
+            after(batch)
 
 
 def label_times(todo: Sequence[Batch]) -> xr.Dataset:
@@ -188,6 +200,56 @@ def label_times(todo: Sequence[Batch]) -> xr.Dataset:
         {name: ((_LAYER, _KIND), values[name], {"long_name": long, "units": u}) for name, (long, u) in names.items()},
         coords={_LAYER: layers, _KIND: kinds},
     )
+
+
+def label_pictures(store: TileStore, rule: LabelRule, labels: Mapping[str, Sequence[int]]) -> xr.Dataset:
+    """Tiles with their masks, and what these print.
+
+    Parameters
+    ----------
+    store : with labels.
+    rule : how they were made.
+    labels : layer -> numbers of labels.
+
+    Returns
+    -------
+    Dataset over ``title``, ``y`` and ``x`` (nm) of 0 and 1: ``target``, the tile as it was solved, ``mask``,
+    ``nominal``, ``outer`` and ``inner`` prints; one entry a label and kind of mask.
+    """
+    solver = TileSolver(rule)
+    rows = []
+    for layer, numbers in labels.items():
+        tiles, there = store.open(layer), store.open(layer, labels=True)
+        for number in numbers:
+            one = there.isel({ta.LABEL: number})
+            tile = tiles.isel({schema.SAMPLE: int(one["sample"])})
+            context_nm = int(one["context_nm"])
+            target = content_image(tile["content"].values, tile_rule(store), context_nm)
+            name = tiles["cell"].attrs["names"][int(tile["cell"])]
+            for kind in there[ta.METHOD].values.tolist():
+                mask = np.unpackbits(one["mask"].sel({ta.METHOD: kind}).values, axis=-1, bitorder="little")
+                aerial = solver.sim.aerial_in_middle(mask[None].astype(np.float32), pixel_nm=rule.pixel_nm)[0]
+                printed = (aerial >= solver.sim.threshold).cpu().numpy().astype(np.uint8)
+                images = {"target": target, "mask": mask} | dict(zip(schema.CORNERS, printed, strict=True))
+                rows.append((f"{layer}, {context_nm} nm, {name}: {kind}", images))
+    centres = (np.arange(len(rows[0][1]["mask"])) + 0.5) * rule.pixel_nm
+    names = ("target", "mask", *schema.CORNERS)
+    return xr.Dataset(
+        {
+            name: (("title", schema.Y, schema.X), np.stack([images[name] for _, images in rows]), {"units": "1"})
+            for name in names
+        },
+        coords={
+            "title": [title for title, _ in rows],
+            **{axis: (axis, centres, {"long_name": axis, "units": "nm"}) for axis in (schema.Y, schema.X)},
+        },
+    )
+
+
+def tile_rule(store: TileStore) -> TileRule:
+    """How the tiles of a store were cut."""
+    said = store.rule
+    return TileRule(**said | {"contexts_nm": tuple(said["contexts_nm"])})
 
 
 def label_digest(
@@ -277,13 +339,12 @@ def _solve(batch: Batch, kept: Kept) -> None:
     with torch_threads(1):
         solver = kept(hashed([rule.to_dict(), batch.device]), partial(TileSolver, rule, device=batch.device))
         tiles = kept((batch.store, batch.layer), partial(batch.store.open, batch.layer))
-        said = dict(batch.store.rule)
-        tile_rule = TileRule(**said | {"contexts_nm": tuple(said["contexts_nm"])})
+        cut = tile_rule(batch.store)
         packed = np.stack([tiles["content"][sample].values for sample in batch.sample])
-        masks, solve_s = solver.solve(content_image(packed, tile_rule, batch.context_nm), batch.layer, batch.kind)
+        masks, solve_s = solver.solve(content_image(packed, cut, batch.context_nm), batch.layer, batch.kind)
         begun = time.perf_counter()
         # Edges are where the layout has them, as far as it is known.
-        scores = solver.score(masks, content_image(packed, tile_rule, tile_rule.context_nm))
+        scores = solver.score(masks, content_image(packed, cut, cut.context_nm))
         score_s = time.perf_counter() - begun
     write_part(
         batch.path,
