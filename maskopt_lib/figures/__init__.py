@@ -4,9 +4,11 @@ Styles are those of HoloViews' matplotlib backend: call ``hv.extension("matplotl
 """
 
 from maskopt_lib.figures import anatomy as anatomy
+from maskopt_lib.figures import dataset as dataset
 from maskopt_lib.figures import designs as designs
 from maskopt_lib.figures import large_area as large_area
 from maskopt_lib.figures.ablation import deviations
+from maskopt_lib.figures.cells import cell_gallery
 from maskopt_lib.figures.devices import beside_aims
 from maskopt_lib.figures.optics import kernel_gallery, source_map
 from maskopt_lib.figures.pareto import attainment_curves, hypervolume_bars, mask_gallery, pareto_front
@@ -39,6 +41,7 @@ __all__ = [
     "beside_aims",
     "bossung",
     "case_bars",
+    "cell_gallery",
     "cross_matrices",
     "cross_matrix",
     "cumulative",
