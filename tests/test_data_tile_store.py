@@ -5,6 +5,7 @@ from multiprocessing import get_context
 
 import numpy as np
 import pytest
+import zarr
 from tile_stores import NAMES, RULE, add_labels, images, small_store, tile_arrays
 
 from maskopt_lib.data.tile_store import TileStore
@@ -177,3 +178,22 @@ def test_methods_are_written_side_by_side(tmp_path):
     assert store.missing("metal1", "labels-ilt") == [] and store.missing("metal1", "labels-opc") == [0]
     solved = store.open("metal1", labels=True, partial=True).solved.values
     assert solved[:, 0].tolist() == [0] * 4 + [1] * 6 and solved[:, 1].all()
+
+
+@pytest.mark.parametrize("empty", [(), (0, 3), range(8)])
+def test_shards_are_byte_for_byte_those_of_zarr(tmp_path, empty):
+    """Tiles and masks, full and short shards, with and without empty entries."""
+    store, _ = small_store(tmp_path / "store", n=12)
+    masks = add_labels(store, shard_size=4)
+    content = images(12, 7)
+    content[list(empty)] = 0
+    store.write_tiles("metal1", 0, tile_arrays(content[:8], 0))
+    store.write_tiles("metal1", 1, tile_arrays(content[8:], 0))
+    for name, pixels in (("content", content), ("labels/mask", masks)):
+        array = zarr.open_array(store.path / "tiles.zarr" / "metal1" / name, mode="r+")
+        folder = store.path / "tiles.zarr" / "metal1" / name / "c"
+        ours = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        array[:] = np.packbits(pixels, axis=-1, bitorder="little")
+        assert ours == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        assert len(ours) == (4 if name != "content" else 1 if len(empty) == 8 else 2)
+    assert store.missing("metal1", deep=True) == []

@@ -21,14 +21,13 @@ import xarray as xr
 import zarr
 from zarr.codecs import ZstdCodec
 
+from maskopt_lib.data.shard_file import ZSTD_LEVEL, shard_bytes
 from maskopt_lib.data.tile_arrays import ArraySpec
 from maskopt_lib.errors import MissingDataError, SchemaError
 
 WHOLE, MISSING, DAMAGED = "whole", "missing", "damaged"
 #: Folder of the manifests, and the arrays beside it.
 MANIFESTS, ARRAYS = "shards", "tiles.zarr"
-# Nine is as fast as one here, since tiles are small and mostly empty, and half the size of three.
-_ZSTD_LEVEL = 9
 _OF_A_SHARD = re.compile(r"-\d{5,}\.json$")
 
 
@@ -179,7 +178,9 @@ def write_shard(root: Path, kind: Kind, shard: int, values: Mapping[str, np.ndar
         # A writer that was killed leaves its unfinished file under a name of its own.
         for old in [root / ARRAYS / file, *(root / ARRAYS / file).parent.glob(f"{Path(file).name}.*.partial")]:
             old.unlink(missing_ok=True)
-        if kind.second < 0:
+        if array.shards is not None:
+            _write_file(root / ARRAYS / file, shard_bytes(values[path], kind.shard_size))
+        elif kind.second < 0:
             array[entries] = values[path]
         else:
             array[entries, kind.second : kind.second + 1] = values[path][:, None]
@@ -282,7 +283,7 @@ def _create(
         dtype=str if spec.dtype == "str" else spec.dtype,
         chunks=(1, *inner) if spec.by_one else file,
         shards=file if spec.by_one else None,
-        compressors=ZstdCodec(level=_ZSTD_LEVEL),
+        compressors=ZstdCodec(level=ZSTD_LEVEL),
         fill_value=spec.fill,
         dimension_names=spec.dims,
         attributes={"long_name": spec.long_name, "units": spec.units, **more},
@@ -296,6 +297,15 @@ def _dtype(values: np.ndarray) -> Any:
 def _shard_file(kind: Kind, path: str, shard: int, ndim: int) -> str:
     first = [shard] if kind.second < 0 else [shard, kind.second]
     return "/".join([path, "c", *map(str, first + [0] * (ndim - len(first)))])
+
+
+def _write_file(path: Path, data: bytes | None) -> None:
+    if data is None:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    partial.write_bytes(data)
+    partial.replace(path)
 
 
 def _checksum(path: Path) -> dict[str, Any] | None:
