@@ -198,6 +198,29 @@ def tiles() -> xr.Dataset:
     )
 
 
+def cells() -> xr.Dataset:
+    box = np.array([(0.0, 0.0), (70.0, 0.0), (70.0, 600.0), (0.0, 600.0)])
+    return xr.Dataset(
+        {
+            "x_nm": ("vertex", np.tile(box[:, 0], 3)),
+            "y_nm": ("vertex", np.tile(box[:, 1], 3)),
+            "polygon": ("vertex", np.repeat([0, 1, 2], 4)),
+            "layer": ("polygon_number", ["metal1", "poly", "other"]),
+            "of": ("polygon_number", ["INV", "INV", "BUF"]),
+            "text": ("label", ["A"]),
+            "on": ("label", ["INV"]),
+            "label_x_nm": ("label", [35.0]),
+            "label_y_nm": ("label", [300.0]),
+        }
+        | {
+            name: ("cell", [value] * 2)
+            for name, value in zip(("x0_nm", "y0_nm", "x1_nm", "y1_nm"), (0.0, 0.0, 380.0, 700.0), strict=True)
+        },
+        coords={"cell": ["INV", "BUF"]},
+        attrs={"layers": ["poly", "metal1", "other"]},
+    )
+
+
 DRAWINGS = {
     "beside_aims": lambda: figures.beside_aims(timing()[schema.RUNTIME], {"aim": 0.1}, lines="method"),
     "bossung": lambda: figures.bossung(
@@ -205,6 +228,7 @@ DRAWINGS = {
     ),
     "attainment_curves": lambda: figures.attainment_curves(attained()),
     "case_bars": lambda: figures.case_bars(scores(), names=[schema.L2, schema.EPE3], groups="method"),
+    "cell_gallery": lambda: figures.cell_gallery(cells()),
     "cross_matrices": lambda: figures.cross_matrices([scores()[schema.L2]] * 2, rows="method", columns=schema.SAMPLE),
     "cross_matrix": lambda: figures.cross_matrix(scores()[schema.L2], rows="method", columns=schema.SAMPLE),
     "curves": lambda: figures.curves(through_dose(), along="dose", lines="clip", mark=(1.0, "through dose")),

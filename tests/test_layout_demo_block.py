@@ -11,7 +11,7 @@ import pytest
 from klayout import db
 
 from maskopt_lib import layout
-from maskopt_lib.errors import LayoutError
+from maskopt_lib.errors import LayoutError, UnknownNameError
 from maskopt_lib.layout import demo_block
 from maskopt_lib.layout.cell_drawing import ROW_NM, SITE_NM, CellSpec, draw
 from maskopt_lib.layout.cell_wiring import route
@@ -166,6 +166,23 @@ def test_wires_that_cannot_be_without_conflict_are_refused():
         route(9, {}, shut)
     with pytest.raises(LayoutError, match="'A1 A2' needs one net more in p and in n"):
         draw("NAND2", CellSpec(gates="A1 A2", p="VDD ZN VDD", n="VSS ZN", pins="A1 A2 ZN"))
+
+
+def test_the_table_of_polygons_holds_all_of_a_cell(block):
+    table = layout.cell_polygons(block, ["DFF_X1", "INV_X1"], ("metal1", "contact"))
+    corners = np.stack([table["x_nm"], table["y_nm"]], axis=1)
+    rings = [corners[table["polygon"].values == i] for i in range(table.sizes["polygon_number"])]
+    areas = np.array([abs(layout.raster.signed_area(ring)) for ring in rings])
+    for name in ("DFF_X1", "INV_X1"):
+        for layer, pair in (("metal1", (11, 0)), ("contact", (10, 0))):
+            drawn = db.Region(block.layout.cell(name).begin_shapes_rec(block.layout.find_layer(*pair))).merged()
+            here = (table["of"].values == name) & (table["layer"].values == layer)
+            assert areas[here].sum() == pytest.approx(drawn.area() * block.dbu_nm**2)
+        labels = set(table["text"].values[table["on"].values == name])
+        assert labels == {*CELLS[name].pins.split(), "VDD", "VSS"}
+    assert table["x1_nm"].values.tolist() == [CELLS["DFF_X1"].width_nm, CELLS["INV_X1"].width_nm]
+    with pytest.raises(UnknownNameError, match="has no cell 'NAND9'"):
+        layout.cell_polygons(block, ["NAND9"])
 
 
 # Block

@@ -8,10 +8,12 @@
 
 from maskopt_lib.layout.benchmarks import BENCHMARKS, benchmark_clips, benchmark_names
 from maskopt_lib.layout.catalog import design_info, design_names, open_design
+from maskopt_lib.layout.cell_polygons import cell_polygons
 from maskopt_lib.layout.cell_tiles import CutTiles, TileRule, content_image, cut_tiles, tile_windows
 from maskopt_lib.layout.clip import Clip, rasterize_many
 from maskopt_lib.layout.contours import mask_polygons, mask_rings
 from maskopt_lib.layout.demo import demo_clips
+from maskopt_lib.layout.design_rules import DesignRule, check_design_rules
 from maskopt_lib.layout.designs import PLATFORMS, Design, DesignInfo, Platform, read_design
 from maskopt_lib.layout.io import WrittenMask, layer_names, write_mask
 from maskopt_lib.layout.reader import read_clip
@@ -25,11 +27,14 @@ __all__ = [
     "CutTiles",
     "Design",
     "DesignInfo",
+    "DesignRule",
     "Platform",
     "TileRule",
     "WrittenMask",
     "benchmark_clips",
     "benchmark_names",
+    "cell_polygons",
+    "check_design_rules",
     "content_image",
     "cut_tiles",
     "demo_clips",
