@@ -82,9 +82,10 @@ def parts(rule: BuildRule, designs: Sequence[PlannedDesign], folder: Path) -> li
         for design in designs:
             if layer not in design.layers:
                 continue
-            chosen = drawn_windows(design.windows, rule.n_windows.get(layer, 0), rule.seed)
+            all_of_them = design.windows[layer]
+            chosen = drawn_windows(all_of_them, rule.n_windows.get(layer, 0), rule.seed)
             for first in range(0, len(chosen), rule.shard_size):
-                windows = design.windows.isel({TILE: chosen[first : first + rule.shard_size]})
+                windows = all_of_them.isel({TILE: chosen[first : first + rule.shard_size]})
                 values = [windows[name].values.tolist() for name in WINDOW]
                 key = hashed([code, files[design.name], layer, asdict(rule.tiles), values])[:_KEY_DIGITS]
                 found.append(
@@ -167,12 +168,16 @@ def assemble(
     path = (folder / STORE).resolve()
     names = {
         "design": [design.name for design in designs],
-        "cell": sorted({cell for design in designs for cell in np.unique(design.windows["cell"].values).tolist()}),
+        "cell": sorted({cell for d in designs for w in d.windows.values() for cell in np.unique(w["cell"]).tolist()}),
         "orientation": list(_ORIENTATIONS),
     }
     by_layer = {layer: [part for part in todo if part.layer == layer] for layer in rule.layers}
     sizes = {layer: [int(part.said["n"]) for part in those] for layer, those in by_layer.items()}
-    attrs = {"designs": {design.name: dict(design.info) for design in designs}, **attrs}
+    attrs = {
+        "designs": {design.name: dict(design.info) for design in designs},
+        "step_nm": {layer: rule.of(layer).step for layer in rule.layers},
+        **attrs,
+    }
     layers = [layer for layer, n in sizes.items() if sum(n)]
     key = hashed([names, rule.shard_size, {layer: [part.path.name for part in by_layer[layer]] for layer in layers}])
     if path.exists():

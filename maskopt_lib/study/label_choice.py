@@ -158,6 +158,24 @@ def choose_labels(
     return found
 
 
+def shared_table(labellings: Mapping[str, Labelling]) -> xr.Dataset:
+    """What is shared, over ``layer``: the counts of :class:`Labelling`, and what they come to.
+
+    Returns
+    -------
+    Beside the counts ``per_label``, tiles that one solution serves, and ``saved_percent``, solutions that need not be
+    made when the whole layer is solved.
+    """
+    found = xr.concat([one.shared for one in labellings.values()], "layer", combine_attrs="drop")
+    found = found.assign_coords(layer=list(labellings))
+    per_label = found["labelled"] / found["labels"]
+    saved = 100 * (1 - found["geometries"] / found["tiles"])
+    return found.assign(
+        per_label=per_label.assign_attrs(long_name="labelled tiles a label", units="1"),
+        saved_percent=saved.assign_attrs(long_name="solutions saved were the whole layer solved", units="percent"),
+    )
+
+
 def sharing(turned: np.ndarray, turns: Sequence[int]) -> Sharing:
     """Tell geometries apart.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import distributed
@@ -39,6 +39,7 @@ class BuildRule:
     layers : a design is cut on those of them that it is good for.
     tiles : how windows lie and what is kept.
     cells : names or patterns of cells; the logic cells by default.
+    step_nm : layer -> from window to window, where it differs from that of ``tiles``.
     n_windows : layer -> windows of a design, about: instances are drawn until they have so many, and of an instance all
         windows are taken. All windows where nothing is said.
     seed : of that draw.
@@ -49,9 +50,14 @@ class BuildRule:
     layers: tuple[str, ...] = ("metal1", "contact", "via1")
     tiles: TileRule = field(default_factory=TileRule)
     cells: tuple[str, ...] | None = None
+    step_nm: Mapping[str, float] = field(default_factory=dict)
     n_windows: Mapping[str, int] = field(default_factory=dict)
     seed: int = 0
     shard_size: int = 2048
+
+    def of(self, layer: str) -> TileRule:
+        """How windows of a layer lie."""
+        return replace(self.tiles, step_nm=float(self.step_nm.get(layer, self.tiles.step)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +70,7 @@ class PlannedDesign:
     file : its OASIS, cells on rows.
     platform : of the file.
     layers : to be cut, those the design is good for.
-    windows : of :func:`maskopt_lib.layout.tile_windows`, all of them.
+    windows : layer -> of :func:`maskopt_lib.layout.tile_windows`, all of them.
     info : what the dataset says of the design.
     """
 
@@ -72,7 +78,7 @@ class PlannedDesign:
     file: Path
     platform: Platform
     layers: tuple[str, ...]
-    windows: xr.Dataset
+    windows: Mapping[str, xr.Dataset]
     info: Mapping[str, object]
 
 
@@ -92,9 +98,9 @@ def plan(rule: BuildRule, folder: Path, *, client: distributed.Client | None = N
     target = (folder / DESIGNS).resolve()
     target.mkdir(parents=True, exist_ok=True)
     code = source_hash(["maskopt_lib.layout.catalog", "maskopt_lib.layout.cell_tiles"])
-    settings = [code, asdict(rule.tiles), rule.cells]
+    settings = [code, asdict(rule.tiles), rule.cells, sorted({rule.of(layer).step for layer in rule.layers})]
     tasks = [
-        (name, rule, target / f"{file_name(name, hashed([design_key(name), *settings])[:_KEY_DIGITS])}.npz")
+        (name, rule, target / f"{file_name(Path(name).name, hashed([design_key(name), *settings])[:_KEY_DIGITS])}.npz")
         for name in rule.designs
     ]
     list(spread(_prepare, [task for task in tasks if not _is_prepared(task[2])], client=client))
@@ -117,18 +123,22 @@ def drawn_windows(windows: xr.Dataset, n: int, seed: int) -> np.ndarray:
     return np.flatnonzero(np.isin(owner, chosen))
 
 
-def design_key(name: str) -> str:
-    """Hash of all files that a design is read from."""
-    folder = Path(name)
-    if folder.is_dir():
-        files = sorted(path for path in folder.rglob("*") if path.is_file())
-        return hashed([[str(path.relative_to(folder)), sha256_of(path)] for path in files])
+def design_files(name: str) -> list[str | Path]:
+    """All files that a design is read from: names of the manifest, or paths; none for one that is made by code."""
+    path = Path(name)
+    if path.is_dir():
+        return sorted(file for file in path.rglob("*") if file.is_file())
     info = design_info(name)
     platform = PLATFORMS.get(info.platform)
-    inputs = design_inputs(info.file or "", platform) if platform else []
+    return design_inputs(info.file or "", platform) if platform else []
+
+
+def design_key(name: str) -> str:
+    """Hash of all files that a design is read from."""
     known = manifest.load_manifest()
-    hashes = [known.entry(item).sha256 if isinstance(item, str) else sha256_of(item) for item in inputs]
-    return hashed([name, *hashes])
+    files = design_files(name)
+    hashes = [known.entry(item).sha256 if isinstance(item, str) else sha256_of(item) for item in files]
+    return hashed([Path(name).name, *hashes])
 
 
 def _prepare(task: tuple[str, BuildRule, Path]) -> None:
@@ -136,14 +146,17 @@ def _prepare(task: tuple[str, BuildRule, Path]) -> None:
     begun = time.perf_counter()
     design = open_design(name)
     design.write(path.with_suffix(".oas"))
-    windows = tile_windows(design, rule.tiles, rule.cells)
+    rules = {rule.of(layer).step: rule.of(layer) for layer in rule.layers}
+    windows = {step: tile_windows(design, one, rule.cells) for step, one in rules.items()}
     info = {key: value for key, value in (asdict(design.info) if design.info else {}).items() if key != "facts"}
     said = {
         "info": info, "opened_s": time.perf_counter() - begun, "platform": asdict(design.platform),
-        "windows": windows.attrs, "instances": len(np.unique(windows["instance"].values)), "name": design.name,
+        "windows": {f"{step:g}": one.attrs for step, one in windows.items()}, "name": design.name,
     }  # fmt: skip
     said["oas_sha256"] = sha256_of(path.with_suffix(".oas"))
-    write_part(path, {name: windows[name].values for name in WINDOW}, said)
+    said["instances"] = len(np.unique(next(iter(windows.values()))["instance"].values))
+    arrays = {f"{step:g}/{name}": one[name].values for step, one in windows.items() for name in WINDOW}
+    write_part(path, arrays, said)
 
 
 def _is_prepared(path: Path) -> bool:
@@ -154,7 +167,10 @@ def _is_prepared(path: Path) -> bool:
 def _planned(rule: BuildRule, path: Path) -> PlannedDesign:
     said = said_of(path)
     table = read_part(path)
-    windows = xr.Dataset({name: (TILE, table[name]) for name in WINDOW}, attrs=said["windows"])
+    windows = {
+        step: xr.Dataset({name: (TILE, table[f"{step}/{name}"]) for name in WINDOW}, attrs=attrs)
+        for step, attrs in said["windows"].items()
+    }
     good_for = tuple(said["info"].get("layers", rule.layers))
     layers = tuple(layer for layer in rule.layers if layer in good_for)
     if not layers:
@@ -165,6 +181,7 @@ def _planned(rule: BuildRule, path: Path) -> PlannedDesign:
         key: tuple(value) for key, value in said["platform"].items() if isinstance(value, list)
     }
     return PlannedDesign(
-        name=said["name"], file=path.with_suffix(".oas"), platform=Platform(**fields), layers=layers, windows=windows,
+        name=said["name"], file=path.with_suffix(".oas"), platform=Platform(**fields), layers=layers,
+        windows={layer: windows[f"{rule.of(layer).step:g}"] for layer in layers},
         info=said["info"] | {"instances": said["instances"]},
     )  # fmt: skip

@@ -1,0 +1,189 @@
+"""Datasets of tiles: the same store whoever builds it, whatever is killed, full, lost or damaged on the way."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+from dataset_builds import RULE, build
+
+from maskopt_lib import layout
+from maskopt_lib.data import shards
+from maskopt_lib.errors import LayoutError
+from maskopt_lib.study import build_dataset
+from maskopt_lib.study.plan_dataset import BuildRule, drawn_windows, plan
+from maskopt_lib.study.spread import workers
+
+TILE_PARTS, LABEL_PARTS = "parts/tiles-*.npz", "parts/labels-*.npz"
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("undisturbed")
+    return {"folder": folder} | build(folder)
+
+
+@contextmanager
+def killing(client, folder: Path, pattern: str, which: int):
+    """Kill one worker as soon as there is a file."""
+    victim = sorted(client.run(os.getpid).values())[which]
+
+    def kill():
+        while not list(folder.glob(pattern)):
+            time.sleep(0.002)
+        os.kill(victim, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    yield victim
+    killer.join()
+
+
+def test_killed_workers_change_nothing(undisturbed, tmp_path):
+    with workers(2) as client:
+        with killing(client, tmp_path, TILE_PARTS, 0) as first, killing(client, tmp_path, LABEL_PARTS, 1) as second:
+            built = build(tmp_path, client)
+        assert not {first, second} & set(client.run(os.getpid).values())
+    assert built["digest"] == undisturbed["digest"]
+    assert not list((tmp_path / "parts").glob(".*"))  # no half-written part is left
+
+
+def test_one_worker_builds_the_same_store(undisturbed, tmp_path):
+    with workers(1) as client:
+        assert build(tmp_path, client)["digest"] == undisturbed["digest"]
+
+
+@pytest.mark.parametrize(("pattern", "n"), [(TILE_PARTS, 3), (LABEL_PARTS, 4)])
+def test_a_killed_run_goes_on_where_it_stopped(undisturbed, tmp_path, pattern, n):
+    program = [sys.executable, str(Path(__file__).with_name("dataset_builds.py")), str(tmp_path), "0"]
+    process = subprocess.Popen(program, start_new_session=True, stdout=subprocess.DEVNULL)
+    while len(list(tmp_path.glob(pattern))) < n:
+        assert process.poll() is None, "the run ended before it could be killed"
+        time.sleep(0.002)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    there = {name: len(list(tmp_path.glob(f"{glob[:-3]}json"))) for name, glob in
+             (("cut", TILE_PARTS), ("solved", LABEL_PARTS))}  # fmt: skip
+    again = build(tmp_path)
+    assert again["digest"] == undisturbed["digest"]
+    for name, n_there in there.items():
+        assert again[name] == undisturbed[name] - n_there
+    assert sum(there.values()) >= n - 1  # what was there was not done again
+
+
+@contextmanager
+def files_no_larger_than(n_bytes: int):
+    """A quota: who writes beyond it gets the error that a full disk gives, in the middle of the file."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_ends_the_run_and_more_room_lets_it_go_on(undisturbed, tmp_path):
+    failed = 0
+    for room in (2_000, 8_000, 11_000, 14_000, 20_000, 40_000, 1_000_000):
+        try:
+            with files_no_larger_than(room):
+                built = build(tmp_path)
+            break
+        except OSError:
+            failed += 1
+    assert failed >= 3 and built["digest"] == undisturbed["digest"]
+    assert set(built["store"].verify()["state"].values.tolist()) == {shards.WHOLE}
+
+
+def spoil(path: Path) -> None:
+    """Turn one bit in the middle of a file."""
+    with path.open("r+b") as file:
+        file.seek(path.stat().st_size // 2)
+        byte = file.read(1)[0]
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([byte ^ 1]))
+
+
+def test_only_what_is_lost_or_damaged_is_made_again(tmp_path, undisturbed):
+    first = build(tmp_path)
+    arrays = tmp_path / build_dataset.STORE / shards.ARRAYS
+    spoil(arrays / "metal1/content/c/1/0/0")  # a shard of tiles
+    (arrays / "via1/row/c/0").unlink()  # a file of another one
+    spoil(arrays / "via1/labels/mask/c/1/0/0/0")  # a shard of masks
+    spoil(arrays / "metal1/label_of/c/2/0")  # of links
+    tile_parts, label_parts = (sorted(tmp_path.glob(pattern)) for pattern in (TILE_PARTS, LABEL_PARTS))
+    tile_parts[2].unlink()
+    spoil(tile_parts[4])
+    label_parts[0].unlink()  # its shard is there: nothing is missing
+    states = first["store"].verify()["state"].values.tolist()
+    assert states.count(shards.DAMAGED) == 4
+    again = build(tmp_path)
+    done = {name: again[name] for name in ("cut", "filled", "solved", "label_shards")}
+    assert done == {"cut": 2, "filled": 2, "solved": 0, "label_shards": 1}
+    assert again["digest"] == first["digest"] == undisturbed["digest"]
+    assert set(again["store"].verify()["state"].values.tolist()) == {shards.WHOLE}
+    nothing = build(tmp_path)
+    assert [nothing[name] for name in ("cut", "filled", "solved", "label_shards")] == [0, 0, 0, 0]
+
+
+def test_a_store_whose_plan_is_damaged_is_laid_out_again_from_the_parts(tmp_path, undisturbed):
+    build(tmp_path)
+    spoil(tmp_path / build_dataset.STORE / shards.ARRAYS / "metal1/content/zarr.json")
+    again = build(tmp_path)
+    assert again["digest"] == undisturbed["digest"] and (again["cut"], again["solved"]) == (0, 0)
+
+
+def test_more_labels_keep_those_that_are_there(tmp_path, undisturbed):
+    few = build(tmp_path, n_labels=2)
+    more = build(tmp_path)
+    assert few["digest"] != more["digest"] == undisturbed["digest"]
+    assert more["solved"] == undisturbed["solved"] - few["solved"]
+
+
+def test_tiles_are_those_of_the_design_in_the_order_of_the_plan(undisturbed):
+    store = undisturbed["store"]
+    design = layout.open_design("demo_block")
+    for layer in RULE.layers:
+        tiles = store.open(layer).load()
+        windows = xr.concat([part.windows for part in undisturbed["parts"] if part.layer == layer], "tile")
+        empty, at = 0, 0
+        for i in range(windows.sizes["tile"]):
+            x, y = float(windows.x_nm[i]), float(windows.y_nm[i])
+            core = design.rasterize(layer, (x, y, x + 512, y + 512))
+            if not core.any():
+                empty += 1
+                continue
+            around = design.rasterize(layer, (x - 128, y - 128, x + 640, y + 640))
+            kept = np.unpackbits(tiles.content.values[at], axis=-1, bitorder="little")
+            np.testing.assert_array_equal(kept, around)
+            assert tiles.core_density.values[at] == pytest.approx(core.mean(), abs=1e-6)
+            assert tiles.cell.attrs["names"][int(tiles.cell[at])] == str(windows.cell[i].values)
+            at += 1
+        assert at == tiles.sizes["sample"]
+        counted = build_dataset.counts(undisturbed["parts"]).sel(layer=layer, design="demo_block")
+        assert (int(counted["empty"]), int(counted["windows"])) == (empty, windows.sizes["tile"])
+
+
+def test_windows_are_drawn_by_whole_instances_and_more_add_to_fewer():
+    instance = np.repeat([f"u{i}" for i in range(50)], np.arange(50) % 4 + 1)
+    windows = xr.Dataset({"instance": ("tile", instance)})
+    few, many = (drawn_windows(windows, n, seed=3) for n in (20, 60))
+    assert 20 <= len(few) < 24 and set(few) < set(many)
+    for name in set(instance[few]):
+        assert (instance[few] == name).sum() == (instance == name).sum()
+    assert len(drawn_windows(windows, 0, 3)) == len(instance) == len(drawn_windows(windows, 10_000, 3))
+
+
+def test_a_design_without_the_layer_is_refused(tmp_path):
+    with pytest.raises(LayoutError, match="demo_block is good for metal1, contact, via1, not for metal9"):
+        plan(BuildRule(designs=("demo_block",), layers=("metal9",)), tmp_path)
