@@ -9,8 +9,8 @@ from klayout import db
 
 from maskopt_lib import layout
 from maskopt_lib.errors import LayoutError
-from maskopt_lib.layout.legalize import legalize
-from maskopt_lib.layout.rows import Rows, placed_cells, placement_faults, read_rows
+from maskopt_lib.layout.legalize import legalize, shaken
+from maskopt_lib.layout.rows import Rows, placed_cells, placement_faults, read_rows, rows_of_placement
 
 GLOBAL = ("dynamic_node_global_placed", "ibex_global_placed", "rockettile_global_placed")
 # Merged contacts and metal 1 polygons after another greedy legaliser.
@@ -185,6 +185,19 @@ def test_mistakes_are_answered_with_a_remedy(tmp_path):
     (tmp_path / "one.def").write_text(DEF.replace("ROW B", "# ROW B"))
     with pytest.raises(LayoutError, match="its height is unknown; name the LEF"):
         read_rows(tmp_path / "one.def")
+
+
+def test_a_shaken_block_is_put_back_on_its_rows():
+    design = layout.open_design("demo_block")
+    rows = rows_of_placement(design, site_nm=190)
+    assert rows.height_nm == 1400 and set(rows.n_sites) == {60} and rows.orientation[:2] == ("N", "FS")
+    assert not placement_faults(design, rows).to_dataarray().any()
+    loose = shaken(design, 300, seed=1)
+    logic = int(design.instances()["is_logic"].sum())
+    assert loose.instances().sizes["instance"] == logic and placement_faults(loose, rows)["off_row"].all()
+    legal, moves = legalize(loose, rows)
+    assert not placement_faults(legal, rows).to_dataarray().any() and moves.sizes["instance"] == logic
+    assert shaken(design, 300, seed=1).instances().identical(loose.instances())
 
 
 # On the published designs

@@ -76,13 +76,14 @@ def design_info(name: str) -> DesignInfo:
     return _entry(name, listed[name])
 
 
-def open_design(name: str | Path, *, cache_dir: str | Path | None = None) -> Design:
+def open_design(name: str | Path, *, cache_dir: str | Path | None = None, as_read: bool = False) -> Design:
     """A design of the catalog or of your own, ready for use, with its `DesignInfo`.
 
     Parameters
     ----------
     name : one of :func:`design_names`, or a folder with a ``design.yaml`` (:mod:`maskopt_lib.layout.own_design`).
     cache_dir : folder that keeps placements which were put on rows, for processes that open them often.
+    as_read : leave a global placement as its file has it.
 
     Raises
     ------
@@ -92,12 +93,11 @@ def open_design(name: str | Path, *, cache_dir: str | Path | None = None) -> Des
     """
     if str(name) not in _listed() and Path(name).is_dir():
         design = read_folder(name)
-        return design if design.info.state != LEGALISED else _on_rows(design, cache_dir)
-    info = design_info(str(name))
-    if info.platform == "demo":
-        return replace(demo_block.build(), name=info.name, info=info)
-    design = replace(read_design(info.file), name=info.name, info=info)
-    return design if info.state != LEGALISED else _on_rows(design, cache_dir)
+    elif (info := design_info(str(name))).platform == "demo":
+        design = replace(demo_block.build(), name=info.name, info=info)
+    else:
+        design = replace(read_design(info.file), name=info.name, info=info)
+    return design if as_read or design.info.state != LEGALISED else _on_rows(design, cache_dir)
 
 
 def _on_rows(design: Design, cache_dir: str | Path | None) -> Design:

@@ -56,6 +56,10 @@ class Platform:
     die: tuple[int, int]
     no_logic: tuple[str, ...]
 
+    def is_logic(self, cell: str) -> bool:
+        """Whether a cell does more than fill, tie or protect."""
+        return not any(fnmatchcase(cell, pattern) for pattern in self.no_logic)
+
 
 #: Folder of the manifest -> platform.
 PLATFORMS: dict[str, Platform] = {
@@ -171,7 +175,7 @@ class Design:
         # Files keep their instances in no order of their own.
         rows.sort(key=lambda row: (np.nan_to_num((row[4], row[3]), nan=np.inf).tolist(), row[0]))
         names, cells, turns, *boxes = zip(*rows, strict=True) if rows else [()] * 7
-        logic = [not any(fnmatchcase(cell, pattern) for pattern in self.platform.no_logic) for cell in cells]
+        logic = [self.platform.is_logic(cell) for cell in cells]
         columns = {
             "cell": (np.array(cells, dtype=str), "cell", "1"),
             "orientation": (np.array(turns, dtype=str), "orientation as in DEF", "1"),

@@ -74,6 +74,27 @@ def legalize(design: Design, rows: Rows | None = None) -> tuple[Design, xr.Datas
     return design, table
 
 
+def shaken(design: Design, rms_nm: float, *, seed: int = 0) -> Design:
+    """A placement made illegal, to show what a legaliser does: fillers taken out, logic cells moved at random.
+
+    Parameters
+    ----------
+    design : a legal placement.
+    rms_nm : standard deviation of the moves along each axis.
+    seed : of the moves.
+    """
+    rng = np.random.default_rng(seed)
+    design = replace(design, layout=design.layout.dup())
+    steps = round(rms_nm / design.dbu_nm)
+    kinds = {c.reference.cell_index: c.reference.cell.name for c in placed_cells(design)}
+    # With a cell its placements go; references that were taken before are no longer valid then.
+    design.layout.delete_cells([index for index, name in kinds.items() if not design.platform.is_logic(name)])
+    for cell in placed_cells(design):
+        dx, dy = np.rint(rng.normal(0, steps, 2)).astype(int).tolist()
+        cell.reference.transform(db.Trans(dx, dy))
+    return design
+
+
 def _put(cell, sites: _Sites, name: str) -> bool:
     """Move one cell to its place and turn it as the row wants; whether it was turned."""
     old = orientation_of(cell.reference.trans)

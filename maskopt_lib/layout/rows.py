@@ -112,6 +112,30 @@ def rows_of(design: Design) -> Rows:
     return read_rows(design.path, [platform_file(name) for name in design.platform.lefs])
 
 
+def rows_of_placement(design: Design, site_nm: float) -> Rows:
+    """The rows that a legal placement stands on, for a design without a file that states them.
+
+    Parameters
+    ----------
+    design : cells on rows, each row filled from its first site to its last; all of one height.
+    site_nm : width of a site.
+    """
+    cells = placed_cells(design)
+    levels: dict[int, list[Placed]] = {}
+    for cell in cells:
+        levels.setdefault(cell.box.bottom, []).append(cell)
+    ends = [(min(c.box.left for c in row), max(c.box.right for c in row)) for _, row in sorted(levels.items())]
+    heads = [orientation_of(row[0].reference.trans) in UPSIDE_DOWN for _, row in sorted(levels.items())]
+    return Rows(
+        site_nm=site_nm,
+        height_nm=cells[0].box.height() * design.dbu_nm if cells else 0.0,
+        x_nm=np.array([left for left, _ in ends]) * design.dbu_nm,
+        y_nm=np.array(sorted(levels)) * design.dbu_nm,
+        n_sites=np.array([round((right - left) * design.dbu_nm / site_nm) for left, right in ends]),
+        orientation=tuple("FS" if over else "N" for over in heads),
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Placed:
     """One placed cell: KLayout's reference, its name, its outline in the cell and in the layout (database units)."""
