@@ -166,6 +166,8 @@ def test_wires_that_cannot_be_without_conflict_are_refused():
         route(9, {}, shut)
     with pytest.raises(LayoutError, match="'A1 A2' needs one net more in p and in n"):
         draw("NAND2", CellSpec(gates="A1 A2", p="VDD ZN VDD", n="VSS ZN", pins="A1 A2 ZN"))
+    with pytest.raises(LayoutError, match="B cannot be pins; nets: A, ZN"):
+        draw("INV", CellSpec(gates="A", p="VDD ZN", n="VSS ZN", pins="A B"))
 
 
 def test_the_table_of_polygons_holds_all_of_a_cell(block):
@@ -191,6 +193,14 @@ def test_the_table_of_polygons_holds_all_of_a_cell(block):
 def test_the_block_keeps_the_rules(block):
     report = check_design_rules(block)
     assert report.sizes["rule"] > 15
+    assert report["violations"].values.tolist() == [0] * report.sizes["rule"]
+
+
+@pytest.mark.parametrize(
+    "options", [{"seed": 1}, {"seed": 2, "n_sites": 110, "utilisation": 1.0}, {"n_rows": 1, "n_sites": 8}]
+)
+def test_other_blocks_keep_the_rules_too(options):
+    report = check_design_rules(demo_block.build(**options))
     assert report["violations"].values.tolist() == [0] * report.sizes["rule"]
 
 
@@ -270,9 +280,6 @@ def test_other_sizes_can_be_had_and_mistakes_are_named():
 
 
 def test_the_block_is_built_in_two_seconds():
-    seconds = []
-    for _ in range(2):  # the better of two: others may use the machine
-        start = time.perf_counter()
-        demo_block.build()
-        seconds.append(time.perf_counter() - start)
-    assert min(seconds) < 2
+    start = time.process_time()  # of this process: others may use the machine
+    demo_block.build()
+    assert time.process_time() - start < 2

@@ -95,6 +95,11 @@ class _Drawing:
         self.diffusions = {"n": spec.n.split(), "p": spec.p.split()}
         if {len(nets) for nets in self.diffusions.values()} != {len(self.gates) + 1}:
             raise LayoutError(f"{name}: {spec.gates!r} needs one net more in p and in n than it has columns")
+        nets = {net for side in self.diffusions.values() for net in side} | set(self.gates)
+        if wrong := sorted(set(spec.pins.split()) - nets | set(spec.pins.split()) & {*RAILS, "-"}):
+            raise LayoutError(
+                f"{name}: {', '.join(wrong)} cannot be pins; nets: {', '.join(sorted(nets - {'-', *RAILS}))}"
+            )
         self.n_columns = 4 * len(self.gates) + 1
         self.boxes: dict[str, list] = {layer: [] for layer in ("active", "poly", "contact", "metal1", "outline")}
         self.metal: dict[str, list] = {}

@@ -71,7 +71,7 @@ def build(seed: int = 0, *, n_rows: int = 8, n_sites: int = 60, utilisation: flo
     ----------
     seed : equal seeds give equal layouts.
     n_rows, n_sites : rows of 1400 nm, and sites of 190 nm in each.
-    utilisation : share of the sites that logic cells take.
+    utilisation : share of the sites that logic cells take; a small block may come out fuller by most of a cell.
 
     Returns
     -------
