@@ -153,10 +153,9 @@ def label(
                 _fill(store, *where, waiting[where])
                 del left[where]
 
-    for batch in todo:
-        if batch.path in needed and batch not in lacking:
-            for paths in left.values():
-                paths.discard(batch.path)
+    gone = {batch.path for batch in lacking}
+    for paths in left.values():
+        paths &= gone
     write_filled(None)
     solve(lacking, client=client, title=title, after=lambda batch: write_filled(batch.path))
     return done
