@@ -114,7 +114,13 @@ def _detail(cells: xr.Dataset, shapes, region_nm: Sequence[float], *, names: boo
 
 
 def legalised_detail(
-    before: xr.Dataset, after: xr.Dataset, *, region_nm: Sequence[float], row_nm: float, size_inch: float = 5.6
+    before: xr.Dataset,
+    after: xr.Dataset,
+    *,
+    region_nm: Sequence[float],
+    row_nm: float,
+    titles: tuple[str, str] = ("global placement", "on rows and sites"),
+    size_inch: float = 5.6,
 ) -> hv.Layout:
     """The same part of a placement before and after its cells were put on rows.
 
@@ -124,6 +130,7 @@ def legalised_detail(
     region_nm : (x0, y0, x1, y1).
     row_nm : height of the rows, whose borders are drawn from the die's lower one up; after legalisation they are those
         of the cells.
+    titles : above the panels.
     size_inch : width of a panel.
     """
     x0, y0, x1, y1 = map(float, region_nm)
@@ -135,7 +142,7 @@ def legalised_detail(
     ]
     rows = hv.Path(lines, kdims=["x", "y"]).opts(hv.opts.Path(color="#404040", linewidth=0.7, linestyle="--"))
     panels = []
-    for cells, title in ((before, "global placement"), (after, "on rows and sites")):
+    for cells, title in zip((before, after), titles, strict=True):
         parts = [*_detail(cells, None, region_nm, names=False), rows]
         panels.append(_framed(parts, np.asarray(region_nm) * _UM, title=title, size_inch=size_inch))
     panels[0] = panels[0].opts(hv.opts.Overlay(show_legend=False))
@@ -169,8 +176,9 @@ def move_histogram(
     width, height = size_inch
     return hv.Overlay(drawn).opts(
         hv.opts.Overlay(
-            fig_inches=size_inch, aspect=width / height, xlabel=x_label, ylabel=y_label, show_grid=True,
-            xlim=(0, edges[-1]), ylim=(0, 1.08 * highest), legend_position="top_right", fontsize=style.FONT_SIZES,
+            title="moves of the legaliser", fig_inches=size_inch, aspect=width / height, xlabel=x_label,
+            ylabel=y_label, show_grid=True, xlim=(0, edges[-1]), ylim=(0, 1.08 * highest),
+            legend_position="top_right", fontsize=style.FONT_SIZES,
         )
     )  # fmt: skip
 

@@ -69,7 +69,7 @@ def survey(
     for task, found in tqdm(spread(_look_at, tasks, client=client), total=len(tasks), desc="designs", unit="design"):
         done[task[0]] = found
     counts = [done[name].counts.expand_dims({DESIGN: [done[name].info.name]}) for name in designs]
-    table = xr.concat(counts, DESIGN, join="outer", combine_attrs="drop").sel(layer=list(layers))
+    table = xr.concat(counts, DESIGN, join="outer", combine_attrs="drop_conflicts").sel(layer=list(layers))
     return table, {done[name].info.name: done[name] for name in designs}
 
 
