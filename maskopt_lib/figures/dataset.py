@@ -264,6 +264,46 @@ def score_scatter(labels: xr.Dataset, *, x: str, y: str, width_inch: float = 13.
     )
 
 
+def score_distributions(labels: xr.Dataset, *, names: Sequence[str], width_inch: float = 13.0) -> hv.Layout:
+    """What share of the labels is at or below a score: a row of panels a layer, a column a score, a line a method.
+
+    Parameters
+    ----------
+    labels : Dataset over ``layer``, ``label`` and ``method``; nan where a layer has fewer labels.
+    names : scores.
+    width_inch : of the figure.
+    """
+    methods, layers = _names(labels["method"]), _names(labels["layer"])
+    panels = []
+    for layer in layers:
+        for column, name in enumerate(names):
+            drawn = []
+            for method, colour, dash in zip(methods, style.colours(methods), _DASHES, strict=False):
+                values = np.sort(labels[name].sel({"layer": layer, "method": method}).values)
+                values = values[np.isfinite(values)]
+                share = 100 * (np.arange(len(values)) + 1) / max(len(values), 1)
+                line = hv.Curve((values, share), "x", "y", label=method)
+                drawn.append(
+                    line.opts(hv.opts.Curve(color=colour, linestyle=dash, linewidth=1.7, interpolation="steps-post"))
+                )
+            panels.append(
+                hv.Overlay(drawn).opts(
+                    hv.opts.Overlay(
+                        title=layer if column == 0 else "", ylim=(0, 104), show_grid=True, aspect=1.7,
+                        xlabel=_short_label(labels[name]) if layer == layers[-1] else "", xlim=(0, None),
+                        ylabel="share of the labels (%)" if column == 0 else "", legend_position="bottom_right",
+                        show_legend=len(panels) == 0, fontsize=style.FONT_SIZES,
+                    )
+                )
+            )  # fmt: skip
+    layout = hv.Layout(panels).cols(len(names))
+    return layout.opts(
+        hv.opts.Layout(
+            fig_inches=(width_inch, 2.3), hspace=0.2, vspace=0.4, sublabel_format="", tight=False, shared_axes=False
+        )
+    )
+
+
 def context_effect(means: xr.Dataset, *, names: Sequence[str], title: str = "", width_inch: float = 9.5) -> hv.Layout:
     """Scores over the context, printed alone and in place, with 95 % intervals, and the oracle as a level line.
 

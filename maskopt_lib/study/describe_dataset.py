@@ -7,7 +7,6 @@ once as they lie and once up to the eight turns of a square, because only a part
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-
 from pathlib import Path
 
 import numpy as np
@@ -46,8 +45,8 @@ def build_of(out_dir: str | Path, build: str | Path = "") -> Path:
     if not (folder / STORE).is_dir() or not (folder / "record.json").is_file():
         variant = f" VARIANT={folder.name}" if folder.name in ("quick", "paper") else ""
         raise MissingDataError(
-            f"no dataset at {folder}: run notebook {BUILD} first (`make study{variant}` runs all, in order), or name the "
-            "folder of a run of it in `build`"
+            f"no dataset at {folder}: run notebook {BUILD} first (`make study{variant}` runs all, in order), or name "
+            "the folder of a run of it in `build`"
         )
     return folder
 

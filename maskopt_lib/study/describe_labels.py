@@ -67,7 +67,7 @@ def side_by_side(labels: Mapping[str, xr.Dataset], context_nm: Mapping[str, int]
     """
     rows = []
     for layer, ds in labels.items():
-        ds = at_context(ds, context_nm[layer])[[*metrics.CORE_SCORES]]
+        ds = _scores(at_context(ds, context_nm[layer]))
         rows.append(ds.assign_coords({ta.LABEL: np.arange(ds.sizes[ta.LABEL])}))
     names = xr.DataArray(list(labels), dims=LAYER, name=LAYER)
     return schema.label(xr.concat(rows, names, join="outer", combine_attrs="drop"))
@@ -171,12 +171,12 @@ def oracle_rows(
     rows = []
     for layer, ds in labels.items():
         ds = at_context(ds, context_nm[layer])
-        row = [intervals(ds[list(metrics.CORE_SCORES)], ds[CELL].values, along=ta.LABEL, seed=seed)]
+        row = [intervals(_scores(ds), ds[CELL].values, along=ta.LABEL, seed=seed)]
         counted = [np.isfinite(ds[schema.L2]).sum(ta.LABEL).values]
         layout = layouts[layer]
         layout = layout.isel({ta.LABEL: np.isin(layout[ta.LABEL].values, np.flatnonzero(
             labels[layer]["context_nm"].values == context_nm[layer]))})  # fmt: skip
-        own = intervals(layout[list(metrics.CORE_SCORES)], layout[CELL].values, along=ta.LABEL, seed=seed)
+        own = intervals(_scores(layout), layout[CELL].values, along=ta.LABEL, seed=seed)
         row.append(own.expand_dims({schema.METHOD: [LAYOUT]}))
         counted.append(np.array([layout.sizes[ta.LABEL]]))
         both = xr.concat(row, schema.METHOD, combine_attrs="override")
@@ -226,9 +226,7 @@ def cell_scores(labels: xr.Dataset, *, at_least: int = 3) -> xr.Dataset:
     """Mean scores by cell and method, of cells with some labels: over ``cell`` and ``method``, and ``labels``."""
     names, counts = np.unique(labels[CELL].values, return_counts=True)
     kept = names[counts >= at_least]
-    rows = [
-        labels[list(metrics.CORE_SCORES)].isel({ta.LABEL: labels[CELL].values == name}).mean(ta.LABEL) for name in kept
-    ]
+    rows = [_scores(labels).isel({ta.LABEL: labels[CELL].values == name}).mean(ta.LABEL) for name in kept]
     if not rows:
         return xr.Dataset(coords={CELL: kept})
     found = xr.concat(rows, xr.DataArray(kept, dims=CELL, name=CELL))
@@ -328,8 +326,8 @@ def _image(packed: np.ndarray, side: int) -> np.ndarray:
     return np.pad(content, (side - len(content)) // 2)
 
 
-def _scores(effect: xr.Dataset) -> xr.Dataset:
-    return effect[[name for name in metrics.CORE_SCORES if name in effect]]
+def _scores(ds: xr.Dataset) -> xr.Dataset:
+    return ds[[name for name in metrics.CORE_SCORES if name in ds]]
 
 
 def _quantiles(means: np.ndarray) -> list[np.ndarray]:
