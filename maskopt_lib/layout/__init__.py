@@ -14,8 +14,9 @@ from maskopt_lib.layout.clip import Clip, rasterize_many
 from maskopt_lib.layout.contours import mask_polygons, mask_rings
 from maskopt_lib.layout.demo import demo_clips
 from maskopt_lib.layout.design_rules import DesignRule, check_design_rules
-from maskopt_lib.layout.designs import PLATFORMS, Design, DesignInfo, Platform, read_design
+from maskopt_lib.layout.designs import Design, DesignInfo, read_design
 from maskopt_lib.layout.io import WrittenMask, layer_names, write_mask
+from maskopt_lib.layout.platforms import PLATFORMS, Platform
 from maskopt_lib.layout.reader import read_clip
 from maskopt_lib.layout.tile_counts import tile_counts, tile_table
 from maskopt_lib.layout.tile_scene import tile_images, tile_scene

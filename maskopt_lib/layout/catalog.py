@@ -13,9 +13,10 @@ from maskopt_lib.data import manifest
 from maskopt_lib.errors import UnknownNameError
 from maskopt_lib.layout import demo_block, rows
 from maskopt_lib.layout import legalize as legalizer
-from maskopt_lib.layout.designs import Design, DesignInfo, platform_file, read_design
+from maskopt_lib.layout.designs import Design, DesignInfo, read_design
 from maskopt_lib.layout.legalize import legalize
 from maskopt_lib.layout.own_design import LEGALISED, read_folder
+from maskopt_lib.layout.platforms import platform_file
 
 _OWN_WORK = "BSD 3-Clause (this repository)"
 _YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

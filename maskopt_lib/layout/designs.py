@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -21,6 +20,7 @@ from maskopt_lib.data import manifest
 from maskopt_lib.errors import LayoutError, MissingDataError, UnknownNameError
 from maskopt_lib.layout import raster
 from maskopt_lib.layout.io import layer_names, resolve_layer
+from maskopt_lib.layout.platforms import PLATFORMS, Platform, platform_file
 
 #: Dimension of a table of placed cells.
 INSTANCE = "instance"
@@ -32,60 +32,6 @@ _DBU_UM = 0.0001
 _SUFFIXES = (".def", ".gds", ".oas")
 # How DEF calls what KLayout calls r0, r90, ...
 _ORIENTATIONS = {"r0": "N", "r90": "W", "r180": "S", "r270": "E", "m0": "FS", "m45": "FW", "m90": "FN", "m135": "FE"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Platform:
-    """What a DEF file needs beside it: names of manifest files, or paths.
-
-    Attributes
-    ----------
-    process : whose layer names hold, a file of ``data_manifest/layers``; or the names themselves.
-    technology : KLayout technology, the map from LEF layers to numbers; "" where the names of the process are LEF's.
-    lefs : technology and cell LEF, in this order.
-    layouts : GDS or OASIS of the cells.
-    outline, die : (layer, datatype) of the outlines of cells and of the design.
-    no_logic : patterns of cells that only fill, tie or protect.
-    """
-
-    process: str | Mapping[str, tuple[int, int]]
-    technology: str
-    lefs: tuple[str, ...]
-    layouts: tuple[str, ...]
-    outline: tuple[int, int]
-    die: tuple[int, int]
-    no_logic: tuple[str, ...]
-
-    def is_logic(self, cell: str) -> bool:
-        """Whether a cell does more than fill, tie or protect."""
-        return not any(fnmatchcase(cell, pattern) for pattern in self.no_logic)
-
-
-#: Folder of the manifest -> platform.
-PLATFORMS: dict[str, Platform] = {
-    "nangate45": Platform(
-        process="freepdk45",
-        technology="nangate45/FreePDK45.lyt",
-        lefs=(
-            "nangate45/NangateOpenCellLibrary.tech.lef",
-            "nangate45/NangateOpenCellLibrary.macro.mod.lef",
-            "nangate45/fakeram45_64x32.lef",
-        ),
-        layouts=("nangate45/NangateOpenCellLibrary.gds",),
-        outline=(235, 0),
-        die=(235, 0),
-        no_logic=("FILLCELL*", "TAPCELL*", "ANTENNA*", "fakeram*"),
-    ),
-    "asap7": Platform(
-        process="asap7",
-        technology="asap7/asap7.lyt",
-        lefs=("asap7/asap7_tech_1x_201209.lef", "asap7/asap7sc7p5t_28_R_1x_220121a.lef"),
-        layouts=("asap7/asap7sc7p5t_28_R_220121a.gds",),
-        outline=(100, 0),
-        die=(235, 0),
-        no_logic=("FILLER*", "TAPCELL*", "DECAP*"),
-    ),
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -420,8 +366,3 @@ def _find(text: str) -> tuple[Path, str | None]:
             f"{text!r} is no file (looked in {Path.cwd()}) and no design of the manifest; it has {', '.join(defs)}"
         )
     return manifest.fetch(names[0]), names[0].split("/")[0]
-
-
-def platform_file(name: str) -> Path:
-    """A file that a `Platform` names: a path, or a file of the manifest, which is fetched."""
-    return Path(name) if Path(name).is_file() else manifest.fetch(name)

@@ -32,8 +32,9 @@ from pathlib import Path
 import yaml
 
 from maskopt_lib.errors import LayoutError, MissingDataError, UnknownNameError
-from maskopt_lib.layout.designs import PLATFORMS, Design, DesignInfo, Platform, read_design
+from maskopt_lib.layout.designs import Design, DesignInfo, read_design
 from maskopt_lib.layout.io import resolve_layer
+from maskopt_lib.layout.platforms import PLATFORMS, Platform
 
 #: The file that makes a folder a design.
 FILE = "design.yaml"

@@ -12,7 +12,8 @@ import xarray as xr
 from klayout import db
 
 from maskopt_lib.errors import LayoutError
-from maskopt_lib.layout.designs import INSTANCE, Design, instance_name, orientation_of, platform_file
+from maskopt_lib.layout.designs import INSTANCE, Design, instance_name, orientation_of
+from maskopt_lib.layout.platforms import platform_file
 
 _UM_IN_NM = 1000.0
 _ROW = re.compile(
