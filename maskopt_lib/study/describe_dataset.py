@@ -113,7 +113,7 @@ def design_counts(store: TileStore, tiles: Mapping[str, xr.Dataset], cut: xr.Dat
         coords={LAYER: layers, DESIGN: designs, **of},
     )
     there = cut[["windows", "empty"]].reindex({LAYER: layers, DESIGN: designs}, fill_value=0)
-    return xr.merge([there.drop_vars(set(there.coords) - {LAYER, DESIGN}), counted], combine_attrs="drop")
+    return xr.merge([there.drop_vars(set(there.coords) - {LAYER, DESIGN}), counted], combine_attrs="override")
 
 
 def window_counts(tiles: Mapping[str, xr.Dataset]) -> xr.Dataset:
@@ -290,7 +290,7 @@ def split_counts(store: TileStore, context_nm: Mapping[str, int], rule: SplitRul
         tables.append(split_table(split))
         leaked.append(leaks(split[SPLIT].values, split["geometry"].values))
     held_out = tables[0].attrs["held_out_cells"]
-    found = xr.concat(tables, xr.DataArray(list(store.layers), dims=LAYER, name=LAYER), combine_attrs="drop")
+    found = xr.concat(tables, xr.DataArray(list(store.layers), dims=LAYER, name=LAYER), combine_attrs="override")
     found["leaks"] = (LAYER, leaked, _said("geometries in more than one split"))
     return found.assign_attrs(held_out_cells=held_out)
 

@@ -70,7 +70,7 @@ def side_by_side(labels: Mapping[str, xr.Dataset], context_nm: Mapping[str, int]
         ds = _scores(at_context(ds, context_nm[layer]))
         rows.append(ds.assign_coords({ta.LABEL: np.arange(ds.sizes[ta.LABEL])}))
     names = xr.DataArray(list(labels), dims=LAYER, name=LAYER)
-    return schema.label(xr.concat(rows, names, join="outer", combine_attrs="drop"))
+    return schema.label(xr.concat(rows, names, join="outer", combine_attrs="override"))
 
 
 def at_context(labels: xr.Dataset, context_nm: int) -> xr.Dataset:
