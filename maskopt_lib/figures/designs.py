@@ -99,14 +99,12 @@ def _detail(cells: xr.Dataset, shapes, region_nm: Sequence[float], *, names: boo
             drawn.append(areas.opts(hv.opts.Polygons(facecolor=tone, edgecolor=tone, alpha=0.8, linewidth=0.2)))
             drawn.append(_key(layer, tone))
     if names:
-        middle = np.stack(
-            [(np.maximum(boxes[:, 0], x0) + np.minimum(boxes[:, 2], x1)) / 2, (boxes[:, 1] + boxes[:, 3]) / 2], axis=1
-        )
-        wide = np.minimum(boxes[:, 2], x1) - np.maximum(boxes[:, 0], x0) > 0.035 * (x1 - x0)
-        inside = (middle[:, 1] > y0) & (middle[:, 1] < y1)
-        texts = [
-            (x * _UM, y * _UM, name) for (x, y), name in zip(middle[wide & inside], labels[wide & inside], strict=True)
-        ]
+        low, high = np.maximum(boxes[:, :2], (x0, y0)), np.minimum(boxes[:, 2:], (x1, y1))
+        # A name needs some width, and most of the height of its cell.
+        room = (high - low)[:, 0] > 0.035 * (x1 - x0)
+        room &= (high - low)[:, 1] > 0.7 * (boxes[:, 3] - boxes[:, 1])
+        middle = ((low + high) / 2 * _UM)[room]
+        texts = [(x, y, name) for (x, y), name in zip(middle.tolist(), labels[room].tolist(), strict=True)]
         if texts:
             written = hv.Labels(texts, kdims=["x", "y"], vdims=["text"])
             drawn.append(written.opts(hv.opts.Labels(size=8, rotation=90, color="#000000")))
