@@ -60,17 +60,13 @@ def design_counts(design: Design, layers: Sequence[str] | None = None) -> xr.Dat
         "nets_routed": routed,
     }
     windows = _windows(design, table)
-    polygons, hit = [], []
-    for layer in layers:
-        shapes = _shapes(design, layer)
-        polygons.append(shapes.merged().count())
-        hit.append(windows.overlapping(shapes).count())
+    hit = [windows.overlapping(_shapes(design, layer)).count() for layer in layers]
     return xr.Dataset(
         {name: ((), float(value), {"long_name": _SCALARS[name], "units": "1"}) for name, value in numbers.items()}
         | {
             "die_x_um": ((), (x1 - x0) * _UM, {"long_name": "width of the die", "units": "um"}),
             "die_y_um": ((), (y1 - y0) * _UM, {"long_name": "height of the die", "units": "um"}),
-            "polygons": ("layer", np.array(polygons, float), {"long_name": "merged polygons", "units": "1"}),
+            "polygons": polygon_counts(design, layers),
             "windows": (
                 "layer",
                 np.array(hit, float),
@@ -80,6 +76,13 @@ def design_counts(design: Design, layers: Sequence[str] | None = None) -> xr.Dat
         coords={"layer": np.array(layers, dtype=str)},
         attrs={"design": design.name},
     )
+
+
+def polygon_counts(design: Design, layers: Sequence[str]) -> xr.DataArray:
+    """Polygons of some layers, merged over the whole layout; over ``layer``."""
+    numbers = [_shapes(design, layer).merged().count() for layer in layers]
+    attrs = {"long_name": "merged polygons", "units": "1"}
+    return xr.DataArray(np.array(numbers, float), dims="layer", coords={"layer": list(layers)}, attrs=attrs)
 
 
 def disagreements(counts: xr.Dataset, info: DesignInfo) -> dict[str, tuple[float, float]]:

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from maskopt_lib.layout import Design, DesignInfo, open_design
 from maskopt_lib.layout.counts import KINDS as CELL_KINDS
-from maskopt_lib.layout.counts import cell_kinds, design_counts, disagreements
+from maskopt_lib.layout.counts import cell_kinds, design_counts, disagreements, polygon_counts
 from maskopt_lib.layout.design_rules import DesignRule, check_design_rules
 from maskopt_lib.layout.legalize import legalize
 from maskopt_lib.layout.own_design import LEGALISED
@@ -90,7 +90,7 @@ def _look_at(task: tuple[str, tuple[str, ...], tuple[str, float]]) -> Surveyed:
         ready, moves = legalize(as_read)
     counts = design_counts(as_read, layers)
     # What is legal already was counted already.
-    polygons = design_counts(ready, layers)["polygons"] if moves is not None else counts["polygons"]
+    polygons = polygon_counts(ready, layers) if moves is not None else counts["polygons"]
     close = np.nan
     if info.state in ("routed", "generated"):
         rule = DesignRule(rule="space", kind="space", layer=space_layer, limit=space)
