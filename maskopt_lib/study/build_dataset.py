@@ -173,18 +173,17 @@ def assemble(
     }
     by_layer = {layer: [part for part in todo if part.layer == layer] for layer in rule.layers}
     sizes = {layer: [int(part.said["n"]) for part in those] for layer, those in by_layer.items()}
-    attrs = {
-        "designs": {design.name: dict(design.info) for design in designs},
-        "step_nm": {layer: rule.of(layer).step for layer in rule.layers},
-        **attrs,
-    }
+    attrs = {"designs": {design.name: dict(design.info) for design in designs}, **attrs}
+    said = asdict(rule.tiles) | {"step_nm": {layer: rule.of(layer).step for layer in rule.layers}}
     layers = [layer for layer, n in sizes.items() if sum(n)]
-    key = hashed([names, rule.shard_size, {layer: [part.path.name for part in by_layer[layer]] for layer in layers}])
+    key = hashed(
+        [names, said, rule.shard_size, {layer: [part.path.name for part in by_layer[layer]] for layer in layers}]
+    )
     if path.exists():
         there = TileStore(path)
         if read_keys(there)["tiles"] != key or not all(is_sound(there, layer, ["tiles"]) for layer in layers):
             shutil.rmtree(path)  # laid out for other tiles, or broken: all of it is in the parts
-    store = TileStore.create(path, rule=asdict(rule.tiles), **attrs)
+    store = TileStore.create(path, rule=said, **attrs)
     if not (path / KEYS).is_file():
         write_keys(store, {"tiles": key, "labels": {}})
     for layer in layers:

@@ -246,8 +246,8 @@ def label_pictures(store: TileStore, rule: LabelRule, labels: Mapping[str, Seque
 
 
 def tile_rule(store: TileStore) -> TileRule:
-    """How the tiles of a store were cut."""
-    said = store.rule
+    """How the tiles of a store were cut; the step from window to window is that of each layer."""
+    said = {name: value for name, value in store.rule.items() if name != "step_nm"}
     return TileRule(**said | {"contexts_nm": tuple(said["contexts_nm"])})
 
 
