@@ -176,9 +176,8 @@ def assemble(
     attrs = {"designs": {design.name: dict(design.info) for design in designs}, **attrs}
     said = asdict(rule.tiles) | {"step_nm": {layer: rule.of(layer).step for layer in rule.layers}}
     layers = [layer for layer, n in sizes.items() if sum(n)]
-    key = hashed(
-        [names, said, rule.shard_size, {layer: [part.path.name for part in by_layer[layer]] for layer in layers}]
-    )
+    part_names = {layer: [part.path.name for part in by_layer[layer]] for layer in layers}
+    key = hashed([names, said, rule.shard_size, part_names])
     if path.exists():
         there = TileStore(path)
         if read_keys(there)["tiles"] != key or not all(is_sound(there, layer, ["tiles"]) for layer in layers):
