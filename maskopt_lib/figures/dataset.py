@@ -289,7 +289,7 @@ def score_distributions(labels: xr.Dataset, *, names: Sequence[str], width_inch:
             panels.append(
                 hv.Overlay(drawn).opts(
                     hv.opts.Overlay(
-                        title=layer if column == 0 else "", ylim=(0, 104), show_grid=True, aspect=1.7,
+                        title=layer if column == 0 else "", ylim=(0, 104), xticks=5, show_grid=True, aspect=1.7,
                         xlabel=_short_label(labels[name]) if layer == layers[-1] else "", xlim=(0, None),
                         ylabel="share of the labels (%)" if column == 0 else "", legend_position="bottom_right",
                         show_legend=len(panels) == 0, fontsize=style.FONT_SIZES,
@@ -299,28 +299,28 @@ def score_distributions(labels: xr.Dataset, *, names: Sequence[str], width_inch:
     layout = hv.Layout(panels).cols(len(names))
     return layout.opts(
         hv.opts.Layout(
-            fig_inches=(width_inch, 2.3), hspace=0.2, vspace=0.4, sublabel_format="", tight=False, shared_axes=False
+            fig_inches=(width_inch, None), hspace=0.2, vspace=0.3, sublabel_format="", tight=False, shared_axes=False
         )
     )
 
 
-def context_effect(means: xr.Dataset, *, names: Sequence[str], title: str = "", width_inch: float = 9.5) -> hv.Layout:
+def context_effect(means: xr.Dataset, *, names: Sequence[str], title: str = "", width_inch: float = 13.0) -> hv.Layout:
     """Scores over the context, printed alone and in place, with 95 % intervals, and the oracle as a level line.
 
     Parameters
     ----------
     means : Dataset over ``kind``, ``context`` (nm, -1 the oracle), ``printed`` and ``statistic`` (mean, low, high).
-    names : scores, one row of panels each; columns are kinds.
+    names : scores, one column of panels each; rows are kinds, which share the axis of a score.
     title : over the first panel, before the kind.
     width_inch : of the figure.
     """
     contexts = sorted(c for c in means["context"].values.tolist() if c >= 0)
     kinds, panels = _names(means["kind"]), []
-    for row, name in enumerate(names):
-        seen = means[name].where((means["context"] >= 0) | (means["printed"] == "in place")).values
-        low_y, high_y = float(np.nanmin(seen)), float(np.nanmax(seen))
-        room = 0.06 * (high_y - low_y) or 1.0
-        for column, kind in enumerate(kinds):
+    for kind in kinds:
+        for name in names:
+            seen = means[name].where((means["context"] >= 0) | (means["printed"] == "in place")).values
+            low_y, high_y = float(np.nanmin(seen)), float(np.nanmax(seen))
+            room = 0.06 * (high_y - low_y) or 1.0
             drawn = []
             for printed, (colour, dash) in _PRINTED.items():
                 line = means[name].sel(kind=kind, printed=printed, context=contexts)
@@ -333,21 +333,22 @@ def context_effect(means: xr.Dataset, *, names: Sequence[str], title: str = "", 
             best = float(means[name].sel(kind=kind, printed="in place", context=-1, statistic="mean"))
             level = hv.Curve(([contexts[0], contexts[-1]], [best, best]), "x", "y", label="oracle, in place")
             drawn.append(level.opts(hv.opts.Curve(color="#000000", linestyle=":", linewidth=1.6)))
+            is_first = name == names[0]
             panels.append(
                 hv.Overlay(drawn).opts(
                     hv.opts.Overlay(
-                        title=f"{title}{', ' if title else ''}{kind.upper()}" if row == 0 else "",
-                        xlabel="context (nm)" if row == len(names) - 1 else "", xticks=contexts, show_grid=True,
-                        ylabel="" if column else _short_label(means[name]), ylim=(low_y - room, high_y + room),
-                        aspect=1.3, fontsize=style.FONT_SIZES, legend_position="right",
-                        show_legend=row == 0 and column == len(kinds) - 1,
+                        title=f"{title}{', ' if title else ''}{kind.upper()}" if is_first else "",
+                        xlabel="context (nm)" if kind == kinds[-1] else "", xticks=contexts, show_grid=True,
+                        ylabel=_short_label(means[name]), ylim=(low_y - room, high_y + room), aspect=1.3,
+                        fontsize=style.FONT_SIZES, legend_position="right",
+                        show_legend=kind == kinds[0] and name == names[-1],
                     )
                 )
             )  # fmt: skip
-    layout = hv.Layout(panels).cols(len(kinds))
+    layout = hv.Layout(panels).cols(len(names))
     return layout.opts(
         hv.opts.Layout(
-            fig_inches=(width_inch, 2.7), hspace=0.3, vspace=0.3, shared_axes=False, sublabel_format="", tight=False
+            fig_inches=(width_inch, None), hspace=0.25, vspace=0.35, shared_axes=False, sublabel_format="", tight=False
         )
     )
 
@@ -357,8 +358,8 @@ def _names(values: xr.DataArray) -> list[str]:
 
 
 def _short_label(values: xr.DataArray) -> str:
-    """Label without what stands in brackets in a long name."""
-    short = values.attrs["long_name"].partition(" (")[0]
+    """Label without what stands in brackets in a long name, with the field's own short name of an edge error."""
+    short = values.attrs["long_name"].partition(" (")[0].replace("edge placement error", "EPE")
     return style.axis_label(values.copy().assign_attrs(long_name=short))
 
 
