@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import dataset_builds
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import tile_stores
@@ -17,7 +18,6 @@ from maskopt_lib.study import build_dataset
 from maskopt_lib.study import describe_dataset as dd
 from maskopt_lib.study import describe_labels as dl
 from maskopt_lib.study.context_effect import ALL_AROUND, ALONE, IN_PLACE
-from maskopt_lib.study.tile_masks import TileSolver
 
 NAMES = {"design": ["a", "b", "c"], "cell": ["BUF_X1", "INV_X1", "NAND2_X1", "OR2_X1"], "orientation": ["N", "FS"]}
 DESIGNS = {"a": {"family": "first", "state": "routed"}, "b": {"family": "first", "state": "placed"}}
@@ -248,17 +248,27 @@ def test_tables_say_mean_and_ends():
     assert text == f"{mean:,.1f} ({low:,.1f} to {high:,.1f})"
 
 
-def test_the_layout_as_its_own_mask_scores_as_labels_that_are_the_layout(tmp_path):
-    """Labels made by the identity are the layout: two ways to one number."""
-    store = dataset_builds.build(tmp_path, n_labels=2)["store"]
+class Counting:
+    """In place of a solver: L2 counts the pixels in which a mask differs from what is drawn."""
+
+    rule = SimpleNamespace(image_nm=256.0, core_nm=64.0, pixel_nm=1.0)
+
+    def score(self, masks, drawn):
+        values = (masks != drawn).sum(axis=(1, 2)).astype(float)
+        return schema.label(xr.Dataset({schema.L2: (schema.SAMPLE, values), schema.SHOTS: (schema.SAMPLE, values + 1)}))
+
+
+def test_the_layout_as_mask_shows_what_the_label_saw(tmp_path):
+    """Labels were made with 16 nm of context: what lies beyond is drawn, but not on the mask."""
+    store, arrays = tile_stores.small_store(tmp_path)
+    tile_stores.add_labels(store)
     labels = dl.read_labels(store, dd.read_tiles(store))
-    assert list(labels) == ["metal1", "via1"]
-    solver = TileSolver(dataset_builds.LABELS)
-    layouts = {layer: dl.score_layouts(store, ds, solver, n=2) for layer, ds in labels.items()}
-    for layer, ds in labels.items():
-        for name in (schema.L2, schema.PVB, schema.EPE_SITES, schema.SHOTS):
-            np.testing.assert_array_equal(layouts[layer][name], ds[name].sel({"method": "opc"}))
-    context = {layer: int(ds["context_nm"][0]) for layer, ds in labels.items()}
-    rows = dl.oracle_rows(labels, layouts, context).sel(statistic="mean")
-    np.testing.assert_allclose(rows[schema.L2].sel({"method": "opc"}), rows[schema.L2].sel({"method": dl.LAYOUT}))
-    assert rows["n"].values.tolist() == [[2, 2, 2]] * 2
+    layouts = dl.score_layouts(store, labels["metal1"], Counting(), n=6, seed=2)
+    assert layouts.sizes["label"] == 6
+    for label, value in zip(layouts["label"].values, layouts[schema.L2].values, strict=True):
+        content = arrays["content"][2 * label]
+        assert value == content.sum() - content[16:-16, 16:-16].sum()
+    rows = dl.oracle_rows(labels, {"metal1": layouts}, {"metal1": 16}).sel(layer="metal1", statistic="mean")
+    assert rows["n"].values.tolist() == [10, 10, 6] and rows["method"].values.tolist() == ["opc", "ilt", dl.LAYOUT]
+    assert float(rows[schema.L2][2]) == pytest.approx(layouts[schema.L2].values.mean())
+    assert rows[schema.SHOTS].values[:2].tolist() == [1, 2]
