@@ -25,6 +25,8 @@ NOTEBOOKS := $(sort $(basename $(notdir $(wildcard notebooks/[0-9][0-9]_*.ipynb)
 FIGURES   := $(filter 9%,$(NOTEBOOKS))
 RUNS      := $(foreach n,$(NOTEBOOKS),results/$(n)/$(VARIANT)/run.ipynb)
 $(foreach n,$(FIGURES),$(eval NEEDS_$(n) := $(filter-out $(FIGURES),$(NOTEBOOKS))))
+# Describes the store that notebook 22 built.
+NEEDS_23_describe_dataset := 22_build_dataset
 
 # Notebooks run in their own folder, so a relative mirror or cache has to be made absolute here.
 ifdef MASKOPT_MIRROR
