@@ -166,7 +166,7 @@ def shared_table(labellings: Mapping[str, Labelling]) -> xr.Dataset:
     Beside the counts ``per_label``, tiles that one solution serves, and ``saved_percent``, solutions that need not be
     made when the whole layer is solved.
     """
-    found = xr.concat([one.shared for one in labellings.values()], "layer", combine_attrs="drop")
+    found = xr.concat([one.shared for one in labellings.values()], "layer", combine_attrs="drop_conflicts")
     found = found.assign_coords(layer=list(labellings))
     per_label = found["labelled"] / found["labels"]
     saved = 100 * (1 - found["geometries"] / found["tiles"])
