@@ -10,6 +10,7 @@ import pytest
 from dataset_builds import LABELS, LAYERS, RULE, TURNS, build, wanted
 
 from maskopt_lib import layout, metrics
+from maskopt_lib.data import schema
 from maskopt_lib.data.turns import turned
 from maskopt_lib.errors import SchemaError
 from maskopt_lib.layout import signature
@@ -43,6 +44,15 @@ def test_the_turn_carries_a_labels_tile_onto_every_tile_that_shares_it(built, la
     # And nobody is left out: no other tile is a turn of one that was solved.
     solved = {turned(shown[sample], turn).tobytes() for sample in labels for turn in TURNS}
     assert not [s for s in np.flatnonzero(label_of < 0) if shown[s].tobytes() in solved]
+
+
+def test_what_is_shared_is_counted(built):
+    table = schema.validate(label_choice.shared_table(built["labellings"]))
+    assert (table["geometries"] <= table["images"]).all() and (table["images"] <= table["tiles"]).all()
+    assert (table["geometries_8"] <= table["geometries"]).all()
+    for layer in LAYERS:
+        label_of = built["store"].open(layer)["label_of"].sel(label_context_nm=OWN[layer])
+        assert int(table["labelled"].sel(layer=layer)) == int((label_of >= 0).sum())
 
 
 def test_masks_and_scores_are_those_of_the_solver(built):

@@ -128,7 +128,7 @@ def counts(todo: Sequence[Part]) -> xr.Dataset:
     values = {name: np.zeros((len(layers), len(designs))) for name in columns}
     for part in todo:
         for name, (said, _, _) in columns.items():
-            values[name][layers.index(part.layer), designs.index(part.design)] += part.said[said]
+            values[name][layers.index(part.layer), designs.index(part.design)] += part.said.get(said, np.nan)
     ds = xr.Dataset(
         {
             name: (

@@ -194,10 +194,11 @@ def label_times(todo: Sequence[Batch]) -> xr.Dataset:
     names |= {"solve_cpu_s": ("processor time to solve", "s"), "score_cpu_s": ("processor time to score", "s")}
     values = {name: np.zeros((len(layers), len(kinds))) for name in names}
     for batch in todo:
-        said = batch.said or {}
+        if (said := batch.said) is None:
+            continue
         at = layers.index(batch.layer), kinds.index(batch.kind)
         for name in names:
-            values[name][at] += said.get(name, 0)
+            values[name][at] += said.get(name, np.nan)
     return xr.Dataset(
         {name: ((_LAYER, _KIND), values[name], {"long_name": long, "units": u}) for name, (long, u) in names.items()},
         coords={_LAYER: layers, _KIND: kinds},
