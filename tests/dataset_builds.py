@@ -6,16 +6,24 @@ import sys
 from pathlib import Path
 
 from maskopt_lib.data.splits import SplitRule
+from maskopt_lib.layout import TileRule
 from maskopt_lib.study import build_dataset, label_choice, label_dataset
 from maskopt_lib.study.plan_dataset import BuildRule, plan
 from maskopt_lib.study.spread import workers
 from maskopt_lib.study.tile_masks import LabelRule, Recipe
 
 LAYERS = ("metal1", "via1")
-RULE = BuildRule(designs=("demo_block",), layers=LAYERS, n_windows={"metal1": 60, "via1": 60}, shard_size=16)
-# Two kinds of masks that cost nothing: the target, and the target grown by some steps of feedback.
+PIXEL_NM = 4.0  # a sixteenth of the work
+RULE = BuildRule(
+    designs=("demo_block",),
+    layers=LAYERS,
+    tiles=TileRule(pixel_nm=PIXEL_NM),
+    n_windows={"metal1": 60, "via1": 60},
+    shard_size=16,
+)
+# Two kinds of masks that cost nothing: here both are the target.
 IDENTITY = dict.fromkeys(LAYERS, Recipe(method="identity", preset="identity"))
-LABELS = LabelRule(kernels="embedded", recipes={"opc": IDENTITY, "ilt": IDENTITY})
+LABELS = LabelRule(kernels="embedded", pixel_nm=PIXEL_NM, recipes={"opc": IDENTITY, "ilt": IDENTITY})
 #: Symmetries of the embedded kernels.
 TURNS = (0, 4)
 

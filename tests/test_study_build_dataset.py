@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
-from dataset_builds import RULE, build
+from dataset_builds import PIXEL_NM, RULE, build
 
 from maskopt_lib import layout
 from maskopt_lib.data import shards
@@ -94,12 +94,12 @@ def files_no_larger_than(n_bytes: int):
 
 def test_a_full_disk_ends_the_run_and_more_room_lets_it_go_on(undisturbed, tmp_path):
     failed = 0
-    for room in (2_000, 8_000, 11_000, 14_000, 20_000, 40_000, 1_000_000):
+    for room in (1_000, 4_000, 6_000, 8_000, 12_000, 20_000, 40_000, 1_000_000):
         try:
             with files_no_larger_than(room):
                 built = build(tmp_path)
             break
-        except OSError:
+        except (OSError, RuntimeError, LayoutError):  # KLayout has errors of its own
             failed += 1
     assert failed >= 3 and built["digest"] == undisturbed["digest"]
     assert set(built["store"].verify()["state"].values.tolist()) == {shards.WHOLE}
@@ -120,7 +120,7 @@ def test_only_what_is_lost_or_damaged_is_made_again(tmp_path, undisturbed):
     spoil(arrays / "metal1/content/c/1/0/0")  # a shard of tiles
     (arrays / "via1/row/c/0").unlink()  # a file of another one
     spoil(arrays / "via1/labels/mask/c/1/0/0/0")  # a shard of masks
-    spoil(arrays / "metal1/label_of/c/2/0")  # of links
+    spoil(next((arrays / "metal1/label_of/c").glob("*/0")))  # of links; where no tile has a label there is no file
     tile_parts, label_parts = (sorted(tmp_path.glob(pattern)) for pattern in (TILE_PARTS, LABEL_PARTS))
     tile_parts[2].unlink()
     spoil(tile_parts[4])
@@ -159,11 +159,11 @@ def test_tiles_are_those_of_the_design_in_the_order_of_the_plan(undisturbed):
         empty, at = 0, 0
         for i in range(windows.sizes["tile"]):
             x, y = float(windows.x_nm[i]), float(windows.y_nm[i])
-            core = design.rasterize(layer, (x, y, x + 512, y + 512))
+            core = design.rasterize(layer, (x, y, x + 512, y + 512), PIXEL_NM)
             if not core.any():
                 empty += 1
                 continue
-            around = design.rasterize(layer, (x - 128, y - 128, x + 640, y + 640))
+            around = design.rasterize(layer, (x - 128, y - 128, x + 640, y + 640), PIXEL_NM)
             kept = np.unpackbits(tiles.content.values[at], axis=-1, bitorder="little")
             np.testing.assert_array_equal(kept, around)
             assert tiles.core_density.values[at] == pytest.approx(core.mean(), abs=1e-6)

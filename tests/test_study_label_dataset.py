@@ -7,13 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from dataset_builds import LABELS, LAYERS, RULE, TURNS, build, wanted
+from dataset_builds import LABELS, LAYERS, PIXEL_NM, RULE, TURNS, build, wanted
 
 from maskopt_lib import layout, metrics
 from maskopt_lib.data import schema
 from maskopt_lib.data.turns import turned
 from maskopt_lib.errors import SchemaError
-from maskopt_lib.layout import signature
 from maskopt_lib.study import dataset_costs, label_choice, label_dataset
 from maskopt_lib.study.tile_masks import LabelRule, Recipe, TileSolver
 
@@ -70,8 +69,8 @@ def test_masks_and_scores_are_those_of_the_solver(built):
 
 def test_a_turned_tile_has_the_turned_mask(built):
     """What sharing rests on: under a symmetry of the kernels, feedback OPC of the turned tile is the turned mask."""
-    recipe = Recipe(method="model_based_opc", preset="tuned", options={"n_steps": 6})
-    solver = TileSolver(LabelRule(kernels="embedded", recipes={"opc": {"metal1": recipe}}))
+    recipe = Recipe(method="model_based_opc", preset="tuned", options={"n_steps": 6, "grid_nm": PIXEL_NM})
+    solver = TileSolver(LabelRule(kernels="embedded", pixel_nm=PIXEL_NM, recipes={"opc": {"metal1": recipe}}))
     tile = images(built["store"], "metal1", 32)[7]
     masks, _ = solver.solve(np.stack([tile, turned(tile, 4)]), "metal1", "opc")
     assert masks[0].sum() != tile.sum()  # something was done
@@ -143,12 +142,10 @@ def test_what_is_common_is_drawn_early():
     assert np.mean(geometry[first] == 0) == pytest.approx(0.9, abs=0.06)
 
 
-def test_turns_that_are_no_group_are_refused():
-    image = np.zeros((8, 8), np.uint8)
-    image[1:3, 1:6] = image[3:5, 1] = 1
-    quarter = signature.signatures_of(np.stack([np.rot90(image), image]))[:, 0]
+@pytest.mark.parametrize("turns", [(0, 1), (0, 4, 5), (2, 4)])
+def test_turns_that_are_no_group_are_refused(turns):
     with pytest.raises(SchemaError, match="no group"):
-        label_choice.shared_by(quarter, (0, 1), np.array([1]), 0)
+        label_choice.sharing(np.zeros((1, 8), np.uint64), turns)
 
 
 def test_a_random_tile_is_read_by_itself(built):

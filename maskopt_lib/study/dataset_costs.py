@@ -88,7 +88,7 @@ def whole_dataset(
 
     Parameters
     ----------
-    cost_s : seconds of one core: ``cut`` and ``store`` a tile, and by kind of mask and group of tiles (``"opc metal"``,
+    cost_s : seconds of one core: ``cut`` a tile, and by kind of mask and group of tiles (``"opc metal"``,
         ``"ilt via"`` ...) to solve, and ``score`` a mask.
     shared : group -> geometries a tile, 1 where no two tiles are alike.
     setups : name -> ``cores`` and ``gpus``; with GPUs ``opc_per_s`` and ``ilt_per_s``, masks a second of one GPU,
@@ -104,7 +104,7 @@ def whole_dataset(
     --------
     A core that needs a second for everything, a hundred tiles of which half are alike:
 
-    >>> cost = {"cut": 1, "store": 0, "opc metal": 1, "ilt metal": 1, "score": 0}
+    >>> cost = {"cut": 1, "opc metal": 1, "ilt metal": 1, "score": 0}
     >>> found = whole_dataset(cost, {"metal": 0.5}, {"two cores": {"cores": 2}}, {"metal": 7200})
     >>> found.hours.sel(work="all").item(), found.hours_shared.sel(work="all").item()
     (3.0, 2.0)
@@ -113,7 +113,7 @@ def whole_dataset(
     values = {name: np.zeros((len(setups), len(works))) for name in names}
     for i, setup in enumerate(setups.values()):
         for name in names:
-            seconds = {"cut": sum(tiles.values()) * (cost_s["cut"] + cost_s["store"]) / setup["cores"]}
+            seconds = {"cut": sum(tiles.values()) * cost_s["cut"] / setup["cores"]}
             for kind in ("opc", "ilt"):
                 masks = {group: n * (shared[group] if name == "hours_shared" else 1) for group, n in tiles.items()}
                 if setup.get("gpus"):

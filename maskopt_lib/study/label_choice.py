@@ -10,6 +10,7 @@ import xarray as xr
 
 from maskopt_lib.data.splits import EXCLUDED, SPLIT, SPLITS, SplitRule, splits
 from maskopt_lib.data.tile_store import TileStore
+from maskopt_lib.data.turns import composed
 from maskopt_lib.errors import SchemaError
 from maskopt_lib.layout import signature
 from maskopt_lib.study.build_dataset import Part, turned_signatures
@@ -194,7 +195,7 @@ def sharing(turned: np.ndarray, turns: Sequence[int]) -> Sharing:
     >>> sharing(turned, (0, 2)).n_geometries, sharing(turned, (0, 1, 2, 3)).n_geometries
     (2, 1)
     """
-    key, _ = signature.canonical(turned, turns)
+    key, _ = signature.canonical(turned, _group(turns))
     known, geometry = np.unique(key, return_inverse=True)
     return Sharing(geometry=geometry, n_geometries=len(known), n_images=len(np.unique(turned[:, 0])))
 
@@ -249,7 +250,7 @@ def shared_by(turned: np.ndarray, turns: Sequence[int], sample: np.ndarray, cont
     >>> chosen.label_of.tolist(), chosen.turn_of.tolist()
     ([0, 0, -1], [0, 3, 0])
     """
-    turns = np.asarray(turns)
+    turns = _group(turns)
     key, _ = signature.canonical(turned, turns)
     _, first = np.unique(key[sample], return_index=True)
     sample = np.asarray(sample, np.int64)[np.sort(first)]
@@ -263,10 +264,17 @@ def shared_by(turned: np.ndarray, turns: Sequence[int], sample: np.ndarray, cont
     turn_of = np.zeros(len(turned), np.int8)
     has = np.flatnonzero(label_of >= 0)
     same = turned[sample[label_of[has]]][:, turns] == turned[has, :1]
-    if not same.any(axis=1).all():
-        raise SchemaError(f"the turns {turns.tolist()} are no group: a tile is a turn of another one, but not back")
     turn_of[has] = turns[same.argmax(axis=1)]
     return Chosen(context_nm=context_nm, sample=sample, label_of=label_of, turn_of=turn_of)
+
+
+def _group(turns: Sequence[int]) -> np.ndarray:
+    turns = np.asarray(turns)
+    if any(composed(a, b) not in turns for a in turns.tolist() for b in turns.tolist()):
+        raise SchemaError(
+            f"the turns {turns.tolist()} are no group: one after the other gives a turn that is not there"
+        )
+    return turns
 
 
 def _strata(store: TileStore, layer: str, context_nm: int, rule: SplitRule) -> np.ndarray:

@@ -14,7 +14,7 @@ import xarray as xr
 from maskopt_lib.data import manifest
 from maskopt_lib.data.shards import sha256_of
 from maskopt_lib.errors import LayoutError
-from maskopt_lib.layout import PLATFORMS, Platform, TileRule, design_info, open_design, tile_windows
+from maskopt_lib.layout import PLATFORMS, Platform, TileRule, design_info, open_design, read_design, tile_windows
 from maskopt_lib.study.checked_parts import read_part, said_of, write_part
 from maskopt_lib.study.parts import file_name
 from maskopt_lib.study.sources import source_hash
@@ -145,7 +145,8 @@ def _prepare(task: tuple[str, BuildRule, Path]) -> None:
     name, rule, path = task
     begun = time.perf_counter()
     design = open_design(name)
-    design.write(path.with_suffix(".oas"))
+    # KLayout may write half a file to a full disk without a word: what cannot be read back was not written.
+    read_design(design.write(path.with_suffix(".oas")), platform=design.platform)
     rules = {rule.of(layer).step: rule.of(layer) for layer in rule.layers}
     windows = {step: tile_windows(design, one, rule.cells) for step, one in rules.items()}
     info = {key: value for key, value in (asdict(design.info) if design.info else {}).items() if key != "facts"}
