@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from dataset_builds import PIXEL_NM, RULE, build
 
 from maskopt_lib import layout
 from maskopt_lib.data import shards
+from maskopt_lib.data.tile_store import TileStore
 from maskopt_lib.errors import LayoutError
 from maskopt_lib.study import build_dataset
 from maskopt_lib.study.plan_dataset import BuildRule, drawn_windows, plan
@@ -31,6 +33,12 @@ TILE_PARTS, LABEL_PARTS = "parts/tiles-*.npz", "parts/labels-*.npz"
 def undisturbed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("undisturbed")
     return {"folder": folder} | build(folder)
+
+
+@pytest.fixture
+def copied(undisturbed, tmp_path):
+    """A copy of the build, to be damaged."""
+    return Path(shutil.copytree(undisturbed["folder"], tmp_path / "copy"))
 
 
 @contextmanager
@@ -58,12 +66,13 @@ def test_killed_workers_change_nothing(undisturbed, tmp_path):
     assert not list((tmp_path / "parts").glob(".*"))  # no half-written part is left
 
 
+@pytest.mark.slow
 def test_one_worker_builds_the_same_store(undisturbed, tmp_path):
     with workers(1) as client:
         assert build(tmp_path, client)["digest"] == undisturbed["digest"]
 
 
-@pytest.mark.parametrize(("pattern", "n"), [(TILE_PARTS, 3), (LABEL_PARTS, 4)])
+@pytest.mark.parametrize(("pattern", "n"), [pytest.param(TILE_PARTS, 3, marks=pytest.mark.slow), (LABEL_PARTS, 4)])
 def test_a_killed_run_goes_on_where_it_stopped(undisturbed, tmp_path, pattern, n):
     program = [sys.executable, str(Path(__file__).with_name("dataset_builds.py")), str(tmp_path), "0"]
     process = subprocess.Popen(program, start_new_session=True, stdout=subprocess.DEVNULL)
@@ -114,8 +123,8 @@ def spoil(path: Path) -> None:
         file.write(bytes([byte ^ 1]))
 
 
-def test_only_what_is_lost_or_damaged_is_made_again(tmp_path, undisturbed):
-    first = build(tmp_path)
+def test_only_what_is_lost_or_damaged_is_made_again(copied, undisturbed):
+    tmp_path = copied
     arrays = tmp_path / build_dataset.STORE / shards.ARRAYS
     spoil(arrays / "metal1/content/c/1/0/0")  # a shard of tiles
     (arrays / "via1/row/c/0").unlink()  # a file of another one
@@ -125,29 +134,29 @@ def test_only_what_is_lost_or_damaged_is_made_again(tmp_path, undisturbed):
     tile_parts[2].unlink()
     spoil(tile_parts[4])
     label_parts[0].unlink()  # its shard is there: nothing is missing
-    states = first["store"].verify()["state"].values.tolist()
+    states = TileStore(tmp_path / build_dataset.STORE).verify()["state"].values.tolist()
     assert states.count(shards.DAMAGED) == 4
     again = build(tmp_path)
     done = {name: again[name] for name in ("cut", "filled", "solved", "label_shards")}
     assert done == {"cut": 2, "filled": 2, "solved": 0, "label_shards": 1}
-    assert again["digest"] == first["digest"] == undisturbed["digest"]
+    assert again["digest"] == undisturbed["digest"]
     assert set(again["store"].verify()["state"].values.tolist()) == {shards.WHOLE}
     nothing = build(tmp_path)
     assert [nothing[name] for name in ("cut", "filled", "solved", "label_shards")] == [0, 0, 0, 0]
 
 
-def test_a_store_whose_plan_is_damaged_is_laid_out_again_from_the_parts(tmp_path, undisturbed):
-    build(tmp_path)
-    spoil(tmp_path / build_dataset.STORE / shards.ARRAYS / "metal1/content/zarr.json")
-    again = build(tmp_path)
+def test_a_store_whose_plan_is_damaged_is_laid_out_again_from_the_parts(copied, undisturbed):
+    spoil(copied / build_dataset.STORE / shards.ARRAYS / "metal1/content/zarr.json")
+    again = build(copied)
     assert again["digest"] == undisturbed["digest"] and (again["cut"], again["solved"]) == (0, 0)
 
 
-def test_more_labels_keep_those_that_are_there(tmp_path, undisturbed):
-    few = build(tmp_path, n_labels=2)
-    more = build(tmp_path)
-    assert few["digest"] != more["digest"] == undisturbed["digest"]
-    assert more["solved"] == undisturbed["solved"] - few["solved"]
+def test_more_labels_keep_those_that_are_there(copied, undisturbed):
+    more = build(copied, n_labels=6)
+    assert more["digest"] != undisturbed["digest"]
+    assert more["solved"] == undisturbed["solved"] / 2  # the third pair of each layer and kind
+    fewer = build(copied)
+    assert fewer["digest"] == undisturbed["digest"] and fewer["solved"] == 0
 
 
 def test_tiles_are_those_of_the_design_in_the_order_of_the_plan(undisturbed):

@@ -264,13 +264,15 @@ def label_digest(
     code += source_hash(["maskopt_lib.metrics.core", "maskopt_lib.optics.crop", "maskopt_lib.litho.simulator"])
     sizes = [rule.image_nm, rule.core_nm, rule.pixel_nm, rule.field_nm]
     common = [kernels, code, sizes, str(torch.device(device)), torch.__version__]
-    found = {}
-    for layer in layers:
-        for kind in kinds:
-            recipe = rule.recipe(layer, kind)
-            options = asdict(opc.options_of(recipe.method, recipe.preset, **recipe.options))
-            found[layer, kind] = hashed([common, recipe.method, options, method_digest(recipe.method)])
-    return found
+    recipes = {(layer, kind): rule.recipe(layer, kind) for layer in layers for kind in kinds}
+    methods = {method: method_digest(method) for method in {recipe.method for recipe in recipes.values()}}
+    return {
+        where: hashed(
+            [common, recipe.method, methods[recipe.method],
+             asdict(opc.options_of(recipe.method, recipe.preset, **recipe.options))]
+        )
+        for where, recipe in recipes.items()
+    }  # fmt: skip
 
 
 def _lay_out(store: TileStore, labellings: Mapping[str, Labelling], todo: Sequence[Batch], wanted: Wanted) -> None:
