@@ -146,3 +146,36 @@ def test_other_benchmarks_are_the_stored_ones(clips):
     for method in means["method"].values:
         of = means.sel({"method": method})
         assert f"{float(of['l2_nm2']):.0f} / {float(of['pvb_nm2']):.0f}" in README
+
+
+def test_dataset_rows_are_the_stored_ones():
+    folder = reference.FOLDER / "23_describe_dataset"
+    shared = study.load_result(reference.FOLDER / "22_build_dataset", "shared")
+    times = study.load_result(reference.FOLDER / "22_build_dataset", "label_times")
+    oracle = study.load_result(folder, "oracle").sel(statistic="mean")
+    rows = [row for row in cells() if len(row) == 12 and row[5] in ("OPC", "ILT")]
+    assert len(rows) == 6
+    for i, row in enumerate(rows):
+        layer, kind = ("metal1", "contact", "via1")[i // 2], row[5].lower()
+        if kind == "opc":
+            assert row[0].replace(" ", "").startswith(layer)
+            for name, text in zip(("tiles", "geometries", "labels", "labelled"), row[1:5], strict=True):
+                assert int(text) == int(shared[name].sel(layer=layer)), (layer, name)
+        means = oracle.sel({"layer": layer, "method": kind})
+        for name, text in zip(("l2_nm2", "pvb_nm2", "epe15", "epe3", "shots"), row[6:11], strict=True):
+            assert agrees(text, float(means[name])), (layer, kind, name)
+        one = times.sel(layer=layer, kind=kind)
+        assert agrees(row[11], float(one["solve_cpu_s"] / one["masks"])), (layer, kind)
+
+
+def test_what_a_window_hides_is_stored():
+    rows = [row for row in cells() if len(row) == 6 and row[1] in ("alone", "in place")]
+    assert len(rows) == 8
+    for i, row in enumerate(rows):
+        layer, kind = rows[i - i % 2][0].rsplit(", ", 1)
+        means = study.load_result(
+            reference.FOLDER / "23_describe_dataset", f"effect_means_{layer.replace(' ', '')}"
+        )["l2_nm2"].sel(kind=kind.lower(), printed=row[1], statistic="mean")  # fmt: skip
+        for context, text in zip((0, 32, 128, -1), row[2:], strict=True):
+            value = float(means.sel(context=context))
+            assert math.isnan(value) if text == "" else agrees(text, value), (row, context)
