@@ -45,6 +45,20 @@ RULES = [
 
 
 @pytest.mark.parametrize("rule", RULES)
+def test_a_store_says_what_is_held_out_of_it(store, rule):
+    assert sp.rule_of(store) == SplitRule()
+    digest = store.digest()
+    sp.keep_rule(store, rule)
+    try:
+        reopened = TileStore(store.path)
+        assert sp.rule_of(reopened) == rule
+        assert sp.splits(reopened, "metal1", 16).identical(sp.splits(store, "metal1", 16, rule))
+        assert reopened.digest() == digest
+    finally:
+        sp.keep_rule(store, SplitRule())
+
+
+@pytest.mark.parametrize("rule", RULES)
 def test_no_geometry_is_in_two_splits(store, rule):
     split = sp.splits(store, "metal1", 16, rule)
     assert sp.leaks(split.split.values, split.geometry.values) == 0

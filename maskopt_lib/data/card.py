@@ -14,7 +14,7 @@ import maskopt_lib
 from maskopt_lib.data import tile_arrays as ta
 from maskopt_lib.data import tile_summary
 from maskopt_lib.data.shards import WHOLE
-from maskopt_lib.data.splits import DEFAULT_RULE, SPLITS, SplitRule, leaks, split_table, splits
+from maskopt_lib.data.splits import SPLITS, SplitRule, leaks, rule_of, split_table, splits
 from maskopt_lib.data.tile_store import TileStore
 
 CARD = "README.md"
@@ -39,7 +39,7 @@ def write_card(
     store: TileStore,
     path: str | Path | None = None,
     *,
-    rule: SplitRule = DEFAULT_RULE,
+    rule: SplitRule | None = None,
     deep: bool = True,
     partial: bool = False,
 ) -> Path:
@@ -49,7 +49,7 @@ def write_card(
     ----------
     store : described.
     path : of the file; ``README.md`` in the store's folder by default.
-    rule : of the splits that are counted.
+    rule : of the splits that are counted, for another choice than that of the store.
     deep : verify every byte, not sizes only, before the card says that the store is whole.
     partial : describe a store that is not complete; the card says so.
 
@@ -65,8 +65,9 @@ def write_card(
     return path
 
 
-def card_text(store: TileStore, *, rule: SplitRule = DEFAULT_RULE, deep: bool = True, partial: bool = False) -> str:
+def card_text(store: TileStore, *, rule: SplitRule | None = None, deep: bool = True, partial: bool = False) -> str:
     """The card as Markdown; parameters as for :func:`write_card`."""
+    rule = rule_of(store) if rule is None else rule
     state = store.verify(deep=deep)
     sections = [
         [f"# {store.attrs.get('title') or store.path.name}", _made_by(store)],

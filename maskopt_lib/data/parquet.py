@@ -32,7 +32,7 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from maskopt_lib.data import tile_arrays as ta
-from maskopt_lib.data.splits import DEFAULT_RULE, EXCLUDED, SPLITS, SplitRule
+from maskopt_lib.data.splits import EXCLUDED, SPLITS, SplitRule
 from maskopt_lib.data.splits import splits as split_of
 from maskopt_lib.data.tile_dataset import TileDataset
 from maskopt_lib.data.tile_store import TileStore
@@ -54,7 +54,7 @@ def export_parquet(
     folder: str | Path,
     *,
     layer: str,
-    rule: SplitRule = DEFAULT_RULE,
+    rule: SplitRule | None = None,
     methods: Sequence[str] | None = None,
     mask_column: str = MASK_COLUMN,
     target_column: str = TARGET_COLUMN,
@@ -68,7 +68,7 @@ def export_parquet(
     ----------
     store, layer : what to write.
     folder : for files ``<split>-00000-of-00001.parquet``; what is there under these names is replaced.
-    rule : of the splits; tiles that it excludes at a context are not written.
+    rule : of the splits, for another choice than that of the store; tiles excluded at a context are not written.
     methods : whose masks; None for all.
     mask_column, target_column : which image goes where.
     unique : one tile for each geometry instead of all.

@@ -54,6 +54,21 @@ class SplitRule:
 
 #: Cells held out by their share, no design.
 DEFAULT_RULE = SplitRule()
+#: Attribute of a store that says what it was built to hold out.
+_IN_STORE = "split_rule"
+
+
+def keep_rule(store: TileStore, rule: SplitRule) -> None:
+    """Say in a store what is held out of it, for all who read it."""
+    store.annotate(**{_IN_STORE: asdict(rule)})
+
+
+def rule_of(store: TileStore) -> SplitRule:
+    """What is held out of a store: what :func:`keep_rule` said, or the default where nobody did."""
+    said = store.attrs.get(_IN_STORE)
+    if said is None:
+        return DEFAULT_RULE
+    return SplitRule(**{name: tuple(value) if isinstance(value, list) else value for name, value in said.items()})
 
 
 def cell_function(cell: str) -> str:
@@ -101,7 +116,7 @@ def choose_cells(tiles: Mapping[str, int], share: float = 0.125, seed: int = 0) 
 
 
 def splits(
-    store: TileStore, layer: str, context_nm: int, rule: SplitRule = DEFAULT_RULE, *, partial: bool = False
+    store: TileStore, layer: str, context_nm: int, rule: SplitRule | None = None, *, partial: bool = False
 ) -> xr.Dataset:
     """The split of every tile of a layer.
 
@@ -109,7 +124,7 @@ def splits(
     ----------
     store, layer : whose tiles.
     context_nm : a geometry is the core with this much around it.
-    rule : what is held out.
+    rule : what is held out, for another choice than that of the store (:func:`rule_of`).
     partial : take a store that is not complete; tiles that are not there are excluded.
 
     Returns
@@ -122,6 +137,7 @@ def splits(
     UnknownNameError : the store has no such design, cell function or context.
     SchemaError : designs of one family would be on both sides.
     """
+    rule = rule_of(store) if rule is None else rule
     ds = store.open(layer, partial=partial)
     contexts = ds[ta.CONTEXT].values.tolist()
     if context_nm not in contexts:

@@ -17,7 +17,7 @@ import zarr
 
 from maskopt_lib.data import tile_arrays as ta
 from maskopt_lib.data.shards import ARRAYS
-from maskopt_lib.data.splits import DEFAULT_RULE, EXCLUDED, SPLITS, SplitRule, splits
+from maskopt_lib.data.splits import EXCLUDED, SPLITS, SplitRule, rule_of, splits
 from maskopt_lib.data.tile_store import TileStore
 from maskopt_lib.data.turns import TURNS, turned
 from maskopt_lib.errors import SchemaError, UnknownNameError
@@ -38,7 +38,7 @@ class TileDataset(torch.utils.data.Dataset):
     split : of `splits.SPLITS`, or None for all tiles that are not excluded.
     context_nm : surroundings that are shown, and that labels were made with.
     method : whose masks, such as ``"opc"`` or ``"ilt"``; None gives targets only, of all tiles, labelled or not.
-    rule : what is held out; the same for all datasets of a study.
+    rule : what is held out, for another choice than that of the store.
     tag : ``"index"`` gives the code of the cell, ``"planes"`` an image a cell, one everywhere on the tile's own.
     turns : the turns (see `turns`) that items come in, one drawn for each by torch's generator; only those under which
         the optics are symmetric keep masks right.
@@ -64,7 +64,7 @@ class TileDataset(torch.utils.data.Dataset):
         split: str | None = "train",
         context_nm: int = 128,
         method: str | None = None,
-        rule: SplitRule = DEFAULT_RULE,
+        rule: SplitRule | None = None,
         tag: str = "none",
         turns: Sequence[int] = (0,),
         pixel_nm: int = 1,
@@ -80,7 +80,8 @@ class TileDataset(torch.utils.data.Dataset):
             if value not in known:
                 raise UnknownNameError(f"no {what} {value!r}; known: {', '.join(map(str, known))}")
         self.store = TileStore(Path(path))
-        self.layer, self.split, self.context_nm, self.method, self.rule = layer, split, int(context_nm), method, rule
+        self.layer, self.split, self.context_nm, self.method = layer, split, int(context_nm), method
+        self.rule = rule_of(self.store) if rule is None else rule
         self.tag, self.turns, self.pixel_nm = tag, tuple(turns), pixel_nm
         self.unique, self.partial = unique, partial
         said = self.store.rule

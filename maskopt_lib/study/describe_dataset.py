@@ -14,7 +14,7 @@ import xarray as xr
 
 from maskopt_lib.data import schema
 from maskopt_lib.data import tile_arrays as ta
-from maskopt_lib.data.splits import DEFAULT_RULE, SPLIT, SplitRule, leaks, split_table, splits
+from maskopt_lib.data.splits import SPLIT, SplitRule, leaks, split_table, splits
 from maskopt_lib.data.tile_store import TileStore
 from maskopt_lib.errors import MissingDataError, SchemaError, UnknownNameError
 from maskopt_lib.study.build_dataset import STORE
@@ -270,14 +270,14 @@ def window_cuts(tiles: Mapping[str, xr.Dataset], min_width_nm: Mapping[str, floa
     )
 
 
-def split_counts(store: TileStore, context_nm: Mapping[str, int], rule: SplitRule = DEFAULT_RULE) -> xr.Dataset:
+def split_counts(store: TileStore, context_nm: Mapping[str, int], rule: SplitRule | None = None) -> xr.Dataset:
     """What is in each split of each layer, and whether anything is in two.
 
     Parameters
     ----------
     store : complete.
     context_nm : layer -> context at which tiles are the same or not.
-    rule : what is held out.
+    rule : what is held out, for another choice than that of the store.
 
     Returns
     -------

@@ -50,8 +50,8 @@ class LabelRule:
     ----------
     kernels : name for :func:`maskopt_lib.optics.load`.
     image_nm, core_nm, pixel_nm : of a tile.
-    field_nm : side of the field that a tile is solved in: the image and, on each side, at least half of what the optics
-        need not to see a neighbour that is not there.
+    field_nm : side of the field that a tile is solved in. A field repeats itself: what it is wider than the image is
+        the dark that keeps the mask from its own copies.
     recipes : kind of mask -> layer -> recipe.
     """
 
