@@ -1,0 +1,110 @@
+"""What every network is: tile in, logits of the mask out, rebuilt from plain values."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from maskopt_lib.errors import GridMismatchError
+from maskopt_lib.models.conditioning import Conditioner, Conditioning
+from maskopt_lib.models.inputs import TileInput, n_pixels
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions:
+    """Choices that every network has.
+
+    Parameters
+    ----------
+    preset : what these options are called in records.
+    width : factor on the number of channels of every layer.
+    pixel_nm : side of the pixels it works at, in nm.
+    """
+
+    preset: str = "published"
+    width: float = 1.0
+    pixel_nm: int = 4
+
+    def __post_init__(self) -> None:
+        n_pixels(self.pixel_nm)
+        if not self.width > 0:
+            raise ValueError(f"width is a factor on channels and above 0, got {self.width!r}")
+
+    @property
+    def n_pixels(self) -> int:
+        """Pixels along one side of its images."""
+        return n_pixels(self.pixel_nm)
+
+    def channels(self, n: int) -> int:
+        """``n`` channels of the full network at this width, at least one.
+
+        Examples
+        --------
+        >>> ModelOptions(width=1 / 8).channels(512)
+        64
+        """
+        return max(1, round(n * self.width))
+
+
+class MaskModel(nn.Module):
+    """A network that draws masks.
+
+    Parameters
+    ----------
+    options : of this network.
+    conditioning : what it is told beside the target.
+    n_bottleneck : channels where a ``"film"`` tag acts.
+
+    Notes
+    -----
+    Subclasses define :meth:`draw`, and :meth:`discriminator` where they are trained against one. Initial weights are
+    drawn from torch's global generator: ``torch.manual_seed`` before building makes them repeatable.
+    """
+
+    #: Name in `models.MODELS`.
+    name: str
+
+    def __init__(self, options: ModelOptions, conditioning: Conditioning, *, n_bottleneck: int) -> None:
+        super().__init__()
+        self.options = options
+        self.conditioner = Conditioner(conditioning, n_bottleneck)
+
+    def draw(self, planes: Tensor, x: TileInput) -> Tensor:
+        """Logits (n, 1, y, x) from input images (n, conditioning.n_planes, y, x)."""
+        raise NotImplementedError
+
+    def forward(self, x: TileInput) -> Tensor:
+        """Logits of the mask, (n, 1, y, x) at the same pixels; clear where above 0."""
+        n = self.options.n_pixels
+        if tuple(x.target.shape[-2:]) != (n, n):
+            raise GridMismatchError(
+                f"this network works at {self.options.pixel_nm} nm, which is {n} x {n} pixels, and got "
+                f"{tuple(x.target.shape[-2:])}; read tiles with pixel_nm={self.options.pixel_nm}"
+            )
+        return self.draw(self.conditioner.planes(x), x)
+
+    def discriminator(self) -> nn.Module | None:
+        """A fresh network that tells masks drawn from masks of the data, or None for a model trained without one.
+
+        It is called with target and mask, (n, 1, y, x) each, and gives (n,) logits, high for masks of the data.
+        """
+        return None
+
+    @property
+    def conditioning(self) -> Conditioning:
+        """What it is told beside the target."""
+        return self.conditioner.conditioning
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """Plain values that `models.from_spec` makes the same network of, with other weights."""
+        conditioning = asdict(self.conditioning)
+        conditioning["kinds"] = list(conditioning["kinds"])
+        return {"model": self.name, "options": asdict(self.options), "conditioning": conditioning}
+
+    @property
+    def n_parameters(self) -> int:
+        """Numbers that are trained."""
+        return sum(parameter.numel() for parameter in self.parameters())

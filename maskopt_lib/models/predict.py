@@ -1,0 +1,115 @@
+"""Masks of tiles, by a trained network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from maskopt_lib.errors import GridMismatchError
+from maskopt_lib.models.inputs import IMAGE_NM, TileInput
+from maskopt_lib.models.model import MaskModel
+
+
+def predict(
+    model: MaskModel,
+    images: ArrayLike,
+    *,
+    cells: Sequence[int] | None = None,
+    kind: str | None = None,
+    context_nm: ArrayLike | None = None,
+    dial: ArrayLike = 0.0,
+    batch: int = 8,
+) -> np.ndarray:
+    """Masks of tiles.
+
+    Parameters
+    ----------
+    model : where it is, there it computes; it is left in evaluation mode.
+    images : (n, 1024, 1024) targets at 1 nm, 0 and 1, with the context the model was trained for.
+    cells : (n,) codes of their cells, as in training, `NO_CELL` for one it has not seen; needed where the model is
+        told them.
+    kind : type of the masks; needed where the model draws several.
+    context_nm : how much context is shown, one number or (n,); needed where the model is told.
+    dial : wished simplicity, one number or (n,) in [0, 1].
+    batch : tiles at a time.
+
+    Returns
+    -------
+    (n, 1024, 1024) uint8 at 1 nm, 1 = clear. They do not depend on ``batch``, but for pixels within rounding of the
+    outline.
+    """
+    told = {"cells": cells, "kind": kind, "context_nm": context_nm, "dial": dial}
+    masks = np.empty(np.shape(images), np.uint8)
+    for start, logits in _batches(model, images, batch, **told):
+        masks[start : start + len(logits)] = (logits > 0).to(torch.uint8).cpu().numpy()
+    return masks
+
+
+def predict_logits(
+    model: MaskModel,
+    images: ArrayLike,
+    *,
+    cells: Sequence[int] | None = None,
+    kind: str | None = None,
+    context_nm: ArrayLike | None = None,
+    dial: ArrayLike = 0.0,
+    batch: int = 8,
+) -> np.ndarray:
+    """What :func:`predict` cuts at 0: (n, 1024, 1024) float32 logits at 1 nm; parameters as there."""
+    told = {"cells": cells, "kind": kind, "context_nm": context_nm, "dial": dial}
+    found = np.empty(np.shape(images), np.float32)
+    for start, logits in _batches(model, images, batch, **told):
+        found[start : start + len(logits)] = logits.cpu().numpy()
+    return found
+
+
+def _batches(model: MaskModel, images: ArrayLike, batch: int, *, cells, kind, context_nm, dial):
+    """(first tile, logits (m, 1024, 1024) float32 at 1 nm) of one batch after the other."""
+    images, told = np.asarray(images), model.conditioning
+    if images.ndim != 3 or images.shape[1:] != (IMAGE_NM, IMAGE_NM):
+        raise GridMismatchError(
+            f"images are (n, {IMAGE_NM}, {IMAGE_NM}) at 1 nm, got {images.shape}; place a smaller window in the "
+            "middle of zeros, cut a larger one into tiles"
+        )
+    for value, is_needed, name in (
+        (cells, told.tag != "none", "cells"),
+        (kind, len(told.kinds) > 1, "kind"),
+        (context_nm, told.context, "context_nm"),
+    ):
+        if is_needed and value is None:
+            raise ValueError(f"this network is told {name}; give {name}=")
+    # Those that the network is not told have no say.
+    columns = {
+        "cell": np.broadcast_to(np.asarray(cells, np.int64) if told.tag != "none" else 0, len(images)),
+        "kind": np.broadcast_to(0 if kind is None else told.kind(kind), len(images)),
+        "context_nm": np.broadcast_to(np.asarray(context_nm, np.float32) if told.context else 0.0, len(images)),
+        "dial": np.broadcast_to(np.asarray(dial, np.float32), len(images)),
+    }
+    device = next(model.parameters()).device
+    model.eval()
+    # Around each batch, not around the loop: whoever reads a generator would share its mode.
+    for start in range(0, len(images), batch):
+        part = slice(start, start + batch)
+        with torch.inference_mode():
+            target = _at_pixels(torch.tensor(images[part], device=device), model.options.pixel_nm)
+            told_here = {name: torch.tensor(values[part], device=device) for name, values in columns.items()}
+            logits = _at_1_nm(model(TileInput.of(target, **told_here)))
+        yield start, logits
+
+
+def _at_pixels(images: Tensor, pixel_nm: int) -> Tensor:
+    """(n, 1, y, x) float32, the mean of 1 nm pixels."""
+    images = images[:, None].float()
+    return torch.nn.functional.avg_pool2d(images, pixel_nm) if pixel_nm > 1 else images
+
+
+def _at_1_nm(logits: Tensor) -> Tensor:
+    """(n, 1024, 1024) float32, interpolated bicubically between the centres of pixels."""
+    logits = logits.float()
+    if logits.shape[-1] != IMAGE_NM:
+        logits = torch.nn.functional.interpolate(logits, size=(IMAGE_NM, IMAGE_NM), mode="bicubic")
+    return logits[:, 0]
