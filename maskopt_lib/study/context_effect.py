@@ -8,9 +8,9 @@ from that of the window.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +19,16 @@ import xarray as xr
 # Text, not a widget: these bars belong in the log of an unattended run.
 from tqdm import tqdm
 
-from maskopt_lib import metrics
+from maskopt_lib import metrics, optics
 from maskopt_lib.data import schema
 from maskopt_lib.layout import Design
+from maskopt_lib.study.checked_parts import read_part, said_of, write_part
+from maskopt_lib.study.kept import Kept, keeping
+from maskopt_lib.study.label_dataset import label_digest
 from maskopt_lib.study.parts import Bits
 from maskopt_lib.study.record import Run
 from maskopt_lib.study.sources import source_hash
-from maskopt_lib.study.spread import hashed, is_whole, spread, torch_threads, workers
+from maskopt_lib.study.spread import hashed, spread, torch_threads, workers
 from maskopt_lib.study.tile_masks import ILT, OPC, LabelRule, TileSolver
 
 CONTEXT, PRINTED, KIND = "context", "printed", "kind"
@@ -63,24 +66,25 @@ def measure_context_effect(
     -------
     Dataset over ``kind``, ``context`` (nm, -1 the oracle), ``printed`` ("alone", "in place") and ``sample`` with the
     scores of :func:`maskopt_lib.metrics.evaluate_core`. "alone": the mask as it was made, dark beyond its image.
-    "in place": its core in the middle of the oracle's mask, as a chip would have it; the oracle has only that. ``mask``
+    "in place": its core in the middle of the oracle's mask, as a chip would have it; the oracle has only that. The two
+    masks meet at the core's border as they are, no pass mends the seam: what it costs is part of "in place". ``mask``
     (kind, context, sample, y, byte) has the images' masks, eight pixels a byte.
     """
     layer = tiles.attrs["layer"]
     folder = run.out_dir / "parts" / "context_effect"
     folder.mkdir(parents=True, exist_ok=True)
-    code = source_hash([__name__])
-    tasks = list(_tasks(tiles, designs, rule, layer, tuple(contexts_nm), kinds, batch, folder, code))
-    missing = [task for task in tasks if not is_whole(task.path)]
+    tasks = list(_tasks(tiles, designs, rule, layer, tuple(contexts_nm), kinds, batch, folder))
+    missing = [task for task in tasks if said_of(task.path) is None]
     with (
         workers(n_workers, address=address) as client,
+        keeping(_do, client) as do,
         tqdm(total=len(tasks), initial=len(tasks) - len(missing), desc=f"{layer}, contexts", unit="batch") as bar,
     ):
-        for _ in spread(_do, missing, client=client):
+        for _ in spread(do, missing, client=client):
             bar.update()
     per_kind = []
     for kind in kinds:
-        parts = [_read(task.path) for task in tasks if task.kind == kind]
+        parts = [_read(task) for task in tasks if task.kind == kind]
         per_kind.append(xr.concat(parts, schema.SAMPLE, combine_attrs="override"))
     found = xr.concat(per_kind, xr.DataArray(list(kinds), dims=KIND, name=KIND), combine_attrs="override")
     found[CONTEXT].attrs.update(long_name="context (-1: all that the optics see)", units="nm")
@@ -111,9 +115,9 @@ def _tasks(
     kinds: Sequence[str],
     batch: int,
     folder: Path,
-    code: str,
 ) -> Iterator[_Task]:
-    margin_nm = (TileSolver(rule).sim.kernels.period_nm - rule.core_nm) / 2
+    margin_nm = (optics.load(rule.kernels).period_nm - rule.core_nm) / 2
+    digest, here = label_digest(rule, [layer], kinds), source_hash([__name__], follow=False)
     fields = []
     for name, x, y in zip(*(tiles[v].values.tolist() for v in ("design", "x_nm", "y_nm")), strict=True):
         box = (x - margin_nm, y - margin_nm, x + rule.core_nm + margin_nm, y + rule.core_nm + margin_nm)
@@ -121,18 +125,18 @@ def _tasks(
     for kind in kinds:
         for i in range(0, len(fields), batch):
             chosen = tuple(fields[i : i + batch])
-            key = hashed([rule.to_dict(), layer, kind, contexts_nm, [bits.digest() for bits in chosen], code])
+            key = hashed([digest[layer, kind], here, contexts_nm, [bits.digest() for bits in chosen]])
             yield _Task(
                 rule=rule, layer=layer, kind=kind, contexts_nm=contexts_nm, fields=chosen,
                 path=folder / f"{layer}-{kind}-{key[:12]}.npz",
             )  # fmt: skip
 
 
-def _do(task: _Task) -> None:
+def _do(task: _Task, kept: Kept) -> None:
     """What a worker does with a batch: solve, score, keep."""
     rule = task.rule
     with torch_threads(1):
-        solver = TileSolver(rule)
+        solver = kept(hashed([rule.to_dict()]), partial(TileSolver, rule))
         fields = np.stack([bits.image for bits in task.fields])
         n, whole = round(rule.image_nm / rule.pixel_nm), fields.shape[-1]
         middle = np.s_[:, (whole - n) // 2 : (whole + n) // 2, (whole - n) // 2 : (whole + n) // 2]
@@ -149,11 +153,12 @@ def _do(task: _Task) -> None:
         name: np.array([[np.full(len(fields), np.nan) if s is None else s[name].values for s in two] for two in scores])
         for name in metrics.CORE_SCORES
     }
-    packed = np.packbits(np.stack(masks), axis=-1, bitorder="little")
-    partial = task.path.with_name(f".{task.path.name}.part-{os.getpid()}")
-    with partial.open("wb") as file:
-        np.savez_compressed(file, contexts_nm=np.array([*task.contexts_nm, ALL_AROUND]), mask=packed, **values)
-    partial.replace(task.path)
+    write_part(
+        task.path,
+        values,
+        {"layer": task.layer, "kind": task.kind, "tiles": len(fields)},
+        bits={"mask": np.packbits(np.stack(masks), axis=-1, bitorder="little")},
+    )
 
 
 def seen(drawn: np.ndarray, rule: LabelRule, context_nm: float) -> np.ndarray:
@@ -165,8 +170,9 @@ def seen(drawn: np.ndarray, rule: LabelRule, context_nm: float) -> np.ndarray:
     return images
 
 
-def _read(path: Path) -> xr.Dataset:
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
-        scores = {name: ((CONTEXT, PRINTED, schema.SAMPLE), kept[name]) for name in metrics.CORE_SCORES}
-        mask = ((CONTEXT, schema.SAMPLE, schema.Y, "byte"), kept["mask"], {"long_name": "mask, packed", "units": "1"})
-        return xr.Dataset({**scores, "mask": mask}, coords={CONTEXT: kept["contexts_nm"], PRINTED: [ALONE, IN_PLACE]})
+def _read(task: _Task) -> xr.Dataset:
+    kept = read_part(task.path)
+    scores = {name: ((CONTEXT, PRINTED, schema.SAMPLE), kept[name]) for name in metrics.CORE_SCORES}
+    mask = ((CONTEXT, schema.SAMPLE, schema.Y, "byte"), kept["mask"], {"long_name": "mask, packed", "units": "1"})
+    contexts = [*task.contexts_nm, ALL_AROUND]
+    return xr.Dataset({**scores, "mask": mask}, coords={CONTEXT: contexts, PRINTED: [ALONE, IN_PLACE]})
