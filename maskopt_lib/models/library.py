@@ -8,13 +8,16 @@ from types import ModuleType
 from typing import Any
 
 from maskopt_lib.errors import UnknownNameError
-from maskopt_lib.models import neural_ilt
+from maskopt_lib.models import cfno, damo, gan_opc, neural_ilt
 from maskopt_lib.models.conditioning import Conditioning
 from maskopt_lib.models.model import MaskModel
 
 #: name -> module with `Options`, `PRESETS` and `build`. Adding a network adds a file and a line here.
 MODELS: dict[str, ModuleType] = {
+    "gan_opc": gan_opc,
     "neural_ilt": neural_ilt,
+    "damo": damo,
+    "cfno": cfno,
 }
 
 

@@ -88,7 +88,7 @@ class MaskModel(nn.Module):
     def discriminator(self) -> nn.Module | None:
         """A fresh network that tells masks drawn from masks of the data, or None for a model trained without one.
 
-        It is called with target and mask, (n, 1, y, x) each, and gives (n,) logits, high for masks of the data.
+        It is called with target and mask, (n, 1, y, x) each, and gives (n, 1) logits, high for masks of the data.
         """
         return None
 

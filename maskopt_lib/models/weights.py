@@ -1,0 +1,95 @@
+"""Weights of networks as files that hold nothing but numbers and what is said of them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pooch
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+
+from maskopt_lib.errors import HashMismatchError, MissingDataError, SchemaError
+from maskopt_lib.models.library import from_spec
+from maskopt_lib.models.model import MaskModel
+
+
+def save(model: MaskModel, path: str | Path, about: Mapping[str, Any]) -> str:
+    """Write a network's weights, with what makes it again and how it was trained.
+
+    Parameters
+    ----------
+    model : on any device.
+    path : of the file, ``.safetensors``; an older one is replaced in one go.
+    about : how it was trained, plain JSON: data and their digest, rule, seed, commit.
+
+    Returns
+    -------
+    SHA-256 of the file.
+    """
+    path = Path(path)
+    try:
+        metadata = {"spec": _json(model.spec), "about": _json(about)}
+    except (TypeError, ValueError) as error:
+        raise SchemaError(f"what is said about weights must be plain JSON: {error}") from None
+    tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.part-{os.getpid()}")
+    save_file(tensors, partial, metadata=metadata)
+    partial.replace(path)
+    return pooch.file_hash(str(path))
+
+
+def load(path: str | Path, *, sha256: str | None = None, device: str | torch.device = "cpu") -> MaskModel:
+    """The network that was saved, in evaluation mode.
+
+    Parameters
+    ----------
+    path : of the file.
+    sha256 : what the file's SHA-256 has to be.
+    device : where the network goes.
+
+    Raises
+    ------
+    MissingDataError : there is no such file.
+    HashMismatchError : the file is another one.
+    SchemaError : the file is damaged, or its weights are not those of the network it names.
+    """
+    path = Path(path)
+    spec = _metadata(path)["spec"]
+    if sha256 is not None and (found := pooch.file_hash(str(path))) != sha256:
+        raise HashMismatchError(f"{path} has SHA-256 {found}, expected {sha256}; fetch or train the weights again")
+    # Fresh weights are drawn and dropped: a load must not move anybody's random numbers.
+    with torch.random.fork_rng(devices=[]):
+        model = from_spec(spec)
+    try:
+        model.load_state_dict(load_file(path))
+    except RuntimeError as error:
+        raise SchemaError(f"{path} does not hold the weights of the {spec['model']} it names: {error}") from None
+    return model.to(device).eval()
+
+
+def about(path: str | Path) -> dict[str, Any]:
+    """What was said about the weights when they were saved."""
+    return _metadata(Path(path))["about"]
+
+
+def _metadata(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise MissingDataError(f"no weights at {path}; train the network first")
+    try:
+        with safe_open(path, framework="pt") as opened:
+            metadata = opened.metadata() or {}
+    except SafetensorError as error:
+        raise SchemaError(f"{path} is not a safetensors file, or is damaged: {error}") from None
+    if not {"spec", "about"} <= set(metadata):
+        raise SchemaError(f"{path} does not say which network its weights are of; write it with models.weights.save")
+    return {name: json.loads(metadata[name]) for name in ("spec", "about")}
+
+
+def _json(values: Mapping[str, Any]) -> str:
+    return json.dumps(dict(values), allow_nan=False, sort_keys=True)
