@@ -82,7 +82,7 @@ class DamoDiscriminator(nn.Module):
         """Logits (n, 1) of masks (n, 1, y, x) being those of the data."""
         seen = torch.cat([target, mask], dim=1) if self.pair else mask
         fine, coarse = self.scales
-        logits = torch.stack([fine(seen), coarse(functional.avg_pool2d(seen, 2))])
+        logits = torch.stack([fine(seen), coarse(functional.avg_pool2d(seen, 2))]).float()
         # log p - log (1 - p) of the mean p of both probabilities, without leaving logarithms.
         return functional.logsigmoid(logits).logsumexp(0) - functional.logsigmoid(-logits).logsumexp(0)
 

@@ -83,7 +83,8 @@ class MaskModel(nn.Module):
                 f"this network works at {self.options.pixel_nm} nm, which is {n} x {n} pixels, and got "
                 f"{tuple(x.target.shape[-2:])}; read tiles with pixel_nm={self.options.pixel_nm}"
             )
-        return self.draw(self.conditioner.planes(x), x)
+        # Where the layers compute in a shorter type, what losses are made of is in that of the target.
+        return self.draw(self.conditioner.planes(x), x).to(x.target.dtype)
 
     def discriminator(self) -> nn.Module | None:
         """A fresh network that tells masks drawn from masks of the data, or None for a model trained without one.

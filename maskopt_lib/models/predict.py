@@ -9,8 +9,8 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from maskopt_lib.errors import GridMismatchError
-from maskopt_lib.models.inputs import IMAGE_NM, TileInput
+from maskopt_lib.errors import GridMismatchError, UnknownNameError
+from maskopt_lib.models.inputs import IMAGE_NM, NO_CELL, TileInput
 from maskopt_lib.models.model import MaskModel
 
 
@@ -82,6 +82,11 @@ def _batches(model: MaskModel, images: ArrayLike, batch: int, *, cells, kind, co
     ):
         if is_needed and value is None:
             raise ValueError(f"this network is told {name}; give {name}=")
+    if told.tag != "none" and not (NO_CELL <= np.min(cells) and np.max(cells) < told.n_cells):
+        raise UnknownNameError(
+            f"this network knows cells 0 to {told.n_cells - 1}, and {NO_CELL} for one that is not told; got "
+            f"{np.min(cells)} to {np.max(cells)}"
+        )
     # Those that the network is not told have no say.
     columns = {
         "cell": np.broadcast_to(np.asarray(cells, np.int64) if told.tag != "none" else 0, len(images)),

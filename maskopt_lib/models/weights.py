@@ -33,13 +33,14 @@ def save(model: MaskModel, path: str | Path, about: Mapping[str, Any]) -> str:
     """
     path = Path(path)
     try:
-        metadata = {"spec": _json(model.spec), "about": _json(about)}
+        # One entry: the format keeps several in no order, and then no two files have the same hash.
+        record = json.dumps({"spec": model.spec, "about": dict(about)}, allow_nan=False, sort_keys=True)
     except (TypeError, ValueError) as error:
         raise SchemaError(f"what is said about weights must be plain JSON: {error}") from None
     tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.part-{os.getpid()}")
-    save_file(tensors, partial, metadata=metadata)
+    save_file(tensors, partial, metadata={"record": record})
     partial.replace(path)
     return pooch.file_hash(str(path))
 
@@ -86,10 +87,6 @@ def _metadata(path: Path) -> dict[str, Any]:
             metadata = opened.metadata() or {}
     except SafetensorError as error:
         raise SchemaError(f"{path} is not a safetensors file, or is damaged: {error}") from None
-    if not {"spec", "about"} <= set(metadata):
+    if "record" not in metadata:
         raise SchemaError(f"{path} does not say which network its weights are of; write it with models.weights.save")
-    return {name: json.loads(metadata[name]) for name in ("spec", "about")}
-
-
-def _json(values: Mapping[str, Any]) -> str:
-    return json.dumps(dict(values), allow_nan=False, sort_keys=True)
+    return json.loads(metadata["record"])
