@@ -174,8 +174,8 @@ def hypervolume_bars(
                 hv.Overlay([bars, texts]).opts(
                     hv.opts.Overlay(
                         title=f"{volumes[name].attrs.get('long_name', name)}\n{ordered[spaces].values[j]}",
-                        xlabel="share of the box", ylabel="", yticks=list(enumerate(members)),
-                        yaxis="bare" if j else "left",
+                        xlabel="share of the box", ylabel="",
+                        yticks=[(i, "" if j else member) for i, member in enumerate(members)],
                         xlim=(0, 1.18 * most), ylim=(-0.6, len(members) - 0.4), fontsize=style.FONT_SIZES,
                         aspect=0.72 * width_inch / n_columns / height,
                     )

@@ -160,7 +160,7 @@ def process_windows(
     panels = []
     for i, name in enumerate(names):
         one = found.isel({along: i})
-        title = f"{name}: " if name else ""
+        title = f"{name}\n" if name else ""
         layers: list[hv.Element] = []
         keeps = np.isfinite(one["lowest"].values)
         bottom, top = one["lowest"].values, one["highest"].values
