@@ -28,6 +28,14 @@ $(foreach n,$(FIGURES),$(eval NEEDS_$(n) := $(filter-out $(FIGURES),$(NOTEBOOKS)
 # Describes the store that notebook 22 built.
 NEEDS_23_describe_dataset := 22_build_dataset
 
+# Quick notebooks are small and leave cores idle: JOBS of them run at a time, with one thread each. Not beside others:
+# those that measure times, and the figures, which read all runs.
+ALONE    := $(filter 13_ilt_runtime_memory 25_device_benchmark,$(NOTEBOOKS)) $(FIGURES)
+TOGETHER := $(filter-out $(ALONE),$(NOTEBOOKS))
+# What each one says comes as a whole when it is done, where this make can do so (4.0 and later).
+SIDE_BY_SIDE = $(MAKE) --no-print-directory -j$(JOBS) $(if $(filter output-sync,$(.FEATURES)),-Otarget) \
+  AT_ONCE=yes OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
+
 # Notebooks run in their own folder, so a relative mirror or cache has to be made absolute here.
 ifdef MASKOPT_MIRROR
 override MASKOPT_MIRROR := $(abspath $(MASKOPT_MIRROR))
@@ -53,16 +61,20 @@ export JUPYTER_CONFIG_DIR := $(abspath $(VENV))/etc/jupyter-study
 export IPYTHONDIR := $(abspath $(VENV))/etc/ipython-study
 export JUPYTER_PLATFORM_DIRS := 1
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
+# Every notebook is a process: without bytecode each of them would compile the library anew.
+unexport PYTHONDONTWRITEBYTECODE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-# One notebook at a time: each one uses all threads it is given.
+# One notebook at a time, whatever -j says: each one uses all threads it is given.
+ifndef AT_ONCE
 .NOTPARALLEL:
+endif
 .PHONY: help env data check-data check-params study sweep figures records report test bench lint lock clean
 
 help: ## explain the targets
-	@echo "make <target> [VARIANT=quick|paper] [THREADS=2] [PYTHON=python3] [MASKOPT_MIRROR=folder]"
+	@echo "make <target> [VARIANT=quick|paper] [THREADS=2] [JOBS=2] [PYTHON=python3] [MASKOPT_MIRROR=folder]"
 	@echo
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo
@@ -95,7 +107,12 @@ check-data: $(STAMP) ## say whether the real data that the notebooks read are he
 check-params: $(STAMP) ## say whether every notebook has the variant and knows its parameters
 	@$(PY) -m maskopt_lib.study check $(VARIANT) $(NOTEBOOKS)
 
-study: $(STAMP) check-params $(if $(filter-out quick,$(VARIANT)),check-data) $(RUNS) ## run every notebook (VARIANT=quick needs no data)
+study: $(STAMP) check-params $(if $(filter-out quick,$(VARIANT)),check-data $(RUNS)) ## run every notebook (VARIANT=quick needs no data)
+ifeq ($(VARIANT),quick)
+	@echo "== $(JOBS) notebooks at a time; each one's log comes when it is done"
+	@$(SIDE_BY_SIDE) $(TOGETHER:%=results/%/$(VARIANT)/run.ipynb)
+	@$(MAKE) --no-print-directory $(RUNS)
+endif
 	@echo "== done: $(words $(RUNS)) notebooks, variant $(VARIANT); see results/*/$(VARIANT)/"
 
 # run to partial.ipynb and move: a failed run is kept for reading and is never taken for a result.
@@ -147,9 +164,18 @@ report: $(STAMP) ## every executed notebook as HTML beside it
 	done
 
 test: $(STAMP) ## pytest (library, doctests) and nbval (every notebook with its quick defaults)
-	$(PY) -m pytest -q
-	$(if $(NOTEBOOKS),CUDA_VISIBLE_DEVICES= $(PY) -m pytest -q -o addopts= -o filterwarnings=default --nbval-lax \
-	  --nbval-current-env --nbval-cell-timeout 900 notebooks,@echo "no notebooks yet")
+	OMP_NUM_THREADS=1 $(PY) -m pytest -q -n $(JOBS) --dist loadfile
+	@$(if $(TOGETHER),$(SIDE_BY_SIDE) $(TOGETHER:%=nbval-%))
+	@$(if $(ALONE),$(MAKE) --no-print-directory $(ALONE:%=nbval-%))
+
+# Those that run alone come after all others, which they may read.
+define NBVAL_RULE
+.PHONY: nbval-$(1)
+nbval-$(1): $(STAMP) $(if $(filter $(1),$(TOGETHER)),$(NEEDS_$(1):%=nbval-%))
+	CUDA_VISIBLE_DEVICES= $$(PY) -m pytest -q -o addopts= -o filterwarnings=default --nbval-lax --nbval-current-env \
+	  --nbval-cell-timeout 900 notebooks/$(1).ipynb
+endef
+$(foreach n,$(NOTEBOOKS),$(eval $(call NBVAL_RULE,$(n))))
 
 bench: $(STAMP) ## measure speed and memory (tests/bench)
 	@for script in tests/bench/bench_*.py; do echo "== $$script"; $(PY) "$$script" || exit 1; done

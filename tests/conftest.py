@@ -29,7 +29,7 @@ def pytest_configure(config: pytest.Config) -> None:
     import torch
     from hypothesis import settings
 
-    torch.set_num_threads(2)
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     settings.register_profile("study", derandomize=True, deadline=None, print_blob=True, database=None)
     settings.load_profile("study")
 

@@ -64,10 +64,11 @@ def make(folder: Path, *arguments: str) -> tuple[int, str, list[str]]:
     return done.returncode, done.stdout + done.stderr, ran
 
 
-def age(*paths: Path) -> None:
-    """Make files look newer than all results; clocks of file systems are too coarse for tests."""
-    for path in paths:
-        os.utime(path, (path.stat().st_atime + 100, path.stat().st_mtime + 100))
+def age(study: Path, changed: str) -> None:
+    """Make a file newer than all results, by seconds: clocks of file systems are too coarse for tests."""
+    for path in filter(Path.is_file, study.rglob("*")):
+        os.utime(path, (path.stat().st_atime - 100, path.stat().st_mtime - 100))
+    (study / changed).touch()
 
 
 def test_an_unknown_variant_is_refused_before_anything_runs(study):
@@ -91,15 +92,50 @@ def make_help():
 
 
 def test_notebooks_run_in_the_order_of_their_numbers_and_once(study):
-    status, text, ran = make(study, "study")
+    status, text, ran = make(study, "study", "JOBS=1")
     assert status == 0 and ran == list(NOTEBOOKS), text
     assert make(study, "study")[2] == []
     assert sorted(p.name for p in (study / "results" / "01_do_this" / "quick").iterdir()) == ["run.ipynb"]
 
 
+def test_quick_notebooks_run_side_by_side_but_for_those_that_measure_times(study):
+    for name in ("12_do_more", "13_ilt_runtime_memory"):
+        shutil.copytree(study / "notebooks" / "params" / "11_do_that", study / "notebooks" / "params" / name)
+        (study / "notebooks" / f"{name}.ipynb").write_text("{}")
+    # The first one goes on only when the last of those beside it has begun.
+    waits = """  *"-m papermill notebooks/01"*)
+    echo begun >> log; until grep -q 12_do_more log; do sleep 0.1; done; cp "$3" "$4" && echo "$3" >> log ;;
+"""
+    python = study / ".venv" / "bin" / "python"
+    python.write_text(FAKE_PYTHON.replace('  *"-m papermill"*)', waits + '  *"-m papermill"*)'))
+    status, text, ran = make(study, "study")
+    assert status == 0, text
+    assert ran == ["begun", "11_do_that", "12_do_more", "01_do_this", "13_ilt_runtime_memory", "91_paper_figures"]
+    # Each one's log is whole.
+    said = [line.split()[1].rstrip(",") for line in text.splitlines() if line.startswith("== ") and "quick" in line]
+    assert said[:-1:2] == said[1:-1:2] and len(said) == 11
+    # One at a time for results of record.
+    python.write_text(FAKE_PYTHON)
+    names = ["01_do_this", "11_do_that", "12_do_more", "13_ilt_runtime_memory", "91_paper_figures"]
+    assert make(study, "-j4", "study", "VARIANT=paper")[2][1:] == names
+
+
+def test_notebooks_are_tested_after_those_that_they_read(study):
+    for name in ("22_build_dataset", "23_describe_dataset"):
+        shutil.copytree(study / "notebooks" / "params" / "11_do_that", study / "notebooks" / "params" / name)
+        (study / "notebooks" / f"{name}.ipynb").write_text("{}")
+    status, text, ran = make(study, "test")
+    assert status == 0, text
+    assert ran[0].startswith("-m pytest -q -n 2")
+    tested = [Path(line.split()[-1]).stem for line in ran[1:]]
+    assert sorted(tested) == sorted([*NOTEBOOKS, "22_build_dataset", "23_describe_dataset"])
+    assert tested.index("22_build_dataset") < tested.index("23_describe_dataset")
+    assert tested[-1] == "91_paper_figures"
+
+
 def test_failure_leaves_a_partial_run_says_so_and_continues_there(study):
     (study / "fail").write_text("notebooks/11_do_that.ipynb\n")
-    status, text, ran = make(study, "study")
+    status, text, ran = make(study, "study", "JOBS=1")
     assert status != 0 and ran == ["01_do_this", "11_do_that"]
     folder = study / "results" / "11_do_that" / "quick"
     assert [p.name for p in folder.iterdir()] == ["partial.ipynb"]
@@ -114,13 +150,13 @@ def test_failure_leaves_a_partial_run_says_so_and_continues_there(study):
 
 def test_a_change_of_the_library_makes_all_runs_stale(study):
     make(study, "study")
-    age(study / "maskopt_lib" / "grid.py")
-    assert make(study, "study")[2] == list(NOTEBOOKS)
+    age(study, "maskopt_lib/grid.py")
+    assert make(study, "study", "JOBS=1")[2] == list(NOTEBOOKS)
 
 
 def test_a_change_of_one_notebook_reruns_it_and_the_figures(study):
     make(study, "study")
-    age(study / "notebooks" / "params" / "11_do_that" / "quick.yaml")
+    age(study, "notebooks/params/11_do_that/quick.yaml")
     assert make(study, "study")[2] == ["11_do_that", "91_paper_figures"]
 
 
@@ -132,7 +168,7 @@ def test_paper_looks_for_the_data_first_and_quick_does_not(study):
 
 def test_figures_redraws_without_rerunning(study):
     make(study, "study")
-    age(study / "maskopt_lib" / "grid.py")
+    age(study, "maskopt_lib/grid.py")
     assert make(study, "figures")[2] == ["91_paper_figures"]
 
 
