@@ -7,6 +7,7 @@ from maskopt_lib.figures import anatomy as anatomy
 from maskopt_lib.figures import dataset as dataset
 from maskopt_lib.figures import designs as designs
 from maskopt_lib.figures import large_area as large_area
+from maskopt_lib.figures import models as models
 from maskopt_lib.figures.ablation import deviations
 from maskopt_lib.figures.cells import cell_gallery
 from maskopt_lib.figures.devices import beside_aims
