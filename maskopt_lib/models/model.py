@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from maskopt_lib.errors import GridMismatchError
 from maskopt_lib.models.conditioning import Conditioner, Conditioning
-from maskopt_lib.models.inputs import TileInput, n_pixels
+from maskopt_lib.models.inputs import IMAGE_NM, TileInput, n_pixels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +85,15 @@ class MaskModel(nn.Module):
             )
         # Where the layers compute in a shorter type, what losses are made of is in that of the target.
         return self.draw(self.conditioner.planes(x), x).to(x.target.dtype)
+
+    def at_1_nm(self, logits: Tensor) -> Tensor:
+        """Logits (n, 1, y, x) at pixels of 1 nm, (n, 1, 1024, 1024): interpolated bicubically between the centres.
+
+        A network that draws blocks, not outlines, says so here.
+        """
+        if logits.shape[-1] == IMAGE_NM:
+            return logits
+        return nn.functional.interpolate(logits, size=(IMAGE_NM, IMAGE_NM), mode="bicubic")
 
     def discriminator(self) -> nn.Module | None:
         """A fresh network that tells masks drawn from masks of the data, or None for a model trained without one.

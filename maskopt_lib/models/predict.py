@@ -102,7 +102,7 @@ def _batches(model: MaskModel, images: ArrayLike, batch: int, *, cells, kind, co
         with torch.inference_mode():
             target = _at_pixels(torch.tensor(images[part], device=device), model.options.pixel_nm)
             told_here = {name: torch.tensor(values[part], device=device) for name, values in columns.items()}
-            logits = _at_1_nm(model(TileInput.of(target, **told_here)))
+            logits = model.at_1_nm(model(TileInput.of(target, **told_here)).float())[:, 0]
         yield start, logits
 
 
@@ -110,11 +110,3 @@ def _at_pixels(images: Tensor, pixel_nm: int) -> Tensor:
     """(n, 1, y, x) float32, the mean of 1 nm pixels."""
     images = images[:, None].float()
     return torch.nn.functional.avg_pool2d(images, pixel_nm) if pixel_nm > 1 else images
-
-
-def _at_1_nm(logits: Tensor) -> Tensor:
-    """(n, 1024, 1024) float32, interpolated bicubically between the centres of pixels."""
-    logits = logits.float()
-    if logits.shape[-1] != IMAGE_NM:
-        logits = torch.nn.functional.interpolate(logits, size=(IMAGE_NM, IMAGE_NM), mode="bicubic")
-    return logits[:, 0]
