@@ -26,7 +26,7 @@ class Objective:
         prints = any(term in stage.weights for term in LITHO) or stage.self_training != "none"
         self.litho = losses.LithoLoss(sim, rule.pixel_nm, **stage.litho) if prints else None
         written = any(term in stage.weights for term in COMPLEXITY)
-        self.complexity = losses.ComplexityLoss(rule.pixel_nm) if written else None
+        self.complexity = losses.ComplexityLoss(rule.pixel_nm, **stage.complexity) if written else None
 
     def __call__(self, logits: Tensor, tiles: dict[str, Tensor]) -> dict[str, Tensor]:
         """Term -> (n,), but for the rival's."""

@@ -31,7 +31,8 @@ class Stage:
     lr : learning rate of Adam, a tenth of it from the middle of the stage on.
     share : of the steps of the whole training.
     label_distance : see :class:`maskopt_lib.models.losses.LabelLoss`.
-    litho : options of :class:`maskopt_lib.models.losses.LithoLoss`.
+    litho, complexity : options of :class:`maskopt_lib.models.losses.LithoLoss` and of
+        :class:`maskopt_lib.models.losses.ComplexityLoss`.
     self_training : what becomes of a label whose prediction prints better: one of `SELF_TRAINING`.
     """
 
@@ -41,6 +42,7 @@ class Stage:
     share: float = 1.0
     label_distance: str = "mse"
     litho: Mapping[str, Any] = field(default_factory=dict)
+    complexity: Mapping[str, Any] = field(default_factory=dict)
     self_training: str = "none"
 
     def __post_init__(self) -> None:
@@ -80,18 +82,27 @@ RECIPES: dict[tuple[str, str], tuple[Stage, ...]] = {
             share=0.75,
         ),
     ),
+    # Our own learns from targets alone; the dial weighs what there is to write against what is printed.
+    ("unrolled_litho", "own"): (
+        Stage(
+            name="litho",
+            weights={"l2": 1.0, "pv_band": 1.0, "corners": (1e-5, 1e-3)},
+            litho={"mask": "straight_through"},
+            complexity={"mask": "straight_through"},
+        ),
+    ),
     ("cfno", "published"): (Stage(name="label", weights={"label": 1.0}, self_training="vanishing"),),
     ("cfno", "corrected"): (Stage(name="label", weights={"label": 1.0}, self_training="replacing"),),
 }
 
 
 def stages_of(model: str, preset: str = "published") -> tuple[Stage, ...]:
-    """How a network is trained: its preset's stages, or else those of ``"published"``."""
-    for known in (preset, "published"):
-        if (model, known) in RECIPES:
-            return RECIPES[model, known]
-    known = ", ".join(dict.fromkeys(name for name, _ in RECIPES))
-    raise UnknownNameError(f"no stages for {model!r}; give `stages`, or take one of {known}")
+    """How a network is trained: its preset's stages, or else those of its first preset in `RECIPES`."""
+    own = {known: stages for (name, known), stages in RECIPES.items() if name == model}
+    if not own:
+        known = ", ".join(dict.fromkeys(name for name, _ in RECIPES))
+        raise UnknownNameError(f"no stages for {model!r}; give `stages`, or take one of {known}")
+    return own.get(preset, next(iter(own.values())))
 
 
 @dataclass(frozen=True, kw_only=True)

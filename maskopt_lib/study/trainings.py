@@ -1,0 +1,158 @@
+"""Many trainings: rules of a grid of networks, layers, kinds of masks and seeds, and a table of what became of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from maskopt_lib.data import schema
+from maskopt_lib.errors import UnknownNameError
+from maskopt_lib.models import MODELS, Conditioning
+from maskopt_lib.study.reference import load_result
+from maskopt_lib.study.train_models import TRAININGS, Trained, train
+from maskopt_lib.study.train_rules import TrainRule
+
+TRAINING = "training"
+#: Result of a run that lists its trainings.
+RESULT = "trainings"
+#: Names of a training in a grid: network as the notebook calls it, layer, kind of masks, seed.
+Key = tuple[str, str, str, int]
+_SCORES = (schema.L2, schema.PVB, schema.EPE15, schema.EPE3, schema.SHOTS)
+
+
+def rules_for(
+    networks: Mapping[str, Mapping[str, Any]],
+    *,
+    layers: Sequence[str],
+    kinds: Sequence[str],
+    seeds: Sequence[int],
+    context_nm: Mapping[str, int],
+    n_cells: int = 0,
+    kernels: str = "embedded",
+    **common: Any,
+) -> dict[Key, TrainRule]:
+    """The rules of all trainings of a grid.
+
+    Parameters
+    ----------
+    networks : name -> fields of :class:`~maskopt_lib.study.train_rules.TrainRule` that are its own; ``conditioning`` as
+        a dictionary.
+    layers, kinds, seeds : of the grid.
+    context_nm : layer -> context.
+    n_cells : of the dataset, for networks that are told the cell.
+    kernels : optics of the dataset, for networks that look through them.
+    **common : fields of all.
+
+    Returns
+    -------
+    (network, layer, kind, seed) -> rule. A network that learns from no masks is trained once, under the first kind.
+
+    Examples
+    --------
+    >>> rules = rules_for({"U-Net": {"model": "neural_ilt"}}, layers=["via1"], kinds=["opc", "ilt"], seeds=[0, 1],
+    ...                   context_nm={"via1": 128}, steps=8)
+    >>> [rule.name for rule in rules.values()][:2]
+    ['neural_ilt-published-via1-opc-128nm-seed0', 'neural_ilt-published-via1-opc-128nm-seed1']
+    """
+    found = {}
+    for name, own in networks.items():
+        settings = {**common, **own}
+        told = dict(settings.pop("conditioning", {}))
+        if told.get("tag", "none") != "none":
+            told.setdefault("n_cells", n_cells)
+        if "kernels" in {one.name for one in fields(MODELS[settings["model"]].Options)}:
+            settings["options"] = {"kernels": kernels, **settings.get("options", {})}
+        for layer in layers:
+            for i, kind in enumerate(kinds):
+                for seed in seeds:
+                    rule = TrainRule(
+                        layer=layer, kind=kind, context_nm=context_nm[layer], seed=seed,
+                        conditioning=Conditioning(kinds=tuple(kind.split("+")), **told), **settings,
+                    )  # fmt: skip
+                    if i == 0 or any(stage.wants_labels for stage in rule.stages):
+                        found[name, layer, kind, seed] = rule
+    return found
+
+
+def train_all(rules: Mapping[Key, TrainRule], store: str | Path, run_dir: str | Path, **how: Any) -> dict[Key, Trained]:
+    """Train one after the other; what is finished is taken. ``how`` is for :func:`train`."""
+    return {key: train(rule, store, run_dir, **how) for key, rule in rules.items()}
+
+
+def summary(trained: Mapping[Key, Trained]) -> xr.Dataset:
+    """What became of trainings, for tables and for those that want the networks.
+
+    Returns
+    -------
+    Dataset over ``training``: ``network``, ``layer``, ``kind``, ``seed``, ``folder`` (in ``trainings/`` of the run),
+    ``n_parameters``, ``width``, ``pixel_nm``, ``steps``, ``train_s`` (all steps, checks not), ``step_s`` (median),
+    ``wait_percent`` of the steps' time, ``best_step``, ``stopped_by``, and scores of the check that was kept.
+    """
+    rows: list[dict[str, Any]] = []
+    for (network, layer, kind, seed), one in trained.items():
+        curves = one.curves
+        best = curves.isel(check=curves.attrs["best_check"])
+        total = float(curves["step_s"].sum())
+        rows.append(
+            {
+                "network": network, "layer": layer, "kind": kind, "seed": seed, "folder": one.path.name,
+                "n_parameters": curves.attrs["n_parameters"], "width": float(one.rule["width"]),
+                "pixel_nm": float(one.rule["pixel_nm"]), "steps": curves.sizes[schema.STEP], "train_s": total,
+                "step_s": float(curves["step_s"].median()),
+                "wait_percent": 100 * float(curves["wait_s"].sum()) / total,
+                "best_step": int(best["at_step"]), "stopped_by": curves.attrs["stopped_by"],
+            }
+            | {name: float(best[name]) for name in _SCORES}
+        )  # fmt: skip
+    labels = {
+        "n_parameters": ("parameters", "1"), "width": ("factor on channels", "1"), "pixel_nm": ("pixel", "nm"),
+        "train_s": ("time of all steps", "s"), "step_s": ("median time of a step", "s"),
+        "wait_percent": ("share of the time spent waiting for tiles", "%"), "best_step": ("steps of the kept", "1"),
+    }  # fmt: skip
+    found = xr.Dataset(coords={TRAINING: np.arange(len(rows))})
+    for name in rows[0]:
+        long_name, units = labels.get(name, (name.replace("_", " "), "1"))
+        said = {} if name in schema.VARIABLES else {"long_name": long_name, "units": units}
+        found[name] = (TRAINING, np.array([row[name] for row in rows]), said)
+    return schema.label(found)
+
+
+def folders(run_dir: str | Path) -> dict[Key, Path]:
+    """Folders of the trainings that a run of notebook 31 listed.
+
+    Parameters
+    ----------
+    run_dir : of the run.
+
+    Raises
+    ------
+    MissingDataError : it left no list.
+    """
+    ds = load_result(run_dir, RESULT)
+    names = ("network", "layer", "kind", "seed")
+    keys = zip(*(ds[name].values.tolist() for name in names), strict=True)
+    root = Path(run_dir) / TRAININGS
+    return {key: root / folder for key, folder in zip(keys, ds["folder"].values.tolist(), strict=True)}
+
+
+def of(found: Mapping[Key, Any], *, layer: str, kind: str) -> dict[tuple[str, int], Any]:
+    """Those of one layer and kind of masks, by network and seed; networks that learn from no masks count for all kinds.
+
+    Raises
+    ------
+    UnknownNameError : there is none; lists what there is.
+    """
+    mine: dict[tuple[str, int], Any] = {}
+    for (network, of_layer, of_kind, seed), one in found.items():
+        elsewhere = (network, layer, kind, seed) not in found
+        if of_layer == layer and (of_kind == kind or elsewhere):
+            mine[network, seed] = one
+    if not mine:
+        known = ", ".join(dict.fromkeys(f"{key[1]} {key[2]}" for key in found))
+        raise UnknownNameError(f"no trainings for {layer} {kind}; there are: {known}")
+    return mine

@@ -1,0 +1,195 @@
+"""Training: seed and place say what is seen, a killed training goes on to the same losses, the best check is kept."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from tile_stores import NAMES, add_labels, images, tile_arrays
+
+from maskopt_lib.data.splits import SplitRule, keep_rule
+from maskopt_lib.data.tile_dataset import TileDataset
+from maskopt_lib.data.tile_store import TileStore
+from maskopt_lib.errors import MissingDataError, UnknownNameError
+from maskopt_lib.study import train_models
+from maskopt_lib.study.tile_masks import LabelRule, TileSolver
+from maskopt_lib.study.train_data import Places, TileStream, choose_tiles, read_tiles
+from maskopt_lib.study.train_models import train
+from maskopt_lib.study.train_rules import Stage, TrainRule
+
+RULE = {"core_nm": 512, "context_nm": 32, "image_nm": 1024, "pixel_nm": 1, "contexts_nm": [0, 16, 32]}
+# Small enough for seconds: an eighth of the pixels, few channels, one tile to be judged by.
+SMALL = {"width": 1 / 16, "pixel_nm": 8, "context_nm": 16, "n_validation": 1, "batch": 2}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """Ten labelled tiles of two designs, one to learn from and one to be judged by."""
+    store = TileStore.create(tmp_path_factory.mktemp("data") / "tiles", rule=RULE, title="a test")
+    n = 20
+    store.reserve_tiles("metal1", n, names=NAMES, shard_size=n)
+    arrays = tile_arrays(images(n, 0, 576), 0, NAMES)
+    arrays["design"] = np.array(NAMES["design"])[np.arange(n) % 4 // 3]
+    arrays["design"][[2, 6]] = "aes_psm"
+    store.write_tiles("metal1", 0, arrays)
+    add_labels(store, shard_size=10)
+    keep_rule(store, SplitRule(held_out_cells=(), validation_designs=("aes_psm",)))
+    return store
+
+
+def small(model: str, **changes) -> TrainRule:
+    return TrainRule(model=model, **SMALL | changes)
+
+
+def run(rule, store, folder):
+    return train(rule, store.path, folder, kernels="embedded")
+
+
+def stream(store, seed=(0, 0), turns=(0, 4)):
+    sets = [TileDataset(store.path, "metal1", context_nm=16, method="ilt", tag="index", turns=turns, pixel_nm=8)]
+    return TileStream(sets, [1], seed)
+
+
+def test_a_round_shows_every_tile_once_and_another_in_another_order(store):
+    tiles = stream(store)
+    n = len(tiles)
+    rounds = [[int(tiles[i]["sample"]) for i in range(k * n, (k + 1) * n)] for k in range(3)]
+    assert n > 4 and all(sorted(one) == sorted(tiles.sets[0].samples) for one in rounds)
+    assert len({tuple(one) for one in rounds}) == 3
+
+
+def test_what_comes_at_a_place_needs_no_history_and_moves_no_other_random_numbers(store):
+    one, other = stream(store), stream(store)
+    one_by_one = [one[i] for i in range(len(one))]
+    torch.manual_seed(1)
+    expected = torch.rand(1)
+    torch.manual_seed(1)
+    late = other[len(one) - 1]
+    assert torch.rand(1) == expected
+    assert all(torch.equal(value, one_by_one[-1][name]) for name, value in late.items())
+    assert len({float(item["dial"]) for item in one_by_one}) == len(one_by_one)
+    assert not all(
+        torch.equal(item["target"], same["target"])
+        for item, same in zip(one_by_one, (stream(store, turns=(4,))[i] for i in range(len(one))), strict=True)
+    )
+
+
+@pytest.mark.parametrize(("parts", "world"), [(1, 1), (2, 1), (1, 2), (2, 2)])
+def test_processes_and_parts_share_the_batch_of_a_step(parts, world):
+    ranks = [list(Places(first=3, last=5, batch=8, parts=parts, rank=rank, world=world)) for rank in range(world)]
+    assert all(len(one) == len(Places(first=3, last=5, batch=8, parts=parts)) for one in ranks)
+    for step in range(2):
+        places = [p for one in ranks for batch in one[step * parts : (step + 1) * parts] for p in batch]
+        assert sorted(places) == list(range((3 + step) * 8, (4 + step) * 8))
+
+
+def test_a_killed_training_goes_on_to_the_same_losses_and_weights(store, tmp_path, monkeypatch):
+    rule = small("gan_opc", preset="corrected", steps=6, check_every=3)
+    assert rule.bounds == [(0, 2), (2, 6)]
+    whole = run(rule, store, tmp_path / "whole")
+
+    real, calls = train_models.losses.discriminator_loss, []
+
+    def dies_at_the_last_step(*verdicts):
+        calls.append(1)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return real(*verdicts)
+
+    monkeypatch.setattr(train_models.losses, "discriminator_loss", dies_at_the_last_step)
+    with pytest.raises(KeyboardInterrupt):
+        run(rule, store, tmp_path / "killed")
+    calls.clear()
+    with pytest.raises(MissingDataError, match="no finished training"):
+        train_models.read_trained(next((tmp_path / "killed" / train_models.TRAININGS).iterdir()))
+    # Whatever was drawn in between does not matter.
+    torch.rand(7)
+    resumed = run(rule, store, tmp_path / "killed")
+    assert len(calls) == 1, "one step was left"
+    np.testing.assert_array_equal(resumed.curves["loss"], whole.curves["loss"])
+    np.testing.assert_array_equal(resumed.curves["l2_nm2"], whole.curves["l2_nm2"])
+    assert resumed.weights.read_bytes() == whole.weights.read_bytes()
+    assert not list(resumed.path.glob("*.pt*"))
+    # The rival has a say in the second stage only.
+    assert np.isfinite(whole.curves["loss"].sel(term="adversarial")).values.tolist() == [False] * 2 + [True] * 4
+    assert whole.curves["stage"].values.tolist() == ["pretrain"] * 2 + ["adversarial"] * 4
+
+    # What is finished is taken, from another run's folder as well; another seed is another training.
+    monkeypatch.setattr(train_models, "_train", lambda *_: pytest.fail("trained again"))
+    again = train(rule, store.path, tmp_path / "new", kernels="embedded", known=[tmp_path / "whole"])
+    assert again.path == whole.path
+    torch.testing.assert_close(dict(again.model.state_dict()), dict(whole.model.state_dict()), rtol=0, atol=0)
+    other = small("gan_opc", preset="corrected", steps=6, check_every=3, seed=1)
+    keys = {train_models.train_key(one, store.path, "embedded") for one in (rule, other)}
+    assert len(keys) == 2
+
+
+def test_a_step_in_parts_is_the_step(store, tmp_path):
+    """Without batch norm, gradients of parts add up to that of the whole batch."""
+    stages = (Stage(name="all", weights={"label": 1.0, "l2": 0.5, "pv_band": 0.5}, lr=1e-2),)
+    rule = {"preset": "original", "stages": stages, "steps": 3, "check_every": 3, "batch": 4}
+    losses = [
+        run(small("neural_ilt", **rule, accumulate=parts), store, tmp_path).curves["loss"].values for parts in (1, 2)
+    ]
+    assert np.ptp(losses[0][:, 0]) > 1e-3
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-3)
+
+
+def test_labels_are_learnt_and_the_best_check_is_kept(store, tmp_path):
+    stages = (Stage(name="label", weights={"label": 1.0}, lr=2e-2),)
+    rule = small("neural_ilt", stages=stages, steps=24, check_every=8)
+    trained = run(rule, store, tmp_path)
+    loss = trained.curves["loss"].sel(term="label")
+    assert float(loss[-4:].mean()) < 0.6 * float(loss[0])
+    np.testing.assert_allclose(trained.curves["lr"], [2e-2] * 12 + [2e-3] * 12)
+    merit = (trained.curves["l2_nm2"] + trained.curves["pvb_nm2"]).values
+    assert trained.curves.attrs["best_check"] == int(merit.argmin())
+    # The kept network is that of the best check: it scores what the check found.
+    where = {"split": "validation", "context_nm": 16, "kinds": ("ilt",)}
+    tiles = read_tiles(store.path, "metal1", choose_tiles(store.path, "metal1", n=1, **where), **where)
+    masks = train_models.predict_tiles(trained, tiles, kind="ilt")
+    scores = TileSolver(LabelRule(kernels="embedded")).score(masks, tiles.drawn)
+    assert float(scores["l2_nm2"][0]) == trained.curves["l2_nm2"].values[merit.argmin()]
+
+
+def test_training_ends_when_checks_find_nothing_better(store, tmp_path):
+    stages = (Stage(name="idle", weights={"label": 1.0}, lr=1e-12),)
+    rule = small("neural_ilt", preset="original", stages=stages, steps=9, check_every=1, patience=2)
+    curves = run(rule, store, tmp_path).curves
+    assert (curves.sizes["check"], curves.attrs["stopped_by"], curves.attrs["best_check"]) == (3, "patience", 0)
+
+
+def test_tiles_are_read_as_they_are_shown_and_drawn(store):
+    where = {"split": "train", "context_nm": 16, "kinds": ("opc", "ilt")}
+    samples = choose_tiles(store.path, "metal1", n=3, **where)
+    tiles = read_tiles(store.path, "metal1", samples, **where)
+    assert set(samples) <= set(choose_tiles(store.path, "metal1", **where))
+    core, shown, content = (slice(512 - n, 512 + n) for n in (256, 272, 288))
+    assert (tiles.image[:, core, core] == tiles.drawn[:, core, core]).all()
+    assert (tiles.image[:, shown, shown] == tiles.drawn[:, shown, shown]).all()
+    assert tiles.image.sum() == tiles.drawn[:, shown, shown].sum() < tiles.drawn.sum()
+    assert tiles.drawn.sum() == tiles.drawn[:, content, content].sum()
+    dataset = TileDataset(store.path, "metal1", context_nm=16, method="opc")
+    at = dataset.samples.tolist().index(samples[1])
+    assert (tiles.masks["opc"][1] == dataset[at]["mask"][0].numpy()).all()
+
+
+def test_stages_share_the_steps_and_each_has_one():
+    assert small("damo", steps=100).bounds == [(0, 25), (25, 100)]
+    uneven = (Stage(name="a", weights={"label": 1}, share=0.999), Stage(name="b", weights={"label": 1}, share=0.001))
+    assert small("damo", steps=5, stages=uneven).bounds == [(0, 4), (4, 5)]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model": "net"}, "known: .*gan_opc"),
+        ({"precision": "8"}, "known: 32-true"),
+        ({"kind": "opc"}, "this network draws: ilt"),
+    ],
+)
+def test_what_is_not_known_is_answered_with_what_is(change, message):
+    with pytest.raises(UnknownNameError, match=message):
+        TrainRule(**{"model": "neural_ilt"} | change)
+    with pytest.raises(UnknownNameError, match="no term 'l3'; known: label, l2"):
+        Stage(name="a", weights={"l3": 1.0})
