@@ -179,3 +179,19 @@ def test_what_a_window_hides_is_stored():
         for context, text in zip((0, 32, 128, -1), row[2:], strict=True):
             value = float(means.sel(context=context))
             assert math.isnan(value) if text == "" else agrees(text, value), (row, context)
+
+
+def seams() -> list[list[str]]:
+    return [row for row in cells() if len(row) == 8 and row[0] in ("first borders", "moved borders", "interior")]
+
+
+def test_seam_rows_are_there():
+    assert len(seams()) == 9
+
+
+@pytest.mark.parametrize("row", seams(), ids=lambda row: f"{row[0]}-{row[1]}")
+def test_seam_rows_are_the_stored_ones(row):
+    stored = study.load_result(reference.FOLDER / "20_large_area", "levels").sel({"place": row[0], "mask": row[1]})
+    names = ["sites", "mean_abs_nm", "p95_nm", "epe15_per_1000", "lost"]
+    values = [*(float(stored[name]) for name in names), float(stored["violations"].sum())]
+    assert all(agrees(text, value) for text, value in zip(row[2:], values, strict=True))
