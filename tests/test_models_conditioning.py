@@ -20,7 +20,7 @@ def conditioning(tag="none", **told):
 
 def network(name, told):
     torch.manual_seed(0)
-    model = models.build(name, width=1 / 8, pixel_nm=8, conditioning=told)
+    model = models.build(name, width=1 / 16, pixel_nm=8, conditioning=told)
     if told.tag == "film":
         torch.nn.init.normal_(model.conditioner.scale_shift.weight)
     model(TileInput.of(TARGET))
@@ -81,7 +81,7 @@ def test_a_cell_that_is_not_told_has_empty_planes(tag):
 @pytest.mark.parametrize("name", NAMES)
 def test_film_is_the_identity_at_the_start_and_for_cells_not_told(name):
     plain = network(name, conditioning())
-    model = models.build(name, width=1 / 8, pixel_nm=8, conditioning=conditioning("film")).eval()
+    model = models.build(name, width=1 / 16, pixel_nm=8, conditioning=conditioning("film")).eval()
     missing = model.load_state_dict(plain.state_dict(), strict=False).missing_keys
     assert sorted(missing) == ["conditioner.cells.weight", "conditioner.scale_shift.weight"]
     with torch.no_grad():

@@ -87,6 +87,21 @@ def test_any_pixel(name, pixel_nm):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_shorter_types_inside_give_nearly_the_same_logits(name):
+    torch.manual_seed(0)
+    x = TileInput.of(blocks(2, 8))
+    model = settled(
+        models.build(name, preset="corrected" if name != "neural_ilt" else "published", width=1 / 8, pixel_nm=8), x
+    )
+    with torch.inference_mode():
+        exact = model(x)
+        with torch.autocast("cpu", torch.bfloat16):
+            short = model(x)
+    assert short.dtype == torch.float32 and not torch.equal(short, exact)
+    assert (short - exact).abs().max() < 0.2 * exact.std()
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_tiles_of_other_pixels_are_refused(name):
     with pytest.raises(GridMismatchError, match="works at 8 nm"):
         models.build(name, width=1 / 16, pixel_nm=8)(TileInput.of(torch.zeros(1, 1, 256, 256)))
