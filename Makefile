@@ -27,6 +27,9 @@ RUNS      := $(foreach n,$(NOTEBOOKS),results/$(n)/$(VARIANT)/run.ipynb)
 $(foreach n,$(FIGURES),$(eval NEEDS_$(n) := $(filter-out $(FIGURES),$(NOTEBOOKS))))
 # Describes the store that notebook 22 built.
 NEEDS_23_describe_dataset := 22_build_dataset
+# Train on that store, and score what was trained.
+NEEDS_31_train_models := 22_build_dataset
+NEEDS_32_benchmark_models := 22_build_dataset 31_train_models
 
 # Quick notebooks are small and leave cores idle: JOBS of them run at a time, with one thread each. Not beside others:
 # those that measure times, and the figures, which read all runs.
