@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from tile_stores import NAMES, add_labels, images, tile_arrays
+from model_stores import SMALL, model_store
 
+from maskopt_lib.data.parquet import export_parquet, import_parquet
 from maskopt_lib.data.splits import SplitRule, keep_rule
 from maskopt_lib.data.tile_dataset import TileDataset
-from maskopt_lib.data.tile_store import TileStore
 from maskopt_lib.errors import MissingDataError, UnknownNameError
 from maskopt_lib.study import train_models
 from maskopt_lib.study.tile_masks import LabelRule, TileSolver
@@ -17,24 +17,10 @@ from maskopt_lib.study.train_data import Places, TileStream, choose_tiles, read_
 from maskopt_lib.study.train_models import train
 from maskopt_lib.study.train_rules import Stage, TrainRule
 
-RULE = {"core_nm": 512, "context_nm": 32, "image_nm": 1024, "pixel_nm": 1, "contexts_nm": [0, 16, 32]}
-# Small enough for seconds: an eighth of the pixels, few channels, one tile to be judged by.
-SMALL = {"width": 1 / 16, "pixel_nm": 8, "context_nm": 16, "n_validation": 1, "batch": 2}
-
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    """Ten labelled tiles of two designs, one to learn from and one to be judged by."""
-    store = TileStore.create(tmp_path_factory.mktemp("data") / "tiles", rule=RULE, title="a test")
-    n = 20
-    store.reserve_tiles("metal1", n, names=NAMES, shard_size=n)
-    arrays = tile_arrays(images(n, 0, 576), 0, NAMES)
-    arrays["design"] = np.array(NAMES["design"])[np.arange(n) % 4 // 3]
-    arrays["design"][[2, 6]] = "aes_psm"
-    store.write_tiles("metal1", 0, arrays)
-    add_labels(store, shard_size=10)
-    keep_rule(store, SplitRule(held_out_cells=(), validation_designs=("aes_psm",)))
-    return store
+    return model_store(tmp_path_factory.mktemp("data") / "tiles")
 
 
 def small(model: str, **changes) -> TrainRule:
@@ -172,6 +158,14 @@ def test_tiles_are_read_as_they_are_shown_and_drawn(store):
     dataset = TileDataset(store.path, "metal1", context_nm=16, method="opc")
     at = dataset.samples.tolist().index(samples[1])
     assert (tiles.masks["opc"][1] == dataset[at]["mask"][0].numpy()).all()
+
+
+def test_what_others_released_is_trained_on_alike(store, tmp_path):
+    files = export_parquet(store, tmp_path / "released", layer="metal1", methods=["ilt"], allow_unlicensed=True)
+    imported = import_parquet(files, tmp_path / "imported", layer="metal1")
+    keep_rule(imported, SplitRule(held_out_cells=(), validation_designs=("validation",)))
+    trained = run(small("neural_ilt", steps=2), imported, tmp_path)
+    assert np.isfinite(trained.curves["loss"].max("term")).all() and np.isfinite(trained.curves["l2_nm2"]).all()
 
 
 def test_stages_share_the_steps_and_each_has_one():

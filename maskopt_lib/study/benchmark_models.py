@@ -66,10 +66,26 @@ class Entry:
     seed: int = 0
     dial: float = 0.0
 
-    @classmethod
-    def of(cls, trained: Trained, name: str, dial: float = 0.0) -> Entry:
-        """A network."""
-        return cls(name=name, trained=trained.path, seed=trained.rule["seed"], dial=dial)
+
+def solver_entries(solvers: Mapping[str, Mapping[str, Any]], layer: str) -> list[Entry]:
+    """Solvers as entries, for one layer.
+
+    Parameters
+    ----------
+    solvers : name -> ``method``, ``preset``, and ``options`` that differ from it; ``presets`` may name others by layer.
+    layer : of the tiles.
+    """
+    return [
+        Entry(
+            name=name,
+            recipe=Recipe(
+                method=said["method"],
+                preset=said.get("presets", {}).get(layer, said["preset"]),
+                options=said.get("options", {}),
+            ),
+        )
+        for name, said in solvers.items()
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -305,8 +321,8 @@ def _score(part: _Part, kept: Kept) -> None:
             trained = kept(("network", entry.trained, part.device), partial(_ready, entry.trained, part, tiles))
             seconds, masks = _timed(lambda: predict_tiles(trained, tiles, kind=part.kind, dial=entry.dial), part.device)
         elif entry.recipe is not None:
-            solver = kept(("solver", entry.name, part.tiles.layer, part.device), partial(_solver, part))
-            masks, seconds = solver.solve(tiles.image, part.tiles.layer, _OWN)
+            solver = kept(("solver", hashed([asdict(entry.recipe)]), tiles.layer, part.device), partial(_solver, part))
+            masks, seconds = solver.solve(tiles.image, tiles.layer, _OWN)
         elif entry.label is not None:
             if entry.label not in tiles.masks:
                 raise UnknownNameError(f"tiles were chosen without labels {entry.label!r}; name it in Tiles.kinds")

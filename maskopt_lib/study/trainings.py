@@ -11,13 +11,15 @@ import numpy as np
 import xarray as xr
 
 from maskopt_lib.data import schema
-from maskopt_lib.errors import UnknownNameError
+from maskopt_lib.errors import MissingDataError, UnknownNameError
 from maskopt_lib.models import MODELS, Conditioning
-from maskopt_lib.study.reference import load_result
+from maskopt_lib.study.reference import has_result, load_result
 from maskopt_lib.study.train_models import TRAININGS, Trained, train
 from maskopt_lib.study.train_rules import TrainRule
 
 TRAINING = "training"
+#: The notebook that trains.
+NOTEBOOK = "31_train_models"
 #: Result of a run that lists its trainings.
 RESULT = "trainings"
 #: Names of a training in a grid: network as the notebook calls it, layer, kind of masks, seed.
@@ -29,8 +31,7 @@ def rules_for(
     networks: Mapping[str, Mapping[str, Any]],
     *,
     layers: Sequence[str],
-    kinds: Sequence[str],
-    seeds: Sequence[int],
+    seeds: Mapping[str, Sequence[int]],
     context_nm: Mapping[str, int],
     n_cells: int = 0,
     kernels: str = "embedded",
@@ -42,7 +43,8 @@ def rules_for(
     ----------
     networks : name -> fields of :class:`~maskopt_lib.study.train_rules.TrainRule` that are its own; ``conditioning`` as
         a dictionary.
-    layers, kinds, seeds : of the grid.
+    layers : of the grid.
+    seeds : kind of masks -> seeds.
     context_nm : layer -> context.
     n_cells : of the dataset, for networks that are told the cell.
     kernels : optics of the dataset, for networks that look through them.
@@ -54,8 +56,8 @@ def rules_for(
 
     Examples
     --------
-    >>> rules = rules_for({"U-Net": {"model": "neural_ilt"}}, layers=["via1"], kinds=["opc", "ilt"], seeds=[0, 1],
-    ...                   context_nm={"via1": 128}, steps=8)
+    >>> rules = rules_for({"U-Net": {"model": "neural_ilt"}}, layers=["via1"], context_nm={"via1": 128},
+    ...                   seeds={"opc": [0, 1], "ilt": [0]}, steps=8)
     >>> [rule.name for rule in rules.values()][:2]
     ['neural_ilt-published-via1-opc-128nm-seed0', 'neural_ilt-published-via1-opc-128nm-seed1']
     """
@@ -65,11 +67,11 @@ def rules_for(
         told = dict(settings.pop("conditioning", {}))
         if told.get("tag", "none") != "none":
             told.setdefault("n_cells", n_cells)
-        if "kernels" in {one.name for one in fields(MODELS[settings["model"]].Options)}:
+        if settings["model"] in MODELS and "kernels" in {f.name for f in fields(MODELS[settings["model"]].Options)}:
             settings["options"] = {"kernels": kernels, **settings.get("options", {})}
         for layer in layers:
-            for i, kind in enumerate(kinds):
-                for seed in seeds:
+            for i, kind in enumerate(seeds):
+                for seed in seeds[kind]:
                     rule = TrainRule(
                         layer=layer, kind=kind, context_nm=context_nm[layer], seed=seed,
                         conditioning=Conditioning(kinds=tuple(kind.split("+")), **told), **settings,
@@ -120,6 +122,25 @@ def summary(trained: Mapping[Key, Trained]) -> xr.Dataset:
         said = {} if name in schema.VARIABLES else {"long_name": long_name, "units": units}
         found[name] = (TRAINING, np.array([row[name] for row in rows]), said)
     return schema.label(found)
+
+
+def run_of(out_dir: str | Path, run_dir: str | Path = "") -> Path:
+    """Folder of the run of notebook 31 whose networks are to be taken.
+
+    Parameters
+    ----------
+    out_dir : of the run that asks, ``results/<notebook>/<variant>``.
+    run_dir : the folder; by default that of notebook 31 beside ``out_dir``, of the same variant.
+
+    Raises
+    ------
+    MissingDataError : there is none; says which command makes it.
+    """
+    out_dir = Path(out_dir)
+    folder = Path(run_dir) if run_dir else out_dir.parent.parent / NOTEBOOK / out_dir.name
+    if not (folder / "record.json").is_file() or not has_result(folder, RESULT):
+        raise MissingDataError(f"no trainings at {folder}: run notebook {NOTEBOOK} first, or name the folder of a run")
+    return folder
 
 
 def folders(run_dir: str | Path) -> dict[Key, Path]:

@@ -1,0 +1,163 @@
+"""The benchmark of models: rows score the same tiles, what was done is kept, intervals and comparisons are right."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import xarray as xr
+from model_stores import SMALL, model_store
+
+from maskopt_lib.data import schema
+from maskopt_lib.errors import MissingDataError, UnknownNameError
+from maskopt_lib.study import benchmark_models as bm
+from maskopt_lib.study import model_scores, trainings
+from maskopt_lib.study.tile_masks import LabelRule, TileSolver
+from maskopt_lib.study.train_data import choose_tiles, read_tiles
+from maskopt_lib.study.train_rules import Stage
+
+DIMS = (schema.METHOD, schema.SEED, schema.SAMPLE)
+
+
+def scores(l2, runtime_s=None, cells=None, **more) -> xr.Dataset:
+    """(method, seed, sample) numbers as a result of a benchmark."""
+    l2 = np.asarray(l2, float)
+    values = {schema.L2: l2, **{name: np.asarray(column, float) for name, column in more.items()}}
+    for name in (schema.PVB, schema.EPE15, schema.EPE3, schema.SHOTS, schema.EPE_SITES):
+        values.setdefault(name, np.ones_like(l2))
+    seconds = np.ones(len(l2)) if runtime_s is None else np.asarray(runtime_s)
+    values[schema.RUNTIME] = np.broadcast_to(seconds[:, None, None], l2.shape)
+    ds = xr.Dataset({name: (DIMS, column) for name, column in values.items()})
+    ds = ds.assign_coords({schema.METHOD: [f"m{i}" for i in range(len(l2))], schema.SEED: np.arange(l2.shape[1])})
+    cells = np.arange(l2.shape[2]) if cells is None else cells
+    return schema.label(ds.assign(cell=(schema.SAMPLE, np.asarray(cells).astype(str))))
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A store, a run with one trained network, and the tiles of its other design."""
+    folder = tmp_path_factory.mktemp("models")
+    store = model_store(folder / "tiles")
+    rules = trainings.rules_for(
+        {"U-Net": {"model": "neural_ilt", "stages": (Stage(name="label", weights={"label": 1.0}),)}},
+        layers=["metal1"], seeds={"ilt": [3]}, steps=2,
+        **{name: value for name, value in SMALL.items() if name != "context_nm"} | {"context_nm": {"metal1": 16}},
+    )  # fmt: skip
+    found = trainings.train_all(rules, store.path, folder / "run", kernels="embedded")
+    where = {"split": "validation", "context_nm": 16, "kinds": ("opc", "ilt")}
+    samples = choose_tiles(store.path, "metal1", **where)
+    return found, folder / "run", bm.Tiles(store=store.path, layer="metal1", samples=tuple(samples.tolist()), **where)
+
+
+def test_every_row_scores_its_masks_of_the_same_tiles(trained, monkeypatch):
+    found, folder, tiles = trained
+    (network,) = found.values()
+    entries = [
+        bm.Entry(name=bm.IDENTITY),
+        bm.Entry(name=bm.LABELS, label="opc"),
+        bm.Entry(name="U-Net", trained=network.path, seed=3),
+        *bm.solver_entries({"OPC": {"method": "identity", "preset": "identity"}}, "metal1"),
+    ]
+    how = {"kind": "ilt", "kernels": "embedded", "batch": 2}
+    ds = bm.benchmark(entries, tiles, folder, **how)
+    assert ds.sizes == {schema.METHOD: 4, schema.SEED: 2, schema.SAMPLE: len(tiles.samples)}
+
+    read = read_tiles(tiles.store, "metal1", np.array(tiles.samples), split="validation", context_nm=16, kinds=("opc",))
+    judge = TileSolver(LabelRule(kernels="embedded"))
+    for method, masks in {bm.IDENTITY: read.image, bm.LABELS: read.masks["opc"], "OPC": read.image}.items():
+        expected = judge.score(masks, read.drawn)
+        for name in (schema.L2, schema.PVB, schema.EPE3, schema.SHOTS):
+            np.testing.assert_array_equal(ds[name].sel(method=method, seed=0), expected[name])
+    # The network has its own seed, and time; labels have none.
+    assert np.isfinite(ds[schema.L2].sel(method="U-Net")).all(schema.SAMPLE).values.tolist() == [False, True]
+    assert float(ds[schema.RUNTIME].sel(method="U-Net", seed=3).min()) > 0
+    assert np.isnan(ds[schema.RUNTIME].sel(method=bm.LABELS)).all()
+    kept = bm.masks_of(entries[2], tiles, folder, **how)
+    np.testing.assert_array_equal(judge.score(kept, read.drawn)[schema.L2], ds[schema.L2].sel(method="U-Net", seed=3))
+
+    # What is there is not made again; what was damaged is.
+    made = []
+    real = bm._score
+    monkeypatch.setattr(bm, "_score", lambda part, kept: (made.append(part.entry.name), real(part, kept)))
+    next((folder / bm.PARTS).glob("*label*.npz")).write_bytes(b"")
+    again = bm.benchmark(entries, tiles, folder, **how)
+    assert made == [bm.LABELS]
+    xr.testing.assert_identical(again, ds)
+
+    gallery = bm.error_gallery(ds, entries[2], tiles, folder, **how)
+    assert [title.partition(":")[0] for title in gallery["title"].values] == [
+        "U-Net, best", "U-Net, median", "U-Net, worst",
+    ]  # fmt: skip
+    worst = int(ds[schema.L2].sel(method="U-Net", seed=3).argmax())
+    np.testing.assert_array_equal(gallery["mask"][2], kept[worst])
+
+    with pytest.raises(UnknownNameError, match="labels 'ilt2'"):
+        bm.benchmark([bm.Entry(name="other", label="ilt2")], tiles, folder, **how)
+
+
+def test_the_list_of_a_run_leads_to_its_networks(trained, tmp_path):
+    found, _, _ = trained
+    listed = trainings.summary(found)
+    assert listed["folder"].values.tolist() == [one.path.name for one in found.values()]
+    assert listed["train_s"].item() > 0 and 0 <= listed["wait_percent"].item() < 100
+    with pytest.raises(MissingDataError, match="run notebook 31_train_models first"):
+        trainings.run_of(tmp_path / "results" / "32_benchmark_models" / "quick")
+    both = {("own", "metal1", "opc", 0): "a", ("U-Net", "metal1", "opc", 0): "b", ("U-Net", "metal1", "ilt", 0): "c"}
+    # Who learns from no masks stands beside all who do.
+    assert trainings.of(both, layer="metal1", kind="ilt") == {("own", 0): "a", ("U-Net", 0): "c"}
+    with pytest.raises(UnknownNameError, match="no trainings for via1 ilt; there are: metal1 opc, metal1 ilt"):
+        trainings.of(both, layer="via1", kind="ilt")
+
+
+def test_intervals_hold_spread_of_cells_and_of_seeds():
+    rng = np.random.default_rng(0)
+    cell_part, noise = rng.normal(0, 3, 40), rng.normal(0, 0.01, (1, 1, 400))
+    l2 = 100 + np.repeat(cell_part, 10) + noise
+    cells = np.repeat(np.arange(40), 10)
+    row = model_scores.intervals(scores(l2, cells=cells))[schema.L2].isel(method=0)
+    mean, low, high = row.values
+    assert mean == pytest.approx(l2.mean())
+    # 95 % of the mean of forty cells, not of four hundred tiles.
+    assert high - low == pytest.approx(2 * 1.96 * cell_part.std() / np.sqrt(40), rel=0.15)
+    # Seeds that differ widen it, and one that is not there does nothing.
+    seeds = np.concatenate([l2 - 5, l2 + 5, np.full_like(l2, np.nan)], axis=1)
+    wider = model_scores.intervals(scores(seeds, cells=cells))[schema.L2].isel(method=0).values
+    assert wider[0] == pytest.approx(l2.mean()) and wider[2] - wider[1] > 2 * (high - low)
+    alone = model_scores.intervals(scores(l2, cells=np.zeros(400)))[schema.L2].isel(method=0).values
+    assert alone[0] == pytest.approx(l2.mean()) and np.isnan(alone[1:]).all()
+
+
+def test_a_solver_at_equal_time_is_the_slowest_that_is_no_slower():
+    l2 = np.array([10.0, 20.0, 30.0, 5.0, 12.0])[:, None, None] * np.ones((1, 1, 2))
+    ds = scores(l2, runtime_s=[1.0, 0.05, 0.1, 0.9, 2.0])
+    found = model_scores.at_equal_time(ds, ["m0", "m1"], ["m2", "m3", "m4"])
+    assert found["solver"].values.tolist() == ["m3", "m2"]
+    assert found[f"gain_{schema.L2}"].values.tolist() == [-5.0, 10.0]
+    assert found["solver_s"].values.tolist() == pytest.approx([0.9, 0.1])
+
+
+def test_signatures_name_what_the_worst_tiles_share():
+    n = 20
+    epe3 = np.zeros((2, 1, n))
+    epe3[0, 0, :2] = [9, 7]
+    epe3[1, 0, -2:] = 5
+    ds = scores(np.ones((2, 1, n)), **{schema.EPE3: epe3})
+    density = np.zeros(n)
+    density[:2] = 1
+    ds = ds.assign(core_density=(schema.SAMPLE, density), n_shapes_cut=(schema.SAMPLE, np.arange(n) % 2 * 1.0))
+    found = model_scores.failure_signatures(ds, names=[schema.EPE3])
+    assert found["worst"].isel(score=0).values.tolist() == [[0, 1], [18, 19]]
+    assert found["failed"].isel(score=0).values.tolist() == [8, 5] and not found["others"].any()
+    names = [model_scores.TRAITS[name][0] for name in ("core_density", "n_shapes_cut")]
+    dense, cut = (found["difference"].sel(trait=name) for name in names)
+    # Two of twenty are dense: a standard deviation of 0.3.
+    np.testing.assert_allclose(dense.isel(score=0), [1 / 0.3, -2 / 18 / 0.3])
+    np.testing.assert_allclose(cut, 0, atol=1e-12)
+
+
+def test_layers_stand_together_with_what_one_lacks():
+    one, two = scores(np.ones((2, 1, 3))), scores(np.full((1, 1, 2), 2.0))
+    ds = bm.together({("metal1", "ilt"): one, ("via1", "ilt"): two})
+    assert ds.sizes == {"layer": 2, "kind": 1, schema.METHOD: 2, schema.SEED: 1, schema.SAMPLE: 3}
+    assert ds[schema.L2].sel(layer="via1").values.ravel()[:2].tolist() == [2, 2]
+    assert np.isnan(ds[schema.L2].sel(layer="via1", method="m1")).all()
+    assert ds["cell"].sel(layer="via1").values.ravel().tolist() == ["0", "1", ""]
