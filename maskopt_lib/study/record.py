@@ -458,7 +458,7 @@ def _git_state() -> tuple[str, bool | None]:
 
 
 def _versions() -> dict[str, str]:
-    libraries = ("torch", "numpy", "scipy", "scikit-image", "gdstk", "xarray", "zarr")
+    libraries = ("torch", "lightning-fabric", "numpy", "scipy", "scikit-image", "gdstk", "xarray", "zarr")
     found = {"python": platform.python_version(), "maskopt-study": maskopt_lib.__version__}
     return found | {name: version(name) for name in libraries}
 
