@@ -7,11 +7,12 @@ import pytest
 import xarray as xr
 from model_stores import SMALL, model_store
 
+from maskopt_lib import optics
 from maskopt_lib.data import schema
 from maskopt_lib.errors import MissingDataError, UnknownNameError
 from maskopt_lib.study import benchmark_models as bm
 from maskopt_lib.study import model_scores, trainings
-from maskopt_lib.study.tile_masks import LabelRule, TileSolver
+from maskopt_lib.study.train_checks import scorer
 from maskopt_lib.study.train_data import choose_tiles, read_tiles
 from maskopt_lib.study.train_rules import Stage
 
@@ -33,7 +34,12 @@ def scores(l2, runtime_s=None, cells=None, **more) -> xr.Dataset:
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def kernels():
+    return optics.load("embedded")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, kernels):
     """A store, a run with one trained network, and the tiles of its other design."""
     folder = tmp_path_factory.mktemp("models")
     store = model_store(folder / "tiles")
@@ -42,13 +48,13 @@ def trained(tmp_path_factory):
         layers=["metal1"], seeds={"ilt": [3]}, steps=2,
         **{name: value for name, value in SMALL.items() if name != "context_nm"} | {"context_nm": {"metal1": 16}},
     )  # fmt: skip
-    found = trainings.train_all(rules, store.path, folder / "run", kernels="embedded")
+    found = trainings.train_all(rules, store.path, folder / "run", kernels=kernels)
     where = {"split": "validation", "context_nm": 16, "kinds": ("opc", "ilt")}
     samples = choose_tiles(store.path, "metal1", **where)
     return found, folder / "run", bm.Tiles(store=store.path, layer="metal1", samples=tuple(samples.tolist()), **where)
 
 
-def test_every_row_scores_its_masks_of_the_same_tiles(trained, monkeypatch):
+def test_every_row_scores_its_masks_of_the_same_tiles(trained, kernels, monkeypatch):
     found, folder, tiles = trained
     (network,) = found.values()
     entries = [
@@ -57,12 +63,12 @@ def test_every_row_scores_its_masks_of_the_same_tiles(trained, monkeypatch):
         bm.Entry(name="U-Net", trained=network.path, seed=3),
         *bm.solver_entries({"OPC": {"method": "identity", "preset": "identity"}}, "metal1"),
     ]
-    how = {"kind": "ilt", "kernels": "embedded", "batch": 2}
+    how = {"kind": "ilt", "kernels": kernels, "batch": 2}
     ds = bm.benchmark(entries, tiles, folder, **how)
     assert ds.sizes == {schema.METHOD: 4, schema.SEED: 2, schema.SAMPLE: len(tiles.samples)}
 
     read = read_tiles(tiles.store, "metal1", np.array(tiles.samples), split="validation", context_nm=16, kinds=("opc",))
-    judge = TileSolver(LabelRule(kernels="embedded"))
+    judge = scorer(kernels)
     for method, masks in {bm.IDENTITY: read.image, bm.LABELS: read.masks["opc"], "OPC": read.image}.items():
         expected = judge.score(masks, read.drawn)
         for name in (schema.L2, schema.PVB, schema.EPE3, schema.SHOTS):

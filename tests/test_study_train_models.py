@@ -7,12 +7,13 @@ import pytest
 import torch
 from model_stores import SMALL, model_store
 
+from maskopt_lib import optics
 from maskopt_lib.data.parquet import export_parquet, import_parquet
 from maskopt_lib.data.splits import SplitRule, keep_rule
 from maskopt_lib.data.tile_dataset import TileDataset
 from maskopt_lib.errors import MissingDataError, UnknownNameError
 from maskopt_lib.study import train_models
-from maskopt_lib.study.tile_masks import LabelRule, TileSolver
+from maskopt_lib.study.train_checks import scorer
 from maskopt_lib.study.train_data import Places, TileStream, choose_tiles, read_tiles
 from maskopt_lib.study.train_models import train
 from maskopt_lib.study.train_rules import Stage, TrainRule
@@ -23,12 +24,19 @@ def store(tmp_path_factory):
     return model_store(tmp_path_factory.mktemp("data") / "tiles")
 
 
+@pytest.fixture(scope="module")
+def kernels():
+    return optics.load("embedded")
+
+
 def small(model: str, **changes) -> TrainRule:
     return TrainRule(model=model, **SMALL | changes)
 
 
-def run(rule, store, folder):
-    return train(rule, store.path, folder, kernels="embedded")
+@pytest.fixture
+def run(store, kernels, tmp_path):
+    """Train a rule in a folder of the test."""
+    return lambda rule, folder="run", store=store: train(rule, store.path, tmp_path / folder, kernels=kernels)
 
 
 def stream(store, seed=(0, 0), turns=(0, 4)):
@@ -69,10 +77,10 @@ def test_processes_and_parts_share_the_batch_of_a_step(parts, world):
         assert sorted(places) == list(range((3 + step) * 8, (4 + step) * 8))
 
 
-def test_a_killed_training_goes_on_to_the_same_losses_and_weights(store, tmp_path, monkeypatch):
+def test_a_killed_training_goes_on_to_the_same_losses_and_weights(store, kernels, run, tmp_path, monkeypatch):
     rule = small("gan_opc", preset="corrected", steps=6, check_every=3)
     assert rule.bounds == [(0, 2), (2, 6)]
-    whole = run(rule, store, tmp_path / "whole")
+    whole = run(rule, "whole")
 
     real, calls = train_models.losses.discriminator_loss, []
 
@@ -84,13 +92,13 @@ def test_a_killed_training_goes_on_to_the_same_losses_and_weights(store, tmp_pat
 
     monkeypatch.setattr(train_models.losses, "discriminator_loss", dies_at_the_last_step)
     with pytest.raises(KeyboardInterrupt):
-        run(rule, store, tmp_path / "killed")
+        run(rule, "killed")
     calls.clear()
     with pytest.raises(MissingDataError, match="no finished training"):
         train_models.read_trained(next((tmp_path / "killed" / train_models.TRAININGS).iterdir()))
     # Whatever was drawn in between does not matter.
     torch.rand(7)
-    resumed = run(rule, store, tmp_path / "killed")
+    resumed = run(rule, "killed")
     assert len(calls) == 1, "one step was left"
     np.testing.assert_array_equal(resumed.curves["loss"], whole.curves["loss"])
     np.testing.assert_array_equal(resumed.curves["l2_nm2"], whole.curves["l2_nm2"])
@@ -102,29 +110,27 @@ def test_a_killed_training_goes_on_to_the_same_losses_and_weights(store, tmp_pat
 
     # What is finished is taken, from another run's folder as well; another seed is another training.
     monkeypatch.setattr(train_models, "_train", lambda *_: pytest.fail("trained again"))
-    again = train(rule, store.path, tmp_path / "new", kernels="embedded", known=[tmp_path / "whole"])
+    again = train(rule, store.path, tmp_path / "new", kernels=kernels, known=[tmp_path / "whole"])
     assert again.path == whole.path
     torch.testing.assert_close(dict(again.model.state_dict()), dict(whole.model.state_dict()), rtol=0, atol=0)
     other = small("gan_opc", preset="corrected", steps=6, check_every=3, seed=1)
-    keys = {train_models.train_key(one, store.path, "embedded") for one in (rule, other)}
+    keys = {train_models.train_key(one, store.path, kernels) for one in (rule, other)}
     assert len(keys) == 2
 
 
-def test_a_step_in_parts_is_the_step(store, tmp_path):
+def test_a_step_in_parts_is_the_step(run):
     """Without batch norm, gradients of parts add up to that of the whole batch."""
     stages = (Stage(name="all", weights={"label": 1.0, "l2": 0.5, "pv_band": 0.5}, lr=1e-2),)
     rule = {"preset": "original", "stages": stages, "steps": 3, "check_every": 3, "batch": 4}
-    losses = [
-        run(small("neural_ilt", **rule, accumulate=parts), store, tmp_path).curves["loss"].values for parts in (1, 2)
-    ]
+    losses = [run(small("neural_ilt", **rule, accumulate=parts)).curves["loss"].values for parts in (1, 2)]
     assert np.ptp(losses[0][:, 0]) > 1e-3
     np.testing.assert_allclose(losses[1], losses[0], rtol=1e-3)
 
 
-def test_labels_are_learnt_and_the_best_check_is_kept(store, tmp_path):
+def test_labels_are_learnt_and_the_best_check_is_kept(store, kernels, run):
     stages = (Stage(name="label", weights={"label": 1.0}, lr=2e-2),)
     rule = small("neural_ilt", stages=stages, steps=24, check_every=8)
-    trained = run(rule, store, tmp_path)
+    trained = run(rule)
     loss = trained.curves["loss"].sel(term="label")
     assert float(loss[-4:].mean()) < 0.6 * float(loss[0])
     np.testing.assert_allclose(trained.curves["lr"], [2e-2] * 12 + [2e-3] * 12)
@@ -134,14 +140,14 @@ def test_labels_are_learnt_and_the_best_check_is_kept(store, tmp_path):
     where = {"split": "validation", "context_nm": 16, "kinds": ("ilt",)}
     tiles = read_tiles(store.path, "metal1", choose_tiles(store.path, "metal1", n=1, **where), **where)
     masks = train_models.predict_tiles(trained, tiles, kind="ilt")
-    scores = TileSolver(LabelRule(kernels="embedded")).score(masks, tiles.drawn)
+    scores = scorer(kernels).score(masks, tiles.drawn)
     assert float(scores["l2_nm2"][0]) == trained.curves["l2_nm2"].values[merit.argmin()]
 
 
-def test_training_ends_when_checks_find_nothing_better(store, tmp_path):
+def test_training_ends_when_checks_find_nothing_better(run):
     stages = (Stage(name="idle", weights={"label": 1.0}, lr=1e-12),)
     rule = small("neural_ilt", preset="original", stages=stages, steps=9, check_every=1, patience=2)
-    curves = run(rule, store, tmp_path).curves
+    curves = run(rule).curves
     assert (curves.sizes["check"], curves.attrs["stopped_by"], curves.attrs["best_check"]) == (3, "patience", 0)
 
 
@@ -160,11 +166,11 @@ def test_tiles_are_read_as_they_are_shown_and_drawn(store):
     assert (tiles.masks["opc"][1] == dataset[at]["mask"][0].numpy()).all()
 
 
-def test_what_others_released_is_trained_on_alike(store, tmp_path):
+def test_what_others_released_is_trained_on_alike(store, run, tmp_path):
     files = export_parquet(store, tmp_path / "released", layer="metal1", methods=["ilt"], allow_unlicensed=True)
     imported = import_parquet(files, tmp_path / "imported", layer="metal1")
     keep_rule(imported, SplitRule(held_out_cells=(), validation_designs=("validation",)))
-    trained = run(small("neural_ilt", steps=2), imported, tmp_path)
+    trained = run(small("neural_ilt", steps=2), store=imported)
     assert np.isfinite(trained.curves["loss"].max("term")).all() and np.isfinite(trained.curves["l2_nm2"]).all()
 
 

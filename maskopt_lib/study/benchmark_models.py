@@ -27,6 +27,8 @@ from maskopt_lib.data import schema
 from maskopt_lib.data import tile_arrays as ta
 from maskopt_lib.data.tile_store import TileStore
 from maskopt_lib.errors import UnknownNameError
+from maskopt_lib.litho import Simulator
+from maskopt_lib.optics.kernels import SocsKernels
 from maskopt_lib.study.checked_parts import read_part, said_of, write_part
 from maskopt_lib.study.kept import Kept, keeping
 from maskopt_lib.study.model_scores import TRAITS
@@ -34,6 +36,7 @@ from maskopt_lib.study.parts import file_name, kernels_digest, method_digest
 from maskopt_lib.study.sources import source_hash
 from maskopt_lib.study.spread import hashed, spread, torch_threads
 from maskopt_lib.study.tile_masks import LabelRule, Recipe, TileSolver
+from maskopt_lib.study.train_checks import scorer
 from maskopt_lib.study.train_data import read_tiles
 from maskopt_lib.study.train_models import Trained, is_finished, predict_tiles, read_trained
 
@@ -112,7 +115,7 @@ class _Part:
     entry: Entry
     tiles: Tiles
     kind: str
-    kernels: str
+    kernels: SocsKernels
     device: str
     path: Path
 
@@ -123,7 +126,7 @@ def benchmark(
     run_dir: str | Path,
     *,
     kind: str,
-    kernels: str,
+    kernels: str | SocsKernels,
     device: str = "cpu",
     batch: int = 8,
     client: distributed.Client | None = None,
@@ -136,7 +139,7 @@ def benchmark(
     tiles : what is solved.
     run_dir : folder of the run; masks and scores are kept in ``parts/`` below.
     kind : of masks, for networks that make several.
-    kernels : name of the optics.
+    kernels : the optics, or their name.
     device : of networks, solvers and scores.
     batch : tiles a part.
     client : of workers; each computes on one thread.
@@ -175,8 +178,9 @@ def benchmark(
 
 
 def masks_of(
-    entry: Entry, tiles: Tiles, run_dir: str | Path, *, kind: str, kernels: str, device: str = "cpu", batch: int = 8
-) -> np.ndarray:
+    entry: Entry, tiles: Tiles, run_dir: str | Path, *, kind: str, kernels: str | SocsKernels, device: str = "cpu",
+    batch: int = 8,
+) -> np.ndarray:  # fmt: skip
     """Masks that :func:`benchmark` kept, (n, y, x) uint8; parameters as there."""
     parts = _parts([entry], tiles, Path(run_dir), kind, kernels, device, batch)
     packed = np.concatenate([read_part(part.path, ["mask"])["mask"] for part in parts])
@@ -229,8 +233,8 @@ def traits(tiles: Tiles) -> dict[str, Any]:
 
 
 def error_gallery(
-    scores: xr.Dataset, entry: Entry, tiles: Tiles, run_dir: str | Path, *, kind: str, kernels: str,
-    by: str = schema.L2, device: str = "cpu", batch: int = 8,
+    scores: xr.Dataset, entry: Entry, tiles: Tiles, run_dir: str | Path, *, kind: str,
+    kernels: str | SocsKernels, by: str = schema.L2, device: str = "cpu", batch: int = 8,
 ) -> xr.Dataset:  # fmt: skip
     """The best, the median and the worst tile of a method, with mask and prints.
 
@@ -251,7 +255,7 @@ def error_gallery(
     masks = masks_of(entry, tiles, run_dir, kind=kind, kernels=kernels, device=device, batch=batch)
     at = np.array(list(chosen.values()))
     drawn = _read(tiles, at).drawn
-    solver = TileSolver(LabelRule(kernels=kernels))
+    solver = scorer(_loaded(kernels))
     aerial = solver.sim.aerial_in_middle(masks[at].astype(np.float32), pixel_nm=solver.rule.pixel_nm)
     printed = (aerial >= solver.sim.threshold).cpu().numpy().astype(np.uint8)
     images = {"target": drawn, "mask": masks[at]} | {c: printed[:, i] for i, c in enumerate(schema.CORNERS)}
@@ -278,13 +282,15 @@ def _read(tiles: Tiles, at: Sequence[int] | None = None):
 
 
 def _parts(
-    entries: Sequence[Entry], tiles: Tiles, run_dir: Path, kind: str, kernels: str, device: str, batch: int
-) -> list[_Part]:
+    entries: Sequence[Entry], tiles: Tiles, run_dir: Path, kind: str, kernels: str | SocsKernels, device: str,
+    batch: int,
+) -> list[_Part]:  # fmt: skip
+    kernels = _loaded(kernels)
     folder = (run_dir / PARTS).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     code = source_hash(["maskopt_lib.study.benchmark_models", "maskopt_lib.study.train_data"], follow=False)
     code += source_hash(["maskopt_lib.metrics.core", "maskopt_lib.litho.simulator"])
-    common = [code, kernels_digest(optics.load(kernels)), TileStore(tiles.store).digest(), device, torch.__version__]
+    common = [code, kernels_digest(kernels), TileStore(tiles.store).digest(), device, torch.__version__]
     common += [tiles.layer, tiles.context_nm]
     found = []
     for entry in entries:
@@ -315,13 +321,16 @@ def _score(part: _Part, kept: Kept) -> None:
     """What a worker does with a part: read, make masks, score, keep."""
     with torch_threads(1 if _in_worker() else torch.get_num_threads()):
         entry, tiles = part.entry, _read(part.tiles)
-        judge = kept(("judge", part.kernels, part.device), partial(_judge, part.kernels, part.device))
+        lens = kernels_digest(part.kernels)
+        judge = kept(("judge", lens, part.device), partial(scorer, part.kernels, part.device))
         seconds = 0.0
         if entry.trained is not None:
             trained = kept(("network", entry.trained, part.device), partial(_ready, entry.trained, part, tiles))
             seconds, masks = _timed(lambda: predict_tiles(trained, tiles, kind=part.kind, dial=entry.dial), part.device)
         elif entry.recipe is not None:
-            solver = kept(("solver", hashed([asdict(entry.recipe)]), tiles.layer, part.device), partial(_solver, part))
+            solver = kept(
+                ("solver", hashed([asdict(entry.recipe), lens]), tiles.layer, part.device), partial(_solver, part)
+            )
             masks, seconds = solver.solve(tiles.image, tiles.layer, _OWN)
         elif entry.label is not None:
             if entry.label not in tiles.masks:
@@ -345,13 +354,14 @@ def _in_worker() -> bool:
     return True
 
 
-def _judge(kernels: str, device: str) -> TileSolver:
-    return TileSolver(LabelRule(kernels=kernels), device=device)
+def _loaded(kernels: str | SocsKernels) -> SocsKernels:
+    return optics.load(kernels) if isinstance(kernels, str) else kernels
 
 
 def _solver(part: _Part) -> TileSolver:
     recipes = {_OWN: {part.tiles.layer: part.entry.recipe}}
-    solver = TileSolver(LabelRule(kernels=part.kernels, recipes=recipes), device=part.device)
+    solver = TileSolver(LabelRule(kernels=part.kernels.name, recipes=recipes), device=part.device)
+    solver.sim = Simulator(part.kernels, device=part.device)
     # The first solve prepares the optics; no mask's time holds that.
     solver.solve(_read(part.tiles, [0]).image, part.tiles.layer, _OWN)
     return solver

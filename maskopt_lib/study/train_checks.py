@@ -13,10 +13,11 @@ from torch import Tensor, nn
 
 from maskopt_lib import metrics, models
 from maskopt_lib.data import schema
-from maskopt_lib.data.tile_dataset import TileDataset
 from maskopt_lib.data.tile_store import TileStore
+from maskopt_lib.litho import Simulator
 from maskopt_lib.models import weights
 from maskopt_lib.models.inputs import NO_CELL
+from maskopt_lib.optics.kernels import SocsKernels
 from maskopt_lib.study import checkpoints
 from maskopt_lib.study.tile_masks import LabelRule, TileSolver
 from maskopt_lib.study.train_data import choose_tiles, read_tiles
@@ -30,7 +31,7 @@ class Job:
 
     rule: TrainRule
     store: Path
-    kernels: str
+    kernels: SocsKernels
     folder: Path
     n_workers: int
 
@@ -74,21 +75,27 @@ class State:
             one.load_state_dict(state)
 
 
+def scorer(kernels: SocsKernels, device: str = "cpu") -> TileSolver:
+    """Scores tiles under optics that are there already; computing or reading them takes its time."""
+    solver = TileSolver(LabelRule(kernels=kernels.name), device=device)
+    solver.sim = Simulator(kernels, device=device)
+    return solver
+
+
 class Judge:
     """Checks a network on tiles it does not learn from, by losses and by scores, and keeps the best."""
 
-    def __init__(self, job: Job, terms: Sequence[str], device: torch.device) -> None:
+    def __init__(self, job: Job, terms: Sequence[str], seen: np.ndarray, device: torch.device) -> None:
         rule = job.rule
         self.job, self.terms, self.device = job, list(terms), device
-        self.solver = TileSolver(LabelRule(kernels=job.kernels), device=str(device))
+        self.solver = scorer(job.kernels, str(device))
         kinds = rule.kinds if any(stage.wants_labels for stage in rule.stages) else ()
         where = {"split": rule.validation_split, "context_nm": rule.context_nm, "kinds": kinds}
         samples = choose_tiles(job.store, rule.layer, n=rule.n_validation, **where)
         self.tiles = read_tiles(job.store, rule.layer, samples, **where)
-        learnt = TileDataset(job.store, rule.layer, split=rule.train_split, context_nm=rule.context_nm, unique=True)
-        #: Codes of cells that it learns from; others are not told, there or in use.
-        self.seen = np.unique(learnt.store.open(rule.layer)["cell"].values[learnt.samples])
-        self.cell = np.where(np.isin(self.tiles.cell, self.seen), self.tiles.cell, NO_CELL)
+        # Cells that it does not learn from are not told, neither here nor in use.
+        self.seen = seen
+        self.cell = np.where(np.isin(self.tiles.cell, seen), self.tiles.cell, NO_CELL)
 
     def check(self, state: State, objective: Objective, *, counts: bool) -> None:
         """Add a row to the checks; where it counts, keep the weights that score best so far."""
@@ -124,7 +131,7 @@ class Judge:
             "name": rule.name,
             "rule": rule.to_dict(),
             "dataset": TileStore(job.store).digest(),
-            "kernels": job.kernels,
+            "kernels": job.kernels.name,
             "cells": list(self.tiles.cells),
             "cells_seen": [self.tiles.cells[code] for code in self.seen],
             "n_parameters": state.model.n_parameters,

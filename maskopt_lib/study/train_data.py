@@ -46,6 +46,12 @@ class TileStream(torch.utils.data.Dataset):
         """Tiles of one round."""
         return len(self.items)
 
+    def cells_seen(self) -> np.ndarray:
+        """Codes of the cells that it shows."""
+        first = self.sets[0]
+        samples = np.unique(np.concatenate([self.sets[which].samples[i : i + 1] for which, i in self.items]))
+        return np.unique(first.store.open(first.layer)["cell"].values[samples])
+
     def __getitem__(self, place: int) -> dict[str, torch.Tensor]:
         """The tile at a place: what `TileDataset` gives, ``kind`` (index), and ``dial``, drawn from 0 to 1."""
         number, i = divmod(place, len(self))

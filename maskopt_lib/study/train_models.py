@@ -34,6 +34,7 @@ from maskopt_lib.litho import Simulator
 from maskopt_lib.models import losses, weights
 from maskopt_lib.models.inputs import NO_CELL
 from maskopt_lib.opc.result import DivergedError
+from maskopt_lib.optics.kernels import SocsKernels
 from maskopt_lib.study import checkpoints
 from maskopt_lib.study.checked_parts import said_of
 from maskopt_lib.study.parts import kernels_digest
@@ -82,7 +83,7 @@ def train(
     store: str | Path,
     run_dir: str | Path,
     *,
-    kernels: str,
+    kernels: str | SocsKernels,
     devices: int = 1,
     accelerator: str = "cpu",
     known: Sequence[str | Path] = (),
@@ -95,13 +96,14 @@ def train(
     rule : what is trained.
     store : folder of the dataset.
     run_dir : folder of the run; trainings are kept in ``trainings/`` below.
-    kernels : name of the optics, for litho losses and for scores.
+    kernels : the optics, or their name, for litho losses and for scores.
     devices, accelerator : of Lightning Fabric: ``"cpu"``, ``"cuda"``, ... Several devices are processes that share each
         step's batch.
     known : folders of other runs where this training may be finished already.
     n_workers : processes that read tiles, on each device; 0 reads in between steps.
     """
     store, run_dir = Path(store).resolve(), Path(run_dir).resolve()
+    kernels = optics.load(kernels) if isinstance(kernels, str) else kernels
     name = f"{rule.name}-{train_key(rule, store, kernels)}"
     for folder in (run_dir, *map(Path, known)):
         if is_finished(folder / TRAININGS / name):
@@ -120,14 +122,13 @@ def train(
     return read_trained(folder)
 
 
-def train_key(rule: TrainRule, store: Path, kernels: str) -> str:
+def train_key(rule: TrainRule, store: Path, kernels: SocsKernels) -> str:
     """Short hash of all that determines a training but the device and its arithmetic."""
     own = models.MODELS[rule.model].__name__
     code = [own, *(f"maskopt_lib.models.{name}" for name in ("conditioning", "layers", "losses", "middle_images"))]
     code += [f"maskopt_lib.study.train_{name}" for name in ("checks", "data", "models", "objective")]
     tiles = TileStore(store).digest()
-    optics_digest = kernels_digest(optics.load(kernels))
-    return hashed([rule.to_dict(), tiles, optics_digest, source_hash(code, follow=False)])[:_KEY_DIGITS]
+    return hashed([rule.to_dict(), tiles, kernels_digest(kernels), source_hash(code, follow=False)])[:_KEY_DIGITS]
 
 
 def is_finished(folder: Path) -> bool:
@@ -179,9 +180,9 @@ def predict_tiles(trained: Trained, tiles: TestTiles, *, kind: str, dial: float 
 def _train(fabric: Fabric, job: Job) -> None:
     rule, file = job.rule, job.folder / checkpoints.CHECKPOINT
     terms = [term for term in TERMS if any(term in stage.weights for stage in rule.stages)]
-    sim = Simulator(optics.load(job.kernels))
-    turns = optics.allowed_turns(sim.kernels)
-    judge = Judge(job, terms, fabric.device) if fabric.is_global_zero else None
+    sim = Simulator(job.kernels)
+    streams = tile_streams(job.store, rule, optics.allowed_turns(job.kernels))
+    judge = Judge(job, terms, streams[0].cells_seen(), fabric.device) if fabric.is_global_zero else None
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(rule.seed)
         model = models.build(
@@ -210,7 +211,7 @@ def _train(fabric: Fabric, job: Job) -> None:
             state.optimisers.append(rival_optimiser)
         if kept and state.step > first:
             state.restore_optimisers(kept)
-        stream = tile_stream(job.store, rule, number, turns)
+        stream = streams[number]
         check_every = rule.check_every or max(1, round(len(stream) / rule.batch))
         batches = iter(_loader(fabric, stream, rule, state.step - first, last - first, job.n_workers))
         network.train()
@@ -267,26 +268,29 @@ def _train(fabric: Fabric, job: Job) -> None:
     fabric.barrier()
 
 
-def tile_stream(store: Path, rule: TrainRule, number: int, turns: Sequence[int] = (0,)) -> TileStream:
-    """Tiles of a stage: with masks where it learns from them, else targets, labelled or not.
+def tile_streams(store: Path, rule: TrainRule, turns: Sequence[int] = (0,)) -> list[TileStream]:
+    """Tiles of each stage: with masks where it learns from them, else targets, labelled or not.
 
     Parameters
     ----------
     store : folder of the dataset.
     rule : of the training.
-    number : of the stage.
     turns : symmetries of the optics, of :func:`maskopt_lib.optics.allowed_turns`.
     """
-    with_labels = rule.stages[number].wants_labels
-    kinds = rule.kinds if with_labels else rule.kinds[:1]
-    sets = [
-        TileDataset(
-            store, rule.layer, split=rule.train_split, context_nm=rule.context_nm, method=kind if with_labels else None,
-            tag="index", turns=turns, pixel_nm=rule.pixel_nm, unique=True,
-        )
-        for kind in kinds
-    ]  # fmt: skip
-    return TileStream(sets, [rule.conditioning.kind(kind) for kind in kinds], (rule.seed, number), rule.n_train)
+    opened: dict[str | None, TileDataset] = {}
+    streams = []
+    for number, stage in enumerate(rule.stages):
+        kinds = rule.kinds if stage.wants_labels else rule.kinds[:1]
+        methods = kinds if stage.wants_labels else [None]
+        for method in methods:
+            if method not in opened:
+                opened[method] = TileDataset(
+                    store, rule.layer, split=rule.train_split, context_nm=rule.context_nm, method=method, tag="index",
+                    turns=turns, pixel_nm=rule.pixel_nm, unique=True,
+                )  # fmt: skip
+        told = [rule.conditioning.kind(kind) for kind in kinds]
+        streams.append(TileStream([opened[m] for m in methods], told, (rule.seed, number), rule.n_train))
+    return streams
 
 
 def _loader(fabric: Fabric, stream: TileStream, rule: TrainRule, first: int, last: int, n_workers: int):

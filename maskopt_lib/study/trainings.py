@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from maskopt_lib import optics
 from maskopt_lib.data import schema
 from maskopt_lib.errors import MissingDataError, UnknownNameError
 from maskopt_lib.models import MODELS, Conditioning
+from maskopt_lib.optics.kernels import SocsKernels
 from maskopt_lib.study.reference import has_result, load_result
 from maskopt_lib.study.train_models import TRAININGS, Trained, train
 from maskopt_lib.study.train_rules import TrainRule
@@ -81,9 +83,12 @@ def rules_for(
     return found
 
 
-def train_all(rules: Mapping[Key, TrainRule], store: str | Path, run_dir: str | Path, **how: Any) -> dict[Key, Trained]:
-    """Train one after the other; what is finished is taken. ``how`` is for :func:`train`."""
-    return {key: train(rule, store, run_dir, **how) for key, rule in rules.items()}
+def train_all(
+    rules: Mapping[Key, TrainRule], store: str | Path, run_dir: str | Path, *, kernels: str | SocsKernels, **how: Any
+) -> dict[Key, Trained]:
+    """Train one after the other; what is finished is taken. For parameters see :func:`train`."""
+    loaded = optics.load(kernels) if isinstance(kernels, str) else kernels
+    return {key: train(rule, store, run_dir, kernels=loaded, **how) for key, rule in rules.items()}
 
 
 def summary(trained: Mapping[Key, Trained]) -> xr.Dataset:
