@@ -2,14 +2,13 @@
 
 import pytest
 import torch
+from mask_networks import ADVERSARIAL, NAMES, blocks, settled
 
 from maskopt_lib import models
 from maskopt_lib.errors import GridMismatchError, UnknownNameError
 from maskopt_lib.models import Conditioning, TileInput
 from maskopt_lib.models.inputs import n_pixels
 
-NAMES = ("gan_opc", "neural_ilt", "damo", "cfno")
-ADVERSARIAL = ("gan_opc", "damo")
 #: Trained numbers of the public code at its own pixels, counted there: network, preset, pixel in nm, count.
 PUBLISHED = [
     ("gan_opc", "published", 4, 36_551_972),
@@ -22,23 +21,6 @@ PUBLISHED = [
 
 def n_parameters(module):
     return sum(parameter.numel() for parameter in module.parameters())
-
-
-def blocks(n, pixel_nm, seed=0):
-    """Random shapes of 32 nm squares, (n, 1, y, x)."""
-    size = n_pixels(pixel_nm)
-    coarse = torch.rand(n, 1, 32, 32, generator=torch.Generator().manual_seed(seed)) < 0.3
-    return torch.nn.functional.interpolate(coarse.float(), size=(size, size))
-
-
-def settled(module, *inputs):
-    """In evaluation mode, with batch norms that know these inputs, so that signals get through deep networks."""
-    for layer in module.modules():
-        if isinstance(layer, torch.nn.modules.batchnorm._BatchNorm):
-            layer.momentum = 1.0
-    with torch.no_grad():
-        module.train()(*inputs)
-    return module.eval()
 
 
 @pytest.mark.parametrize("name, preset, pixel_nm, count", PUBLISHED)
@@ -97,8 +79,8 @@ def test_shorter_types_inside_give_nearly_the_same_logits(name):
         exact = model(x)
         with torch.autocast("cpu", torch.bfloat16):
             short = model(x)
-    assert short.dtype == torch.float32 and not torch.equal(short, exact)
-    assert (short - exact).abs().max() < 0.2 * exact.std()
+    assert short.dtype == torch.float32
+    assert 0 < float((short - exact).square().mean() / exact.var()) < 0.1**2
 
 
 @pytest.mark.parametrize("name", NAMES)

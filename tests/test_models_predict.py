@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from mask_networks import NAMES, blocks, settled
 
 from maskopt_lib import models
 from maskopt_lib.errors import GridMismatchError, UnknownNameError
-from maskopt_lib.models import Conditioning, predict
+from maskopt_lib.models import Conditioning, TileInput, predict
 from maskopt_lib.models.inputs import NO_CELL
 from maskopt_lib.models.model import MaskModel, ModelOptions
 from maskopt_lib.models.predict import predict_logits
@@ -51,12 +52,13 @@ def test_edges_stay_where_they_are(pixel_nm):
     assert np.count_nonzero(masks != images) <= corners * (pixel_nm / 2) ** 2
 
 
-@pytest.mark.parametrize("name", ["gan_opc", "neural_ilt", "damo", "cfno"])
+@pytest.mark.parametrize("name", NAMES)
 def test_the_batch_does_not_matter(name):
     torch.manual_seed(0)
     images, cells = rectangles(3), np.arange(3)
     model = models.build(name, width=1 / 16, pixel_nm=8, conditioning=Conditioning(tag="film", n_cells=3))
     torch.nn.init.normal_(model.conditioner.scale_shift.weight)
+    settled(model, TileInput.of(blocks(2, 8), cell=0)).train()
     logits = predict_logits(model, images, cells=cells, batch=2)
     assert not model.training and logits.dtype == np.float32
     for i in range(3):
