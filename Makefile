@@ -34,7 +34,9 @@ NEEDS_32_benchmark_models := 22_build_dataset 31_train_models
 # Quick notebooks are small and leave cores idle: JOBS of them run at a time, with one thread each. Not beside others:
 # those that measure times, and the figures, which read all runs.
 ALONE    := $(filter 13_ilt_runtime_memory 25_device_benchmark,$(NOTEBOOKS)) $(FIGURES)
-TOGETHER := $(filter-out $(ALONE),$(NOTEBOOKS))
+# Those that others read go first, so that no chain of them is left for the end.
+READ      = $(sort $(foreach n,$(filter-out $(ALONE),$(NOTEBOOKS)),$(NEEDS_$(n))))
+TOGETHER  = $(READ) $(filter-out $(ALONE) $(READ),$(NOTEBOOKS))
 # What each one says comes as a whole when it is done, where this make can do so (4.0 and later).
 SIDE_BY_SIDE = $(MAKE) --no-print-directory -j$(JOBS) $(if $(filter output-sync,$(.FEATURES)),-Otarget) \
   AT_ONCE=yes OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
