@@ -52,7 +52,7 @@ def test_every_tile_is_told_its_own(tag):
         both = model(TileInput.of(TARGET, **{name: torch.tensor(values) for name, values in one.items()}))
         for i in range(2):
             alone = model(TileInput.of(TARGET[i : i + 1], **{name: values[i] for name, values in one.items()}))
-            torch.testing.assert_close(both[i : i + 1], alone, rtol=1e-4, atol=1e-5)
+            assert float((both[i] - alone[0]).abs().max()) < 1e-3 * float(both.std())
 
 
 def test_planes_of_the_tag_are_those_of_the_dataset():

@@ -80,7 +80,7 @@ def test_shorter_types_inside_give_nearly_the_same_logits(name):
         with torch.autocast("cpu", torch.bfloat16):
             short = model(x)
     assert short.dtype == torch.float32
-    assert 0 < float((short - exact).square().mean() / exact.var()) < 0.1**2
+    assert 0 < float((short - exact).square().mean() / exact.var()) < 0.2**2
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -63,7 +63,7 @@ def test_the_batch_does_not_matter(name):
     assert not model.training and logits.dtype == np.float32
     for i in range(3):
         alone = predict_logits(model, images[i : i + 1], cells=cells[i : i + 1])
-        np.testing.assert_allclose(alone[0], logits[i], rtol=0, atol=1e-4 * logits.std())
+        np.testing.assert_allclose(alone[0], logits[i], rtol=0, atol=1e-3 * logits.std())
     assert np.array_equal(predict(model, images, cells=cells, batch=2), logits > 0)
 
 
