@@ -24,8 +24,8 @@ from typing import Any
 import moocore
 import numpy as np
 import pandas as pd
+import scipy  # scipy.stats, half a second to import, is loaded where it is used
 import xarray as xr
-from scipy.stats import kendalltau
 
 from maskopt_lib import opc
 from maskopt_lib.data import papers, schema
@@ -555,7 +555,7 @@ def agreement(first: xr.Dataset, second: xr.Dataset, names: Sequence[str]) -> xr
     """
     labels = [label for label in first[schema.METHOD].values if label in second[schema.METHOD].values]
     one, two = (ds.sel({schema.METHOD: labels}) for ds in (first, second))
-    tau = [float(kendalltau(one[name], two[name]).statistic) for name in names]
+    tau = [float(scipy.stats.kendalltau(one[name], two[name]).statistic) for name in names]
     return xr.Dataset(
         {"kendall_tau": ("score", tau, {"long_name": "Kendall's tau", "units": "1"})},
         coords={"score": list(names)},
