@@ -183,7 +183,7 @@ def test_stages_share_the_steps_and_each_has_one():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"model": "net"}, "known: .*gan_opc"),
+        ({"model": "net"}, "no network .net.; known: gan_opc"),
         ({"precision": "8"}, "known: 32-true"),
         ({"kind": "opc"}, "this network draws: ilt"),
     ],

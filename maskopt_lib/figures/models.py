@@ -38,29 +38,26 @@ def training_curves(
     terms = list(dict.fromkeys(term for ds in curves.values() for term in ds[schema.TERM].values.tolist()))
     panels = []
     for i, term in enumerate(terms):
-        drawn = []
+        label, drawn = f"{term} loss", []
         for name, ds in curves.items():
             if term not in ds[schema.TERM].values:
                 continue
             one = ds.sel({schema.TERM: term})
-            drawn += _line(one[schema.STEP], one["loss"], colour_of[name], "", width=0.6, alpha=0.45)
-            drawn += _line(one["at_step"], one["validation_loss"], colour_of[name], name)
-        panels.append(_axes(drawn, f"{term} loss", title if i == 0 else ""))
+            drawn += _line(one[schema.STEP], one["loss"], label, colour_of[name], width=0.6, alpha=0.5)
+            drawn += _line(one["at_step"], one["validation_loss"], label, colour_of[name], name)
+        panels.append(_axes(drawn, label, title if i == 0 else ""))
     for score in scores:
-        drawn = []
+        label, drawn = _short(next(iter(curves.values()))[score]), []
         for name, ds in curves.items():
-            drawn += _line(ds["at_step"], ds[score], colour_of[name], name)
-        first = next(iter(curves.values()))[score]
-        units = first.attrs.get("units", "1").replace("nm2", "nm²")
-        label = schema.VARIABLES[score][0].partition(" (")[0]
-        panels.append(_axes(drawn, label if units == "1" else f"{label} ({units})", ""))
+            drawn += _line(ds["at_step"], ds[score], label, colour_of[name], name)
+        panels.append(_axes(drawn, label, ""))
     for panel in panels[:-1]:
         panel.opts(hv.opts.Overlay(show_legend=False))
     width, height = panel_inch
     return (
         hv.Layout(panels)
         .cols(columns)
-        .opts(hv.opts.Layout(fig_inches=(width * min(columns, len(panels)), height), hspace=0.45, vspace=0.6,
+        .opts(hv.opts.Layout(fig_inches=(width * min(columns, len(panels)), height), hspace=0.5, vspace=0.3,
                              sublabel_format="", tight=False))
     )  # fmt: skip
 
@@ -84,21 +81,19 @@ def score_bars(rows: xr.Dataset, *, names: Sequence[str], title: str = "", width
     height = 0.9 + 0.27 * len(methods)
     panels = []
     for j, name in enumerate(names):
-        found = {s: rows[name].sel(statistic=s).values for s in (_MEAN, _LOW, _HIGH)}
+        label, found = _short(rows[name]), {s: rows[name].sel(statistic=s).values for s in (_MEAN, _LOW, _HIGH)}
         bars = [
-            hv.Curve([(low, at[m]), (high, at[m])], kdims=["x"], vdims=["y"])
+            hv.Curve([(low, at[m]), (high, at[m])], kdims=[label], vdims=["row"])
             for m, low, high in zip(methods, found[_LOW], found[_HIGH], strict=True)
             if np.isfinite(low) and np.isfinite(high)
         ]
         drawn = [bar.opts(hv.opts.Curve(color="#555555", linewidth=1.4)) for bar in bars]
         dots = [(m, at[name]) for m, name in zip(found[_MEAN], methods, strict=True) if np.isfinite(m)]
-        drawn.append(hv.Points(dots, kdims=["x", "y"]).opts(hv.opts.Points(color=style.PALETTE[0], s=34)))
-        units = rows[name].attrs.get("units", "1").replace("nm2", "nm²")
-        label = schema.VARIABLES[name][0].partition(" (")[0] if name in schema.VARIABLES else name
+        drawn.append(hv.Points(dots, kdims=[label, "row"]).opts(hv.opts.Points(color=style.PALETTE[0], s=34)))
         panels.append(
             hv.Overlay(drawn).opts(
                 hv.opts.Overlay(
-                    xlabel=label if units == "1" else f"{label} ({units})", ylabel="", show_grid=True, xrotation=30,
+                    xlabel=label, ylabel="", show_grid=True, xrotation=30,
                     yticks=[(at[m], m) for m in methods], yaxis="left" if j == 0 else "bare",
                     ylim=(-0.7, len(at) - 0.3), title=title if j == 0 else "", fontsize=style.FONT_SIZES,
                     aspect=0.8 * width_inch / len(names) / height,
@@ -165,14 +160,24 @@ def fidelity_complexity(
     )  # fmt: skip
 
 
-def _line(x: xr.DataArray, y: xr.DataArray, colour: str, label: str, *, width: float = 1.8, alpha: float = 1.0) -> list:
+def _short(score: xr.DataArray) -> str:
+    """Label of a score without what explains it."""
+    units = score.attrs.get("units", "1").replace("nm2", "nm²")
+    name = score.attrs.get("long_name", score.name).partition(" (")[0]
+    return name if units == "1" else f"{name} ({units})"
+
+
+def _line(
+    x: xr.DataArray, y: xr.DataArray, axis: str, colour: str, label: str = "", *, width: float = 1.8, alpha: float = 1.0
+) -> list:
     there = np.isfinite(y.values)
     if not there.any():
         return []
-    curve = hv.Curve((x.values[there], y.values[there]), kdims=["steps"], vdims=["value"], label=label)
-    drawn = [curve.opts(hv.opts.Curve(color=colour, linewidth=width, alpha=alpha))]
+    # Panels whose dimensions have one name would share their axes.
+    at, dims = (x.values[there], y.values[there]), {"kdims": [f"steps, {axis}"], "vdims": [axis]}
+    drawn = [hv.Curve(at, label=label, **dims).opts(hv.opts.Curve(color=colour, linewidth=width, alpha=alpha))]
     if label:
-        dots = hv.Points((x.values[there], y.values[there]), kdims=["x", "y"])
+        dots = hv.Points(at, kdims=[*dims["kdims"], axis])
         drawn.append(dots.opts(hv.opts.Points(color=colour, s=9)))
     return drawn
 

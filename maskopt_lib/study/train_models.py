@@ -217,7 +217,7 @@ def _train(fabric: Fabric, job: Job) -> None:
         network.train()
         for step in range(state.step, last):
             began = time.perf_counter()
-            rate = stage.lr * (1.0 if 2 * (step - first) < last - first else _LATE_RATE)
+            rate = rule.rate * stage.lr * (1.0 if 2 * (step - first) < last - first else _LATE_RATE)
             for one in state.optimisers:
                 one.param_groups[0]["lr"] = rate
             waited, found = 0.0, torch.zeros(len(terms), device=fabric.device)
@@ -241,6 +241,8 @@ def _train(fabric: Fabric, job: Job) -> None:
                     fabric.backward(objective.total(named, tiles["dial"]) / rule.accumulate)
                 values = [named[term].detach().mean() if term in named else found.new_tensor(np.nan) for term in terms]
                 found += torch.stack(values) / rule.accumulate
+            if stage.clip_norm:
+                fabric.clip_gradients(network, optimiser, max_norm=stage.clip_norm)
             for one in state.optimisers:
                 one.step()
                 one.zero_grad()
@@ -286,7 +288,8 @@ def tile_streams(store: Path, rule: TrainRule, turns: Sequence[int] = (0,)) -> l
             if method not in opened:
                 opened[method] = TileDataset(
                     store, rule.layer, split=rule.train_split, context_nm=rule.context_nm, method=method, tag="index",
-                    turns=turns, pixel_nm=rule.pixel_nm, unique=True,
+                    turns=turns, pixel_nm=rule.pixel_nm, unique=True, label_context_nm=rule.label_context_nm,
+                    shuffle_cells=rule.shuffle_cells,
                 )  # fmt: skip
         told = [rule.conditioning.kind(kind) for kind in kinds]
         streams.append(TileStream([opened[m] for m in methods], told, (rule.seed, number), rule.n_train))

@@ -29,6 +29,7 @@ class Stage:
     name : of the stage.
     weights : term of `TERMS` -> weight; a pair is the weight at a dial of 0 and at one of 1, geometric in between.
     lr : learning rate of Adam, a tenth of it from the middle of the stage on.
+    clip_norm : largest norm of a step's gradient; 0 for any.
     share : of the steps of the whole training.
     label_distance : see :class:`maskopt_lib.models.losses.LabelLoss`.
     litho, complexity : options of :class:`maskopt_lib.models.losses.LithoLoss` and of
@@ -40,6 +41,7 @@ class Stage:
     weights: Mapping[str, float | tuple[float, float]]
     lr: float = 1e-3
     share: float = 1.0
+    clip_norm: float = 0.0
     label_distance: str = "mse"
     litho: Mapping[str, Any] = field(default_factory=dict)
     complexity: Mapping[str, Any] = field(default_factory=dict)
@@ -86,9 +88,9 @@ RECIPES: dict[tuple[str, str], tuple[Stage, ...]] = {
     ("unrolled_litho", "own"): (
         Stage(
             name="litho",
-            weights={"l2": 1.0, "pv_band": 1.0, "corners": (1e-5, 1e-3)},
-            litho={"mask": "straight_through"},
-            complexity={"mask": "straight_through"},
+            weights={"l2": 1.0, "pv_band": 0.2, "corners": (1e-6, 1e-4)},
+            litho={"resist_steepness": 80.0},
+            clip_norm=1.0,
         ),
     ),
     ("cfno", "published"): (Stage(name="label", weights={"label": 1.0}, self_training="vanishing"),),
@@ -114,12 +116,15 @@ class TrainRule:
     model, preset, width, pixel_nm, options : of :func:`maskopt_lib.models.build`.
     conditioning : what the network is told beside the target.
     layer, context_nm : tiles it is trained on, and how much of their surroundings they show.
+    label_context_nm : surroundings that labels were made with, which tell geometries and splits apart; None: as shown.
+    shuffle_cells : seed by which cells are dealt anew among the tiles, so that tags say nothing; None leaves them.
     kind : of masks, ``"opc"`` or ``"ilt"``; ``"opc+ilt"`` mixes both, and ``conditioning`` has to name them.
     train_split, validation_split : of the dataset.
     n_train : tiles to learn from, drawn; None for all. Of equal geometries one is taken.
     n_validation : tiles that checks score.
     stages : what is minimised; by default those of `RECIPES`.
     steps : of the optimiser, over all stages.
+    rate : factor on the learning rates of all stages, for trainings of few steps.
     batch : tiles a step, over all devices.
     accumulate : batches a step is done in, one after the other, where memory is short.
     check_every : steps between checks (validation and checkpoint); 0 for as many as show every tile once.
@@ -137,12 +142,15 @@ class TrainRule:
     layer: str = "metal1"
     kind: str = "ilt"
     context_nm: int = 32
+    label_context_nm: int | None = None
+    shuffle_cells: int | None = None
     train_split: str = "train"
     validation_split: str = "validation"
     n_train: int | None = None
     n_validation: int = 16
     stages: tuple[Stage, ...] = ()
     steps: int = 1000
+    rate: float = 1.0
     batch: int = 4
     accumulate: int = 1
     check_every: int = 0
@@ -151,9 +159,9 @@ class TrainRule:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "stages", tuple(self.stages) or stages_of(self.model, self.preset))
         if self.model not in MODELS:
             raise UnknownNameError(f"no network {self.model!r}; known: {', '.join(MODELS)}")
+        object.__setattr__(self, "stages", tuple(self.stages) or stages_of(self.model, self.preset))
         if self.precision not in PRECISIONS:
             raise UnknownNameError(f"no precision {self.precision!r}; known: {', '.join(PRECISIONS)}")
         for kind in self.kinds:
@@ -189,7 +197,9 @@ class TrainRule:
     def name(self) -> str:
         """What a training is called: network and preset, tiles, tag, seed."""
         tag = "" if self.conditioning.tag == "none" else self.conditioning.tag
-        said = [self.model, self.preset, self.layer, self.kind, f"{self.context_nm}nm", tag, f"seed{self.seed}"]
+        shuffled = "" if self.shuffle_cells is None else "shuffled"
+        said = [self.model, self.preset, self.layer, self.kind, f"{self.context_nm}nm", shuffled, tag]
+        said.append(f"seed{self.seed}")
         return file_name(*filter(None, said))
 
     def to_dict(self) -> dict[str, Any]:
