@@ -32,7 +32,7 @@ def layer_counts(store: TileStore, *, partial: bool = False) -> xr.Dataset:
     for layer in store.layers:
         ds = _tiles(store, layer, partial)
         labels = store.kind(layer, ta.LABELS).n if has_labels(store, layer) else 0
-        geometries = len(np.unique(ds.canonical.values[:, int(np.argmax(ds[ta.CONTEXT].values))]))
+        (geometries,) = distinct(ds.canonical.values[:, [int(np.argmax(ds[ta.CONTEXT].values))]])
         of_layer = sizes.where(sizes.layer == layer, drop=True)
         tiles = of_layer.where(of_layer.kind.isin([ta.TILES, ta.LINKS]), drop=True)
         masks = of_layer.where(
@@ -81,33 +81,37 @@ def context_counts(store: TileStore, *, partial: bool = False) -> xr.Dataset:
     ``tiles_a_geometry``, ``cut_tiles`` (share of the tiles in which the window's edge cuts a shape), ``labels``,
     ``labelled_tiles`` (those that a label serves).
     """
-    contexts = [round(c) for c in store.rule["contexts_nm"]]
     rows = []
     for layer in store.layers:
         ds = _tiles(store, layer, partial)
-        links = np.zeros((2, len(contexts)))
-        if has_labels(store, layer):
-            made = store.open(layer, labels=True, partial=partial).context_nm.values
-            for i, context in enumerate(ds[ta.LABEL_CONTEXT].values.tolist()):
-                at = contexts.index(context)
-                links[:, at] = (made == context).sum(), (ds.label_of.values[:, i] >= 0).sum()
-        geometries = np.array([len(np.unique(column)) for column in ds.canonical.values.T])
-        cut = (ds.n_shapes_cut.values > 0).mean(axis=0)
-        rows.append((geometries, ds.sizes[ta.SAMPLE] / geometries, cut, *links))
+        geometries = distinct(ds.canonical.values)
+        rows.append((geometries, ds.sizes[ta.SAMPLE] / geometries, (ds.n_shapes_cut.values > 0).mean(axis=0)))
     names = {
         "geometries": "different geometries",
         "tiles_a_geometry": "tiles for each geometry",
         "cut_tiles": "share of the tiles with a shape that is cut",
-        "labels": "labels",
-        "labelled_tiles": "tiles that a label serves",
     }
-    return xr.Dataset(
-        {
-            name: ((LAYER, ta.CONTEXT), np.array([row[i] for row in rows]), {"long_name": long_name, "units": "1"})
-            for i, (name, long_name) in enumerate(names.items())
-        },
-        coords={LAYER: list(store.layers), ta.CONTEXT: (ta.CONTEXT, contexts, {"long_name": "context", "units": "nm"})},
-    )
+    return xr.merge([_over_contexts(store, rows, names), label_counts(store, partial=partial)])
+
+
+def label_counts(store: TileStore, *, partial: bool = False) -> xr.Dataset:
+    """``labels`` and ``labelled_tiles``, those that a label serves, over ``layer`` and ``context_nm``."""
+    contexts = _contexts(store)
+    rows = []
+    for layer in store.layers:
+        counted = np.zeros((2, len(contexts)), int)
+        if has_labels(store, layer):
+            links = store.open(layer, partial=partial).label_of.load()
+            made = store.open(layer, labels=True, partial=partial).context_nm.values
+            for i, context in enumerate(links[ta.LABEL_CONTEXT].values.tolist()):
+                counted[:, contexts.index(context)] = (made == context).sum(), (links.values[:, i] >= 0).sum()
+        rows.append(counted)
+    return _over_contexts(store, rows, {"labels": "labels", "labelled_tiles": "tiles that a label serves"})
+
+
+def distinct(identities: np.ndarray) -> np.ndarray:
+    """How many different identities there are with each context: (tile, context) -> (context,)."""
+    return np.array([len(np.unique(column)) for column in identities.T])
 
 
 def label_scores(store: TileStore, layer: str, *, partial: bool = False) -> xr.Dataset:
@@ -149,6 +153,21 @@ def _tiles(store: TileStore, layer: str, partial: bool) -> xr.Dataset:
     ds = store.open(layer, partial=partial)
     ds = ds[[name for name in ds.data_vars if name not in ("content", "instance")]].load()
     return ds.isel({ta.SAMPLE: np.flatnonzero(ds.design.values >= 0)}) if "missing_shards" in ds.attrs else ds
+
+
+def _contexts(store: TileStore) -> list[int]:
+    return [round(context) for context in store.rule["contexts_nm"]]
+
+
+def _over_contexts(store: TileStore, rows: list, names: dict[str, str]) -> xr.Dataset:
+    contexts = (ta.CONTEXT, _contexts(store), {"long_name": "context", "units": "nm"})
+    return xr.Dataset(
+        {
+            name: ((LAYER, ta.CONTEXT), np.array([row[i] for row in rows]), {"long_name": long_name, "units": "1"})
+            for i, (name, long_name) in enumerate(names.items())
+        },
+        coords={LAYER: list(store.layers), ta.CONTEXT: contexts},
+    )
 
 
 def _counts(store: TileStore, name: str, partial: bool) -> xr.Dataset:

@@ -16,6 +16,7 @@ from maskopt_lib.data import schema
 from maskopt_lib.data import tile_arrays as ta
 from maskopt_lib.data.splits import SPLIT, SplitRule, leaks, split_table, splits
 from maskopt_lib.data.tile_store import TileStore
+from maskopt_lib.data.tile_summary import distinct, label_counts
 from maskopt_lib.errors import MissingDataError, SchemaError, UnknownNameError
 from maskopt_lib.study.build_dataset import STORE
 
@@ -143,12 +144,13 @@ def repeats(tiles: Mapping[str, xr.Dataset]) -> xr.Dataset:
     """
     first = next(iter(tiles.values()))
     contexts = first[ta.CONTEXT].values
-    rows = []
-    for ds in tiles.values():
-        for i in range(len(contexts)):
-            _, alike = np.unique(ds["signature"].values[:, i], return_counts=True)
-            rows.append((len(alike), len(np.unique(ds["canonical"].values[:, i])), int(alike.max())))
-    images, geometries, most = np.array(rows).reshape(len(tiles), len(contexts), 3).transpose(2, 0, 1)
+    images, geometries = (
+        np.stack([distinct(ds[name].values) for ds in tiles.values()]) for name in ("signature", "canonical")
+    )
+    most = [
+        [int(np.unique(column, return_counts=True)[1].max()) for column in ds["signature"].values.T]
+        for ds in tiles.values()
+    ]
     n = np.array([ds.sizes[ta.SAMPLE] for ds in tiles.values()])
     dims = (LAYER, ta.CONTEXT)
     return xr.Dataset(
@@ -303,27 +305,19 @@ def savings(store: TileStore) -> xr.Dataset:
     Dataset over ``layer`` and ``label_context_nm``: ``labels`` that were solved, ``labelled`` tiles that have one of
     them, ``per_label`` tiles a label, ``saved_share`` of the solves, in percent; nan where a layer has no labels.
     """
-    rows = []
-    for layer in store.layers:
-        links = store.open(layer)["label_of"].load()
-        for i, context in enumerate(links[ta.LABEL_CONTEXT].values.tolist()):
-            mine = links.values[:, i]
-            mine = mine[mine >= 0]
-            n = len(np.unique(mine))
-            rows.append((layer, context, n, len(mine), len(mine) / max(n, 1), 100 * (1 - n / max(len(mine), 1))))
-    layers, contexts = list(store.layers), sorted({row[1] for row in rows})
-    values = np.full((4, len(layers), len(contexts)), np.nan)
-    for layer, context, *numbers in rows:
-        values[:, layers.index(layer), contexts.index(context)] = numbers
-    said = (
-        ("labels", "geometries solved", "1"), ("labelled", "tiles with a mask", "1"),
-        ("per_label", "tiles a solved geometry", "1"), ("saved_share", "solves saved", "%"),
-    )  # fmt: skip
-    dims = (LAYER, ta.LABEL_CONTEXT)
-    return xr.Dataset(
-        {name: (dims, values[i], _said(long, unit)) for i, (name, long, unit) in enumerate(said)},
-        coords={LAYER: layers, ta.LABEL_CONTEXT: (ta.LABEL_CONTEXT, contexts, _said("context of the label", "nm"))},
+    counted = label_counts(store).rename({ta.CONTEXT: ta.LABEL_CONTEXT})
+    counted = counted.isel({ta.LABEL_CONTEXT: (counted["labels"] > 0).any(LAYER).values})
+    labels, labelled = (counted[name].where(counted["labels"] > 0) for name in ("labels", "labelled_tiles"))
+    found = xr.Dataset(
+        {
+            "labels": labels.assign_attrs(_said("geometries solved")),
+            "labelled": labelled.assign_attrs(_said("tiles with a mask")),
+            "per_label": (labelled / labels).assign_attrs(_said("tiles a solved geometry")),
+            "saved_share": (100 * (1 - labels / labelled)).assign_attrs(_said("solves saved", "%")),
+        }
     )
+    found[ta.LABEL_CONTEXT].attrs.update(_said("context of the label", "nm"))
+    return found
 
 
 def sizes(store: TileStore) -> xr.Dataset:
