@@ -124,6 +124,34 @@ def test_one_tile_of_each_geometry(tmp_path):
     assert TileDataset(store.path, "metal1", context_nm=0, unique=True, **ALL).samples.tolist() == [0, 3, 6, 9]
 
 
+def test_one_choice_of_tiles_is_shown_with_more_or_less_around(made):
+    """What labels were made with tells splits and geometries apart; what is shown is another thing."""
+    store, _, _ = made
+    labelled = TileDataset(store.path, "metal1", context_nm=16, method="ilt", unique=True, **ALL)
+    for context_nm in RULE["contexts_nm"]:
+        how = {"context_nm": context_nm, "label_context_nm": 16, "unique": True}
+        shown = TileDataset(store.path, "metal1", method="ilt", **how, **ALL)
+        assert shown.samples.tolist() == labelled.samples.tolist()
+        plain = TileDataset(store.path, "metal1", context_nm=context_nm, **ALL)
+        for item, sample in enumerate(shown.samples):
+            assert torch.equal(shown[item]["mask"], labelled[item]["mask"])
+            assert torch.equal(shown[item]["target"], plain[int(sample)]["target"])
+    with pytest.raises(UnknownNameError, match="no masks made with 32 nm"):
+        TileDataset(store.path, "metal1", context_nm=16, method="ilt", label_context_nm=32, **ALL)
+
+
+def test_shuffled_cells_are_those_of_other_tiles(made):
+    store, _, _ = made
+    own, dealt, again, other = (
+        TileDataset(store.path, "metal1", context_nm=16, tag="index", shuffle_cells=seed, **ALL)
+        for seed in (None, 0, 0, 1)
+    )
+    assert sorted(dealt.cell_codes) == sorted(own.cell_codes)
+    assert dealt.cell_codes.tolist() == again.cell_codes.tolist() != own.cell_codes.tolist()
+    assert other.cell_codes.tolist() != dealt.cell_codes.tolist()
+    assert [int(item["cell"]) for item in dealt] == dealt.cell_codes.tolist()
+
+
 def test_what_is_not_there_is_told(made):
     store, _, _ = made
     for options, message in [

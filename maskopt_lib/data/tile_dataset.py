@@ -36,7 +36,7 @@ class TileDataset(torch.utils.data.Dataset):
     path : folder of the store.
     layer : such as ``"metal1"``.
     split : of `splits.SPLITS`, or None for all tiles that are not excluded.
-    context_nm : surroundings that are shown, and that labels were made with.
+    context_nm : surroundings that are shown.
     method : whose masks, such as ``"opc"`` or ``"ilt"``; None gives targets only, of all tiles, labelled or not.
     rule : what is held out, for another choice than that of the store.
     tag : ``"index"`` gives the code of the cell, ``"planes"`` an image a cell, one everywhere on the tile's own.
@@ -45,6 +45,9 @@ class TileDataset(torch.utils.data.Dataset):
     pixel_nm : side of a pixel; larger ones hold the mean of those of the store.
     unique : one tile for each geometry, the first, instead of all tiles.
     partial : take a store that is not complete.
+    label_context_nm : surroundings that labels were made with, and by which geometries, and so splits, are told apart;
+        by default those that are shown. With it one and the same choice of tiles is shown with more or less around.
+    shuffle_cells : seed by which the cells are dealt anew among the items, so that a tag says nothing of its tile.
 
     Attributes
     ----------
@@ -70,6 +73,8 @@ class TileDataset(torch.utils.data.Dataset):
         pixel_nm: int = 1,
         unique: bool = False,
         partial: bool = False,
+        label_context_nm: int | None = None,
+        shuffle_cells: int | None = None,
     ) -> None:
         for value, known, what in (
             (split, (*SPLITS, None), "split"),
@@ -83,7 +88,8 @@ class TileDataset(torch.utils.data.Dataset):
         self.layer, self.split, self.context_nm, self.method = layer, split, int(context_nm), method
         self.rule = rule_of(self.store) if rule is None else rule
         self.tag, self.turns, self.pixel_nm = tag, tuple(turns), pixel_nm
-        self.unique, self.partial = unique, partial
+        self.unique, self.partial, self.shuffle_cells = unique, partial, shuffle_cells
+        self.label_context_nm = self.context_nm if label_context_nm is None else int(label_context_nm)
         said = self.store.rule
         self._pixels = {name: round(said[f"{name}_nm"] / said["pixel_nm"]) for name in ("core", "context", "image")}
         self._block = round(pixel_nm / said["pixel_nm"])
@@ -97,6 +103,11 @@ class TileDataset(torch.utils.data.Dataset):
     def samples(self) -> np.ndarray:
         """(n,) index in the store of each item's tile."""
         return self._open().samples
+
+    @property
+    def cell_codes(self) -> np.ndarray:
+        """(n,) code of each item's cell, as it is told."""
+        return self._open().cell_codes
 
     @property
     def cells(self) -> tuple[str, ...]:
@@ -150,12 +161,14 @@ class TileDataset(torch.utils.data.Dataset):
         return self._opened
 
     def _read(self) -> _Opened:
-        split = splits(self.store, self.layer, self.context_nm, self.rule, partial=self.partial)
+        split = splits(self.store, self.layer, self.label_context_nm, self.rule, partial=self.partial)
         codes = split.split.values
         chosen = codes != SPLITS.index(EXCLUDED) if self.split is None else codes == SPLITS.index(self.split)
         ds = self.store.open(self.layer, partial=self.partial)
         given = "given_context_nm" in ds
         if given:
+            if self.label_context_nm != self.context_nm:
+                raise SchemaError("tiles that were given with their context cannot be shown with another")
             chosen &= ds.given_context_nm.values == self.context_nm
         label, turn, method = self._links(ds)
         if label is not None:
@@ -165,16 +178,19 @@ class TileDataset(torch.utils.data.Dataset):
             samples = samples[np.sort(np.unique(split.geometry.values[samples], return_index=True)[1])]
         if not len(samples):
             raise SchemaError(
-                f"no tiles of {self.layer} are in the split {self.split!r} at {self.context_nm} nm"
+                f"no tiles of {self.layer} are in the split {self.split!r} at {self.label_context_nm} nm"
                 + (f" with a mask of {self.method!r}" if self.method else "")
                 + "; look at splits.split_table, and at what the rule holds out"
             )
+        cell_codes = split.cell.values[samples]
+        if self.shuffle_cells is not None:
+            cell_codes = np.random.default_rng(self.shuffle_cells).permutation(cell_codes)
         return _Opened(
             samples=samples,
             labels=None if label is None else label[samples],
             label_turns=None if turn is None else turn[samples],
             method=method,
-            cell_codes=split.cell.values[samples],
+            cell_codes=cell_codes,
             cells=tuple(split.cell.attrs["names"]),
             margins=self._margins(given),
             **self._arrays(),
@@ -187,11 +203,10 @@ class TileDataset(torch.utils.data.Dataset):
         if (methods := labels[ta.METHOD].values.tolist()) and self.method not in methods:
             raise UnknownNameError(f"{self.layer} has no masks of {self.method!r}; methods: {', '.join(methods)}")
         contexts = ds[ta.LABEL_CONTEXT].values.tolist()
-        if self.context_nm not in contexts:
-            raise UnknownNameError(
-                f"{self.layer} has no masks made with {self.context_nm} nm of context; {contexts} nm"
-            )
-        links = ds[["label_of", "turn_of"]].sel({ta.LABEL_CONTEXT: self.context_nm}).load()
+        made_with = self.label_context_nm
+        if made_with not in contexts:
+            raise UnknownNameError(f"{self.layer} has no masks made with {made_with} nm of context; {contexts} nm")
+        links = ds[["label_of", "turn_of"]].sel({ta.LABEL_CONTEXT: made_with}).load()
         method = methods.index(self.method)
         solved = np.append(labels.solved.values[:, method] == 1, False)
         label = links.label_of.values

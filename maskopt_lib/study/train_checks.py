@@ -91,8 +91,9 @@ class Judge:
         self.solver = scorer(job.kernels, str(device))
         kinds = rule.kinds if any(stage.wants_labels for stage in rule.stages) else ()
         where = {"split": rule.validation_split, "context_nm": rule.context_nm, "kinds": kinds}
+        where["label_context_nm"] = rule.label_context_nm
         samples = choose_tiles(job.store, rule.layer, n=rule.n_validation, **where)
-        self.tiles = read_tiles(job.store, rule.layer, samples, **where)
+        self.tiles = read_tiles(job.store, rule.layer, samples, shuffle_cells=rule.shuffle_cells, **where)
         # Cells that it does not learn from are not told, neither here nor in use.
         self.seen = seen
         self.cell = np.where(np.isin(self.tiles.cell, seen), self.tiles.cell, NO_CELL)

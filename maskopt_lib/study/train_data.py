@@ -48,9 +48,7 @@ class TileStream(torch.utils.data.Dataset):
 
     def cells_seen(self) -> np.ndarray:
         """Codes of the cells that it shows."""
-        first = self.sets[0]
-        samples = np.unique(np.concatenate([self.sets[which].samples[i : i + 1] for which, i in self.items]))
-        return np.unique(first.store.open(first.layer)["cell"].values[samples])
+        return np.unique([self.sets[which].cell_codes[i] for which, i in self.items])
 
     def __getitem__(self, place: int) -> dict[str, torch.Tensor]:
         """The tile at a place: what `TileDataset` gives, ``kind`` (index), and ``dial``, drawn from 0 to 1."""
@@ -136,21 +134,25 @@ def choose_tiles(
     n: int | None = None,
     seed: int = 0,
     rule: SplitRule | None = None,
+    label_context_nm: int | None = None,
 ) -> np.ndarray:
     """Draw tiles of different geometry that have labels of all ``kinds``: (n,) indices in the store, ascending.
 
     Parameters
     ----------
     store : folder of the store.
-    layer, split, context_nm, rule : as for `TileDataset`.
+    layer, split, context_nm, rule, label_context_nm : as for `TileDataset`.
     kinds : of masks; none for targets only.
     n : how many, all where there are fewer; None for all.
     seed : of the draw; a smaller ``n`` draws some of the same.
     """
     sets = [
-        TileDataset(store, layer, split=split, context_nm=context_nm, method=kind, rule=rule, unique=True)
+        TileDataset(
+            store, layer, split=split, context_nm=context_nm, method=kind, rule=rule, unique=True,
+            label_context_nm=label_context_nm,
+        )
         for kind in (kinds or [None])
-    ]
+    ]  # fmt: skip
     there = sets[0].samples
     for other in sets[1:]:
         there = np.intersect1d(there, other.samples)
@@ -166,18 +168,24 @@ def read_tiles(
     context_nm: int,
     kinds: Sequence[str] = (),
     rule: SplitRule | None = None,
+    label_context_nm: int | None = None,
+    shuffle_cells: int | None = None,
 ) -> TestTiles:
     """Read chosen tiles into memory: some 2 MB a tile, and 1 MB more a kind of mask.
 
     Parameters
     ----------
-    store, layer, split, context_nm, kinds, rule : as for :func:`choose_tiles`.
+    store, layer, split, context_nm, kinds, rule, label_context_nm : as for :func:`choose_tiles`.
     samples : of :func:`choose_tiles`, or other tiles that have such labels.
+    shuffle_cells : as for `TileDataset`.
     """
     images: dict[str | None, np.ndarray] = {}
     masks = {}
     for kind in kinds or [None]:
-        dataset = TileDataset(store, layer, split=split, context_nm=context_nm, method=kind, rule=rule, tag="index")
+        dataset = TileDataset(
+            store, layer, split=split, context_nm=context_nm, method=kind, rule=rule, tag="index",
+            label_context_nm=label_context_nm, shuffle_cells=shuffle_cells,
+        )  # fmt: skip
         items = [dataset[int(i)] for i in np.searchsorted(dataset.samples, samples)]
         images["target"] = np.stack([item["target"][0].numpy().astype(np.uint8) for item in items])
         if kind is not None:
