@@ -72,13 +72,15 @@ def test_every_row_scores_its_masks_of_the_same_tiles(trained, kernels, monkeypa
     for method, masks in {bm.IDENTITY: read.image, bm.LABELS: read.masks["opc"], "OPC": read.image}.items():
         expected = judge.score(masks, read.drawn)
         for name in (schema.L2, schema.PVB, schema.EPE3, schema.SHOTS):
-            np.testing.assert_array_equal(ds[name].sel(method=method, seed=0), expected[name])
+            np.testing.assert_array_equal(ds[name].sel({"method": method, "seed": 0}), expected[name])
     # The network has its own seed, and time; labels have none.
-    assert np.isfinite(ds[schema.L2].sel(method="U-Net")).all(schema.SAMPLE).values.tolist() == [False, True]
-    assert float(ds[schema.RUNTIME].sel(method="U-Net", seed=3).min()) > 0
-    assert np.isnan(ds[schema.RUNTIME].sel(method=bm.LABELS)).all()
+    assert np.isfinite(ds[schema.L2].sel({"method": "U-Net"})).all(schema.SAMPLE).values.tolist() == [False, True]
+    assert float(ds[schema.RUNTIME].sel({"method": "U-Net", "seed": 3}).min()) > 0
+    assert np.isnan(ds[schema.RUNTIME].sel({"method": bm.LABELS})).all()
     kept = bm.masks_of(entries[2], tiles, folder, **how)
-    np.testing.assert_array_equal(judge.score(kept, read.drawn)[schema.L2], ds[schema.L2].sel(method="U-Net", seed=3))
+    np.testing.assert_array_equal(
+        judge.score(kept, read.drawn)[schema.L2], ds[schema.L2].sel({"method": "U-Net", "seed": 3})
+    )
 
     # What is there is not made again; what was damaged is.
     made = []
@@ -93,7 +95,7 @@ def test_every_row_scores_its_masks_of_the_same_tiles(trained, kernels, monkeypa
     assert [title.partition(":")[0] for title in gallery["title"].values] == [
         "U-Net, best", "U-Net, median", "U-Net, worst",
     ]  # fmt: skip
-    worst = int(ds[schema.L2].sel(method="U-Net", seed=3).argmax())
+    worst = int(ds[schema.L2].sel({"method": "U-Net", "seed": 3}).argmax())
     np.testing.assert_array_equal(gallery["mask"][2], kept[worst])
 
     with pytest.raises(UnknownNameError, match="labels 'ilt2'"):
@@ -153,7 +155,7 @@ def test_signatures_name_what_the_worst_tiles_share():
     found = model_scores.failure_signatures(ds, names=[schema.EPE3])
     assert found["worst"].isel(score=0).values.tolist() == [[0, 1], [18, 19]]
     assert found["failed"].isel(score=0).values.tolist() == [8, 5] and not found["others"].any()
-    names = [model_scores.TRAITS[name][0] for name in ("core_density", "n_shapes_cut")]
+    names = [model_scores.TRAITS[name][2] for name in ("core_density", "n_shapes_cut")]
     dense, cut = (found["difference"].sel(trait=name) for name in names)
     # Two of twenty are dense: a standard deviation of 0.3.
     np.testing.assert_allclose(dense.isel(score=0), [1 / 0.3, -2 / 18 / 0.3])
@@ -165,5 +167,5 @@ def test_layers_stand_together_with_what_one_lacks():
     ds = bm.together({("metal1", "ilt"): one, ("via1", "ilt"): two})
     assert ds.sizes == {"layer": 2, "kind": 1, schema.METHOD: 2, schema.SEED: 1, schema.SAMPLE: 3}
     assert ds[schema.L2].sel(layer="via1").values.ravel()[:2].tolist() == [2, 2]
-    assert np.isnan(ds[schema.L2].sel(layer="via1", method="m1")).all()
+    assert np.isnan(ds[schema.L2].sel({"layer": "via1", "method": "m1"})).all()
     assert ds["cell"].sel(layer="via1").values.ravel().tolist() == ["0", "1", ""]

@@ -82,10 +82,12 @@ def score_bars(rows: xr.Dataset, *, names: Sequence[str], title: str = "", width
     panels = []
     for j, name in enumerate(names):
         label, found = _short(rows[name]), {s: rows[name].sel(statistic=s).values for s in (_MEAN, _LOW, _HIGH)}
+        finite = np.concatenate([values[np.isfinite(values)] for values in found.values()])
+        low, high, room = min(finite, default=0.0), max(finite, default=1.0), 0.06 * (np.ptp(finite) or 1.0)
         bars = [
-            hv.Curve([(low, at[m]), (high, at[m])], kdims=[label], vdims=["row"])
-            for m, low, high in zip(methods, found[_LOW], found[_HIGH], strict=True)
-            if np.isfinite(low) and np.isfinite(high)
+            hv.Curve([(left, at[m]), (right, at[m])], kdims=[label], vdims=["row"])
+            for m, left, right in zip(methods, found[_LOW], found[_HIGH], strict=True)
+            if np.isfinite(left) and np.isfinite(right)
         ]
         drawn = [bar.opts(hv.opts.Curve(color="#555555", linewidth=1.4)) for bar in bars]
         dots = [(m, at[name]) for m, name in zip(found[_MEAN], methods, strict=True) if np.isfinite(m)]
@@ -94,8 +96,8 @@ def score_bars(rows: xr.Dataset, *, names: Sequence[str], title: str = "", width
             hv.Overlay(drawn).opts(
                 hv.opts.Overlay(
                     xlabel=label, ylabel="", show_grid=True, xrotation=30,
-                    yticks=[(at[m], m) for m in methods], yaxis="left" if j == 0 else "bare",
-                    ylim=(-0.7, len(at) - 0.3), title=title if j == 0 else "", fontsize=style.FONT_SIZES,
+                    yticks=[(at[m], "" if j else m) for m in methods], ylim=(-0.7, len(at) - 0.3),
+                    xlim=(low - room, high + room), title=title if j == 0 else "", fontsize=style.FONT_SIZES,
                     aspect=0.8 * width_inch / len(names) / height,
                 )
             )
@@ -130,14 +132,16 @@ def fidelity_complexity(
     methods = [str(name) for name in rows[schema.METHOD].values]
     members = list(dict.fromkeys(groups.get(m, m) for m in methods))
     colour_of = dict(zip(members, style.colours(members), strict=True))
-    drawn, texts = [], []
+    drawn, texts, seen = [], [], []
     for i, method in enumerate(methods):
         one = rows.sel({schema.METHOD: method})
         px, py = ({s: float(one[name].sel(statistic=s)) for s in (_MEAN, _LOW, _HIGH)} for name in (x, y))
         if not np.isfinite([px[_MEAN], py[_MEAN]]).all():
             continue
         member = groups.get(method, method)
-        colour, marker = colour_of[member], _MARKERS[members.index(member) // len(style.PALETTE) % len(_MARKERS)]
+        # Within a group, and where colours run out, shapes tell methods apart.
+        colour, marker = colour_of[member], _MARKERS[seen.count(colour_of[member]) % len(_MARKERS)]
+        seen.append(colour)
         for line in (
             [(px[_LOW], py[_MEAN]), (px[_HIGH], py[_MEAN])],
             [(px[_MEAN], py[_LOW]), (px[_MEAN], py[_HIGH])],
@@ -151,9 +155,14 @@ def fidelity_complexity(
     look = hv.opts.Labels(color="#333333", size=8, verticalalignment="bottom", horizontalalignment="left")
     drawn.append(labels.opts(look))
     width, height = size_inch
+    ends = {name: rows[name].values[np.isfinite(rows[name].values)] for name in (x, y)}
+    room = {name: 0.05 * (np.ptp(values) or 1.0) for name, values in ends.items()}
+    low, high = ({name: limit(v) for name, v in ends.items()} for limit in (np.min, np.max))
     return hv.Overlay(drawn).opts(
         hv.opts.Overlay(
             fig_inches=size_inch, aspect=0.62 * width / height, fontsize=style.FONT_SIZES, show_grid=True, title=title,
+            xlim=(0.9 * low[x] if log_x else low[x] - room[x], 1.1 * high[x] if log_x else high[x] + room[x]),
+            ylim=(low[y] - room[y], high[y] + room[y]),
             xlabel=style.axis_label(rows[x]), ylabel=style.axis_label(rows[y]), logx=log_x, legend_position="right",
             legend_opts={"fontsize": 8},
         )

@@ -11,13 +11,13 @@ from maskopt_lib import metrics
 from maskopt_lib.data import schema
 from maskopt_lib.study.describe_labels import HIGH, LOW, MEAN, STATISTIC
 
-#: What is known of a tile and may explain a score: name -> (long_name, units).
+#: What is known of a tile and may explain a score: name -> (long_name, units, name in tables).
 TRAITS = {
-    "core_density": ("share of the core that is drawn", "1"),
-    "epe_sites": ("edge sites in the core", "1"),
-    "n_shapes_cut": ("shapes that the window cuts", "1"),
-    "min_cut_nm": ("narrowest piece left by a cut", "nm"),
-    "context_density": ("share of the shown context that is drawn", "1"),
+    "core_density": ("share of the core that is drawn", "1", "core density"),
+    "epe_sites": ("edge sites in the core", "1", "edge sites"),
+    "n_shapes_cut": ("shapes that the window cuts", "1", "shapes cut"),
+    "min_cut_nm": ("narrowest piece left by a cut", "nm", "narrowest cut piece"),
+    "context_density": ("share of the shown context that is drawn", "1", "context density"),
 }
 _DRAWS = 1000
 
@@ -116,7 +116,8 @@ def failure_signatures(scores: xr.Dataset, *, names: Sequence[str] = (schema.EPE
     -------
     Dataset over ``method``, ``score`` and ``trait``: ``difference``, mean of the failed tiles minus that of the others,
     in standard deviations over all; over ``method`` and ``score``: ``failed`` and ``others``, mean scores; over
-    ``method``, ``score`` and ``rank`` the ``tile``s that failed, the worst first.
+    ``method``, ``score`` and ``rank`` ``worst``, the samples that failed, the worst first. ``difference`` is nan where
+    the failed are no worse than the rest.
     """
     mean = scores.mean(schema.SEED)
     known = {name: scores[name].values for name in TRAITS if name in scores and scores[name].dims == (schema.SAMPLE,)}
@@ -134,6 +135,8 @@ def failure_signatures(scores: xr.Dataset, *, names: Sequence[str] = (schema.EPE
             bad, good = order[:n_failed], order[n_failed:]
             worst[i, j] = bad
             failed[i, j], others[i, j] = values[bad].mean(), values[good].mean() if len(good) else np.nan
+            if values[bad[-1]] == values[order[-1]]:
+                continue  # the last of the worst is no worse than the best: nothing tells them apart
             for k, trait in enumerate(known.values()):
                 spread_of = np.nanstd(trait)
                 if len(good) and spread_of > 0 and np.isfinite(trait[bad]).any() and np.isfinite(trait[good]).any():
@@ -149,8 +152,8 @@ def failure_signatures(scores: xr.Dataset, *, names: Sequence[str] = (schema.EPE
         },
         coords={
             schema.METHOD: methods,
-            "score": [schema.VARIABLES[name][0] for name in names],
-            "trait": [TRAITS[name][0] for name in known],
+            "score": [schema.VARIABLES[name][0].partition(" (")[0] for name in names],
+            "trait": [TRAITS[name][2] for name in known],
         },
         attrs={"share": share},
     )
