@@ -188,16 +188,6 @@ def tile_cells() -> xr.Dataset:
     return xr.Dataset(sides | {"cell": ("instance", ["FILL", "INV_X1", "RAM"])}, coords=names)
 
 
-def tiles() -> xr.Dataset:
-    scene = tile_scene()
-    columns = {"cell": ["INV_X1", "NAND2_X1"], "context_nm": [64.0, 0.0], "layer": ["metal1", "contact"]}
-    return xr.Dataset(
-        {"image": (("tile", "y", "x"), scene["shapes"].values)} | {k: ("tile", v) for k, v in columns.items()},
-        coords={"y": scene["y"], "x": scene["x"]},
-        attrs={"core_nm": 512},
-    )
-
-
 def cells() -> xr.Dataset:
     box = np.array([(0.0, 0.0), (70.0, 0.0), (70.0, 600.0), (0.0, 600.0)])
     return xr.Dataset(
@@ -260,7 +250,6 @@ DRAWINGS = {
     "ranked": lambda: figures.ranked(scores()[schema.L2].rename(sample="setting")),
     "rule_violations": lambda: figures.rule_violations(pictures().isel(sample=0), violations()),
     "source_map": lambda: figures.source_map(source()),
-    "tile_gallery": lambda: figures.tile_gallery(tiles(), columns=2),
     "tile_reading": lambda: figures.tile_reading(tile_scene(), tile_cells()),
     "tradeoff": lambda: figures.tradeoff(
         scores().isel(sample=[0, 1]).mean(schema.SAMPLE, keep_attrs=True), x=schema.L2, y=schema.EPE3

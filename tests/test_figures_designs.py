@@ -47,9 +47,9 @@ def test_cells_are_painted_where_they_are_placed():
     image = np.stack([picture.dimension_values(i, flat=False) for i in (2, 3, 4)], axis=-1)
     assert image.shape == (28, 16, 3)
     lower, upper = image[:14], image[14:]
-    np.testing.assert_allclose(lower[:, :4], 0xD9 / 255)  # the filler
-    np.testing.assert_allclose(lower[:, 4:] * 255, np.broadcast_to((0x00, 0x72, 0xB2), (14, 12, 3)))
-    np.testing.assert_allclose(upper * 255, np.broadcast_to((0xD5, 0x5E, 0x00), (14, 16, 3)))
+    np.testing.assert_array_equal(lower[:, :4], 0xD9)  # the filler
+    np.testing.assert_array_equal(lower[:, 4:], np.broadcast_to((0x00, 0x72, 0xB2), (14, 12, 3)))
+    np.testing.assert_array_equal(upper, np.broadcast_to((0xD5, 0x5E, 0x00), (14, 16, 3)))
 
 
 def test_the_legend_names_what_is_there_and_only_that(tmp_path):

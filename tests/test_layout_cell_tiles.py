@@ -375,10 +375,13 @@ def test_counts_of_empty_and_repeated_tiles():
     places = [("L", f"l{i}", turn, 2000 * i, 0) for i, (turn, _) in enumerate(ORIENTATIONS.values())]
     places += [("L", "again", db.Trans.R0, 0, 3000), ("EMPTY", "nothing", db.Trans.R0, 4000, 3000)]
     own = design(cells, places)
-    counts = layout.tile_counts(layout.tile_table(own, "metal1", layout.tile_windows(own, RULE), RULE))
-    assert {name: counts[name].sel(context_nm=128).item() for name in counts} == {
-        "tiles": 10, "non_empty": 9, "distinct": 4, "distinct_turned": 1, "whole": 9,
-    }  # fmt: skip
+    tiles = cut(own, "metal1", layout.tile_windows(own, RULE))
+    full = tiles["core_density"] > 0
+    assert (len(full), full.sum()) == (10, 9)
+    widest = {name: tiles[name][full][:, -1] for name in ("signature", "canonical", "min_cut_nm")}
+    # Turned over its diagonal the shape is the same: of the eight turns four differ.
+    assert (len(np.unique(widest["signature"])), len(np.unique(widest["canonical"]))) == (4, 1)
+    assert not (widest["min_cut_nm"] < 65).any()  # nan where nothing is cut
 
 
 # On published designs
@@ -425,7 +428,8 @@ def test_cells_of_one_kind_have_the_same_contacts_in_every_placement(gcd):
     windows = layout.tile_windows(gcd, RULE)
     inner = (windows["row"] < windows["n_rows"] - 1) & (windows["column"] < windows["n_columns"] - 1)
     windows = windows.isel(tile=(inner & (windows["cell"] == "NAND2_X1")).values)
-    table = layout.tile_table(gcd, "contact", windows, RULE)
+    tiles = cut(gcd, "contact", windows)
     assert windows.sizes["tile"] > 50 and len(set(windows["orientation"].values.tolist())) > 1
-    for _, window in table.groupby("row"):
-        assert len(np.unique(window["canonical"].sel(context_nm=0))) == 1
+    assert RULE.contexts_nm[0] == 0
+    for row in np.unique(windows["row"]):
+        assert len(np.unique(tiles["canonical"][windows["row"].values == row, 0])) == 1

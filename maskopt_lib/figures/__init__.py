@@ -6,6 +6,7 @@ Styles are those of HoloViews' matplotlib backend: call ``hv.extension("matplotl
 from maskopt_lib.figures import anatomy as anatomy
 from maskopt_lib.figures import dataset as dataset
 from maskopt_lib.figures import designs as designs
+from maskopt_lib.figures import fidelity as fidelity
 from maskopt_lib.figures import large_area as large_area
 from maskopt_lib.figures import models as models
 from maskopt_lib.figures.ablation import deviations
@@ -34,7 +35,7 @@ from maskopt_lib.figures.scores import (
     ranked,
     tradeoff,
 )
-from maskopt_lib.figures.tiles import tile_gallery, tile_reading
+from maskopt_lib.figures.tiles import tile_reading
 from maskopt_lib.figures.timing import over_batch, phase_bars
 
 __all__ = [
@@ -67,7 +68,6 @@ __all__ = [
     "rule_violations",
     "save",
     "source_map",
-    "tile_gallery",
     "tile_reading",
     "tradeoff",
 ]

@@ -46,7 +46,7 @@ def placement(
     for (left, bottom, right, top), kind in zip(corners, _kinds(cells), strict=True):
         image[max(bottom, 0) : max(top, bottom + 1), max(left, 0) : max(right, left + 1)] = palette[kind % len(palette)]
     bounds = (x0 * _UM, y0 * _UM, (x0 + n_x * step) * _UM, (y0 + n_y * step) * _UM)
-    picture = hv.RGB(image[::-1] / 255.0, bounds=bounds, kdims=["x", "y"])
+    picture = hv.RGB(image[::-1], bounds=bounds, kdims=["x", "y"])
     drawn = [picture.opts(hv.opts.RGB(aspect="equal", interpolation="nearest")), *_keys(cells, _kinds(cells))]
     drawn.append(_outline((x0, y0, x1, y1), "#8C8C8C", 0.8))
     if len(frame_nm):

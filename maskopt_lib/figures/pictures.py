@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import holoviews as hv
 import numpy as np
 import xarray as xr
-from matplotlib.colors import to_rgb
 from skimage.measure import find_contours
 
 from maskopt_lib.errors import UnknownNameError
@@ -76,9 +75,7 @@ def mask_panels(
 def _panel(entry: xr.Dataset, panel: str) -> hv.Overlay:
     x, y = entry["x"].values, entry["y"].values
     pixel = float(x[1] - x[0])
-    image = np.ones((len(y), len(x), 3))
-    for name, colour in PANELS[panel]:
-        image[entry[name].transpose("y", "x").values > 0] = to_rgb(colour)
+    image = style.painted(*((entry[name].transpose("y", "x").values > 0, colour) for name, colour in PANELS[panel]))
     bounds = (x[0] - pixel / 2, y[0] - pixel / 2, x[-1] + pixel / 2, y[-1] + pixel / 2)
     picture = hv.RGB(image[::-1], bounds=bounds, kdims=["x", "y"])
     return picture * _outline(entry["target"])

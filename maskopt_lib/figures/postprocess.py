@@ -5,7 +5,6 @@ from __future__ import annotations
 import holoviews as hv
 import numpy as np
 import xarray as xr
-from matplotlib.colors import to_rgb
 
 from maskopt_lib.figures import style
 from maskopt_lib.figures.pictures import _outline
@@ -34,9 +33,7 @@ def mask_changes(before: xr.DataArray, after: xr.DataArray, target: xr.DataArray
     panels = []
     for name in before[along].values:
         old, new = (m.sel({along: name}).transpose("y", "x").values > 0 for m in (before, after))
-        image = np.ones((len(y), len(x), 3))
-        for where, colour in ((old & new, KEPT), (old & ~new, TAKEN), (new & ~old, ADDED)):
-            image[where] = to_rgb(colour)
+        image = style.painted((old & new, KEPT), (old & ~new, TAKEN), (new & ~old, ADDED))
         picture = hv.RGB(
             image[::-1], bounds=(x[0] - half, y[0] - half, x[-1] + half, y[-1] + half), kdims=["x", "y"]
         ).opts(

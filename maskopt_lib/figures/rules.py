@@ -5,7 +5,6 @@ from __future__ import annotations
 import holoviews as hv
 import numpy as np
 import xarray as xr
-from matplotlib.colors import to_rgb
 
 from maskopt_lib.errors import UnknownNameError
 from maskopt_lib.figures import style
@@ -84,8 +83,7 @@ def rule_violations(
 def _mask(picture: xr.Dataset) -> hv.RGB:
     x, y = picture["x"].values, picture["y"].values
     half = float(x[1] - x[0]) / 2
-    image = np.ones((len(y), len(x), 3))
-    image[picture["mask"].transpose("y", "x").values > 0] = to_rgb(_MASK)
+    image = style.painted((picture["mask"].transpose("y", "x").values > 0, _MASK))
     drawn = hv.RGB(image[::-1], bounds=(x[0] - half, y[0] - half, x[-1] + half, y[-1] + half), kdims=["x", "y"])
     return drawn.opts(
         hv.opts.RGB(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import xarray as xr
+from matplotlib.colors import to_rgb
 
 #: Okabe and Ito's palette (https://jfly.uni-koeln.de/color/), its yellow, too pale for lines, replaced by a grey.
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000", "#8C8C8C")
@@ -45,6 +47,26 @@ def colours(names: Sequence[str]) -> list[str]:
             chosen.append(free[used % len(free)])
             used += 1
     return chosen
+
+
+def painted(*fills: tuple[np.ndarray, str]) -> np.ndarray:
+    """A white picture with regions filled one over the other: (y, x, 3) uint8.
+
+    Drawing a picture of floats takes several times as long and eight times the memory.
+
+    Parameters
+    ----------
+    fills : (y, x) bool, and the colour.
+
+    Examples
+    --------
+    >>> painted((np.array([[True, False]]), "#0072B2")).tolist()
+    [[[0, 114, 178], [255, 255, 255]]]
+    """
+    picture = np.full((*fills[0][0].shape, 3), 255, np.uint8)
+    for where, colour in fills:
+        picture[where] = np.rint(255 * np.array(to_rgb(colour)))
+    return picture
 
 
 def axis_label(variable: xr.DataArray) -> str:

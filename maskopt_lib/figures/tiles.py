@@ -1,4 +1,4 @@
-"""Pictures of tiles: how windows lie in a cell, what a tile shows of its surroundings, and many of them."""
+"""Pictures of tiles: how windows lie in a cell, and what a tile shows of its surroundings."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import holoviews as hv
 import numpy as np
 import xarray as xr
-from matplotlib.colors import to_rgb
 
 from maskopt_lib.figures import style
 
@@ -50,48 +49,6 @@ def tile_reading(
     panels += [_image(scene, context, image_box, chosen, keyed=i == 0) for i, context in enumerate(shown)]
     size = hv.opts.Layout(fig_inches=size_inch, hspace=0.25, vspace=0.25, sublabel_format="")
     return hv.Layout(panels).cols(2).opts(size)
-
-
-def tile_gallery(tiles: xr.Dataset, *, columns: int = 6, size_inch: float = 2.0) -> hv.Layout:
-    """Tiles as images, with the core, the end of the context and the cell's name.
-
-    Parameters
-    ----------
-    tiles : Dataset with ``image`` (tiles, y, x), ``cell`` and ``context_nm``, and where they are there
-        ``orientation``, ``row``, ``column`` and ``layer``; attribute ``core_nm``. Such as
-        :func:`maskopt_lib.layout.tile_images` gives.
-    columns : panels side by side.
-    size_inch : side of a panel.
-
-    Returns
-    -------
-    One panel a tile: the core framed in orange, grey where the tile is empty by rule.
-    """
-    tiles = tiles.transpose(..., "y", "x")
-    along = tiles["image"].dims[0]
-    y, x = tiles["y"].values, tiles["x"].values
-    pixel = float(x[1] - x[0])
-    box = (x[0] - pixel / 2, y[0] - pixel / 2, x[-1] + pixel / 2, y[-1] + pixel / 2)
-    drawn = []
-    for i in range(tiles.sizes[along]):
-        one = tiles.isel({along: i})
-        edge = (box[2] - box[0] - tiles.attrs["core_nm"]) / 2
-        core = _grown((box[0] + edge, box[1] + edge, box[2] - edge, box[3] - edge), 0)
-        image = _painted(
-            one["image"].values[None], [str(one["layer"].item()) if "layer" in one else "metal1"], box,
-            _grown(core, float(one["context_nm"])),
-        )  # fmt: skip
-        title = str(one["cell"].item())
-        if "orientation" in one:
-            title += f" {one['orientation'].item()}"
-        if "row" in one and "column" in one:
-            title += f" ({int(one['row'])}, {int(one['column'])})"
-        options = hv.opts.RGB(
-            title=title, fontsize={"title": 8}, xaxis=None, yaxis=None, aspect="equal", interpolation="nearest"
-        )
-        drawn.append(image.opts(options) * _frame([core], _CORE, 1.2))
-    size = hv.opts.Layout(fig_inches=size_inch, hspace=0.08, vspace=0.14, sublabel_format="")
-    return hv.Layout(drawn).cols(columns).opts(size)
 
 
 def _windows(scene: xr.Dataset, cells: xr.Dataset) -> hv.Overlay:
@@ -167,14 +124,12 @@ def _image(scene: xr.Dataset, context: float, box: Sequence[float], chosen: int,
 
 def _painted(shapes: np.ndarray, layers: Sequence[str], bounds: Sequence[float], kept: Sequence[float]) -> hv.RGB:
     """Layers (layer, y, x) over each other; grey outside what is kept."""
-    picture = np.ones((*shapes.shape[1:], 3))
-    for image, layer in zip(shapes, layers, strict=True):
-        picture[image > 0] = to_rgb(LAYERS.get(layer, style.MASK))
     height, width = shapes.shape[1:]
     y = bounds[1] + (np.arange(height) + 0.5) * (bounds[3] - bounds[1]) / height
     x = bounds[0] + (np.arange(width) + 0.5) * (bounds[2] - bounds[0]) / width
-    picture[(y < kept[1]) | (y > kept[3])] = to_rgb(_NOTHING)
-    picture[:, (x < kept[0]) | (x > kept[2])] = to_rgb(_NOTHING)
+    beyond = ((y < kept[1]) | (y > kept[3]))[:, None] | (x < kept[0]) | (x > kept[2])
+    fills = [(image > 0, LAYERS.get(layer, style.MASK)) for image, layer in zip(shapes, layers, strict=True)]
+    picture = style.painted(*fills, (beyond, _NOTHING))
     return hv.RGB(picture[::-1], bounds=tuple(bounds), kdims=["x", "y"])
 
 
