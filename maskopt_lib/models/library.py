@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import Any
 
 from maskopt_lib.errors import UnknownNameError
-from maskopt_lib.models import cfno, damo, gan_opc, neural_ilt
+from maskopt_lib.models import cfno, damo, gan_opc, neural_ilt, unrolled_litho
 from maskopt_lib.models.conditioning import Conditioning
 from maskopt_lib.models.model import MaskModel
 
@@ -18,6 +18,7 @@ MODELS: dict[str, ModuleType] = {
     "neural_ilt": neural_ilt,
     "damo": damo,
     "cfno": cfno,
+    "unrolled_litho": unrolled_litho,
 }
 
 

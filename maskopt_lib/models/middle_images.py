@@ -86,10 +86,11 @@ class MiddleImages(nn.Module):
         # Autocast would round the products to half precision, in which small differences of intensity are lost.
         with torch.autocast(mask.device.type, enabled=False):
             mask = mask if mask.dtype == torch.float64 else mask.float()
-            imaging = self._imaging(mask.device, mask.dtype)
+            imaging = self.imaging(mask.device, mask.dtype)
             return CornerImages.apply(mask, imaging.forward, imaging.adjoint)
 
-    def _imaging(self, device: torch.device, dtype: torch.dtype) -> Imaging:
+    def imaging(self, device: torch.device, dtype: torch.dtype) -> Imaging:
+        """What stands between masks and images, there, in this real type."""
         if (device, dtype) not in self._placed:
             h, n, to = self.kernels.half_width, self.n_field, {"device": device, "dtype": dtype}
             at, out = (slice((n - part) // 2, (n + part) // 2) for part in (self.n_in, self.n_out))

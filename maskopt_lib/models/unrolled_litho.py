@@ -1,0 +1,251 @@
+"""Our own: a few steps of a learned descent on what the mask prints, with the exact simulator inside.
+
+A solver of inverse lithography spends its hundreds of steps on two things: on finding out what the light does, and on
+turning that into a mask that is binary and simple. The first is cheap, exact and known: a forward and an adjoint pass
+through the coherent systems cost less than one convolution of 32 channels does at 8 nm. The second is what a network
+can learn. So the mask starts as the target, and in each of a few steps
+
+1. the simulator prints it and gives the gradients of L2 and PV band on the core with respect to the mask,
+2. a small network turns gradients, print, what it remembers, and features of the surroundings into the next change.
+
+The features come from a compact U-Net that sees the target and what it prints; they are computed once. Before any
+training the network is a plain gradient descent of as many steps.
+
+A dial from 0 (as faithful as possible) to 1 (as simple as possible) scales and shifts its features. In training it is
+drawn for each tile and weighs the complexity of the mask, so that one network draws masks of all kinds. Masks are drawn
+in blocks, one a pixel: each straight outline is one along x or y, which a writer exposes with few rectangles.
+
+None of the losses it is meant for (:class:`~maskopt_lib.models.losses.LithoLoss`,
+:class:`~maskopt_lib.models.losses.ComplexityLoss`) needs a label: it learns from targets alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from maskopt_lib import optics
+from maskopt_lib.litho import ThresholdResist
+from maskopt_lib.models.conditioning import Conditioning
+from maskopt_lib.models.inputs import IMAGE_NM, TileInput
+from maskopt_lib.models.losses import middle
+from maskopt_lib.models.middle_images import MiddleImages
+from maskopt_lib.models.model import MaskModel, ModelOptions
+
+#: Side in nm of the pixels on which prints are looked at, an eighteenth of what the optics resolve.
+PRINT_NM = 8
+#: Side in nm of the pixels that features live on; finer ones are images of their own there.
+WORK_NM = 16
+#: What is looked at of a print, in this order: gradients with respect to the mask, and differences in the core.
+SEEN = ("gradient of L2", "gradient of PV band", "nominal print less target", "outer less inner print")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(ModelOptions):
+    """Choices of the unrolled descent; see `ModelOptions` for the rest.
+
+    Parameters
+    ----------
+    kernels : optics that it looks through, for :func:`maskopt_lib.optics.load`.
+    n_steps : steps of the descent.
+    n_memory : images that a step leaves for the next.
+    core_nm, rim_nm : the print counts in the core and in a rim around it, as in the loss it is trained with.
+    blocks : masks of 1 nm are the pixels as they are, not interpolated.
+    """
+
+    preset: str = "own"
+    kernels: str = "embedded"
+    n_steps: int = 6
+    n_memory: int = 8
+    core_nm: float = 512.0
+    rim_nm: float = 0.0
+    blocks: bool = True
+
+
+PRESETS = {"own": Options(), "outlines": Options(preset="outlines", blocks=False)}
+
+
+class UnrolledLitho(MaskModel):
+    """Features of a U-Net at 16, 32 and 64 nm, and small networks that take steps of a descent.
+
+    Notes
+    -----
+    Gradients of the print enter the network as numbers: training does not differentiate through them.
+    """
+
+    name = "unrolled_litho"
+
+    def __init__(self, options: Options, conditioning: Conditioning) -> None:
+        fine, mid, coarse = (options.channels(n) for n in (32, 64, 96))
+        super().__init__(options, conditioning, n_bottleneck=coarse)
+        self.prints = PrintGradients(options)
+        #: Parts along one side of a pixel of the features: of the mask, and of the prints.
+        self.parts, print_parts = WORK_NM // options.pixel_nm, WORK_NM // PRINT_NM
+        n_mask, n_seen = self.parts**2, len(SEEN) * print_parts**2
+
+        self.stem = nn.Sequential(_conv(n_mask + conditioning.n_planes - 1 + n_seen, fine), _Residual(fine))
+        self.down = nn.ModuleList(
+            nn.Sequential(_conv(n_in, n, stride=2), _Residual(n), _Residual(n))
+            for n_in, n in ((fine, mid), (mid, coarse))
+        )
+        self.up = nn.ModuleList([_conv(coarse + mid, mid), _conv(mid + fine, fine)])
+        # Scale and shift of the coarsest and of the finest features.
+        self.dial = _Dial((coarse, fine)) if conditioning.dial else None
+
+        n_in = n_mask + n_seen + fine + options.n_memory
+        self.steps = nn.ModuleList(_Step(n_in, fine, n_mask, options.n_memory) for _ in range(options.n_steps))
+
+    def draw(self, planes: Tensor, x: TileInput) -> Tensor:
+        target, told = planes[:, :1], planes[:, 1:]
+        wanted = _at_prints(target)
+        logits = 4 * target - 2
+        seen = self.prints(logits, wanted)
+        # What is told beside the target is the same everywhere.
+        told = told[:, :, :: self.parts, :: self.parts]
+        features = self._features([F.pixel_unshuffle(target, self.parts), told], seen, x)
+        memory = features.new_zeros(len(features), self.options.n_memory, *features.shape[-2:])
+        for i, step in enumerate(self.steps):
+            if i:
+                seen = self.prints(logits, wanted)
+            mask = F.pixel_unshuffle(torch.sigmoid(logits), self.parts)
+            change, memory = step(torch.cat([mask, _at_features(seen), features, memory], dim=1))
+            logits = logits + F.pixel_shuffle(change, self.parts) - step.downhill(seen, logits.shape[-1])
+        return logits
+
+    def _features(self, images: list[Tensor], seen: Tensor, x: TileInput) -> Tensor:
+        dials = self.dial(x.dial) if self.dial is not None else (None, None)
+        fine = self.stem(torch.cat([*images, _at_features(seen)], dim=1))
+        mid = self.down[0](fine)
+        coarse = self.conditioner.modulate(_scaled(self.down[1](mid), dials[0]), x)
+        mid = self.up[0](torch.cat([_twice(coarse), mid], dim=1))
+        return _scaled(self.up[1](torch.cat([_twice(mid), fine], dim=1)), dials[1])
+
+    def at_1_nm(self, logits: Tensor) -> Tensor:
+        if not self.options.blocks:
+            return super().at_1_nm(logits)
+        return F.interpolate(logits, size=(IMAGE_NM, IMAGE_NM), mode="nearest")
+
+
+class PrintGradients(nn.Module):
+    """What a mask prints, and how that changes with the mask.
+
+    Parameters
+    ----------
+    options : of the network.
+    """
+
+    def __init__(self, options: Options) -> None:
+        super().__init__()
+        out_nm = options.core_nm + 2 * options.rim_nm
+        self.images = MiddleImages(optics.load(options.kernels), pixel_nm=PRINT_NM, image_nm=IMAGE_NM, out_nm=out_nm)
+        self.resist = ThresholdResist()
+
+    @torch.no_grad()
+    def forward(self, logits: Tensor, wanted: Tensor) -> Tensor:
+        """Images (n, 4, y, x) of :data:`SEEN` at `PRINT_NM`, zero where nothing is looked at; numbers, no functions.
+
+        Parameters
+        ----------
+        logits : (n, 1, y, x) of the mask, at its pixels.
+        wanted : (n, 1, y, x) target, at `PRINT_NM`.
+        """
+        with torch.autocast(logits.device.type, enabled=False):
+            mask = _at_prints(torch.sigmoid(logits.float()))[:, 0]
+            imaging = self.images.imaging(mask.device, mask.dtype)
+            aerial, fields = imaging.forward(mask)
+            prints = self.resist.soft(aerial)
+            nominal, outer, inner = prints.unbind(1)
+            apart, band = nominal - middle(wanted[:, 0].float(), self.images.n_out), outer - inner
+            # Half the derivatives of the squared differences with respect to the three images.
+            slopes = self.resist.steepness * prints * (1 - prints)
+            none = torch.zeros_like(apart)
+            of_l2 = imaging.adjoint(slopes * torch.stack([apart, none, none], dim=1), fields)
+            of_band = imaging.adjoint(slopes * torch.stack([none, band, -band], dim=1), fields)
+            margin = (mask.shape[-1] - self.images.n_out) // 2
+            shown = F.pad(torch.stack([apart, band], dim=1), (margin,) * 4)
+            return torch.cat([torch.stack([of_l2, of_band], dim=1), shown], dim=1).to(logits.dtype)
+
+
+class _Step(nn.Module):
+    """One step: down the gradients by learned rates, and what a small network adds, which at first is nothing."""
+
+    def __init__(self, n_in: int, n: int, n_mask: int, n_memory: int) -> None:
+        super().__init__()
+        self.n_mask = n_mask
+        self.rates = nn.Parameter(torch.tensor([1.0, 0.3]))
+        self.body = nn.Sequential(_conv(n_in, n), _conv(n, n))
+        self.last = nn.Conv2d(n, n_mask + n_memory, 3, padding=1)
+        with torch.no_grad():
+            self.last.weight[:n_mask] = 0
+            self.last.bias[:n_mask] = 0
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Change of the logits, and what the next step is told, both on the pixels of the features."""
+        change, memory = self.last(self.body(images)).tensor_split([self.n_mask], dim=1)
+        return change, torch.tanh(memory)
+
+    def downhill(self, seen: Tensor, size: int) -> Tensor:
+        """(n, 1, size, size): by how much the rates lower the logits."""
+        gradient = (self.rates[:, None, None] * seen[:, :2]).sum(1, keepdim=True)
+        return F.interpolate(gradient, size=(size, size), mode="nearest")
+
+
+class _Residual(nn.Module):
+    """Two 3 x 3 convolutions beside the way straight on."""
+
+    def __init__(self, n: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(_conv(n, n), nn.Conv2d(n, n, 3, padding=1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(x + self.body(x))
+
+
+class _Dial(nn.Module):
+    """Scale and shift of several sets of features by one number from 0 to 1; at first neither."""
+
+    def __init__(self, channels: tuple[int, ...], n_hidden: int = 32) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(1, n_hidden)
+        self.scale_shift = nn.ModuleList(nn.Linear(n_hidden, 2 * n) for n in channels)
+        for layer in self.scale_shift:
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, dial: Tensor) -> list[Tensor]:
+        hidden = F.relu(self.hidden(dial[:, None].to(self.hidden.weight.dtype)))
+        return [layer(hidden)[:, :, None, None] for layer in self.scale_shift]
+
+
+def _at_prints(image: Tensor) -> Tensor:
+    """(n, 1, y, x) of a tile, at `PRINT_NM` or finer, as means over the pixels of prints."""
+    return F.avg_pool2d(image, image.shape[-1] * PRINT_NM // IMAGE_NM)
+
+
+def _at_features(images: Tensor) -> Tensor:
+    """(n, c, y, x) at `PRINT_NM` as images of their parts at `WORK_NM`."""
+    return F.pixel_unshuffle(images, WORK_NM // PRINT_NM)
+
+
+def _twice(features: Tensor) -> Tensor:
+    return F.interpolate(features, scale_factor=2.0, mode="nearest")
+
+
+def _scaled(features: Tensor, by: Tensor | None) -> Tensor:
+    if by is None:
+        return features
+    scale, shift = by.chunk(2, dim=1)
+    return features * (1 + scale) + shift
+
+
+def _conv(n_in: int, n_out: int, *, stride: int = 1) -> nn.Sequential:
+    # Without norms: a step must see how far it is from done, not how far it is compared to others.
+    return nn.Sequential(nn.Conv2d(n_in, n_out, 3, stride=stride, padding=1), nn.ReLU(inplace=True))
+
+
+def build(options: Options, conditioning: Conditioning) -> UnrolledLitho:
+    """The network of these options, with fresh weights."""
+    return UnrolledLitho(options, conditioning)

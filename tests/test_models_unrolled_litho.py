@@ -1,0 +1,117 @@
+"""Our own network: what it is told of the print is true, untrained it is a descent, and it draws blocks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from maskopt_lib import metrics, models, optics
+from maskopt_lib.litho import Simulator
+from maskopt_lib.models import Conditioning, TileInput
+from maskopt_lib.models.losses import LithoLoss
+from maskopt_lib.models.unrolled_litho import SEEN, Options, PrintGradients
+
+SIM = Simulator(optics.load("embedded"))
+
+
+def target(n: int = 2, pixel_nm: int = 8) -> torch.Tensor:
+    """(n, 1, y, x): a wire and a corner of 72 nm, moved from tile to tile."""
+    image = torch.zeros(n, 1, 128, 128)
+    for i in range(n):
+        image[i, :, 40 + i : 49 + i, 36:90] = 1
+        image[i, :, 60 + i : 69 + i, 40:70] = 1
+        image[i, :, 60 + i : 88, 61:70] = 1
+    return image.repeat_interleave(8 // pixel_nm, -1).repeat_interleave(8 // pixel_nm, -2)
+
+
+def network(seed: int = 0, **options) -> models.MaskModel:
+    torch.manual_seed(seed)
+    told = options.pop("conditioning", Conditioning(dial=True))
+    return models.build(
+        "unrolled_litho", preset="own", conditioning=told, **({"width": 1 / 4, "pixel_nm": 8} | options)
+    )
+
+
+def shaken(model: models.MaskModel) -> models.MaskModel:
+    """The same with parameters as after some training: none of them zero."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.05 * torch.randn_like(parameter)
+    return model
+
+
+def test_what_it_sees_are_the_gradients_of_the_loss():
+    wanted = target()
+    logits = (4 * wanted - 2 + 0.3 * torch.randn(wanted.shape)).requires_grad_()
+    seen = PrintGradients(Options(pixel_nm=8))(logits, wanted)
+    litho = LithoLoss(SIM, 8)
+    mask = torch.sigmoid(logits)
+    nominal, outer, inner = litho.prints(mask)
+    half_l2 = (nominal - wanted[:, 0, 32:96, 32:96]).square().sum() / 2
+    half_band = (outer - inner).square().sum() / 2
+    for name, half in (("gradient of L2", half_l2), ("gradient of PV band", half_band)):
+        (expected,) = torch.autograd.grad(half, mask, retain_graph=True)
+        torch.testing.assert_close(seen[:, SEEN.index(name)], expected[:, 0], rtol=1e-4, atol=1e-5)
+    apart = seen[:, SEEN.index("nominal print less target"), 32:96, 32:96]
+    torch.testing.assert_close(apart, (nominal - wanted[:, 0, 32:96, 32:96]).detach(), rtol=1e-4, atol=1e-5)
+    assert not seen.requires_grad
+
+
+def test_untrained_it_is_a_descent():
+    wanted = target()
+    litho = LithoLoss(SIM, 8)
+    l2 = [litho(4 * wanted - 2, wanted)["l2"]]
+    for n_steps in (2, 6):
+        with torch.no_grad():
+            l2.append(litho(network(n_steps=n_steps)(TileInput.of(wanted)), wanted)["l2"])
+    assert (l2[1] < 0.8 * l2[0]).all() and (l2[2] < 0.8 * l2[1]).all()
+
+
+@pytest.mark.parametrize("pixel_nm", [4, 2])
+def test_finer_pixels_start_from_the_same_descent(pixel_nm):
+    coarse, fine = (network(pixel_nm=p, n_steps=2)(TileInput.of(target(1, p))).detach() for p in (8, pixel_nm))
+    torch.testing.assert_close(F.avg_pool2d(fine, 8 // pixel_nm), coarse, rtol=1e-3, atol=1e-3)
+
+
+def test_gradients_reach_every_parameter():
+    conditioning = Conditioning(tag="film", n_cells=3, kinds=("opc", "ilt"), dial=True)
+    model = shaken(network(conditioning=conditioning, n_steps=3))
+    x = TileInput.of(target(), cell=torch.tensor([0, 2]), kind=1, dial=torch.tensor([0.2, 0.9]))
+    (model(x) * torch.randn(x.target.shape)).sum().backward()
+    silent = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    # Of the embedding of cells all but one row are silent, of the parameters none.
+    assert not silent
+
+
+def test_the_dial_turns_and_tiles_do_not_see_each_other():
+    model = shaken(network()).eval()
+    wanted = target()
+    with torch.inference_mode():
+        low, high = (model(TileInput.of(wanted, dial=d)) for d in (0.0, 1.0))
+        mixed = model(TileInput.of(wanted, dial=torch.tensor([0.0, 1.0])))
+    assert (low - high).abs().max() > 1e-3
+    torch.testing.assert_close(mixed[0], low[0], rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(mixed[1], high[1], rtol=1e-3, atol=1e-3)
+
+
+def test_masks_are_blocks():
+    model = network(pixel_nm=8)
+    logits = torch.randn(1, 1, 128, 128)
+    fine = (model.at_1_nm(logits) > 0)[0, 0].numpy()
+    coarse = (logits > 0)[0, 0].numpy()
+    assert np.array_equal(fine, coarse.repeat(8, 0).repeat(8, 1))
+    assert metrics.count_shots(fine, 256) == metrics.count_shots(coarse, None)
+    outlines = models.build("unrolled_litho", preset="outlines", width=1 / 4, pixel_nm=8)
+    assert not np.array_equal((outlines.at_1_nm(logits) > 0)[0, 0].numpy(), fine)
+
+
+def test_it_is_compact_and_comes_back_from_its_spec():
+    model = models.build("unrolled_litho", preset="own", conditioning=Conditioning(dial=True))
+    assert model.n_parameters < 1_000_000
+    again = models.from_spec(model.spec)
+    again.load_state_dict(model.state_dict())
+    wanted = target(1, 4)
+    with torch.inference_mode():
+        assert torch.equal(model.eval()(TileInput.of(wanted)), again.eval()(TileInput.of(wanted)))
