@@ -28,7 +28,8 @@ def scores(l2, runtime_s=None, cells=None, **more) -> xr.Dataset:
     seconds = np.ones(len(l2)) if runtime_s is None else np.asarray(runtime_s)
     values[schema.RUNTIME] = np.broadcast_to(seconds[:, None, None], l2.shape)
     ds = xr.Dataset({name: (DIMS, column) for name, column in values.items()})
-    ds = ds.assign_coords({schema.METHOD: [f"m{i}" for i in range(len(l2))], schema.SEED: np.arange(l2.shape[1])})
+    numbers = {dim: np.arange(n) for dim, n in zip(DIMS[1:], l2.shape[1:], strict=True)}
+    ds = ds.assign_coords({schema.METHOD: [f"m{i}" for i in range(len(l2))], **numbers})
     cells = np.arange(l2.shape[2]) if cells is None else cells
     return schema.label(ds.assign(cell=(schema.SAMPLE, np.asarray(cells).astype(str))))
 
@@ -95,7 +96,7 @@ def test_every_row_scores_its_masks_of_the_same_tiles(trained, kernels, monkeypa
     assert [title.partition(":")[0] for title in gallery["title"].values] == [
         "U-Net, best", "U-Net, median", "U-Net, worst",
     ]  # fmt: skip
-    worst = int(ds[schema.L2].sel({"method": "U-Net", "seed": 3}).argmax())
+    worst = ds[schema.L2].sel({"method": "U-Net", "seed": 3}).values.argmax()
     np.testing.assert_array_equal(gallery["mask"][2], kept[worst])
 
     with pytest.raises(UnknownNameError, match="labels 'ilt2'"):
