@@ -1,0 +1,67 @@
+"""Masks of whole fields by networks: each core is drawn as its tile alone would be, and shown what training showed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from maskopt_lib import models
+from maskopt_lib.errors import GridMismatchError, SchemaError
+from maskopt_lib.models import weights
+from maskopt_lib.study import network_masks
+from maskopt_lib.study.network_masks import network_mask
+
+RULE = {"rule": {"context_nm": 32, "kind": "ilt"}, "kernels": "embedded"}
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    torch.manual_seed(0)
+    model = models.build("neural_ilt", width=1 / 16, pixel_nm=8)
+    path = tmp_path_factory.mktemp("weights") / "weights.safetensors"
+    weights.save(model, path, RULE)
+    return path
+
+
+def test_a_field_is_the_cores_of_its_tiles(file):
+    field = np.zeros((1024, 2048), np.uint8)
+    field[300:340, 200:900] = 1
+    field[300:1000, 560:600] = 1
+    mask, seconds, said = network_mask(file, field, batch=1)
+    assert said == RULE and seconds > 0 and mask.shape == field.shape
+    # The core from (512, 512) on: 32 nm around it are shown.
+    image = np.zeros((1024, 1024), np.uint8)
+    image[224:768, 224:800] = field[480:1024, 480:1056]
+    alone = models.predict(weights.load(file), image[None])[0]
+    np.testing.assert_array_equal(mask[512:1024, 512:1024], alone[256:768, 256:768])
+    # Nothing within 32 nm of these cores: they stay dark, whatever the network makes of emptiness.
+    assert not mask[:, 1024:].any()
+
+
+def test_the_identity_draws_the_field_itself(file, monkeypatch):
+    field = (np.random.default_rng(0).random((1024, 1024)) < 0.5).astype(np.uint8)
+    monkeypatch.setattr(network_masks.models, "predict", lambda model, images, **told: images)
+    for core_in_middle in (False, True):
+        np.testing.assert_array_equal(network_mask(file, field, core_in_middle=core_in_middle)[0], field)
+
+
+def test_cores_stand_where_the_region_is(file, monkeypatch):
+    seen = []
+    monkeypatch.setattr(network_masks.models, "predict", lambda model, images, **told: seen.append(images) or images)
+    field = np.zeros((1024, 1024), np.uint8)
+    field[300:724, 300:724] = 1
+    network_mask(file, field, core_in_middle=True)
+    network_mask(file, field)
+    one, four = seen
+    np.testing.assert_array_equal(one, field[None])
+    assert len(four) == 4
+
+
+def test_what_cannot_be_drawn_is_refused(file, tmp_path):
+    with pytest.raises(GridMismatchError, match="whole cores wide"):
+        network_mask(file, np.zeros((1000, 1024)))
+    other = tmp_path / "other.safetensors"
+    weights.save(weights.load(file), other, {"note": "nothing"})
+    with pytest.raises(SchemaError, match="does not say how its network was trained"):
+        network_mask(other, np.zeros((512, 512)))
