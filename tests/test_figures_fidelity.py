@@ -1,0 +1,58 @@
+"""Figures of fidelity and of starts: who is drawn where, and that both are saved."""
+
+from __future__ import annotations
+
+import holoviews as hv
+import numpy as np
+import pytest
+import xarray as xr
+
+from maskopt_lib import figures
+from maskopt_lib.data import schema
+
+
+@pytest.fixture(scope="module", autouse=True)
+def backend():
+    hv.extension("matplotlib", logo=False)
+
+
+def rows(dims, coords, names, spread=0.1) -> xr.Dataset:
+    rng = np.random.default_rng(0)
+    shape = [len(coords[dim]) for dim in dims]
+    found = {}
+    for name in names:
+        mean = np.sort(rng.uniform(10, 3000, shape))[..., ::-1]
+        found[name] = ((*dims, "statistic"), np.stack([mean, (1 - spread) * mean, (1 + spread) * mean], axis=-1))
+    return schema.label(xr.Dataset(found, {**coords, "statistic": ["mean", "low", "high"]}))
+
+
+METHODS = ["GAN-OPC", "DAMO", "labels", "ours, dial 0", "ours, dial 0.5", "ours, dial 1"]
+
+
+@pytest.mark.parametrize("log_x", [False, True])
+def test_a_dial_is_a_curve_with_its_values(log_x, tmp_path):
+    found = rows([schema.METHOD], {schema.METHOD: METHODS}, [schema.SHOTS, schema.EPE_MEAN_ABS])
+    drawn = figures.fidelity.fidelity_map(found, log_x=log_x, title="metal1, ilt")
+    points = {one.label: one for one in drawn.values() if isinstance(one, hv.Points)}
+    assert list(points) == ["GAN-OPC", "DAMO", "labels", "ours"] and len(points["ours"]) == 3
+    expected = found[schema.SHOTS].sel({"method": "DAMO", "statistic": "mean"}).item()
+    assert points["DAMO"]["x"][0] == pytest.approx(np.log10(expected) if log_x else expected)
+    labels = next(one for one in drawn.values() if isinstance(one, hv.Labels))
+    assert [text.strip() for text in labels["text"]] == ["0", "0.5", "1"]
+    figures.save(drawn, "map", tmp_path)
+    assert {path.suffix for path in tmp_path.iterdir()} >= {".png", ".svg"}
+
+
+def test_starts_are_lines_over_steps_and_seconds(tmp_path):
+    coords = {"start": ["target", "DAMO", "random"], schema.STEP: [0, 4, 16, 64]}
+    found = rows(["start", schema.STEP], coords, [schema.L2, schema.RUNTIME])
+    # The layout itself takes no time.
+    found[schema.RUNTIME][dict(start=0, step=0)] = 0.0
+    drawn = figures.fidelity.refinement_curves(found, y=schema.L2, goal=100.0, title="metal1")
+    over_steps, over_seconds = (
+        [c for c in panel.values() if isinstance(c, hv.Curve) and c.label] for panel in drawn.values()
+    )
+    assert [c.label for c in over_steps] == [c.label for c in over_seconds] == coords["start"]
+    assert [len(c) for c in over_steps] == [4, 4, 4] and [len(c) for c in over_seconds] == [3, 4, 4]
+    figures.save(drawn, "starts", tmp_path)
+    assert {path.suffix for path in tmp_path.iterdir()} >= {".png", ".svg"}
