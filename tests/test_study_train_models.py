@@ -176,8 +176,10 @@ def test_what_others_released_is_trained_on_alike(store, run, tmp_path):
 
 def test_stages_share_the_steps_and_each_has_one():
     assert small("damo", steps=100).bounds == [(0, 25), (25, 100)]
-    uneven = (Stage(name="a", weights={"label": 1}, share=0.999), Stage(name="b", weights={"label": 1}, share=0.001))
-    assert small("damo", steps=5, stages=uneven).bounds == [(0, 4), (4, 5)]
+    assert small("damo", steps=5, pretrain_share=0.999).bounds == [(0, 4), (4, 5)]
+    three = [Stage(name=name, weights={"label": 1}) for name in "abc"]
+    assert small("damo", steps=100, stages=three, pretrain_share=0.5).bounds == [(0, 50), (50, 75), (75, 100)]
+    assert small("damo", steps=7, stages=three[:1]).bounds == [(0, 7)]
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from typing import Any
 
 import distributed
 import numpy as np
+import pandas as pd
 import torch
 import xarray as xr
 
@@ -192,16 +193,17 @@ def together(scores: Mapping[tuple[str, str], xr.Dataset]) -> xr.Dataset:
 
     Parameters
     ----------
-    scores : (layer, kind) -> of :func:`benchmark`; what one lacks is nan, and an empty name.
+    scores : (layer, kind) -> of :func:`benchmark`, every kind for every layer; what one lacks is nan, and an empty
+        name.
     """
     layers, kinds = (list(dict.fromkeys(names)) for names in zip(*scores, strict=True))
-    expanded = [
-        ds.drop_attrs(deep=False).expand_dims({"layer": [layer], "kind": [kind]})
-        for (layer, kind), ds in scores.items()
+    how = {"join": "outer", "combine_attrs": "drop_conflicts"}
+    by_layer = [
+        xr.concat([scores[layer, kind] for kind in kinds], pd.Index(kinds, name="kind"), **how) for layer in layers
     ]
-    found = xr.combine_by_coords(expanded, combine_attrs="drop_conflicts", join="outer")
+    found = xr.concat(by_layer, pd.Index(layers, name="layer"), **how)
     methods = list(dict.fromkeys(name for ds in scores.values() for name in ds[schema.METHOD].values.tolist()))
-    found = found.sel({"layer": layers, "kind": kinds, schema.METHOD: methods})
+    found = found.sel({schema.METHOD: methods})
     return found.assign(cell=found["cell"].where(found["cell"].notnull(), "").astype(str))
 
 

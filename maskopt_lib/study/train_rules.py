@@ -30,7 +30,6 @@ class Stage:
     weights : term of `TERMS` -> weight; a pair is the weight at a dial of 0 and at one of 1, geometric in between.
     lr : learning rate of Adam, a tenth of it from the middle of the stage on.
     clip_norm : largest norm of a step's gradient; 0 for any.
-    share : of the steps of the whole training.
     label_distance : see :class:`maskopt_lib.models.losses.LabelLoss`.
     litho, complexity : options of :class:`maskopt_lib.models.losses.LithoLoss` and of
         :class:`maskopt_lib.models.losses.ComplexityLoss`.
@@ -40,7 +39,6 @@ class Stage:
     name: str
     weights: Mapping[str, float | tuple[float, float]]
     lr: float = 1e-3
-    share: float = 1.0
     clip_norm: float = 0.0
     label_distance: str = "mse"
     litho: Mapping[str, Any] = field(default_factory=dict)
@@ -53,8 +51,8 @@ class Stage:
                 raise UnknownNameError(f"no term {term!r}; known: {', '.join(TERMS)}")
         if self.self_training not in SELF_TRAINING:
             raise UnknownNameError(f"no self-training {self.self_training!r}; known: {', '.join(SELF_TRAINING)}")
-        if not self.weights or not self.lr > 0 or not self.share > 0:
-            raise ValueError(f"a stage needs weights, a learning rate and a share of the steps above 0, got {self}")
+        if not self.weights or not self.lr > 0:
+            raise ValueError(f"a stage needs weights, and a learning rate above 0, got {self}")
 
     @property
     def wants_labels(self) -> bool:
@@ -64,24 +62,23 @@ class Stage:
 
 #: (network, preset) -> stages, after the published programs; what differs there is said below.
 #: The litho terms are means over the core instead of over the whole image, which weighs them four times as much at
-#: equal numbers; how many of the steps pretraining takes is not published, and a quarter here.
+#: equal numbers; how many of the steps pretraining takes is not published.
 RECIPES: dict[tuple[str, str], tuple[Stage, ...]] = {
     ("gan_opc", "published"): (
-        Stage(name="pretrain", weights={"l2": 1.0, "label": 1.0}, share=0.25),
-        Stage(name="adversarial", weights={"adversarial": 1.0, "label": 1.0}, lr=1e-4, share=0.75),
+        Stage(name="pretrain", weights={"l2": 1.0, "label": 1.0}),
+        Stage(name="adversarial", weights={"adversarial": 1.0, "label": 1.0}, lr=1e-4),
     ),
     ("neural_ilt", "published"): (
-        Stage(name="pretrain", weights={"label": 1.0}, share=0.25),
-        Stage(name="litho", weights={"l2": 1.0, "pv_band": 1.0}, share=0.75),
+        Stage(name="pretrain", weights={"label": 1.0}),
+        Stage(name="litho", weights={"l2": 1.0, "pv_band": 1.0}),
     ),
     ("damo", "published"): (
-        Stage(name="pretrain", weights={"l2": 1.0, "label": 1.0}, litho={"distance": "absolute"}, share=0.25),
+        Stage(name="pretrain", weights={"l2": 1.0, "label": 1.0}, litho={"distance": "absolute"}),
         Stage(
             name="adversarial",
             weights={"l2": 1.0, "adversarial": 1.0, "label": 1.0},
             litho={"distance": "absolute"},
             lr=1e-4,
-            share=0.75,
         ),
     ),
     # Our own learns from targets alone; the dial weighs what there is to write against what is printed.
@@ -124,6 +121,7 @@ class TrainRule:
     n_validation : tiles that checks score.
     stages : what is minimised; by default those of `RECIPES`.
     steps : of the optimiser, over all stages.
+    pretrain_share : of the steps, for the first of several stages; the others have the rest in equal parts.
     rate : factor on the learning rates of all stages, for trainings of few steps.
     batch : tiles a step, over all devices.
     accumulate : batches a step is done in, one after the other, where memory is short.
@@ -150,6 +148,7 @@ class TrainRule:
     n_validation: int = 16
     stages: tuple[Stage, ...] = ()
     steps: int = 1000
+    pretrain_share: float = 0.25
     rate: float = 1.0
     batch: int = 4
     accumulate: int = 1
@@ -166,6 +165,8 @@ class TrainRule:
             raise UnknownNameError(f"no precision {self.precision!r}; known: {', '.join(PRECISIONS)}")
         for kind in self.kinds:
             self.conditioning.kind(kind)
+        if not 0 < self.pretrain_share < 1:
+            raise ValueError(f"pretrain_share lies between 0 and 1, got {self.pretrain_share}")
         if self.steps < len(self.stages) or self.batch < 1 or self.accumulate < 1 or self.batch % self.accumulate:
             raise ValueError(
                 f"{self.steps} steps must reach for {len(self.stages)} stages, and a batch of {self.batch} divide into "
@@ -186,9 +187,9 @@ class TrainRule:
         >>> TrainRule(model="neural_ilt", steps=100).bounds
         [(0, 25), (25, 100)]
         """
-        shares = [stage.share for stage in self.stages]
-        n = len(shares)
-        ends = [round(self.steps * sum(shares[:i]) / sum(shares)) for i in range(n + 1)]
+        n, first = len(self.stages), self.pretrain_share
+        shares = [1.0] if n == 1 else [first] + [(1 - first) / (n - 1)] * (n - 1)
+        ends = [round(self.steps * sum(shares[:i])) for i in range(n + 1)]
         # Every stage has a step at least.
         ends = [min(max(end, i), self.steps - (n - i)) for i, end in enumerate(ends)]
         return list(pairwise(ends))
