@@ -55,7 +55,7 @@ def cell_gallery(cells: xr.Dataset, *, width_nm: float = 12000.0, size_inch: flo
             (part + shifts[cell]) * _UM for part, cell, on in zip(parts, owners, layers, strict=True) if on == layer
         ]
         if here:
-            areas = hv.Polygons(here, kdims=["x", "y"])
+            areas = hv.Polygons(style.joined(here), kdims=["x", "y"])
             drawn.append(areas.opts(hv.opts.Polygons(facecolor=colour, edgecolor=colour, alpha=opacity, linewidth=0)))
             # Polygons have no legend entry of their own; a curve without points has.
             key = hv.Curve([(0.0, np.nan)], "x", "y", label=layer)
@@ -66,7 +66,8 @@ def cell_gallery(cells: xr.Dataset, *, width_nm: float = 12000.0, size_inch: flo
         frames.append(ring * _UM)
         # Beside the rail, which stands out over the outline.
         titles.append((*((ring[3] + (0, 130)) * _UM).tolist(), name))
-    drawn.append(hv.Path(frames, kdims=["x", "y"]).opts(hv.opts.Path(color="#000000", linestyle="--", linewidth=0.7)))
+    outlines = hv.Path(style.joined(frames), kdims=["x", "y"])
+    drawn.append(outlines.opts(hv.opts.Path(color="#000000", linestyle="--", linewidth=0.7)))
     drawn.append(_texts(titles, size=7, halign="left", valign="bottom", weight="bold"))
     pins = zip(*(cells[name].values.tolist() for name in ("on", "label_x_nm", "label_y_nm", "text")), strict=True)
     names = [((shifts[on][0] + x) * _UM, (shifts[on][1] + y) * _UM, text) for on, x, y, text in pins]

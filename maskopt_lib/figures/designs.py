@@ -95,7 +95,7 @@ def _detail(cells: xr.Dataset, shapes, region_nm: Sequence[float], *, names: boo
     tones = ("#8C8C8C", "#000000", "#7F2704")
     for (layer, polygons), tone in zip((shapes or {}).items(), tones, strict=False):
         if len(polygons):
-            areas = hv.Polygons([points * _UM for points in polygons], kdims=["x", "y"])
+            areas = hv.Polygons(style.joined([points * _UM for points in polygons]), kdims=["x", "y"])
             drawn.append(areas.opts(hv.opts.Polygons(facecolor=tone, edgecolor=tone, alpha=0.8, linewidth=0.2)))
             drawn.append(_key(layer, tone))
     if names:

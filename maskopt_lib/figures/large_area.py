@@ -51,7 +51,7 @@ def block(
         boxes = boxes[np.isfinite(boxes).all(axis=1)]
         if len(boxes):
             paths = [_rectangle(box) for box in boxes]
-            drawn.append(hv.Path(paths, kdims=["x", "y"]).opts(hv.opts.Path(color=colour, linewidth=0.7)))
+            drawn.append(hv.Path(style.joined(paths), kdims=["x", "y"]).opts(hv.opts.Path(color=colour, linewidth=0.7)))
             drawn.append(_key(label, colour))
     if len(frame_nm):
         frame = hv.Path([_rectangle(np.asarray(frame_nm) * _UM)], kdims=["x", "y"])
@@ -95,12 +95,14 @@ def cell_zoom(
         if seen[2] - seen[0] > 0.04 * (x1 - x0) and seen[3] - seen[1] > 0.05 * (y1 - y0):
             texts.append(((seen[0] + seen[2]) / 2, (seen[1] + seen[3]) / 2, name))
     if boxes:
-        drawn.append(hv.Path(boxes, kdims=["x", "y"]).opts(hv.opts.Path(color=_LOGIC, linewidth=1.6)))
+        outlines = hv.Path(style.joined(boxes), kdims=["x", "y"])
+        drawn.append(outlines.opts(hv.opts.Path(color=_LOGIC, linewidth=1.6)))
         drawn.append(_key("cells", _LOGIC))
     lines = [np.array([(x, y0), (x, y1)]) for x in borders_nm[0] if x0 < x < x1]
     lines += [np.array([(x0, y), (x1, y)]) for y in borders_nm[1] if y0 < y < y1]
     if lines:
-        drawn.append(hv.Path(lines, kdims=["x", "y"]).opts(hv.opts.Path(color=_BORDER, linewidth=1.4, linestyle="--")))
+        borders = hv.Path(style.joined(lines), kdims=["x", "y"])
+        drawn.append(borders.opts(hv.opts.Path(color=_BORDER, linewidth=1.4, linestyle="--")))
         drawn.append(_key("borders of the first windows", _BORDER))
     if texts:
         labels = hv.Labels(texts, kdims=["x", "y"], vdims=["text"])

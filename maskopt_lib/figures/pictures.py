@@ -89,7 +89,7 @@ def _outline(target: xr.DataArray) -> hv.Path:
         np.column_stack([x[0] + (c[:, 1] - 1) * pixel, y[0] + (c[:, 0] - 1) * pixel])
         for c in find_contours(padded, 0.5)
     ]
-    return hv.Path(paths, kdims=["x", "y"]).opts(hv.opts.Path(color=style.TARGET, linewidth=0.8))
+    return hv.Path(style.joined(paths), kdims=["x", "y"]).opts(hv.opts.Path(color=style.TARGET, linewidth=0.8))
 
 
 def edge_errors(

@@ -69,6 +69,19 @@ def painted(*fills: tuple[np.ndarray, str]) -> np.ndarray:
     return picture
 
 
+def joined(outlines: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Many outlines (n, 2) as one, parted by nan: HoloViews draws them alike, in a fraction of the time.
+
+    Examples
+    --------
+    >>> len(joined([])), joined([np.zeros((1, 2)), np.ones((1, 2))])[0].tolist()
+    (0, [[0.0, 0.0], [nan, nan], [1.0, 1.0]])
+    """
+    gap = np.full((1, 2), np.nan)
+    rows = [row for outline in outlines for row in (gap, outline)]
+    return [np.concatenate(rows[1:])] if rows else []
+
+
 def axis_label(variable: xr.DataArray) -> str:
     """Axis label from ``long_name`` and ``units``; counts carry no unit.
 

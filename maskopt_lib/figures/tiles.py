@@ -148,7 +148,9 @@ def _axes(drawn: list, bounds: Sequence[float]) -> hv.Overlay:
 
 def _frame(boxes: Sequence[Sequence[float]], colour: str, width: float, line: str = "-") -> hv.Path:
     paths = [np.array([(a, b), (c, b), (c, d), (a, d), (a, b)]) for a, b, c, d in boxes]
-    return hv.Path(paths, kdims=["x", "y"]).opts(hv.opts.Path(color=colour, linewidth=width, linestyle=line))
+    return hv.Path(style.joined(paths), kdims=["x", "y"]).opts(
+        hv.opts.Path(color=colour, linewidth=width, linestyle=line)
+    )
 
 
 def _key(label: str, colour: str, width: float) -> hv.Curve:
