@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +119,9 @@ def train(
     interactive = hasattr(sys, "ps1")
     strategy = "auto" if devices == 1 else "ddp_notebook" if interactive else "ddp_spawn"
     fabric = Fabric(accelerator=accelerator, devices=devices, strategy=strategy, precision=rule.precision)
-    fabric.launch(_train, Job(rule=rule, store=store, kernels=kernels, folder=folder, n_workers=n_workers))
+    job = Job(rule=rule, store=store, kernels=kernels, folder=folder, n_workers=n_workers)
+    # As part of the function: Fabric looks into arguments, and refuses frozen ones.
+    fabric.launch(partial(_train, job=job))
     return read_trained(folder)
 
 
