@@ -8,6 +8,7 @@ from maskopt_lib.figures import dataset as dataset
 from maskopt_lib.figures import designs as designs
 from maskopt_lib.figures import fidelity as fidelity
 from maskopt_lib.figures import large_area as large_area
+from maskopt_lib.figures import model_ablations as model_ablations
 from maskopt_lib.figures import models as models
 from maskopt_lib.figures.ablation import deviations
 from maskopt_lib.figures.cells import cell_gallery
