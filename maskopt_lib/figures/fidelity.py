@@ -64,7 +64,7 @@ def fidelity_map(
         hv.opts.Overlay(
             fig_inches=size_inch, aspect=0.62 * width / height, fontsize=style.FONT_SIZES, show_grid=True, title=title,
             xlabel=style.axis_label(rows[x]), ylabel=style.axis_label(rows[y]), xticks=ticks, legend_position="right",
-            legend_opts={"fontsize": 8},
+            legend_opts={"fontsize": 8}, legend_limit=1000,
         )
     )  # fmt: skip
 
@@ -122,7 +122,7 @@ def refinement_curves(
                 hv.opts.Overlay(
                     xlabel=label, ylabel=style.axis_label(rows[y]), xticks=ticks, yticks=_log_ticks([bottom, top]),
                     title="" if panels else title, show_grid=True, fontsize=style.FONT_SIZES, aspect=1.3,
-                    show_legend=bool(panels), legend_position="right", legend_opts={"fontsize": 8},
+                    show_legend=bool(panels), legend_position="right", legend_opts={"fontsize": 8}, legend_limit=1000,
                 )
             )
         )  # fmt: skip
