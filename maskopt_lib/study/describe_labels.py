@@ -206,7 +206,8 @@ def interval_table(rows: xr.Dataset, scores: Sequence[str]) -> pd.DataFrame:
             flat = rows[score].sel({STATISTIC: statistic}, drop=True).transpose(*dims).reset_coords(drop=True)
             frames[score, statistic] = flat.to_series()
     table = pd.DataFrame(frames).dropna(how="all")
-    table.index = pd.Index([", ".join(map(str, names)) for names in table.index], name=", ".join(dims))
+    if len(dims) > 1:
+        table.index = pd.Index([", ".join(map(str, names)) for names in table.index], name=", ".join(dims))
     return table
 
 
