@@ -170,7 +170,8 @@ def refine(
         attrs={"layer": tiles.layer, "solver": solver.method, "preset": solver.preset, "context_nm": tiles.context_nm},
     )
     found[TOTAL] = (found[schema.L2] + found[schema.PVB]).assign_attrs(long_name="L2 + PV band", units="nm2")
-    found = schema.label(found.assign(cell=(schema.SAMPLE, [read.cells[code] for code in read.cell])))
+    cells = np.array([read.cells[code] for code in read.cell])
+    found = schema.label(found.assign(cell=(schema.SAMPLE, cells, {"long_name": "cell", "units": "1"})))
     found[schema.STEP].attrs["long_name"] = "steps of the solver"
     found[schema.RUNTIME].attrs["long_name"] = "time a tile, with that of the start"
     return found
