@@ -110,4 +110,6 @@ def statement_table(statements: Mapping[str, tuple[Effect, str]]) -> pd.DataFram
         low, high = effect.interval
         numbers = {(_EFFECT, MEAN): effect.mean, (_EFFECT, LOW): low, (_EFFECT, HIGH): high}
         rows.append(numbers | {NOTE: f"{effect.verdict}; {measured}"})
-    return pd.DataFrame(rows, index=pd.Index(list(statements), name="statement"))
+    table = pd.DataFrame(rows, index=pd.Index(list(statements), name="statement"))
+    table.columns = pd.MultiIndex.from_tuples(table.columns)
+    return table
