@@ -155,6 +155,9 @@ def test_dataset_rows_are_the_stored_ones():
     oracle = study.load_result(folder, "oracle").sel(statistic="mean")
     rows = [row for row in cells() if len(row) == 12 and row[5] in ("OPC", "ILT")]
     assert len(rows) == 6
+    different = study.load_result(folder, "repeats")["geometries"].sel(context_nm=128).astype(int)
+    for layer in ("metal1", "contact", "via1"):
+        assert str(int(different.sel(layer=layer))) in README
     for i, row in enumerate(rows):
         layer, kind = ("metal1", "contact", "via1")[i // 2], row[5].lower()
         if kind == "opc":

@@ -18,8 +18,7 @@ from maskopt_lib.layout.designs import Design, DesignInfo, read_design
 from maskopt_lib.layout.io import WrittenMask, layer_names, write_mask
 from maskopt_lib.layout.platforms import PLATFORMS, Platform
 from maskopt_lib.layout.reader import read_clip
-from maskopt_lib.layout.tile_counts import tile_counts, tile_table
-from maskopt_lib.layout.tile_scene import tile_images, tile_scene
+from maskopt_lib.layout.tile_scene import tile_scene
 
 __all__ = [
     "BENCHMARKS",
@@ -48,10 +47,7 @@ __all__ = [
     "rasterize_many",
     "read_clip",
     "read_design",
-    "tile_counts",
-    "tile_images",
     "tile_scene",
-    "tile_table",
     "tile_windows",
     "write_mask",
 ]

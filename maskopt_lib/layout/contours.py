@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import gdstk
 import numpy as np
-from skimage.measure import approximate_polygon, find_contours
+from skimage import measure  # as a whole: a part needs scipy.signal, a second to import, and is loaded where it is used
 
 from maskopt_lib.errors import LayoutError, UnknownNameError
 from maskopt_lib.layout.polygons import fault_of
@@ -162,7 +162,7 @@ def _rings(mask, pixel_nm, contours, tolerance_nm, database_nm) -> list[np.ndarr
     padded = np.pad(mask.astype(float), 1)  # a shape at the border closes there
     padded[padded == 0.5] += _LIFT
     rings = []
-    for contour in find_contours(padded, 0.5, positive_orientation="low"):
+    for contour in measure.find_contours(padded, 0.5, positive_orientation="low"):
         line = contour[:, ::-1] - 0.5  # (row, column) of padded centres to (x, y) in pixels
         ring = _simplified(line * (pixel_nm / database_nm), simplify_nm / database_nm)
         if ring is not None:
@@ -196,7 +196,7 @@ def _simplified(line: np.ndarray, tolerance: float) -> np.ndarray | None:
     """
     line = line if np.array_equal(line[0], line[-1]) else np.concatenate([line, line[:1]])
     for attempt in range(6):
-        points = approximate_polygon(line, tolerance / 2**attempt if attempt < 5 else 0.0)
+        points = measure.approximate_polygon(line, tolerance / 2**attempt if attempt < 5 else 0.0)
         ring = _without_idle_points(np.rint(points[:-1]))
         if len(ring) >= 3 and fault_of(ring) is None:
             return ring

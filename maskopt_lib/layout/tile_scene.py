@@ -1,4 +1,4 @@
-"""Tiles with what lies around them, for pictures."""
+"""A tile with what lies around it, for pictures."""
 
 from __future__ import annotations
 
@@ -8,35 +8,8 @@ import numpy as np
 import xarray as xr
 
 from maskopt_lib.data.schema import X, Y
-from maskopt_lib.layout.cell_tiles import TILE, TileRule, content_image, cut_tiles
+from maskopt_lib.layout.cell_tiles import TILE, TileRule
 from maskopt_lib.layout.designs import Design
-
-
-def tile_images(
-    design: Design, layer: str | tuple[int, int], windows: xr.Dataset, rule: TileRule, context_nm: float
-) -> xr.Dataset:
-    """The images of a few windows.
-
-    Parameters
-    ----------
-    design, layer, windows, rule : as for :func:`maskopt_lib.layout.cut_tiles`.
-    context_nm : what is shown around the core.
-
-    Returns
-    -------
-    The windows with ``image`` (tile, y, x) uint8, in nm from the lower left corner of the image, and ``context_nm``
-    and ``layer`` for each. Attributes: those of the windows. A megabyte a tile at 1 nm.
-    """
-    n, side = windows.sizes[TILE], rule.image_px
-    images = np.zeros((n, side, side), np.uint8)
-    for tiles in cut_tiles(design, layer, windows, rule):
-        images[tiles.index] = content_image(tiles.content, rule, context_nm)
-    axes = {axis: (axis, (np.arange(side) + 0.5) * rule.pixel_nm, _said(axis, "nm")) for axis in (Y, X)}
-    return windows.assign_coords(axes).assign(
-        image=((TILE, Y, X), images, _said("tile", "1")),
-        context_nm=(TILE, np.full(n, float(context_nm)), _said("context", "nm")),
-        layer=(TILE, np.full(n, str(layer)), _said("layer", "1")),
-    )
 
 
 def tile_scene(
