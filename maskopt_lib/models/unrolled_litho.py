@@ -52,6 +52,8 @@ class Options(ModelOptions):
     kernels : optics that it looks through, for :func:`maskopt_lib.optics.load`.
     n_steps : steps of the descent.
     n_memory : images that a step leaves for the next.
+    sharpness : factor on the logits, which grows from 1 before the first step to this of the result. Grey masks print
+        what no binary one does, and a descent that may end with them does.
     core_nm, rim_nm : the print counts in the core and in a rim around it, as in the loss it is trained with.
     blocks : masks of 1 nm are the pixels as they are, not interpolated.
     """
@@ -60,9 +62,15 @@ class Options(ModelOptions):
     kernels: str = "embedded"
     n_steps: int = 6
     n_memory: int = 8
+    sharpness: float = 3.0
     core_nm: float = 512.0
     rim_nm: float = 0.0
     blocks: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.n_steps < 1 or not self.sharpness > 0:
+            raise ValueError(f"a descent needs a step at least and a sharpness above 0, got {self}")
 
 
 PRESETS = {"own": Options(), "outlines": Options(preset="outlines", blocks=False)}
@@ -101,19 +109,21 @@ class UnrolledLitho(MaskModel):
     def draw(self, planes: Tensor, x: TileInput) -> Tensor:
         target, told = planes[:, :1], planes[:, 1:]
         wanted = _at_prints(target)
-        logits = 4 * target - 2
-        seen = self.prints(logits, wanted)
+        latent = 4 * target - 2
+        seen = self.prints(latent, wanted)
         # What is told beside the target is the same everywhere.
         told = told[:, :, :: self.parts, :: self.parts]
         features = self._features([F.pixel_unshuffle(target, self.parts), told], seen, x)
         memory = features.new_zeros(len(features), self.options.n_memory, *features.shape[-2:])
-        for i, step in enumerate(self.steps):
-            if i:
-                seen = self.prints(logits, wanted)
-            mask = F.pixel_unshuffle(torch.sigmoid(logits), self.parts)
+        sharpness = 1.0
+        for i, step in enumerate(self.steps, start=1):
+            mask = F.pixel_unshuffle(torch.sigmoid(sharpness * latent), self.parts)
             change, memory = step(torch.cat([mask, _at_features(seen), features, memory], dim=1))
-            logits = logits + F.pixel_shuffle(change, self.parts) - step.downhill(seen, logits.shape[-1])
-        return logits
+            latent = latent + F.pixel_shuffle(change, self.parts) - step.downhill(seen, latent.shape[-1])
+            sharpness = self.options.sharpness ** (i / len(self.steps))
+            if i < len(self.steps):
+                seen = self.prints(sharpness * latent, wanted)
+        return sharpness * latent
 
     def _features(self, images: list[Tensor], seen: Tensor, x: TileInput) -> Tensor:
         dials = self.dial(x.dial) if self.dial is not None else (None, None)
