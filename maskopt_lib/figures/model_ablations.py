@@ -71,7 +71,8 @@ def context_lines(
                     hv.opts.Overlay(
                         title=f"{title}{', ' if title else ''}{network}" if name == names[0] else "",
                         xlabel="context shown (nm)" if network == networks[-1] else "", xticks=ticks, show_grid=True,
-                        ylabel=_short(rows[name]), ylim=_limits(rows[name]), aspect=1.3, fontsize=style.FONT_SIZES,
+                        ylabel=_short(rows[name]), xlim=(-0.05 * place[-1], 1.05 * place[-1]), ylim=_limits(rows[name]),
+                        aspect=1.3, fontsize=style.FONT_SIZES,
                         legend_position="right", legend_opts={"fontsize": 8},
                         show_legend=network == networks[0] and name == names[-1],
                     )
