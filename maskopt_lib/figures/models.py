@@ -164,7 +164,7 @@ def fidelity_complexity(
             xlim=(0.9 * low[x] if log_x else low[x] - room[x], 1.1 * high[x] if log_x else high[x] + room[x]),
             ylim=(low[y] - room[y], high[y] + room[y]),
             xlabel=style.axis_label(rows[x]), ylabel=style.axis_label(rows[y]), logx=log_x, legend_position="right",
-            legend_opts={"fontsize": 8},
+            legend_opts={"fontsize": 8}, legend_limit=1000,
         )
     )  # fmt: skip
 
@@ -195,6 +195,6 @@ def _axes(drawn: list, ylabel: str, title: str) -> hv.Overlay:
     return hv.Overlay(drawn).opts(
         hv.opts.Overlay(
             xlabel="steps", ylabel=ylabel, title=title, show_grid=True, fontsize=style.FONT_SIZES, aspect=1.25,
-            legend_position="right", legend_opts={"fontsize": 8},
+            legend_position="right", legend_opts={"fontsize": 8}, legend_limit=1000,
         )
     )  # fmt: skip
