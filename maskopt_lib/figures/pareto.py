@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import holoviews as hv
@@ -13,6 +14,8 @@ from maskopt_lib.figures.pictures import _panel
 
 _MARKERS = "os^Dvp"
 _FRONT, _DOMINATED = "#333333", "#EFEFEF"
+# As many as stand over a panel of the gallery without touching those of the next.
+_TITLE_CHARACTERS = 27
 
 
 def pareto_front(
@@ -206,13 +209,17 @@ def mask_gallery(
     Grid of panels with axes in nm where they end; the target's outline is black.
     """
     n = pictures.sizes[along]
+    names = [
+        "\n".join(part for line in str(name).split("\n") for part in textwrap.wrap(line, _TITLE_CHARACTERS))
+        for name in pictures[along].values
+    ]
     drawn = []
     for i in range(n):
         is_last, is_first = i + columns >= n, i % columns == 0
         drawn.append(
             _panel(pictures.isel({along: i}), panel).opts(
                 hv.opts.RGB(
-                    title=str(pictures[along].values[i]), fontsize=style.FONT_SIZES | {"title": 9}, aspect="equal",
+                    title=names[i], fontsize=style.FONT_SIZES | {"title": 9}, aspect="equal",
                     xlabel="x (nm)" if is_last else "", ylabel="y (nm)" if is_first else "",
                     xaxis="bottom" if is_last else "bare", yaxis="left" if is_first else "bare",
                     interpolation="nearest",
@@ -220,7 +227,8 @@ def mask_gallery(
             )
         )  # fmt: skip
     layout = hv.Layout(drawn).cols(columns)
-    return layout.opts(hv.opts.Layout(fig_inches=size_inch, hspace=0.1, vspace=0.22, sublabel_format=""))
+    vspace = 0.1 + 0.08 * max(name.count("\n") for name in names)
+    return layout.opts(hv.opts.Layout(fig_inches=size_inch, hspace=0.1, vspace=vspace, sublabel_format=""))
 
 
 def _staircase(x: np.ndarray, y: np.ndarray) -> np.ndarray:
