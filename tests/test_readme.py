@@ -198,3 +198,31 @@ def test_seam_rows_are_the_stored_ones(row):
     names = ["sites", "mean_abs_nm", "p95_nm", "epe15_per_1000", "lost"]
     values = [*(float(stored[name]) for name in names), float(stored["violations"].sum())]
     assert all(agrees(text, value) for text, value in zip(row[2:], values, strict=True))
+
+
+def budgets() -> list[list[str]]:
+    return [row for row in cells() if len(row) == 7 and row[0].isdigit()]
+
+
+def test_shot_budgets_are_the_stored_ones():
+    folder = reference.FOLDER / "19_pareto"
+    bought, points = (study.load_result(folder, name) for name in ("shot_budgets", "points"))
+    assert [int(row[0]) for row in budgets()] == bought["budget"].values.astype(int).tolist()
+    for row in budgets():
+        assert row[1] == str(bought["method"].sel(budget=float(row[0])).values)
+        stored = points.sel({"method": row[1]})
+        for name, text in zip(("shots", "l2_nm2", "pvb_nm2", "epe15", "epe3"), row[2:], strict=True):
+            assert agrees(text, float(stored[name])), (row[0], name)
+
+
+def test_what_families_dominate_is_stored():
+    volumes = study.load_result(reference.FOLDER / "19_pareto", "hypervolumes").sel(of="means", space="L2, PV band")
+    for name in ("rule-aware", "MultiILT", "CurvyILT"):
+        assert f"{float(volumes['alone'].sel(family=name)):.3f}" in README
+    assert f"all families together {float(volumes['whole']):.3f}" in README
+    less = study.load_result(reference.FOLDER / "19_pareto", "points").sel({"method": "rule-aware, pvb_weight=1"})
+    said = re.search(
+        r"has ([\d.]+) violations at 15 nm and ([\d.]+) at 3 nm, L2 ([\d.]+), and a PV band of ([\d.]+)\.", README
+    )
+    for name, text in zip(("epe15", "epe3", "l2_nm2", "pvb_nm2"), said.groups(), strict=True):
+        assert agrees(text, float(less[name])), name
