@@ -337,7 +337,7 @@ def test_pictures_are_not_flipped():
     rgb, outline = panel.RGB.I, panel.Path.I
 
     def is_empty(x_nm, y_nm):
-        return all(float(rgb[x_nm, y_nm, channel]) == 1 for channel in "RGB")
+        return all(int(rgb[x_nm, y_nm, channel]) == 255 for channel in "RGB")
 
     assert [is_empty(100.0, y_nm) for y_nm in (42.0, 58.0, 74.0, 130.0)] == [True, False, True, True]
     assert [is_empty(x_nm, 58.0) for x_nm in (34.0, 58.0, 150.0)] == [True, False, True]
