@@ -128,7 +128,7 @@ def interval_rows(rows: xr.Dataset, *, along: str, panels: str, title: str = "",
                 hv.opts.Overlay(
                     title=f"{title}, {condition}" if title and j == 0 else condition,
                     xlabel=style.axis_label(rows[_MEAN]) if j == 0 else f"({rows[_MEAN].attrs.get('units', '1')})",
-                    ylabel="", yticks=[(h, name) for name, h in at.items()], yaxis="left" if j == 0 else "bare",
+                    ylabel="", yticks=[(h, "" if j else name) for name, h in at.items()],
                     xlim=(-reach, reach), ylim=(-0.7, len(labels) - 0.3), show_grid=True, fontsize=style.FONT_SIZES,
                     aspect=0.75 * width_inch / len(conditions) / height,
                 )
