@@ -368,8 +368,8 @@ def apart(
 
     Returns
     -------
-    Dataset over ``step`` and ``statistic``, one variable a score. A largest of several is never below zero: of equal
-    starts, the interval says how much tiles alone make of it.
+    Dataset over ``step`` and ``statistic``, one variable a score, such as ``l2_apart_percent``. A largest of several is
+    never below zero: of equal starts, the interval says how much tiles alone make of it.
     """
     chosen = refined.sel({START: list(starts)})
     found = {}
@@ -380,7 +380,7 @@ def apart(
         means = np.concatenate([values.mean(-1)[..., None], drawn.reshape(*values.shape[:2], -1)], axis=-1)
         percent = 100 * (means.max(1) / means.min(1) - 1)
         label = refined[name].attrs.get("long_name", name)
-        found[name] = (
+        found[f"{name.removesuffix('_nm2')}_apart_percent"] = (
             (schema.STEP, STATISTIC),
             np.concatenate([percent[:, :1], ends(percent[:, 1:])], axis=1),
             {"long_name": f"{label}: worst start beside best", "units": "%"},
