@@ -49,25 +49,15 @@ def predict(
     return masks
 
 
-def predict_logits(
-    model: MaskModel,
-    images: ArrayLike,
-    *,
-    cells: Sequence[int] | None = None,
-    kind: str | None = None,
-    context_nm: ArrayLike | None = None,
-    dial: ArrayLike = 0.0,
-    batch: int = 8,
-) -> np.ndarray:
+def predict_logits(model: MaskModel, images: ArrayLike, *, batch: int = 8, **told: ArrayLike | None) -> np.ndarray:
     """What :func:`predict` cuts at 0: (n, 1024, 1024) float32 logits at 1 nm; parameters as there."""
-    told = {"cells": cells, "kind": kind, "context_nm": context_nm, "dial": dial}
     found = np.empty(np.shape(images), np.float32)
     for start, logits in _batches(model, images, batch, **told):
         found[start : start + len(logits)] = logits.cpu().numpy()
     return found
 
 
-def _batches(model: MaskModel, images: ArrayLike, batch: int, *, cells, kind, context_nm, dial):
+def _batches(model: MaskModel, images: ArrayLike, batch: int, *, cells=None, kind=None, context_nm=None, dial=0.0):
     """(first tile, logits (m, 1024, 1024) float32 at 1 nm) of one batch after the other."""
     images, told = np.asarray(images), model.conditioning
     if images.ndim != 3 or images.shape[1:] != (IMAGE_NM, IMAGE_NM):

@@ -9,6 +9,7 @@ import xarray as xr
 
 from maskopt_lib import metrics
 from maskopt_lib.data import schema
+from maskopt_lib.study.bootstrap import ends, resampled_means
 from maskopt_lib.study.describe_labels import HIGH, LOW, MEAN, STATISTIC
 
 #: What is known of a tile and may explain a score: name -> (long_name, units, name in tables).
@@ -19,7 +20,6 @@ TRAITS = {
     "min_cut_nm": ("narrowest piece left by a cut", "nm", "narrowest cut piece"),
     "context_density": ("share of the shown context that is drawn", "1", "context density"),
 }
-_DRAWS = 1000
 
 
 def intervals(scores: xr.Dataset, groups: np.ndarray | None = None, *, seed: int = 0) -> xr.Dataset:
@@ -44,27 +44,14 @@ def intervals(scores: xr.Dataset, groups: np.ndarray | None = None, *, seed: int
     [[4.0, 4.0, 4.0]]
     """
     groups = scores["cell"].values if groups is None else np.asarray(groups)
-    _, code = np.unique(groups, return_inverse=True)
-    n_groups, rng = int(code.max()) + 1, np.random.default_rng(seed)
-    tiles = rng.multinomial(n_groups, np.full(n_groups, 1 / n_groups), _DRAWS)[:, code].astype(float)
     found = {}
     for name in (*metrics.CORE_SCORES, schema.RUNTIME):
         if name not in scores:
             continue
-        values = scores[name].transpose(schema.METHOD, schema.SEED, schema.SAMPLE).values
-        rows = np.full((len(values), 3), np.nan)
-        for i, own in enumerate(values):
-            # A method has the seeds that it was trained with; solvers and labels have one.
-            own = own[np.isfinite(own).any(axis=1)]
-            if not len(own):
-                continue
-            n = len(own)
-            seeds = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), _DRAWS).astype(float)
-            there = np.isfinite(own).astype(float)
-            total = np.einsum("ds,st,dt->d", seeds, np.where(there > 0, own, 0), tiles, optimize=True)
-            count = np.einsum("ds,st,dt->d", seeds, there, tiles, optimize=True)
-            means = total[count > 0] / count[count > 0]
-            rows[i] = np.nanmean(own), *(np.quantile(means, (0.025, 0.975)) if n_groups > 1 else (np.nan, np.nan))
+        values = scores[name].transpose(schema.METHOD, schema.SEED, schema.SAMPLE)
+        # A method has the seeds that it was trained with; solvers and labels have one.
+        mean = values.mean((schema.SEED, schema.SAMPLE)).values
+        rows = np.column_stack([mean, ends(resampled_means(values.values, groups, seed=seed))])
         found[name] = ((schema.METHOD, STATISTIC), rows, scores[name].attrs)
     coords = {schema.METHOD: scores[schema.METHOD].values, STATISTIC: [MEAN, LOW, HIGH]}
     return xr.Dataset(found, coords=coords, attrs=scores.attrs)
