@@ -30,6 +30,10 @@ NEEDS_23_describe_dataset := 22_build_dataset
 # Train on that store, and score what was trained.
 NEEDS_31_train_models := 22_build_dataset
 NEEDS_32_benchmark_models := 22_build_dataset 31_train_models
+NEEDS_33_context_ablation := 22_build_dataset
+# Takes the networks without a tag from there.
+NEEDS_34_cell_tag_ablation := 22_build_dataset 33_context_ablation
+NEEDS_36_generalisation := 22_build_dataset 31_train_models
 
 # Quick notebooks are small and leave cores idle: JOBS of them run at a time, with one thread each. Not beside others:
 # those that measure times, and the figures, which read all runs.
