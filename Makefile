@@ -33,7 +33,9 @@ NEEDS_32_benchmark_models := 22_build_dataset 31_train_models
 NEEDS_33_context_ablation := 22_build_dataset
 # Takes the networks without a tag from there.
 NEEDS_34_cell_tag_ablation := 22_build_dataset 33_context_ablation
+NEEDS_35_fidelity_complexity := 22_build_dataset 31_train_models
 NEEDS_36_generalisation := 22_build_dataset 31_train_models
+NEEDS_37_learned_start := 22_build_dataset 31_train_models
 
 # Quick notebooks are small and leave cores idle: JOBS of them run at a time, with one thread each. Not beside others:
 # those that measure times, and the figures, which read all runs.
