@@ -6,9 +6,15 @@ from pathlib import Path
 
 import holoviews as hv
 import matplotlib as mpl
+from IPython.display import Image
+
+#: Pixels an inch that a notebook shows a figure with.
+SHOWN_DPI = 72
 
 
-def save(figure, name: str, folder: str | Path, *, dpi: int = 150, formats: tuple[str, ...] = ("svg", "png")) -> None:
+def save(
+    figure, name: str, folder: str | Path, *, dpi: int = 150, formats: tuple[str, ...] = ("svg", "png")
+) -> Image | None:
     """Write a figure as ``<name>.svg`` and ``<name>.png`` through the matplotlib backend.
 
     Parameters
@@ -19,6 +25,11 @@ def save(figure, name: str, folder: str | Path, *, dpi: int = 150, formats: tupl
     dpi : dots an inch of rasters.
     formats : endings to write, of those that matplotlib knows.
 
+    Returns
+    -------
+    The PNG as it was saved, at the figure's size, for the notebook to show: it is not drawn again. None where no PNG
+    was asked for.
+
     Notes
     -----
     Equal data, name and dpi give equal files, byte for byte: SVGs carry no date, their identifiers derive from the
@@ -27,14 +38,19 @@ def save(figure, name: str, folder: str | Path, *, dpi: int = 150, formats: tupl
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    renderer = hv.renderer("matplotlib")
     with mpl.rc_context(
         {"svg.hashsalt": name, "svg.fonttype": "none", "figure.dpi": dpi, "savefig.facecolor": "white"}
     ):
-        drawn = renderer.get_plot(figure).state
+        drawn = hv.renderer("matplotlib").get_plot(figure).state
+        # Found once for all files: matplotlib goes through the whole figure for it.
+        drawn.draw_without_rendering()
+        box = drawn.get_tightbbox().padded(mpl.rcParams["savefig.pad_inches"])
         for ending in formats:
             partial = folder / f".{name}.partial.{ending}"
             metadata = {"Date": None} if ending == "svg" else None
-            drawn.savefig(partial, format=ending, dpi=dpi, bbox_inches="tight", metadata=metadata)
+            drawn.savefig(partial, format=ending, dpi=dpi, bbox_inches=box, metadata=metadata)
             partial.replace(folder / f"{name}.{ending}")
     mpl.pyplot.close(drawn)
+    if "png" not in formats:
+        return None
+    return Image(filename=folder / f"{name}.png", width=round(box.width * SHOWN_DPI), alt=name)
