@@ -69,11 +69,11 @@ def test_all_surroundings_stand_apart(tmp_path):
 
 def test_effects_without_a_doubt_are_filled(tmp_path):
     drawn = model_ablations.interval_rows(effects(), along="row", panels="cells", title="via1")
-    assert points(drawn) == [[5, 1], [2, 0], [-4, 1]]
-    options = [
-        hv.Store.lookup_options("matplotlib", p, "style").kwargs for p in drawn.traverse(lambda p: p, [hv.Points])
-    ]
-    assert [one["color"] == "#FFFFFF" for one in options] == [False, True, True]
+    filled, hollow = [], []
+    for part in drawn.traverse(lambda p: p, [hv.Points]):
+        colour = hv.Store.lookup_options("matplotlib", part, "style").kwargs["color"]
+        (hollow if colour == "#FFFFFF" else filled).extend(part.array()[:, :2].tolist())
+    assert filled == [[5, 1]] and hollow == [[2, 0], [-4, 1]]
     assert len(drawn.traverse(lambda p: p, [hv.Curve])) == 2
     figures.save(drawn, "effects", tmp_path)
     assert "gain (%)" in (tmp_path / "effects.svg").read_text()

@@ -47,7 +47,7 @@ def fidelity_map(
         )
         lines = [[(x_low[k], py[k]), (x_high[k], py[k])] for k in range(len(mine))]
         lines += [[(px[k], y_low[k]), (px[k], y_high[k])] for k in range(len(mine))]
-        drawn += [_curve(line, colour, 0.9) for line in lines if np.isfinite(line).all()]
+        drawn += style.intervals(lines, colour, width=0.9)
         if len(mine) > 1:
             drawn.append(_curve(list(zip(px, py, strict=True)), colour, 1.8))
             texts += [(px[k], py[k], " " + name.partition(",")[2].split()[-1]) for k, name in enumerate(mine)]
@@ -106,7 +106,7 @@ def refinement_curves(
             mid, low, high = (np.log10(one[y].sel(statistic=s).values.astype(float)) for s in (_MEAN, _LOW, _HIGH))
             there = np.isfinite(px) & np.isfinite(mid)
             spans = [[(px[k], low[k]), (px[k], high[k])] for k in np.flatnonzero(there)]
-            drawn += [_curve(span, colour, 0.9) for span in spans if np.isfinite(span).all()]
+            drawn += style.intervals(spans, colour, width=0.9)
             drawn.append(_curve(list(zip(px[there], mid[there], strict=True)), colour, 1.8, label=name))
             points = hv.Points((px[there], mid[there]), kdims=["x", "y"])
             drawn.append(points.opts(hv.opts.Points(color=colour, s=14)))

@@ -55,9 +55,7 @@ def context_lines(
                 drawn.append(curve.opts(hv.opts.Curve(color=colour, linestyle=dash, linewidth=1.8, marker="o")))
                 if -1 in rows["context"].values and np.isfinite(end := float(line.sel(statistic=_MEAN, context=-1))):
                     ends = [float(line.sel(statistic=s, context=-1)) for s in (_LOW, _HIGH)]
-                    if np.isfinite(ends).all():
-                        bar = hv.Curve([(place[-1], v) for v in ends], "x", "y")
-                        drawn.append(bar.opts(hv.opts.Curve(color=colour, linewidth=1.2)))
+                    drawn += style.intervals([[(place[-1], v) for v in ends]], colour)
                     drawn.append(
                         hv.Points([(place[-1], end)], ["x", "y"]).opts(hv.opts.Points(color=colour, marker="D", s=36))
                     )
@@ -111,18 +109,15 @@ def interval_rows(rows: xr.Dataset, *, along: str, panels: str, title: str = "",
     drawn_panels = []
     for j, condition in enumerate(conditions):
         one = rows.sel({panels: rows[panels].values[j]})
-        drawn = [hv.VLine(0).opts(color="#888888", linewidth=1)]
-        for i, name in enumerate(labels):
-            mean, low, high = (float(one[s].values[i]) for s in (_MEAN, _LOW, _HIGH))
-            if not np.isfinite(mean):
-                continue
-            if np.isfinite([low, high]).all():
-                bar = hv.Curve([(low, at[name]), (high, at[name])], kdims=["x"], vdims=["y"])
-                drawn.append(bar.opts(hv.opts.Curve(color=style.PALETTE[0], linewidth=1.4)))
-            is_decided = low > 0 or high < 0
-            dot = hv.Points([(mean, at[name])], kdims=["x", "y"])
-            face = style.PALETTE[0] if is_decided else "#FFFFFF"
-            drawn.append(dot.opts(hv.opts.Points(color=face, edgecolor=style.PALETTE[0], linewidth=1.4, s=34)))
+        mean, low, high = (one[s].values.astype(float) for s in (_MEAN, _LOW, _HIGH))
+        rows_at = np.array([at[name] for name in labels], float)
+        bars = np.stack([np.stack([end, rows_at], -1) for end in (low, high)], 1)
+        drawn = [hv.VLine(0).opts(color="#888888", linewidth=1), *style.intervals(bars, style.PALETTE[0], width=1.4)]
+        is_decided = (low > 0) | (high < 0)
+        for chosen, face in ((is_decided, style.PALETTE[0]), (~is_decided, "#FFFFFF")):
+            dots = np.stack([mean, rows_at], -1)[chosen & np.isfinite(mean)]
+            look = hv.opts.Points(color=face, edgecolor=style.PALETTE[0], linewidth=1.4, s=34)
+            drawn.append(hv.Points(dots, kdims=["x", "y"]).opts(look))
         drawn_panels.append(
             hv.Overlay(drawn).opts(
                 hv.opts.Overlay(

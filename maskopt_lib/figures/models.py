@@ -84,12 +84,10 @@ def score_bars(rows: xr.Dataset, *, names: Sequence[str], title: str = "", width
         label, found = _short(rows[name]), {s: rows[name].sel(statistic=s).values for s in (_MEAN, _LOW, _HIGH)}
         finite = np.concatenate([values[np.isfinite(values)] for values in found.values()])
         low, high, room = min(finite, default=0.0), max(finite, default=1.0), 0.06 * (np.ptp(finite) or 1.0)
-        bars = [
-            hv.Curve([(left, at[m]), (right, at[m])], kdims=[label], vdims=["row"])
-            for m, left, right in zip(methods, found[_LOW], found[_HIGH], strict=True)
-            if np.isfinite(left) and np.isfinite(right)
+        ends = [
+            [(left, at[m]), (right, at[m])] for m, left, right in zip(methods, found[_LOW], found[_HIGH], strict=True)
         ]
-        drawn = [bar.opts(hv.opts.Curve(color="#555555", linewidth=1.4)) for bar in bars]
+        drawn = style.intervals(ends, "#555555", width=1.4, dims=(label, "row"))
         dots = [(m, at[name]) for m, name in zip(found[_MEAN], methods, strict=True) if np.isfinite(m)]
         drawn.append(hv.Points(dots, kdims=[label, "row"]).opts(hv.opts.Points(color=style.PALETTE[0], s=34)))
         panels.append(
@@ -142,12 +140,9 @@ def fidelity_complexity(
         # Within a group, and where colours run out, shapes tell methods apart.
         colour, marker = colour_of[member], _MARKERS[seen.count(colour_of[member]) % len(_MARKERS)]
         seen.append(colour)
-        for line in (
-            [(px[_LOW], py[_MEAN]), (px[_HIGH], py[_MEAN])],
-            [(px[_MEAN], py[_LOW]), (px[_MEAN], py[_HIGH])],
-        ):
-            if np.isfinite(line).all():
-                drawn.append(hv.Curve(line, kdims=["x"], vdims=["y"]).opts(hv.opts.Curve(color=colour, linewidth=1.0)))
+        across = [(px[_LOW], py[_MEAN]), (px[_HIGH], py[_MEAN])]
+        along = [(px[_MEAN], py[_LOW]), (px[_MEAN], py[_HIGH])]
+        drawn += style.intervals([across, along], colour, width=1.0)
         point = hv.Points([(px[_MEAN], py[_MEAN])], kdims=["x", "y"], label=f"{i + 1}  {method}")
         drawn.append(point.opts(hv.opts.Points(color=colour, marker=marker, s=46, edgecolor="white", linewidth=0.5)))
         texts.append((px[_MEAN], py[_MEAN], f" {i + 1}"))

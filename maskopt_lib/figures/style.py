@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import holoviews as hv
 import numpy as np
 import xarray as xr
 from matplotlib.colors import to_rgb
@@ -80,6 +81,29 @@ def joined(outlines: Sequence[np.ndarray]) -> list[np.ndarray]:
     gap = np.full((1, 2), np.nan)
     rows = [row for outline in outlines for row in (gap, outline)]
     return [np.concatenate(rows[1:])] if rows else []
+
+
+def intervals(ends: Sequence, colour: str, *, width: float = 1.2, dims: tuple[str, str] = ("x", "y")) -> list[hv.Curve]:
+    """Bars from end to end, drawn as one curve; those with an end that is not known are left out.
+
+    Parameters
+    ----------
+    ends : (bar, 2, 2) the two ends of each bar, x and y of each end.
+    colour, width : of the bars, in points.
+    dims : names of the axes.
+
+    Returns
+    -------
+    The curve, or nothing where there is no bar.
+
+    Examples
+    --------
+    >>> intervals([[(0, 1), (np.nan, 1)]], "#000000")
+    []
+    """
+    whole = [bar for bar in np.asarray(ends, float).reshape(-1, 2, 2) if np.isfinite(bar).all()]
+    look = hv.opts.Curve(color=colour, linewidth=width)
+    return [hv.Curve(line, *dims).opts(look) for line in joined(whole)]
 
 
 def axis_label(variable: xr.DataArray) -> str:
