@@ -122,16 +122,16 @@ def test_intervals_hold_spread_of_cells_and_of_seeds():
     cell_part, noise = rng.normal(0, 3, 40), rng.normal(0, 0.01, (1, 1, 400))
     l2 = 100 + np.repeat(cell_part, 10) + noise
     cells = np.repeat(np.arange(40), 10)
-    row = model_scores.intervals(scores(l2, cells=cells))[schema.L2].isel(method=0)
+    row = model_scores.mean_scores(scores(l2, cells=cells))[schema.L2].isel(method=0)
     mean, low, high = row.values
     assert mean == pytest.approx(l2.mean())
     # 95 % of the mean of forty cells, not of four hundred tiles.
     assert high - low == pytest.approx(2 * 1.96 * cell_part.std() / np.sqrt(40), rel=0.15)
     # Seeds that differ widen it, and one that is not there does nothing.
     seeds = np.concatenate([l2 - 5, l2 + 5, np.full_like(l2, np.nan)], axis=1)
-    wider = model_scores.intervals(scores(seeds, cells=cells))[schema.L2].isel(method=0).values
+    wider = model_scores.mean_scores(scores(seeds, cells=cells))[schema.L2].isel(method=0).values
     assert wider[0] == pytest.approx(l2.mean()) and wider[2] - wider[1] > 2 * (high - low)
-    alone = model_scores.intervals(scores(l2, cells=np.zeros(400)))[schema.L2].isel(method=0).values
+    alone = model_scores.mean_scores(scores(l2, cells=np.zeros(400)))[schema.L2].isel(method=0).values
     assert alone[0] == pytest.approx(l2.mean()) and np.isnan(alone[1:]).all()
 
 

@@ -17,6 +17,7 @@ from maskopt_lib.layout import signature
 from maskopt_lib.study import build_dataset
 from maskopt_lib.study import describe_dataset as dd
 from maskopt_lib.study import describe_labels as dl
+from maskopt_lib.study.bootstrap import intervals
 from maskopt_lib.study.context_effect import ALL_AROUND, ALONE, IN_PLACE
 
 NAMES = {"design": ["a", "b", "c"], "cell": ["BUF_X1", "INV_X1", "NAND2_X1", "OR2_X1"], "orientation": ["N", "FS"]}
@@ -181,7 +182,7 @@ def test_a_missing_build_names_the_command(tmp_path):
 
 def test_an_interval_of_independent_values_is_that_of_theory():
     values = np.random.default_rng(0).normal(10, 2, 400)
-    found = dl.intervals(xr.Dataset({"v": ("sample", values)}), np.arange(400), n_draws=4000)["v"]
+    found = intervals(xr.Dataset({"v": ("sample", values)}), np.arange(400), n_draws=4000)["v"]
     mean, low, high = found.values
     assert mean == pytest.approx(values.mean())
     half = 1.96 * values.std() / 20
@@ -190,18 +191,18 @@ def test_an_interval_of_independent_values_is_that_of_theory():
 
 def test_copies_within_a_group_make_no_interval_narrower():
     values, groups = np.random.default_rng(1).normal(size=30), np.arange(30)
-    once = dl.intervals(xr.Dataset({"v": ("sample", values)}), groups)["v"]
-    often = dl.intervals(xr.Dataset({"v": ("sample", np.repeat(values, 5))}), np.repeat(groups, 5))["v"]
+    once = intervals(xr.Dataset({"v": ("sample", values)}), groups)["v"]
+    often = intervals(xr.Dataset({"v": ("sample", np.repeat(values, 5))}), np.repeat(groups, 5))["v"]
     np.testing.assert_allclose(often, once)
 
 
 def test_what_is_not_finite_is_left_out_and_one_group_has_no_interval():
     ds = xr.Dataset({"v": (("sample", "m"), [[1.0, np.nan], [3.0, 5.0]]), "name": ("sample", ["x", "y"])})
-    found = dl.intervals(ds, np.array(["a", "b"]))
+    found = intervals(ds, np.array(["a", "b"]))
     assert set(found.data_vars) == {"v"}
     assert found["v"].sel(statistic="mean").values.tolist() == [2.0, 5.0]
     assert found["v"].values[1].tolist() == [5.0, 5.0, 5.0]
-    alone = dl.intervals(ds, np.array(["a", "a"]))["v"].values
+    alone = intervals(ds, np.array(["a", "a"]))["v"].values
     assert alone[:, 0].tolist() == [2.0, 5.0] and np.isnan(alone[:, 1:]).all()
 
 

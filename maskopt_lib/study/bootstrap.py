@@ -5,8 +5,13 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import xarray as xr
+
+from maskopt_lib.data import schema
 
 N_DRAWS = 1000
+STATISTIC = "statistic"
+MEAN, LOW, HIGH = "mean", "low", "high"
 _SHARES = 0.025, 0.975
 
 
@@ -68,3 +73,46 @@ def ends(draws: np.ndarray) -> np.ndarray:
         at = [max(0, math.ceil(share * len(known)) - 1) for share in _SHARES]
         found.append(known[at] if len(known) else (np.nan, np.nan))
     return np.array(found).reshape(*draws.shape[:-1], 2)
+
+
+def intervals(
+    scores: xr.Dataset, groups: np.ndarray, *, along: str = schema.SAMPLE, n_draws: int = N_DRAWS, seed: int = 0
+) -> xr.Dataset:
+    """Means with 95 % intervals of a bootstrap that draws groups of tiles, and seeds where there are any.
+
+    Parameters
+    ----------
+    scores : Dataset of numbers; what is not finite is left out, and so are variables without ``along``.
+    groups : (along,) tiles that are drawn together, such as those of a cell, which resemble each other.
+    along : dimension of the tiles.
+    n_draws, seed : of the bootstrap.
+
+    Returns
+    -------
+    The same variables over ``statistic`` (mean, low, high) in place of ``along`` and ``seed``. Every draw takes the
+    same tiles for all rows. With a single group there is no interval: nan; a row with one seed has no spread of seeds
+    in it.
+
+    Examples
+    --------
+    >>> same = xr.Dataset({"l2_nm2": ("sample", [4.0, 4.0, 4.0])})
+    >>> intervals(same, np.array(["a", "a", "b"])).l2_nm2.values.tolist()
+    [4.0, 4.0, 4.0]
+    """
+
+    def one(values: np.ndarray) -> np.ndarray:
+        rows = values.reshape(-1, *values.shape[-2:])
+        found = np.full((len(rows), 3), np.nan)
+        there = np.isfinite(rows).any((1, 2))
+        found[there, 0] = np.nanmean(np.where(np.isfinite(rows), rows, np.nan)[there], axis=(1, 2))
+        found[:, 1:] = ends(resampled_means(rows, groups, n_draws=n_draws, seed=seed))
+        return found.reshape(*values.shape[:-2], 3)
+
+    def over(values: xr.DataArray) -> xr.DataArray:
+        if schema.SEED not in values.dims:
+            values = values.expand_dims(schema.SEED)
+        core = {"input_core_dims": [[schema.SEED, along]], "output_core_dims": [[STATISTIC]]}
+        return xr.apply_ufunc(one, values.astype(float), keep_attrs=True, **core)
+
+    numbers = {name: over(v) for name, v in scores.items() if along in v.dims and v.dtype.kind in "fiu"}
+    return xr.Dataset(numbers, attrs=scores.attrs).assign_coords({STATISTIC: [MEAN, LOW, HIGH]})

@@ -10,8 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from maskopt_lib.data import schema
-from maskopt_lib.study.bootstrap import ends, resampled_means
-from maskopt_lib.study.describe_labels import HIGH, LOW, MEAN
+from maskopt_lib.study.bootstrap import HIGH, LOW, MEAN, ends, resampled_means
 from maskopt_lib.study.fidelity import CONFIRMED, REFUTED, UNDECIDED
 from maskopt_lib.study.tables import NOTE
 

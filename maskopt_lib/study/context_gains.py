@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import xarray as xr
 
 from maskopt_lib import metrics
 from maskopt_lib.data import schema
-from maskopt_lib.study.bootstrap import ends, resampled_means
+from maskopt_lib.study.bootstrap import intervals
 from maskopt_lib.study.comparisons import Effect, effect_rows, gain
 from maskopt_lib.study.context_ablation import NETWORK
 from maskopt_lib.study.context_effect import ALL_AROUND, ALONE, CONTEXT, IN_PLACE, PRINTED
-from maskopt_lib.study.describe_labels import HIGH, LOW, MEAN, STATISTIC
 
 
 def context_means(scores: xr.Dataset, *, seed: int = 0) -> xr.Dataset:
@@ -28,18 +26,7 @@ def context_means(scores: xr.Dataset, *, seed: int = 0) -> xr.Dataset:
     -------
     Dataset over ``network``, ``context``, ``printed`` and ``statistic`` (mean, low, high).
     """
-    dims = (NETWORK, CONTEXT, PRINTED)
-    found = {}
-    for name in metrics.CORE_SCORES:
-        values = scores[name].transpose(*dims, schema.SEED, schema.SAMPLE).values
-        rows = values.reshape(-1, *values.shape[-2:])
-        there = np.isfinite(rows).any((1, 2))
-        numbers = np.full((len(rows), 3), np.nan)
-        numbers[there, 0] = np.nanmean(rows[there], axis=(1, 2))
-        numbers[there, 1:] = ends(resampled_means(rows[there], scores["cell"].values, seed=seed))
-        found[name] = ((*dims, STATISTIC), numbers.reshape(*values.shape[:3], 3), scores[name].attrs)
-    coords = {dim: scores[dim] for dim in dims} | {STATISTIC: [MEAN, LOW, HIGH]}
-    return xr.Dataset(found, coords=coords, attrs=scores.attrs)
+    return intervals(scores[list(metrics.CORE_SCORES)], scores["cell"].values, seed=seed)
 
 
 def context_gain(

@@ -17,15 +17,13 @@ from maskopt_lib import metrics
 from maskopt_lib.data import schema
 from maskopt_lib.data import tile_arrays as ta
 from maskopt_lib.data.tile_store import TileStore
+from maskopt_lib.study.bootstrap import HIGH, LOW, MEAN, STATISTIC, intervals
 from maskopt_lib.study.context_effect import ALL_AROUND, ALONE, CONTEXT, IN_PLACE, KIND, PRINTED, seen
 from maskopt_lib.study.describe_dataset import CELL, DESIGN, FAMILY, LAYER
 from maskopt_lib.study.tile_masks import LabelRule, TileSolver
 
-STATISTIC = "statistic"
-MEAN, LOW, HIGH = "mean", "low", "high"
 #: The layout used as its own mask.
 LAYOUT = "layout as mask"
-_DRAWS = 1000
 
 
 def read_labels(store: TileStore, tiles: Mapping[str, xr.Dataset]) -> dict[str, xr.Dataset]:
@@ -103,53 +101,6 @@ def score_layouts(store: TileStore, labels: xr.Dataset, solver: TileSolver, *, n
         scores.append(solver.score(seen(drawn, rule, float(labels["context_nm"][label])), drawn))
     found = xr.concat(scores, schema.SAMPLE, combine_attrs="override").rename({schema.SAMPLE: ta.LABEL})
     return found.assign_coords({ta.LABEL: chosen, CELL: (ta.LABEL, labels[CELL].values[chosen])})
-
-
-def intervals(
-    scores: xr.Dataset, groups: np.ndarray, *, along: str = schema.SAMPLE, n_draws: int = _DRAWS, seed: int = 0
-) -> xr.Dataset:
-    """Means with 95 % intervals of a bootstrap that draws whole groups.
-
-    Parameters
-    ----------
-    scores : Dataset; what is not finite is left out.
-    groups : (along,) to which group, such as a cell, each entry belongs.
-    along : dimension of the entries.
-    n_draws, seed : of the bootstrap.
-
-    Returns
-    -------
-    The same variables over ``statistic`` (mean, low, high) in place of ``along``. With a single group there is no
-    interval: nan.
-
-    Examples
-    --------
-    >>> same = xr.Dataset({"l2_nm2": ("sample", [4.0, 4.0, 4.0])})
-    >>> intervals(same, np.array(["a", "a", "b"])).l2_nm2.values.tolist()
-    [4.0, 4.0, 4.0]
-    """
-    _, code = np.unique(np.asarray(groups), return_inverse=True)
-    n_groups = int(code.max()) + 1
-    member = np.zeros((n_groups, len(code)))
-    member[code, np.arange(len(code))] = 1
-    drawn = np.random.default_rng(seed).multinomial(n_groups, np.full(n_groups, 1 / n_groups), n_draws)
-
-    def one(values: np.ndarray) -> np.ndarray:
-        there = np.isfinite(values)
-        total = np.where(there, values, 0) @ member.T
-        count = there.astype(float) @ member.T
-        with np.errstate(invalid="ignore", divide="ignore"):
-            mean = total.sum(-1) / count.sum(-1)
-            means = (total @ drawn.T) / (count @ drawn.T)
-        low, high = _quantiles(means) if n_groups > 1 else (np.full_like(mean, np.nan),) * 2
-        return np.stack([mean, low, high], axis=-1)
-
-    numbers = {
-        name: v.astype(float) for name, v in scores.data_vars.items() if along in v.dims and v.dtype.kind in "fiu"
-    }
-    return xr.apply_ufunc(
-        one, xr.Dataset(numbers), input_core_dims=[[along]], output_core_dims=[[STATISTIC]], keep_attrs=True
-    ).assign_coords({STATISTIC: [MEAN, LOW, HIGH]})
 
 
 def oracle_rows(
@@ -329,10 +280,3 @@ def _image(packed: np.ndarray, side: int) -> np.ndarray:
 
 def _scores(ds: xr.Dataset) -> xr.Dataset:
     return ds[[name for name in metrics.CORE_SCORES if name in ds]]
-
-
-def _quantiles(means: np.ndarray) -> list[np.ndarray]:
-    """Ends of the 95 % interval of each row; a draw in which nothing was finite says nothing."""
-    rows = [row[np.isfinite(row)] for row in means.reshape(-1, means.shape[-1])]
-    ends = np.array([np.quantile(row, (0.025, 0.975)) if len(row) else (np.nan, np.nan) for row in rows])
-    return [end.reshape(means.shape[:-1]) for end in ends.T]

@@ -21,8 +21,7 @@ from maskopt_lib.errors import UnknownNameError
 from maskopt_lib.models import weights
 from maskopt_lib.study import checkpoints
 from maskopt_lib.study.benchmark_models import Entry, Tiles
-from maskopt_lib.study.bootstrap import N_DRAWS, ends, resampled_means
-from maskopt_lib.study.describe_labels import HIGH, LOW, MEAN, STATISTIC
+from maskopt_lib.study.bootstrap import HIGH, LOW, MEAN, N_DRAWS, STATISTIC, ends, intervals, resampled_means
 from maskopt_lib.study.pareto import FAMILY, SPACES, TOTAL, Box, outline_nm
 from maskopt_lib.study.tile_masks import LabelRule
 from maskopt_lib.study.train_data import read_tiles
@@ -104,18 +103,7 @@ def mean_rows(scores: xr.Dataset, names: Sequence[str], *, seed: int = 0, n_draw
     Dataset over ``method`` and ``statistic``.
     """
     scores = scores.assign({TOTAL: _merit(scores)})
-    drawn = _draws(scores, names, seed, n_draws)
-    mean = scores[list(names)].mean((schema.SEED, schema.SAMPLE), keep_attrs=True)
-    found = {
-        name: (
-            (schema.METHOD, STATISTIC),
-            np.concatenate([mean[name].values[:, None], ends(drawn[name])], axis=1),
-            mean[name].attrs,
-        )
-        for name in names
-    }
-    coords = {schema.METHOD: scores[schema.METHOD].values, STATISTIC: [MEAN, LOW, HIGH]}
-    return xr.Dataset(found, coords=coords, attrs=scores.attrs)
+    return intervals(scores[list(names)], scores["cell"].values, seed=seed, n_draws=n_draws)
 
 
 def _merit(scores: xr.Dataset) -> xr.DataArray:

@@ -26,9 +26,8 @@ from maskopt_lib import metrics, opc, optics
 from maskopt_lib.data import schema
 from maskopt_lib.litho import Simulator
 from maskopt_lib.study.benchmark_models import Entry, Tiles, masks_of
-from maskopt_lib.study.bootstrap import N_DRAWS, ends, resampled_means
+from maskopt_lib.study.bootstrap import HIGH, LOW, MEAN, N_DRAWS, STATISTIC, ends, intervals, resampled_means
 from maskopt_lib.study.checked_parts import read_part, said_of, write_part
-from maskopt_lib.study.describe_labels import HIGH, LOW, MEAN, STATISTIC, intervals
 from maskopt_lib.study.pareto import TOTAL
 from maskopt_lib.study.parts import file_name, kernels_digest, method_digest
 from maskopt_lib.study.sources import source_hash

@@ -9,8 +9,7 @@ import xarray as xr
 
 from maskopt_lib import metrics
 from maskopt_lib.data import schema
-from maskopt_lib.study.bootstrap import ends, resampled_means
-from maskopt_lib.study.describe_labels import HIGH, LOW, MEAN, STATISTIC
+from maskopt_lib.study.bootstrap import intervals
 
 #: What is known of a tile and may explain a score: name -> (long_name, units, name in tables).
 TRAITS = {
@@ -22,39 +21,20 @@ TRAITS = {
 }
 
 
-def intervals(scores: xr.Dataset, groups: np.ndarray | None = None, *, seed: int = 0) -> xr.Dataset:
-    """Means with 95 % intervals of a bootstrap over tiles and seeds.
+def mean_scores(scores: xr.Dataset, *, seed: int = 0) -> xr.Dataset:
+    """Means with 95 % intervals of a bootstrap that draws cells and seeds.
 
     Parameters
     ----------
     scores : of :func:`maskopt_lib.study.benchmark_models.benchmark`.
-    groups : (sample,) tiles that are drawn together; by default those of a cell, which resemble each other.
     seed : of the bootstrap.
 
     Returns
     -------
-    The scores over ``method`` and ``statistic`` (mean, low, high). Every draw takes the same tiles for all methods.
-    With a single group of tiles there is no interval: nan; a method with one seed has no spread of seeds in it.
-
-    Examples
-    --------
-    >>> dims, same = ("method", "seed", "sample"), np.full((1, 2, 3), 4.0)
-    >>> ds = xr.Dataset({"l2_nm2": (dims, same)}, {"method": ["a"]})
-    >>> intervals(ds, np.array([0, 0, 1])).l2_nm2.values.tolist()
-    [[4.0, 4.0, 4.0]]
+    Scores and seconds over ``method`` and ``statistic`` (mean, low, high).
     """
-    groups = scores["cell"].values if groups is None else np.asarray(groups)
-    found = {}
-    for name in (*metrics.CORE_SCORES, schema.RUNTIME):
-        if name not in scores:
-            continue
-        values = scores[name].transpose(schema.METHOD, schema.SEED, schema.SAMPLE)
-        # A method has the seeds that it was trained with; solvers and labels have one.
-        mean = values.mean((schema.SEED, schema.SAMPLE)).values
-        rows = np.column_stack([mean, ends(resampled_means(values.values, groups, seed=seed))])
-        found[name] = ((schema.METHOD, STATISTIC), rows, scores[name].attrs)
-    coords = {schema.METHOD: scores[schema.METHOD].values, STATISTIC: [MEAN, LOW, HIGH]}
-    return xr.Dataset(found, coords=coords, attrs=scores.attrs)
+    names = [name for name in (*metrics.CORE_SCORES, schema.RUNTIME) if name in scores]
+    return intervals(scores[names], scores["cell"].values, seed=seed)
 
 
 def at_equal_time(scores: xr.Dataset, networks: Sequence[str], solvers: Sequence[str]) -> xr.Dataset:
