@@ -101,7 +101,7 @@ def test_exceptions_are_used_and_say_why():
 @pytest.mark.parametrize("package", ["maskopt_lib", "maskopt_lib.figures", "maskopt_lib.data", "maskopt_lib.layout"])
 def test_what_needs_no_torch_does_not_import_it(package):
     program = f"import sys, {package}; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", program], timeout=60).returncode == 0, f"{package} imports torch"
+    assert subprocess.run([sys.executable, "-c", program], timeout=300).returncode == 0, f"{package} imports torch"
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
