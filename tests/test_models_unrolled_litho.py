@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from maskopt_lib import metrics, models, optics
 from maskopt_lib.litho import Simulator
 from maskopt_lib.models import Conditioning, TileInput
-from maskopt_lib.models.losses import LithoLoss
-from maskopt_lib.models.unrolled_litho import SEEN, Options, PrintGradients
+from maskopt_lib.models.losses import ComplexityLoss, LithoLoss
+from maskopt_lib.models.unrolled_litho import SEEN, Options, PrintGradients, corner_gradient
 
 SIM = Simulator(optics.load("embedded"))
 
@@ -59,20 +59,36 @@ def test_what_it_sees_are_the_gradients_of_the_loss():
     assert not seen.requires_grad
 
 
+def test_corners_are_counted_with_their_gradient():
+    mask = torch.rand(2, 12, 12, dtype=torch.float64).requires_grad_()
+    mixed = torch.diff(torch.diff(F.pad(mask, (1, 1, 1, 1)), dim=-2), dim=-1)
+    (expected,) = torch.autograd.grad((mixed.square() + 0.01).sqrt().sum(), mask)
+    torch.testing.assert_close(corner_gradient(mask.detach()), expected)
+
+
 def test_untrained_it_is_a_descent():
     wanted = target()
     litho = LithoLoss(SIM, 8)
-    l2 = [litho(4 * wanted - 2, wanted)["l2"]]
-    for n_steps in (2, 6):
+    l2 = [litho(20 * wanted - 10, wanted)["l2"]]
+    for n_steps in (1, 4):
         with torch.no_grad():
-            l2.append(litho(network(n_steps=n_steps, sharpness=1.0)(TileInput.of(wanted)), wanted)["l2"])
-    assert (l2[1] < 0.8 * l2[0]).all() and (l2[2] < 0.8 * l2[1]).all()
+            l2.append(litho(network(n_steps=n_steps)(TileInput.of(wanted)), wanted)["l2"])
+    assert (l2[1] < 0.6 * l2[0]).all() and (l2[2] < 0.8 * l2[1]).all()
+
+
+def test_untrained_the_dial_takes_corners_away():
+    wanted, corners = target(), ComplexityLoss(8, mask="straight_through")
+    with torch.no_grad():
+        many, few = (corners(network(n_steps=4)(TileInput.of(wanted, dial=d)))["corners"] for d in (0.0, 1.0))
+    assert float(few.sum()) < float(many.sum())
 
 
 @pytest.mark.parametrize("pixel_nm", [4, 2])
-def test_finer_pixels_start_from_the_same_descent(pixel_nm):
-    coarse, fine = (network(pixel_nm=p, n_steps=2)(TileInput.of(target(1, p))).detach() for p in (8, pixel_nm))
-    torch.testing.assert_close(F.avg_pool2d(fine, 8 // pixel_nm), coarse, rtol=1e-3, atol=1e-3)
+def test_finer_pixels_take_the_same_descent(pixel_nm):
+    with torch.no_grad():
+        coarse, fine = (network(pixel_nm=p, n_steps=2)(TileInput.of(target(1, p))) for p in (8, pixel_nm))
+    masks = F.avg_pool2d((fine > 0).float(), 8 // pixel_nm), (coarse > 0).float()
+    assert (masks[0] - masks[1]).abs().sum() < 0.1 * masks[1].sum()
 
 
 def test_gradients_reach_every_parameter():
@@ -109,7 +125,7 @@ def test_masks_are_blocks():
 
 def test_it_is_compact_and_comes_back_from_its_spec():
     model = models.build("unrolled_litho", preset="own", conditioning=Conditioning(dial=True))
-    assert model.n_parameters < 1_000_000
+    assert 4 * model.n_parameters < 10e6  # bytes of its weights
     again = models.from_spec(model.spec)
     again.load_state_dict(model.state_dict())
     wanted = target(1, 4)

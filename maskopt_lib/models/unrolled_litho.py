@@ -3,16 +3,21 @@
 A solver of inverse lithography spends its hundreds of steps on two things: on finding out what the light does, and on
 turning that into a mask that is binary and simple. The first is cheap, exact and known: a forward and an adjoint pass
 through the coherent systems cost less than one convolution of 32 channels does at 8 nm. The second is what a network
-can learn. So the mask starts as the target, and in each of a few steps
+can learn. So the mask starts as the target, blurred, so that its edges can move by any part of a pixel, and in each of
+a few steps
 
-1. the simulator prints it and gives the gradients of L2 and PV band on the core with respect to the mask,
-2. a small network turns gradients, print, what it remembers, and features of the surroundings into the next change.
+1. a small network turns gradients, print, what it remembers, and features of the surroundings into a change,
+2. several times the simulator prints the mask and gives the gradients of L2 and PV band on the core with respect to
+   it, and the mask goes down their weighted sum and that of its number of corners, smoothed and scaled by its size so
+   far as Adam does, by learned weights and rates.
 
 The features come from a compact U-Net that sees the target and what it prints; they are computed once. Before any
-training the network is a plain gradient descent of as many steps.
+training the networks add nothing, and what is left is a descent that already prints well: its constants were chosen
+on eight tiles of a design that nothing is trained on, among some hundred draws.
 
-A dial from 0 (as faithful as possible) to 1 (as simple as possible) scales and shifts its features. In training it is
-drawn for each tile and weighs the complexity of the mask, so that one network draws masks of all kinds. Masks are drawn
+A dial from 0 (as faithful as possible) to 1 (as simple as possible) scales and shifts its features, and weighs the
+corners in the descent. In training it is drawn for each tile and weighs the complexity of the mask, so that one network
+draws masks of all kinds. Masks are drawn
 in blocks, one a pixel: each straight outline is one along x or y, which a writer exposes with few rectangles.
 
 None of the losses it is meant for (:class:`~maskopt_lib.models.losses.LithoLoss`,
@@ -21,6 +26,7 @@ None of the losses it is meant for (:class:`~maskopt_lib.models.losses.LithoLoss
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -39,8 +45,24 @@ from maskopt_lib.models.model import MaskModel, ModelOptions
 PRINT_NM = 8
 #: Side in nm of the pixels that features live on; finer ones are images of their own there.
 WORK_NM = 16
+#: Steepness of the first mask, and rates of the first step and of the last as a share of it, before training.
+_CONTRAST, _RATE, _RATE_FALL = 8.0, 1.5, 0.2
+#: Weights of L2 and PV band in the descent; of corners at a dial of 0, and how many times that at a dial of 1.
+_PRINTS, _CORNERS, _CORNERS_RISE = (1.0, 0.3), 1e-3, 10.0
+#: What the networks say is scaled by this: some hundred inputs and all steps add up.
+_CHANGE = 0.1
+#: Mixed differences of the mask below this are no corners.
+_NO_CORNER = 0.1
 #: What is looked at of a print, in this order: gradients with respect to the mask, and differences in the core.
-SEEN = ("gradient of L2", "gradient of PV band", "nominal print less target", "outer less inner print")
+SEEN = (
+    "gradient of L2",
+    "gradient of PV band",
+    "gradient of corners",
+    "nominal print less target",
+    "outer less inner print",
+)
+#: Of them, what the descent goes down: the gradients.
+N_GRADIENTS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +72,10 @@ class Options(ModelOptions):
     Parameters
     ----------
     kernels : optics that it looks through, for :func:`maskopt_lib.optics.load`.
-    n_steps : steps of the descent.
+    n_steps : steps with a network of their own.
+    n_descents : times that a step prints and goes downhill.
     n_memory : images that a step leaves for the next.
+    blur_nm : of the target as the first mask, standard deviation.
     sharpness : factor on the logits, which grows from 1 before the first step to this of the result. Grey masks print
         what no binary one does, and a descent that may end with them does.
     core_nm, rim_nm : the print counts in the core and in a rim around it, as in the loss it is trained with.
@@ -60,17 +84,19 @@ class Options(ModelOptions):
 
     preset: str = "own"
     kernels: str = "embedded"
-    n_steps: int = 6
+    n_steps: int = 8
+    n_descents: int = 5
     n_memory: int = 8
-    sharpness: float = 3.0
+    blur_nm: float = 24.0
+    sharpness: float = 8.0
     core_nm: float = 512.0
     rim_nm: float = 0.0
     blocks: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.n_steps < 1 or not self.sharpness > 0:
-            raise ValueError(f"a descent needs a step at least and a sharpness above 0, got {self}")
+        if min(self.n_steps, self.n_descents) < 1 or not self.sharpness > 0 or not self.blur_nm > 0:
+            raise ValueError(f"a descent needs a step at least, and sharpness and blur above 0, got {self}")
 
 
 PRESETS = {"own": Options(), "outlines": Options(preset="outlines", blocks=False)}
@@ -104,25 +130,33 @@ class UnrolledLitho(MaskModel):
         self.dial = _Dial((coarse, fine)) if conditioning.dial else None
 
         n_in = n_mask + n_seen + fine + options.n_memory
-        self.steps = nn.ModuleList(_Step(n_in, fine, n_mask, options.n_memory) for _ in range(options.n_steps))
+        rates = torch.logspace(0, 1, options.n_steps * options.n_descents, base=_RATE_FALL) * _RATE
+        self.steps = nn.ModuleList(
+            _Step(n_in, fine, n_mask, options.n_memory, rates=own) for own in rates.view(options.n_steps, -1)
+        )
 
     def draw(self, planes: Tensor, x: TileInput) -> Tensor:
         target, told = planes[:, :1], planes[:, 1:]
         wanted = _at_prints(target)
-        latent = 4 * target - 2
+        latent = _CONTRAST * (_blurred(target, self.options.blur_nm / self.options.pixel_nm) - 0.5)
         seen = self.prints(latent, wanted)
+        moments = _Moments()
         # What is told beside the target is the same everywhere.
         told = told[:, :, :: self.parts, :: self.parts]
         features = self._features([F.pixel_unshuffle(target, self.parts), told], seen, x)
         memory = features.new_zeros(len(features), self.options.n_memory, *features.shape[-2:])
-        sharpness = 1.0
-        for i, step in enumerate(self.steps, start=1):
+        sharpness, n_done, n_all = 1.0, 0, len(self.steps) * self.options.n_descents
+        for step in self.steps:
             mask = F.pixel_unshuffle(torch.sigmoid(sharpness * latent), self.parts)
             change, memory = step(torch.cat([mask, _at_features(seen), features, memory], dim=1))
-            latent = latent + F.pixel_shuffle(change, self.parts) - step.downhill(seen, latent.shape[-1])
-            sharpness = self.options.sharpness ** (i / len(self.steps))
-            if i < len(self.steps):
-                seen = self.prints(sharpness * latent, wanted)
+            latent = latent + F.pixel_shuffle(change, self.parts)
+            for rate in step.rates:
+                downhill = moments.scaled(step.uphill(seen, x.dial))
+                latent = latent - rate * F.interpolate(downhill, size=latent.shape[-2:])
+                n_done += 1
+                sharpness = self.options.sharpness ** (n_done / n_all)
+                if n_done < n_all:
+                    seen = self.prints(sharpness * latent, wanted)
         return sharpness * latent
 
     def _features(self, images: list[Tensor], seen: Tensor, x: TileInput) -> Tensor:
@@ -155,7 +189,7 @@ class PrintGradients(nn.Module):
 
     @torch.no_grad()
     def forward(self, logits: Tensor, wanted: Tensor) -> Tensor:
-        """Images (n, 4, y, x) of :data:`SEEN` at `PRINT_NM`, zero where nothing is looked at; numbers, no functions.
+        """Images (n, 5, y, x) of :data:`SEEN` at `PRINT_NM`, zero where nothing is looked at; numbers, no functions.
 
         Parameters
         ----------
@@ -176,16 +210,32 @@ class PrintGradients(nn.Module):
             of_band = imaging.adjoint(slopes * torch.stack([none, band, -band], dim=1), fields)
             margin = (mask.shape[-1] - self.images.n_out) // 2
             shown = F.pad(torch.stack([apart, band], dim=1), (margin,) * 4)
-            return torch.cat([torch.stack([of_l2, of_band], dim=1), shown], dim=1).to(logits.dtype)
+            return torch.cat([torch.stack([of_l2, of_band, corner_gradient(mask)], dim=1), shown], dim=1).to(
+                logits.dtype
+            )
+
+
+def corner_gradient(mask: Tensor) -> Tensor:
+    """Derivative of the number of corners of masks (n, y, x) by their pixels.
+
+    The number is the sum of the sizes of the mixed second differences, as in
+    :class:`~maskopt_lib.models.losses.ComplexityLoss`, rounded below `_NO_CORNER` so that it has a slope everywhere.
+    """
+    wide = F.pad(mask, (1, 1, 1, 1))
+    mixed = torch.diff(torch.diff(wide, dim=-2), dim=-1)
+    slope = mixed / (mixed.square() + _NO_CORNER**2).sqrt()
+    return torch.diff(torch.diff(slope, dim=-2), dim=-1)
 
 
 class _Step(nn.Module):
-    """One step: down the gradients by learned rates, and what a small network adds, which at first is nothing."""
+    """One step: rates and a direction that are learned, and what a small network adds, which at first is nothing."""
 
-    def __init__(self, n_in: int, n: int, n_mask: int, n_memory: int) -> None:
+    def __init__(self, n_in: int, n: int, n_mask: int, n_memory: int, *, rates: Tensor) -> None:
         super().__init__()
         self.n_mask = n_mask
-        self.rates = nn.Parameter(torch.tensor([1.0, 0.3]))
+        self.rates = nn.Parameter(rates.clone())
+        self.prints = nn.Parameter(torch.tensor(_PRINTS))
+        self.log_corners = nn.Parameter(torch.tensor([_CORNERS, _CORNERS_RISE]).log())
         self.body = nn.Sequential(_conv(n_in, n), _conv(n, n))
         self.last = nn.Conv2d(n, n_mask + n_memory, 3, padding=1)
         with torch.no_grad():
@@ -195,12 +245,32 @@ class _Step(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Change of the logits, and what the next step is told, both on the pixels of the features."""
         change, memory = self.last(self.body(images)).tensor_split([self.n_mask], dim=1)
-        return change, torch.tanh(memory)
+        return _CHANGE * change, torch.tanh(memory)
 
-    def downhill(self, seen: Tensor, size: int) -> Tensor:
-        """(n, 1, size, size): by how much the rates lower the logits."""
-        gradient = (self.rates[:, None, None] * seen[:, :2]).sum(1, keepdim=True)
-        return F.interpolate(gradient, size=(size, size), mode="nearest")
+    def uphill(self, seen: Tensor, dial: Tensor) -> Tensor:
+        """(n, 1, y, x): weighted sum of the gradients."""
+        corners = (self.log_corners[0] + self.log_corners[1] * dial).exp()
+        weights = torch.cat([self.prints.expand(len(dial), -1), corners[:, None]], dim=1).to(seen.dtype)
+        return (weights[:, :, None, None] * seen[:, :N_GRADIENTS]).sum(1, keepdim=True)
+
+
+class _Moments:
+    """Means of a gradient and of its square over the steps so far, as in Adam."""
+
+    keep_first, keep_second, least = 0.5, 0.97, 0.01
+
+    def __init__(self) -> None:
+        self.n, self.first, self.second = 0, 0.0, 0.0
+
+    def scaled(self, gradient: Tensor) -> Tensor:
+        """The gradient's mean over the root of that of its square."""
+        self.n += 1
+        self.first = self.keep_first * self.first + (1 - self.keep_first) * gradient
+        self.second = self.keep_second * self.second + (1 - self.keep_second) * gradient.square()
+        first = self.first / (1 - self.keep_first**self.n)
+        second = self.second / (1 - self.keep_second**self.n)
+        # The root's slope has no bound at 0.
+        return first / ((second + 1e-12).sqrt() + self.least)
 
 
 class _Residual(nn.Module):
@@ -233,6 +303,16 @@ class _Dial(nn.Module):
 def _at_prints(image: Tensor) -> Tensor:
     """(n, 1, y, x) of a tile, at `PRINT_NM` or finer, as means over the pixels of prints."""
     return F.avg_pool2d(image, image.shape[-1] * PRINT_NM // IMAGE_NM)
+
+
+def _blurred(image: Tensor, sigma: float) -> Tensor:
+    """(n, 1, y, x) under a Gaussian of this standard deviation in pixels; edges go on beyond the image."""
+    reach = math.ceil(3 * sigma)
+    at = torch.arange(-reach, reach + 1, device=image.device, dtype=image.dtype)
+    weights = torch.exp(-0.5 * (at / sigma).square())
+    weights = weights / weights.sum()
+    wide = F.pad(image, (reach,) * 4, mode="replicate")
+    return F.conv2d(F.conv2d(wide, weights[None, None, None]), weights[None, None, :, None])
 
 
 def _at_features(images: Tensor) -> Tensor:

@@ -81,13 +81,16 @@ RECIPES: dict[tuple[str, str], tuple[Stage, ...]] = {
             lr=1e-4,
         ),
     ),
-    # Our own learns from targets alone; the dial weighs what there is to write against what is printed.
+    # Our own learns from targets alone; the dial weighs what there is to write against what is printed. It starts as a
+    # descent that prints well, so rates are low, and what is printed is the binary mask.
     ("unrolled_litho", "own"): (
         Stage(
             name="litho",
             weights={"l2": 1.0, "pv_band": 0.2, "corners": (1e-6, 1e-4)},
-            litho={"resist_steepness": 80.0},
-            clip_norm=1.0,
+            litho={"resist_steepness": 100.0, "mask": "straight_through"},
+            complexity={"mask": "straight_through"},
+            lr=3e-4,
+            clip_norm=0.1,
         ),
     ),
     ("cfno", "published"): (Stage(name="label", weights={"label": 1.0}, self_training="vanishing"),),
