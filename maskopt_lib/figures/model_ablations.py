@@ -104,7 +104,7 @@ def interval_rows(rows: xr.Dataset, *, along: str, panels: str, title: str = "",
     at = {name: len(labels) - 1 - i for i, name in enumerate(labels)}
     finite = np.stack([rows[s].values for s in (_MEAN, _LOW, _HIGH)])
     finite = finite[np.isfinite(finite)]
-    reach = 1.1 * max(float(np.abs(finite).max(initial=0.0)), 1e-3)
+    reach = 1.1 * float(np.abs(finite).max(initial=0.0)) or 1.0
     height = 1.1 + 0.3 * len(labels)
     drawn_panels = []
     for j, condition in enumerate(conditions):
