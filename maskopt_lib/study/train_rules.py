@@ -89,7 +89,7 @@ RECIPES: dict[tuple[str, str], tuple[Stage, ...]] = {
             weights={"l2": 1.0, "pv_band": 0.2, "corners": (1e-6, 1e-4)},
             litho={"resist_steepness": 100.0, "mask": "straight_through"},
             complexity={"mask": "straight_through"},
-            lr=3e-4,
+            lr=1e-4,
             clip_norm=0.1,
         ),
     ),
