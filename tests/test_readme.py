@@ -226,3 +226,27 @@ def test_what_families_dominate_is_stored():
     )
     for name, text in zip(("epe15", "epe3", "l2_nm2", "pvb_nm2"), said.groups(), strict=True):
         assert agrees(text, float(less[name])), name
+
+
+def test_the_cost_of_a_square_millimetre_follows_from_what_is_stored():
+    folder = reference.FOLDER / "20_large_area"
+    grown, passes = study.load_result(folder, "growth"), study.load_result(folder, "table_time").isel(column=0)
+    window_s = float(grown["solver_s"].sum() / grown["windows"].sum())
+    windows = (1e6 / 1024) ** 2
+    first_s, seam_s, repair_s = passes["seconds a solved window"].sel(
+        {"pass": ["first windows", "seam pass", "repair"]}
+    )
+    repaired = float(passes["windows"].sel({"pass": "repair"}) / passes["windows"].sel({"pass": "first windows"}))
+    hours = windows * window_s * (first_s + seam_s + repaired * repair_s) / first_s / 3600
+    text = " ".join(README.split())
+    assert f"takes {window_s:.2f} s of one of them" in text and f"({seam_s / first_s:.2f} times)" in text
+    assert f"1 mm² ({windows:,.0f} windows) would take {hours:.0f} core hours" in text
+    walls = [f"{wall:.1f}" for wall in grown["wall_s"].values]
+    assert f"windows take {walls[0]}, {walls[1]} and {walls[2]} s" in text
+
+
+def test_the_time_of_all_labels_is_stored():
+    times = study.load_result(reference.FOLDER / "22_build_dataset", "label_times")
+    minutes = float((times["solve_cpu_s"] + times["score_cpu_s"]).sum()) / 60
+    assert set(times["masks"].values.ravel().tolist()) == {2048}
+    assert f"took {minutes:.0f} minutes of processor time" in " ".join(README.split())

@@ -64,8 +64,6 @@ class LithoLoss(nn.Module):
     resist_steepness : of the soft resist, per unit of intensity; default that of ``sim``.
     mask : ``"soft"`` prints the sigmoid of the logits. ``"straight_through"`` prints the binary mask, each pixel one
         block of it, and takes the gradient as if it were the sigmoid.
-    slope : factor on the logits in that sigmoid. Steep logits leave most pixels without a gradient; one over their
-        steepness gives it back.
     distance : of nominal print and target, ``"squared"`` or ``"absolute"``; equal where both are binary.
     energy_lost : share of the optics' energy that may be left out; 0 is exact.
 
@@ -99,7 +97,6 @@ class LithoLoss(nn.Module):
         field_nm: float = 1280.0,
         resist_steepness: float | None = None,
         mask: str = SOFT,
-        slope: float = 1.0,
         distance: str = "squared",
         energy_lost: float = 0.0,
     ) -> None:
@@ -120,11 +117,11 @@ class LithoLoss(nn.Module):
         self.core_nm2 = core_nm**2
         self.threshold = sim.threshold
         self.resist_steepness = sim.resist_model.steepness if resist_steepness is None else resist_steepness
-        self.mask, self.slope, self.exponent = mask, slope, EXPONENTS[distance]
+        self.mask, self.exponent = mask, EXPONENTS[distance]
 
     def forward(self, logits: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Logits and targets (n, 1, y, x) of the image, targets from 0 to 1."""
-        return self.of_mask(_transmission(logits, self.mask, self.slope), target)
+        return self.of_mask(_transmission(logits, self.mask), target)
 
     def of_mask(self, mask: Tensor, target: Tensor) -> dict[str, Tensor]:
         """The same of transmissions (n, 1, y, x)."""
@@ -150,7 +147,7 @@ class ComplexityLoss(nn.Module):
     ----------
     pixel_nm : side of a pixel of the logits.
     core_nm : side of the square in the middle that counts.
-    mask, slope : as for :class:`LithoLoss`.
+    mask : ``"soft"`` or ``"straight_through"``, as for :class:`LithoLoss`.
 
     Notes
     -----
@@ -168,15 +165,15 @@ class ComplexityLoss(nn.Module):
     (672.0, 4.0)
     """
 
-    def __init__(self, pixel_nm: float, core_nm: float = 512.0, *, mask: str = SOFT, slope: float = 1.0) -> None:
+    def __init__(self, pixel_nm: float, core_nm: float = 512.0, *, mask: str = SOFT) -> None:
         super().__init__()
         if mask not in (SOFT, STRAIGHT_THROUGH):
             raise UnknownNameError(f"no mask {mask!r}; known: {SOFT}, {STRAIGHT_THROUGH}")
-        self.pixel_nm, self.core_nm, self.mask, self.slope = pixel_nm, core_nm, mask, slope
+        self.pixel_nm, self.core_nm, self.mask = pixel_nm, core_nm, mask
 
     def forward(self, logits: Tensor) -> dict[str, Tensor]:
         """Logits (n, 1, y, x) of the image."""
-        m = _transmission(logits[:, 0], self.mask, self.slope)
+        m = _transmission(logits[:, 0], self.mask)
         m = middle(m, round(self.core_nm / self.pixel_nm))
         # The mask is cut at the core's border, as shots are counted.
         m = F.pad(m, (1, 1, 1, 1))
@@ -215,12 +212,9 @@ def litho_guided_labels(logits: Tensor, label: Tensor, target: Tensor, litho: Li
     return torch.where(better[:, None, None, None], prediction, label), better
 
 
-def _transmission(logits: Tensor, mask: str, slope: float) -> Tensor:
-    logits = logits if logits.dtype == torch.float64 else logits.float()
-    if mask == SOFT:
-        return torch.sigmoid(logits)
-    soft = torch.sigmoid(slope * logits)
-    return soft + ((logits > 0).to(soft.dtype) - soft).detach()
+def _transmission(logits: Tensor, mask: str) -> Tensor:
+    soft = torch.sigmoid(logits if logits.dtype == torch.float64 else logits.float())
+    return soft if mask == SOFT else soft + ((logits > 0).to(soft.dtype) - soft).detach()
 
 
 def middle(image: Tensor, n: int) -> Tensor:
