@@ -42,6 +42,14 @@ def test_counts_of_discriminators_are_those_published(name, pixel_nm, count):
         assert n_parameters(models.build(name, pixel_nm=pixel_nm).discriminator()) == count
 
 
+def test_the_rival_of_gan_opc_has_a_width_of_its_own():
+    with torch.device("meta"):
+        wide, narrow = (models.build("gan_opc", width=1 / 2, rival_width=factor) for factor in (1, 1 / 4))
+        assert wide.n_parameters == narrow.n_parameters
+        alone = models.build("gan_opc", width=1 / 8).discriminator()
+        assert n_parameters(narrow.discriminator()) == n_parameters(alone) < n_parameters(wide.discriminator()) / 10
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_only_cfno_depends_on_the_pixel(name):
     with torch.device("meta"):

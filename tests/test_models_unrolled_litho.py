@@ -95,10 +95,24 @@ def test_gradients_reach_every_parameter():
     conditioning = Conditioning(tag="film", n_cells=3, kinds=("opc", "ilt"), dial=True)
     model = shaken(network(conditioning=conditioning, n_steps=3))
     x = TileInput.of(target(), cell=torch.tensor([0, 2]), kind=1, dial=torch.tensor([0.2, 0.9]))
-    (model(x) * torch.randn(x.target.shape)).sum().backward()
+    sum((draft * torch.randn(x.target.shape)).sum() for draft in model.drafts(x)).backward()
     silent = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
     # Of the embedding of cells all but one row are silent, of the parameters none.
     assert not silent
+
+
+def test_drafts_learn_on_their_own_and_end_in_the_mask():
+    model = shaken(network(n_steps=3))
+    x = TileInput.of(target())
+    drafts = model.drafts(x)
+    assert len(drafts) == 3 and torch.equal(drafts[-1], model(x))
+    assert not torch.allclose(drafts[1], drafts[2])
+    drafts[1].sum().backward()
+    reached = [step.rates.grad is not None and bool(step.rates.grad.any()) for step in model.steps]
+    assert reached == [False, True, False]
+    # What it remembers is the one thing that a later step may ask an earlier one for.
+    remembered = model.steps[0].last.weight.grad
+    assert bool(remembered[model.steps[0].n_mask :].any()) and not remembered[: model.steps[0].n_mask].any()
 
 
 def test_the_dial_turns_and_tiles_do_not_see_each_other():

@@ -37,7 +37,7 @@ class ModelOptions:
         """Pixels along one side of its images."""
         return n_pixels(self.pixel_nm)
 
-    def channels(self, n: int) -> int:
+    def channels(self, n: float) -> int:
         """``n`` channels of the full network at this width, at least one.
 
         Examples
@@ -75,8 +75,16 @@ class MaskModel(nn.Module):
         """Logits (n, 1, y, x) from input images (n, conditioning.n_planes, y, x)."""
         raise NotImplementedError
 
+    def draw_drafts(self, planes: Tensor, x: TileInput) -> list[Tensor]:
+        """Logits of masks on the way, the last of them the mask; only that of :meth:`draw`, unless it goes in steps."""
+        return [self.draw(planes, x)]
+
     def forward(self, x: TileInput) -> Tensor:
         """Logits of the mask, (n, 1, y, x) at the same pixels; clear where above 0."""
+        return self.drafts(x)[-1]
+
+    def drafts(self, x: TileInput) -> list[Tensor]:
+        """Logits of all masks that a training judges, the last of them the mask: (n, 1, y, x) each, as of `forward`."""
         n = self.options.n_pixels
         if tuple(x.target.shape[-2:]) != (n, n):
             raise GridMismatchError(
@@ -84,7 +92,7 @@ class MaskModel(nn.Module):
                 f"{tuple(x.target.shape[-2:])}; read tiles with pixel_nm={self.options.pixel_nm}"
             )
         # Where the layers compute in a shorter type, what losses are made of is in that of the target.
-        return self.draw(self.conditioner.planes(x), x).to(x.target.dtype)
+        return [logits.to(x.target.dtype) for logits in self.draw_drafts(self.conditioner.planes(x), x)]
 
     def at_1_nm(self, logits: Tensor) -> Tensor:
         """Logits (n, 1, y, x) at pixels of 1 nm, (n, 1, 1024, 1024): interpolated bicubically between the centres.

@@ -6,19 +6,23 @@ through the coherent systems cost less than one convolution of 32 channels does 
 can learn. So the mask starts as the target, blurred, so that its edges can move by any part of a pixel, and in each of
 a few steps
 
-1. a small network turns gradients, print, what it remembers, and features of the surroundings into a change,
-2. several times the simulator prints the mask and gives the gradients of L2 and PV band on the core with respect to
+1. several times the simulator prints the mask and gives the gradients of L2 and PV band on the core with respect to
    it, and the mask goes down their weighted sum and that of its number of corners, smoothed and scaled by its size so
-   far as Adam does, by learned weights and rates.
+   far as Adam does, by learned weights and rates,
+2. a small network turns gradients, print, what it remembers, and features of the surroundings into a change.
 
 The features come from a compact U-Net that sees the target and what it prints; they are computed once. Before any
 training the networks add nothing, and what is left is a descent that already prints well: its constants were chosen
 on eight tiles of a design that nothing is trained on, among some hundred draws.
 
+In training the mask after every step is judged as if it were the last, and a step takes what the one before has left
+as numbers. So each network learns from the exact gradient of what follows from its own change: through the later
+descents, which correct whatever is done before them, that gradient would be wrong or dear.
+
 A dial from 0 (as faithful as possible) to 1 (as simple as possible) scales and shifts its features, and weighs the
 corners in the descent. In training it is drawn for each tile and weighs the complexity of the mask, so that one network
-draws masks of all kinds. Masks are drawn
-in blocks, one a pixel: each straight outline is one along x or y, which a writer exposes with few rectangles.
+draws masks of all kinds. Masks are drawn in blocks, one a pixel: each straight outline is one along x or y, which a
+writer exposes with few rectangles.
 
 None of the losses it is meant for (:class:`~maskopt_lib.models.losses.LithoLoss`,
 :class:`~maskopt_lib.models.losses.ComplexityLoss`) needs a label: it learns from targets alone.
@@ -136,6 +140,9 @@ class UnrolledLitho(MaskModel):
         )
 
     def draw(self, planes: Tensor, x: TileInput) -> Tensor:
+        return self.draw_drafts(planes, x)[-1]
+
+    def draw_drafts(self, planes: Tensor, x: TileInput) -> list[Tensor]:
         target, told = planes[:, :1], planes[:, 1:]
         wanted = _at_prints(target)
         latent = _CONTRAST * (_blurred(target, self.options.blur_nm / self.options.pixel_nm) - 0.5)
@@ -145,19 +152,24 @@ class UnrolledLitho(MaskModel):
         told = told[:, :, :: self.parts, :: self.parts]
         features = self._features([F.pixel_unshuffle(target, self.parts), told], seen, x)
         memory = features.new_zeros(len(features), self.options.n_memory, *features.shape[-2:])
-        sharpness, n_done, n_all = 1.0, 0, len(self.steps) * self.options.n_descents
+        n_done, n_all, drafts = 0, len(self.steps) * self.options.n_descents, []
         for step in self.steps:
-            mask = F.pixel_unshuffle(torch.sigmoid(sharpness * latent), self.parts)
-            change, memory = step(torch.cat([mask, _at_features(seen), features, memory], dim=1))
-            latent = latent + F.pixel_shuffle(change, self.parts)
+            # What it remembers may be learned from what a later step makes of it.
+            latent = latent.detach()
+            moments.detach()
             for rate in step.rates:
                 downhill = moments.scaled(step.uphill(seen, x.dial))
                 latent = latent - rate * F.interpolate(downhill, size=latent.shape[-2:])
                 n_done += 1
                 sharpness = self.options.sharpness ** (n_done / n_all)
-                if n_done < n_all:
-                    seen = self.prints(sharpness * latent, wanted)
-        return sharpness * latent
+                seen = self.prints(sharpness * latent, wanted)
+            mask = F.pixel_unshuffle(torch.sigmoid(sharpness * latent.detach()), self.parts)
+            change, memory = step(torch.cat([mask, _at_features(seen), features, memory], dim=1))
+            latent = latent + F.pixel_shuffle(change, self.parts)
+            drafts.append(self.options.sharpness * latent)
+            if n_done < n_all:
+                seen = self.prints(sharpness * latent, wanted)
+        return drafts
 
     def _features(self, images: list[Tensor], seen: Tensor, x: TileInput) -> Tensor:
         dials = self.dial(x.dial) if self.dial is not None else (None, None)
@@ -260,7 +272,11 @@ class _Moments:
     keep_first, keep_second, least = 0.5, 0.97, 0.01
 
     def __init__(self) -> None:
-        self.n, self.first, self.second = 0, 0.0, 0.0
+        self.n, self.first, self.second = 0, torch.zeros(()), torch.zeros(())
+
+    def detach(self) -> None:
+        """From here on, what is kept is numbers."""
+        self.first, self.second = self.first.detach(), self.second.detach()
 
     def scaled(self, gradient: Tensor) -> Tensor:
         """The gradient's mean over the root of that of its square."""

@@ -59,7 +59,7 @@ class Trained:
 
     Attributes
     ----------
-    model : the network of the best check of the last stage, on the CPU, in evaluation mode.
+    model : the network of the check with the least L2, on the CPU, in evaluation mode.
     curves : see :func:`maskopt_lib.study.checkpoints.read_curves`.
     path : folder with ``weights.safetensors``.
     rule : what was trained, in plain values.
@@ -128,7 +128,10 @@ def train(
 def train_key(rule: TrainRule, store: Path, kernels: SocsKernels) -> str:
     """Short hash of all that determines a training but the device and its arithmetic."""
     own = models.MODELS[rule.model].__name__
-    code = [own, *(f"maskopt_lib.models.{name}" for name in ("conditioning", "layers", "losses", "middle_images"))]
+    code = [
+        own,
+        *(f"maskopt_lib.models.{name}" for name in ("conditioning", "layers", "losses", "middle_images", "model")),
+    ]
     code += [f"maskopt_lib.study.train_{name}" for name in ("checks", "data", "models", "objective")]
     tiles = TileStore(store).digest()
     return hashed([rule.to_dict(), tiles, kernels_digest(kernels), source_hash(code, follow=False)])[:_KEY_DIGITS]
@@ -216,6 +219,8 @@ def _train(fabric: Fabric, job: Job) -> None:
             state.restore_optimisers(kept)
         stream = streams[number]
         check_every = rule.check_every or max(1, round(len(stream) / rule.batch))
+        if state.step == first:
+            state.since_best = 0
         batches = iter(_loader(fabric, stream, rule, state.step - first, last - first, job.n_workers))
         network.train()
         for step in range(state.step, last):
@@ -229,8 +234,9 @@ def _train(fabric: Fabric, job: Job) -> None:
                 tiles = next(batches)
                 waited += time.perf_counter() - asked
                 with fabric.no_backward_sync(network, enabled=part < rule.accumulate - 1):
-                    logits = network(*told(tiles, rule))
-                    named = objective(logits, tiles)
+                    drafts = network(*told(tiles, rule))
+                    all_named = [objective(logits, tiles) for logits in drafts]
+                    named, logits = all_named[-1], drafts[-1]
                     if adversarial:
                         drawn = torch.sigmoid(logits.float())
                         real, fake = rival(tiles["target"], tiles["mask"]), rival(tiles["target"], drawn.detach())
@@ -239,9 +245,11 @@ def _train(fabric: Fabric, job: Job) -> None:
                         critic.requires_grad_(False)
                         with fabric.autocast():
                             verdict = critic(tiles["target"], drawn)
+                        # In place, so that it counts as one of the last draft's terms.
                         named |= losses.generator_loss(verdict.float())
                         critic.requires_grad_(True)
-                    fabric.backward(objective.total(named, tiles["dial"]) / rule.accumulate)
+                    total = sum(objective.total(one, tiles["dial"]) for one in all_named) / len(drafts)
+                    fabric.backward(total / rule.accumulate)
                 values = [named[term].detach().mean() if term in named else found.new_tensor(np.nan) for term in terms]
                 found += torch.stack(values) / rule.accumulate
             if stage.clip_norm:
@@ -259,7 +267,7 @@ def _train(fabric: Fabric, job: Job) -> None:
             if (step + 1 - first) % check_every == 0 or step + 1 == last:
                 is_last_stage = number == len(rule.stages) - 1
                 if judge is not None:
-                    judge.check(state, objective, counts=is_last_stage)
+                    judge.check(state, objective)
                     if is_last_stage and rule.patience and state.since_best >= rule.patience:
                         state.stopped = "patience"
                     checkpoints.write_checkpoint(file, state.to_dict())
@@ -310,11 +318,12 @@ def _loader(fabric: Fabric, stream: TileStream, rule: TrainRule, first: int, las
 
 
 class _Unpacked(nn.Module):
-    """A network that takes tensors, which Fabric can cast and move, in place of a frozen batch."""
+    """A network that takes tensors, which Fabric can cast and move, not a frozen batch, and gives all drafts."""
 
     def __init__(self, model: models.MaskModel) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, target: Tensor, cell: Tensor, kind: Tensor, context_nm: Tensor, dial: Tensor) -> Tensor:
-        return self.model(models.TileInput(target=target, cell=cell, kind=kind, context_nm=context_nm, dial=dial))
+    def forward(self, target: Tensor, cell: Tensor, kind: Tensor, context_nm: Tensor, dial: Tensor) -> list[Tensor]:
+        x = models.TileInput(target=target, cell=cell, kind=kind, context_nm=context_nm, dial=dial)
+        return self.model.drafts(x)
