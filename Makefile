@@ -165,8 +165,9 @@ figures: $(FIGURES:%=redraw-%)
 redraw-%: $(STAMP)
 	$(call run,$*,$(VARIANT))
 
-records: $(STAMP) ## keep the small results of VARIANT=paper under data_manifest/records
-	@$(PY) -m maskopt_lib.study keep paper
+# The quick variant shows that things work; its numbers are nobody's reference.
+records: $(STAMP) ## keep the small results of VARIANT (paper, or cpu) under data_manifest/records
+	@$(PY) -m maskopt_lib.study keep $(or $(filter-out quick,$(VARIANT)),paper)
 
 report: $(STAMP) ## every executed notebook as HTML beside it
 	@for notebook in results/*/*/run.ipynb; do \

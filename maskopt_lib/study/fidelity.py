@@ -23,6 +23,7 @@ from maskopt_lib.study import checkpoints
 from maskopt_lib.study.benchmark_models import Entry, Tiles
 from maskopt_lib.study.bootstrap import HIGH, LOW, MEAN, N_DRAWS, STATISTIC, ends, intervals, resampled_means
 from maskopt_lib.study.pareto import FAMILY, SPACES, TOTAL, Box, outline_nm
+from maskopt_lib.study.tables import NOTE
 from maskopt_lib.study.tile_masks import LabelRule
 from maskopt_lib.study.train_data import read_tiles
 
@@ -33,6 +34,8 @@ CONFIRMED, REFUTED, UNDECIDED = "confirmed", "refuted", "not decided"
 #: Which way a statement may go: the smallest or the largest mean of all.
 SENSES = ("lowest", "highest")
 _SPACE = "L2, PV band, shots"
+# Statistic of a stored table -> column of `statements`.
+_DIFFERENCE = {MEAN: "difference", LOW: LOW, HIGH: HIGH}
 
 
 def network_entries(networks: Mapping[tuple[str, int], Path], dials: Sequence[float]) -> list[Entry]:
@@ -275,6 +278,29 @@ def statements(
             }
         )
     return pd.DataFrame(rows).set_index("statement")
+
+
+def statement_table(judged: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Statements on several sets of tiles as one table, for :func:`maskopt_lib.study.write_table`.
+
+    Parameters
+    ----------
+    judged : which tiles -> what :func:`statements` found.
+
+    Returns
+    -------
+    A row for each statement, ``<tiles>: <statement>``: the network's mean, the difference to the closest other with its
+    interval, and verdict, score, that other and who is best as a note.
+    """
+    rows = {}
+    for tiles, found in judged.items():
+        for says, row in found.iterrows():
+            note = f"{row['verdict']}; {row['score']}; closest: {row['closest other']}; best: {row['best']}"
+            difference = {("difference", name): row[column] for name, column in _DIFFERENCE.items()}
+            rows[f"{tiles}: {says}"] = {("mean", "its own"): row["mean"], **difference, NOTE: note}
+    table = pd.DataFrame(rows.values(), index=pd.Index(rows, name="statement"))
+    table.columns = pd.MultiIndex.from_tuples(table.columns)
+    return table
 
 
 def _verdict(interval: np.ndarray) -> str:
