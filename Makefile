@@ -23,7 +23,9 @@ LIB   := $(wildcard maskopt_lib/*.py maskopt_lib/*/*.py maskopt_lib/*/*/*.py)
 NOTEBOOKS := $(sort $(basename $(notdir $(wildcard notebooks/[0-9][0-9]_*.ipynb))))
 # The 9x notebooks redraw stored results: they come after all others and read their runs.
 FIGURES   := $(filter 9%,$(NOTEBOOKS))
-RUNS      := $(foreach n,$(NOTEBOOKS),results/$(n)/$(VARIANT)/run.ipynb)
+# The cpu scale is there for those that train or use networks; every other variant is one of all notebooks.
+STUDIED   := $(if $(filter cpu,$(VARIANT)),$(foreach n,$(NOTEBOOKS),$(if $(wildcard notebooks/params/$(n)/cpu.yaml),$(n))),$(NOTEBOOKS))
+RUNS      := $(foreach n,$(STUDIED),results/$(n)/$(VARIANT)/run.ipynb)
 $(foreach n,$(FIGURES),$(eval NEEDS_$(n) := $(filter-out $(FIGURES),$(NOTEBOOKS))))
 # Describes the store that notebook 22 built.
 NEEDS_23_describe_dataset := 22_build_dataset
@@ -85,7 +87,7 @@ endif
 .PHONY: help env data check-data check-params study sweep figures records report test bench lint lock clean
 
 help: ## explain the targets
-	@echo "make <target> [VARIANT=quick|paper] [THREADS=2] [JOBS=2] [PYTHON=python3] [MASKOPT_MIRROR=folder]"
+	@echo "make <target> [VARIANT=quick|paper|cpu] [THREADS=2] [JOBS=2] [PYTHON=python3] [MASKOPT_MIRROR=folder]"
 	@echo
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo
@@ -116,7 +118,7 @@ check-data: $(STAMP) ## say whether the real data that the notebooks read are he
 
 # papermill only warns about a parameter it does not know, and would go on with the default.
 check-params: $(STAMP) ## say whether every notebook has the variant and knows its parameters
-	@$(PY) -m maskopt_lib.study check $(VARIANT) $(NOTEBOOKS)
+	@$(PY) -m maskopt_lib.study check $(VARIANT) $(STUDIED)
 
 study: $(STAMP) check-params $(if $(filter-out quick,$(VARIANT)),check-data $(RUNS)) ## run every notebook (VARIANT=quick needs no data)
 ifeq ($(VARIANT),quick)
@@ -142,9 +144,10 @@ define run
 endef
 
 # One explicit rule for each notebook and variant: files of pattern rules would count as intermediate, and a missing one
-# would not make what depends on it stale.
+# would not make what depends on it stale. The cpu scale takes the whole dataset, which is that of paper.
+needed = $(if $(wildcard notebooks/params/$(1)/$(2).yaml),results/$(1)/$(2)/run.ipynb,$(if $(filter cpu,$(2)),results/$(1)/paper/run.ipynb))
 define NOTEBOOK_RULE
-results/$(1)/$(2)/run.ipynb: notebooks/$(1).ipynb notebooks/params/$(1)/$(2).yaml $(LIB) $(STAMP) $(foreach n,$(NEEDS_$(1)),$(if $(wildcard notebooks/params/$(n)/$(2).yaml),results/$(n)/$(2)/run.ipynb))
+results/$(1)/$(2)/run.ipynb: notebooks/$(1).ipynb notebooks/params/$(1)/$(2).yaml $(LIB) $(STAMP) $(foreach n,$(NEEDS_$(1)),$(call needed,$(n),$(2)))
 	$$(call run,$(1),$(2))
 endef
 variants = $(basename $(notdir $(wildcard notebooks/params/$(1)/*.yaml)))

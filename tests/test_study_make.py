@@ -120,6 +120,25 @@ def test_quick_notebooks_run_side_by_side_but_for_those_that_measure_times(study
     assert make(study, "-j4", "study", "VARIANT=paper")[2][1:] == names
 
 
+def test_the_cpu_scale_takes_the_whole_dataset_and_its_own_networks(study):
+    for name, variants in (
+        ("22_build_dataset", ["paper"]),
+        ("31_train_models", ["cpu"]),
+        ("37_learned_start", ["cpu"]),
+    ):
+        (study / "notebooks" / "params" / name).mkdir()
+        (study / "notebooks" / f"{name}.ipynb").write_text("{}")
+        for variant in variants:
+            (study / "notebooks" / "params" / name / f"{variant}.yaml").write_text("{}")
+    status, text, ran = make(study, "study", "VARIANT=cpu")
+    assert status == 0, text
+    assert ran[1:] == ["22_build_dataset", "31_train_models", "37_learned_start"] and "--check" in ran[0]
+    # The small results of the scale that was run; nobody's reference are those of quick.
+    assert [make(study, "records", *said)[2] for said in ((), ("VARIANT=cpu",))] == [
+        ["-m maskopt_lib.study keep paper"], ["-m maskopt_lib.study keep cpu"],
+    ]  # fmt: skip
+
+
 def test_notebooks_are_tested_after_those_that_they_read(study):
     for name in ("22_build_dataset", "23_describe_dataset"):
         shutil.copytree(study / "notebooks" / "params" / "11_do_that", study / "notebooks" / "params" / name)
