@@ -76,6 +76,16 @@ def test_untrained_it_is_a_descent():
     assert (l2[1] < 0.6 * l2[0]).all() and (l2[2] < 0.8 * l2[1]).all()
 
 
+def test_what_prints_nothing_as_drawn_is_made_to_print():
+    via = torch.zeros(1, 1, 128, 128)
+    via[..., 60:69, 60:69] = 1
+    litho = LithoLoss(SIM, 8, mask="straight_through", resist_steepness=200)
+    with torch.no_grad():
+        as_drawn = litho(20 * via - 10, via)["l2"]
+        drawn = litho(network(n_steps=8)(TileInput.of(via)), via)["l2"]
+    assert float(as_drawn) == pytest.approx(81 / 64**2, rel=0.01) and float(drawn) < 0.4 * float(as_drawn)
+
+
 def test_untrained_the_dial_takes_corners_away():
     wanted, corners = target(), ComplexityLoss(8, mask="straight_through")
     with torch.no_grad():

@@ -13,7 +13,7 @@ a few steps
 
 The features come from a compact U-Net that sees the target and what it prints; they are computed once. Before any
 training the networks add nothing, and what is left is a descent that already prints well: its constants were chosen
-on eight tiles of a design that nothing is trained on, among some hundred draws.
+on a few tiles of the validation design, among some hundred draws.
 
 In training the mask after every step is judged as if it were the last, and a step takes what the one before has left
 as numbers. So each network learns from the exact gradient of what follows from its own change: through the later
@@ -49,8 +49,9 @@ from maskopt_lib.models.model import MaskModel, ModelOptions
 PRINT_NM = 8
 #: Side in nm of the pixels that features live on; finer ones are images of their own there.
 WORK_NM = 16
-#: Steepness of the first mask, and rates of the first step and of the last as a share of it, before training.
-_CONTRAST, _RATE, _RATE_FALL = 8.0, 1.5, 0.2
+#: Steepness of the first mask; its edge, as a level of the blurred target: wider than the target, for what is small and
+#: prints nothing at first has no gradient to go by; rates of the first step and of the last as a share of it.
+_CONTRAST, _LEVEL, _RATE, _RATE_FALL = 8.0, 0.3, 1.5, 0.2
 #: Weights of L2 and PV band in the descent; of corners at a dial of 0, and how many times that at a dial of 1.
 _PRINTS, _CORNERS, _CORNERS_RISE = (1.0, 0.3), 1e-3, 10.0
 #: What the networks say is scaled by this: some hundred inputs and all steps add up.
@@ -145,7 +146,7 @@ class UnrolledLitho(MaskModel):
     def draw_drafts(self, planes: Tensor, x: TileInput) -> list[Tensor]:
         target, told = planes[:, :1], planes[:, 1:]
         wanted = _at_prints(target)
-        latent = _CONTRAST * (_blurred(target, self.options.blur_nm / self.options.pixel_nm) - 0.5)
+        latent = _CONTRAST * (_blurred(target, self.options.blur_nm / self.options.pixel_nm) - _LEVEL)
         seen = self.prints(latent, wanted)
         moments = _Moments()
         # What is told beside the target is the same everywhere.
