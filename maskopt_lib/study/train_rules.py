@@ -86,7 +86,7 @@ RECIPES: dict[tuple[str, str], tuple[Stage, ...]] = {
     ("unrolled_litho", "own"): (
         Stage(
             name="litho",
-            weights={"l2": 1.0, "pv_band": 0.2, "corners": (1e-6, 3e-4)},
+            weights={"l2": 1.0, "pv_band": 0.2, "corners": (1e-6, 5e-5)},
             litho={"resist_steepness": 100.0, "mask": "straight_through"},
             complexity={"mask": "straight_through"},
             lr=2e-3,
