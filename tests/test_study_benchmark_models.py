@@ -55,6 +55,25 @@ def trained(tmp_path_factory, kernels):
     return found, folder / "run", bm.Tiles(store=store.path, layer="metal1", samples=tuple(samples.tolist()), **where)
 
 
+def test_a_network_that_learnt_from_no_masks_draws_one_kind(trained, kernels):
+    found, folder, tiles = trained
+    (network,) = found.values()
+    rules = trainings.rules_for(
+        {"ours": {"model": "neural_ilt", "stages": (Stage(name="litho", weights={"l2": 1.0}),)}},
+        layers=["metal1"], seeds={"ilt": [3]}, steps=1,
+        **{name: value for name, value in SMALL.items() if name != "context_nm"} | {"context_nm": {"metal1": 16}},
+    )  # fmt: skip
+    (ours,) = trainings.train_all(rules, tiles.store, folder, kernels=kernels).values()
+    how = {"kernels": kernels, "batch": 2}
+    opc, ilt = (
+        bm.benchmark([bm.Entry(name="ours", trained=ours.path)], tiles, folder, kind=kind, **how)
+        for kind in ("opc", "ilt")
+    )
+    xr.testing.assert_equal(opc.drop_vars(schema.RUNTIME), ilt.drop_vars(schema.RUNTIME))
+    with pytest.raises(UnknownNameError, match="this network draws: ilt"):
+        bm.benchmark([bm.Entry(name="U-Net", trained=network.path)], tiles, folder, kind="opc", **how)
+
+
 def test_every_row_scores_its_masks_of_the_same_tiles(trained, kernels, monkeypatch):
     found, folder, tiles = trained
     (network,) = found.values()

@@ -40,6 +40,7 @@ from maskopt_lib.study.tile_masks import LabelRule, Recipe, TileSolver
 from maskopt_lib.study.train_checks import scorer
 from maskopt_lib.study.train_data import read_tiles
 from maskopt_lib.study.train_models import Trained, is_finished, predict_tiles, read_trained
+from maskopt_lib.study.train_rules import ADVERSARIAL, LABEL
 
 IDENTITY, LABELS = "layout as mask", "labels"
 #: Folder of the parts in that of a run.
@@ -328,7 +329,8 @@ def _score(part: _Part, kept: Kept) -> None:
         seconds = 0.0
         if entry.trained is not None:
             trained = kept(("network", entry.trained, part.device), partial(_ready, entry.trained, part, tiles))
-            seconds, masks = _timed(lambda: predict_tiles(trained, tiles, kind=part.kind, dial=entry.dial), part.device)
+            kind = _kind_of(trained, part.kind)
+            seconds, masks = _timed(lambda: predict_tiles(trained, tiles, kind=kind, dial=entry.dial), part.device)
         elif entry.recipe is not None:
             solver = kept(
                 ("solver", hashed([asdict(entry.recipe), lens]), tiles.layer, part.device), partial(_solver, part)
@@ -373,8 +375,14 @@ def _ready(folder: Path, part: _Part, tiles) -> Trained:
     trained = read_trained(folder)
     trained.model.to(part.device)
     # The first prediction prepares; no mask's time holds that.
-    predict_tiles(trained, tiles, kind=part.kind)
+    predict_tiles(trained, tiles, kind=_kind_of(trained, part.kind))
     return trained
+
+
+def _kind_of(trained: Trained, kind: str) -> str:
+    """What to ask a network for: one that learnt from no masks draws one kind, whatever it is called."""
+    labels = any(term in stage["weights"] for stage in trained.rule["stages"] for term in LABEL + ADVERSARIAL)
+    return kind if labels else trained.model.conditioning.kinds[0]
 
 
 def _timed(do, device: str) -> tuple[float, Any]:
