@@ -10,7 +10,7 @@ import numpy as np
 
 from maskopt_lib import models
 from maskopt_lib.errors import GridMismatchError, SchemaError
-from maskopt_lib.models import weights
+from maskopt_lib.models import shipped, weights
 from maskopt_lib.models.inputs import IMAGE_NM, NO_CELL
 from maskopt_lib.study.tile_masks import LabelRule
 
@@ -24,7 +24,7 @@ def network_mask(
 
     Parameters
     ----------
-    path : file of weights, as notebook 31 writes them.
+    path : file of weights, as notebook 31 writes them, or the name of weights that come with the study.
     target : (y, x), 0 or 1, at 1 nm; repeats itself, as the simulator's field does.
     core_in_middle : a core stands in the middle of the field; else four of them meet there.
     dial : wished simplicity from 0 to 1, for a network that has the dial.
@@ -38,7 +38,7 @@ def network_mask(
     Raises
     ------
     GridMismatchError : the field is not a whole number of cores wide.
-    MissingDataError, SchemaError : there is no such file, or it holds no network of a training.
+    MissingDataError, SchemaError : there is no such file or name, or it holds no network of a training.
 
     Notes
     -----
@@ -46,6 +46,7 @@ def network_mask(
     what the network draws the core is kept: masks meet at the cores' borders without knowing of each other. A core
     with nothing in sight stays dark. No cell is told.
     """
+    path = weights_file(path)
     said = weights.about(path)
     if not {"context_nm", "kind"} <= set(said.get("rule", {})):
         raise SchemaError(f"{path} does not say how its network was trained; take weights that notebook 31 wrote")
@@ -64,6 +65,11 @@ def network_mask(
         for one, (y, x) in zip(drawn, places, strict=True):
             mask[y : y + _CORE_NM, x : x + _CORE_NM] = one[margin : margin + _CORE_NM, margin : margin + _CORE_NM]
     return np.roll(mask, start, (0, 1)), time.perf_counter() - began, said
+
+
+def weights_file(name: str | Path) -> Path:
+    """File of weights: of a name of :func:`maskopt_lib.models.shipped.names`, or the path itself."""
+    return shipped.path(str(name)) if str(name) in shipped.names() else Path(name)
 
 
 def _tiles(target: np.ndarray, context_nm: float) -> tuple[np.ndarray, list[tuple[int, int]]]:
