@@ -132,6 +132,9 @@ def test_the_list_of_a_run_leads_to_its_networks(trained, tmp_path):
     both = {("own", "metal1", "opc", 0): "a", ("U-Net", "metal1", "opc", 0): "b", ("U-Net", "metal1", "ilt", 0): "c"}
     # Who learns from no masks stands beside all who do.
     assert trainings.of(both, layer="metal1", kind="ilt") == {("own", 0): "a", ("U-Net", 0): "c"}
+    # A second seed under one kind of labels says nothing of the other.
+    more = both | {("U-Net", "metal1", "ilt", 1): "d"}
+    assert trainings.of(more, layer="metal1", kind="opc") == trainings.of(both, layer="metal1", kind="opc")
     with pytest.raises(UnknownNameError, match="no trainings for via1 ilt; there are: metal1 opc, metal1 ilt"):
         trainings.of(both, layer="via1", kind="ilt")
 

@@ -174,9 +174,10 @@ def of(found: Mapping[Key, Any], *, layer: str, kind: str) -> dict[tuple[str, in
     UnknownNameError : there is none; lists what there is.
     """
     mine: dict[tuple[str, int], Any] = {}
+    # Seeds may differ from kind to kind: what counts is whether the network has any of this kind.
+    of_this_kind = {network for network, of_layer, of_kind, _ in found if (of_layer, of_kind) == (layer, kind)}
     for (network, of_layer, of_kind, seed), one in found.items():
-        elsewhere = (network, layer, kind, seed) not in found
-        if of_layer == layer and (of_kind == kind or elsewhere):
+        if of_layer == layer and (of_kind == kind or network not in of_this_kind):
             mine[network, seed] = one
     if not mine:
         known = ", ".join(dict.fromkeys(f"{key[1]} {key[2]}" for key in found))
