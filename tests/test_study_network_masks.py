@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from maskopt_lib import models
+from maskopt_lib import layout, metrics, models, optics
 from maskopt_lib.errors import GridMismatchError, SchemaError
+from maskopt_lib.litho import Simulator
 from maskopt_lib.models import weights
 from maskopt_lib.study import network_masks
 from maskopt_lib.study.network_masks import network_mask
@@ -56,6 +57,20 @@ def test_cores_stand_where_the_region_is(file, monkeypatch):
     one, four = seen
     np.testing.assert_array_equal(one, field[None])
     assert len(four) == 4
+
+
+def test_an_unrolled_descent_minds_what_stands_beside_a_core(tmp_path, monkeypatch):
+    path = tmp_path / "own.safetensors"
+    weights.save(models.build("unrolled_litho", preset="own", pixel_nm=8, kernels="embedded"), path, RULE)
+    field = layout.demo_clips()["demo-metal-tips"].rasterize(pixel_nm=1)[512:1536, 512:1536]
+    sim = Simulator(optics.load("embedded"))
+    l2 = []
+    for rim_nm in (0.0, network_masks.RIM_NM):
+        monkeypatch.setattr(network_masks, "RIM_NM", rim_nm)
+        mask, _, _ = network_mask(path, field)
+        l2.append(metrics.evaluate_core(mask[None], field[None], sim, core_nm=512)["l2_nm2"].item())
+    # The core in the middle is where four of the network's meet.
+    assert l2[1] < 0.75 * l2[0]
 
 
 def test_what_cannot_be_drawn_is_refused(file, tmp_path):

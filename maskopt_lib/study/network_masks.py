@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,11 @@ from maskopt_lib import models
 from maskopt_lib.errors import GridMismatchError, SchemaError
 from maskopt_lib.models import shipped, weights
 from maskopt_lib.models.inputs import IMAGE_NM, NO_CELL
+from maskopt_lib.models.unrolled_litho import PrintGradients, UnrolledLitho
 from maskopt_lib.study.tile_masks import LabelRule
 
+#: How far beyond the core an unrolled descent minds its print, in nm; chosen from 0, 128, 192 and 256 on one window.
+RIM_NM = 192.0
 _CORE_NM = round(LabelRule().core_nm)
 
 
@@ -45,16 +49,20 @@ def network_mask(
     The field is cut into cores of 512 nm. Each is shown with as much around it as the network was trained with, and of
     what the network draws the core is kept: masks meet at the cores' borders without knowing of each other. A core
     with nothing in sight stays dark. No cell is told.
+
+    An unrolled descent goes down what it prints, and can be asked for more than it was trained for: it is shown all
+    that its image holds, and prints count up to `RIM_NM` beyond the core. So it draws the neighbours as well, nearly as
+    they will be, and not as whatever helps the core.
     """
     path = weights_file(path)
     said = weights.about(path)
     if not {"context_nm", "kind"} <= set(said.get("rule", {})):
         raise SchemaError(f"{path} does not say how its network was trained; take weights that notebook 31 wrote")
-    model = weights.load(path)
+    model, reach_nm = _for_fields(weights.load(path), said["rule"]["context_nm"])
     began = time.perf_counter()
     target = np.asarray(target)
     start = tuple((n // 2 - core_in_middle * _CORE_NM // 2) % _CORE_NM for n in target.shape)
-    images, places = _tiles(np.roll(target, [-s for s in start], (0, 1)), said["rule"]["context_nm"])
+    images, places = _tiles(np.roll(target, [-s for s in start], (0, 1)), reach_nm)
     mask = np.zeros(target.shape, np.uint8)
     if len(images):
         drawn = models.predict(
@@ -65,6 +73,14 @@ def network_mask(
         for one, (y, x) in zip(drawn, places, strict=True):
             mask[y : y + _CORE_NM, x : x + _CORE_NM] = one[margin : margin + _CORE_NM, margin : margin + _CORE_NM]
     return np.roll(mask, start, (0, 1)), time.perf_counter() - began, said
+
+
+def _for_fields(model: models.MaskModel, context_nm: float) -> tuple[models.MaskModel, float]:
+    """The network as it draws cores that will stand side by side, and how much it is shown around them."""
+    if not isinstance(model, UnrolledLitho):
+        return model, context_nm
+    model.prints = PrintGradients(replace(model.options, rim_nm=RIM_NM))
+    return model, (IMAGE_NM - _CORE_NM) / 2
 
 
 def weights_file(name: str | Path) -> Path:
