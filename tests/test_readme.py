@@ -250,3 +250,49 @@ def test_the_time_of_all_labels_is_stored():
     minutes = float((times["solve_cpu_s"] + times["score_cpu_s"]).sum()) / 60
     assert set(times["masks"].values.ravel().tolist()) == {2048}
     assert f"took {minutes:.0f} minutes of processor time" in " ".join(README.split())
+
+
+def networks() -> list[list[str]]:
+    return [row for row in cells() if len(row) == 8 and row[0] in ("metal 1", "via 1")]
+
+
+def test_rows_of_networks_are_there():
+    assert {row[1] for row in networks()} >= {"labels", "GAN-OPC", "Neural-ILT", "DAMO", "CFNO", "ours, dial 0"}
+    assert len(networks()) == 28
+
+
+@pytest.mark.parametrize("row", networks(), ids=lambda row: f"{row[0]}-{row[1]}")
+def test_rows_of_networks_are_the_stored_ones(row):
+    means = study.load_result(reference.FOLDER / "35_fidelity_complexity", f"means_{row[0].replace(' ', '')}_ilt")
+    stored = means.sel({"method": row[1], "statistic": "mean"})
+    names = ("l2_nm2", "pvb_nm2", "epe15", "epe3", "shots", "runtime_s")
+    for name, text in zip(names, row[2:], strict=True):
+        assert not stored[name] > 0 if text == "–" else agrees(text, float(stored[name])), name
+
+
+def statements() -> list[list[str]]:
+    return [row for row in cells() if len(row) == 3 and row[1] in ("confirmed", "refuted", "not decided")]
+
+
+def test_statements_on_networks_are_the_stored_ones():
+    stored = {}
+    for notebook in ("33_context_ablation", "34_cell_tag_ablation", "35_fidelity_complexity"):
+        table, _ = reference.stored_tables(reference.FOLDER / notebook)["statements"]
+        stored |= {says: row for says, row in table.iterrows()}
+    # Context, tags, fidelity and complexity: all that the paper says.
+    assert len(statements()) >= 20
+    for says, verdict, effect in statements():
+        row = stored[says]
+        assert row["note", ""].startswith(f"{verdict}; ")
+        printed = re.findall(r"−?[\d.]+", effect)[:3]
+        for name, text in zip(("mean", "low", "high"), printed, strict=True):
+            (value,) = (row[column] for column in row.index if column[1] == name)
+            assert agrees(text.replace("−", "-"), float(value)), (says, name)
+
+
+def test_hours_of_training_and_numbers_of_tiles_are_the_stored_ones():
+    trained = study.load_result(reference.FOLDER / "31_train_models", "trainings")
+    text = " ".join(README.split())
+    assert f"{float(trained['train_s'].sum()) / 3600:.1f} hours of one core in all" in text
+    n_tiles = study.load_result(reference.FOLDER / "35_fidelity_complexity", "scores").sizes["sample"]
+    assert f"{n_tiles} tiles a layer of two designs" in text
