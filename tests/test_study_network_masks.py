@@ -61,7 +61,8 @@ def test_cores_stand_where_the_region_is(file, monkeypatch):
 
 def test_an_unrolled_descent_minds_what_stands_beside_a_core(tmp_path, monkeypatch):
     path = tmp_path / "own.safetensors"
-    weights.save(models.build("unrolled_litho", preset="own", pixel_nm=8, kernels="embedded"), path, RULE)
+    own = models.build("unrolled_litho", preset="own", pixel_nm=8, n_steps=4, n_descents=4, kernels="embedded")
+    weights.save(own, path, RULE)
     field = layout.demo_clips()["demo-metal-tips"].rasterize(pixel_nm=1)[512:1536, 512:1536]
     sim = Simulator(optics.load("embedded"))
     l2 = []
@@ -70,7 +71,7 @@ def test_an_unrolled_descent_minds_what_stands_beside_a_core(tmp_path, monkeypat
         mask, _, _ = network_mask(path, field)
         l2.append(metrics.evaluate_core(mask[None], field[None], sim, core_nm=512)["l2_nm2"].item())
     # The core in the middle is where four of the network's meet.
-    assert l2[1] < 0.75 * l2[0]
+    assert l2[1] < 0.85 * l2[0]
 
 
 def test_what_cannot_be_drawn_is_refused(file, tmp_path):
