@@ -296,3 +296,21 @@ def test_hours_of_training_and_numbers_of_tiles_are_the_stored_ones():
     assert f"{float(trained['train_s'].sum()) / 3600:.1f} hours of one core in all" in text
     n_tiles = study.load_result(reference.FOLDER / "35_fidelity_complexity", "scores").sizes["sample"]
     assert f"{n_tiles} tiles a layer of two designs" in text
+
+
+def test_what_a_learned_start_saves_is_stored():
+    folder, text = reference.FOLDER / "37_learned_start", " ".join(README.split())
+    metal, via = (study.load_result(folder, f"savings_{layer}").sel(statistic="mean") for layer in ("metal1", "via1"))
+    steps = {name: f"{float(metal['steps'].sel(start=name)):.0f}" for name in ("target", "GAN-OPC", "DAMO", "ours")}
+    assert (
+        steps["ours"] == "0"
+        and f"after {steps['target']} of 210 steps from the layout, {steps['GAN-OPC']} from" in text
+    )
+    assert f"GAN-OPC's mask and {steps['DAMO']} from DAMO's" in text
+    ours, layout = (float(metal["seconds"].sel(start=name)) for name in ("ours", "target"))
+    assert f"in {ours:.2f} s a tile against {layout:.2f} s" in text
+    saved = [value for value in via["steps_saved"].values.tolist() if math.isfinite(value)]
+    assert f"no start saves more than {max(saved):.0f} steps" in text
+    apart = study.load_result(folder, "apart_metal1")["l2_apart_percent"].sel(statistic="mean")
+    before, after = (float(apart.sel(step=step)) for step in (0, 210))
+    assert f"are {before:.0f} % apart before the solver, and {after:.1f} % after it" in text
