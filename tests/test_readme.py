@@ -314,3 +314,16 @@ def test_what_a_learned_start_saves_is_stored():
     apart = study.load_result(folder, "apart_metal1")["l2_apart_percent"].sel(statistic="mean")
     before, after = (float(apart.sel(step=step)) for step in (0, 210))
     assert f"are {before:.0f} % apart before the solver, and {after:.1f} % after it" in text
+
+
+def test_whole_clips_by_networks_are_the_stored_ones():
+    clips, text = ("metal1_iccad13", "metal1_stdmetal", "via1_stdcontact"), " ".join(README.split())
+    folder = reference.FOLDER / "36_generalisation"
+    means = [study.load_result(folder, f"clips_{name}")["l2_nm2"].mean(["seed", "sample"]) for name in clips]
+    for names, said in (
+        (["ours"], "nm² by our network"),
+        (["GAN-OPC", "Neural-ILT", "DAMO", "CFNO"], "by the best of the others"),
+        (["layout as mask"], "for the layout itself"),
+    ):
+        one, two, three = (f"{float(mean.sel(method=names).min()):.0f}" for mean in means)
+        assert f"{one}, {two} and {three} {said}" in text
