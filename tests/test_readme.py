@@ -325,5 +325,5 @@ def test_whole_clips_by_networks_are_the_stored_ones():
         (["GAN-OPC", "Neural-ILT", "DAMO", "CFNO"], "by the best of the others"),
         (["layout as mask"], "for the layout itself"),
     ):
-        one, two, three = (f"{float(mean.sel(method=names).min()):.0f}" for mean in means)
+        one, two, three = (f"{float(mean.sel({'method': names}).min()):.0f}" for mean in means)
         assert f"{one}, {two} and {three} {said}" in text
