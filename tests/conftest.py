@@ -57,3 +57,14 @@ def real_data():
         return found
 
     return path
+
+
+@pytest.fixture
+def genuine(real_data):
+    """The contest's kernels."""
+    from maskopt_lib import optics
+
+    for folder in ("M1OPC", "M1OPC_def"):
+        for name in ["scales.txt", *(f"fh{k}.bin" for k in range(24))]:
+            real_data(f"iccad13/kernels/openilt/{folder}/{name}")
+    return optics.load("iccad13")

@@ -5,22 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from maskopt_lib import metrics, models, optics
+from maskopt_lib import metrics, models, study
 from maskopt_lib.errors import HashMismatchError, MissingDataError, UnknownNameError
 from maskopt_lib.litho import Simulator
 from maskopt_lib.models import shipped, weights
+from maskopt_lib.study import reference
 
 NAMES = shipped.names()
 CARD = (shipped.FOLDER / "README.md").read_text(encoding="utf-8")
-
-
-@pytest.fixture
-def genuine(real_data):
-    """The optics that they look through."""
-    for folder in ("M1OPC", "M1OPC_def"):
-        for name in ["scales.txt", *(f"fh{k}.bin" for k in range(24))]:
-            real_data(f"iccad13/kernels/openilt/{folder}/{name}")
-    return optics.load("iccad13")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -30,6 +22,19 @@ def test_they_are_what_the_card_says(name):
     assert file.stat().st_size < 5e6 and f"`{name}`" in CARD
     assert f"{said['n_parameters']:,}" in CARD and said["dataset"][:12] in CARD and said["kernels"] in CARD
     assert name == f"ours-{said['rule']['layer']}"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_the_card_says_they_are_good_for_is_stored(name):
+    layer = name.removeprefix("ours-")
+    means = study.load_result(reference.FOLDER / "35_fidelity_complexity", f"means_{layer}_ilt").sel(statistic="mean")
+    digits = {"l2_nm2": 0, "pvb_nm2": 0, "epe15": 1, "epe3": 1, "shots": 1}
+    for dial in (0, 1):
+        stored = means.sel({"method": f"ours, dial {dial}"})
+        numbers = " | ".join(f"{float(stored[score]):.{n}f}" for score, n in digits.items())
+        assert f"| `{name}` | dial {dial} | {numbers} |" in CARD
+    l2 = [float(means["l2_nm2"].sel({"method": f"{network}, dial 0"})) for network in ("ours untrained", "ours")]
+    assert f"{l2[0]:.0f} and {l2[1]:.0f} nm²" in CARD
 
 
 def test_those_of_metal_print_better_than_the_layout(genuine):

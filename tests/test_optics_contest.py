@@ -12,14 +12,6 @@ CLIPS = [f"M1_test{case}" for case in range(1, 11)]
 
 
 @pytest.fixture
-def genuine(real_data):
-    for folder in ("M1OPC", "M1OPC_def"):
-        for name in ["scales.txt", *(f"fh{k}.bin" for k in range(24))]:
-            real_data(f"iccad13/kernels/openilt/{folder}/{name}")
-    return optics.load("iccad13")
-
-
-@pytest.fixture
 def symmetrised(real_data):
     for name in ("optKernel_bc.npy", "optKernel_scale.npy"):
         real_data(f"iccad13/kernels/curvyilt/{name}")

@@ -293,7 +293,7 @@ def test_statements_on_networks_are_the_stored_ones():
 def test_hours_of_training_and_numbers_of_tiles_are_the_stored_ones():
     trained = study.load_result(reference.FOLDER / "31_train_models", "trainings")
     text = " ".join(README.split())
-    assert f"{float(trained['train_s'].sum()) / 3600:.1f} hours of one core in all" in text
+    assert f"{float(trained['train_s'].sum()) / 3600:.1f} hours of one core for the trainings" in text
     n_tiles = study.load_result(reference.FOLDER / "35_fidelity_complexity", "scores").sizes["sample"]
     assert f"{n_tiles} tiles a layer of two designs" in text
 
@@ -309,6 +309,10 @@ def test_what_a_learned_start_saves_is_stored():
     assert f"GAN-OPC's mask and {steps['DAMO']} from DAMO's" in text
     ours, layout = (float(metal["seconds"].sel(start=name)) for name in ("ours", "target"))
     assert f"in {ours:.2f} s a tile against {layout:.2f} s" in text
+    refined = study.load_result(folder, "refined_metal1").sel(start="ours")
+    merit = (refined["l2_nm2"] + refined["pvb_nm2"]).mean("sample")
+    began, ended = (float(merit.sel(step=step)) for step in (0, 210))
+    assert f"end at {ended:.0f} nm², and it began at {began:.0f}" in text
     saved = [value for value in via["steps_saved"].values.tolist() if math.isfinite(value)]
     assert f"no start saves more than {max(saved):.0f} steps" in text
     apart = study.load_result(folder, "apart_metal1")["l2_apart_percent"].sel(statistic="mean")

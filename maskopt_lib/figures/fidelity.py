@@ -126,8 +126,9 @@ def refinement_curves(
                 )
             )
         )  # fmt: skip
+    # Steps and seconds have nothing in common but the name of their axis.
     return hv.Layout(panels).opts(
-        hv.opts.Layout(fig_inches=size_inch, hspace=0.3, sublabel_format="", tight=False)
+        hv.opts.Layout(fig_inches=size_inch, hspace=0.3, sublabel_format="", tight=False, shared_axes=False)
     )  # fmt: skip
 
 

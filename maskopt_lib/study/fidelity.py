@@ -34,8 +34,6 @@ CONFIRMED, REFUTED, UNDECIDED = "confirmed", "refuted", "not decided"
 #: Which way a statement may go: the smallest or the largest mean of all.
 SENSES = ("lowest", "highest")
 _SPACE = "L2, PV band, shots"
-# Statistic of a stored table -> column of `statements`.
-_DIFFERENCE = {MEAN: "difference", LOW: LOW, HIGH: HIGH}
 
 
 def network_entries(networks: Mapping[tuple[str, int], Path], dials: Sequence[float]) -> list[Entry]:
@@ -296,8 +294,13 @@ def statement_table(judged: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     for tiles, found in judged.items():
         for says, row in found.iterrows():
             note = f"{row['verdict']}; {row['score']}; closest: {row['closest other']}; best: {row['best']}"
-            difference = {("difference", name): row[column] for name, column in _DIFFERENCE.items()}
-            rows[f"{tiles}: {says}"] = {("mean", "its own"): row["mean"], **difference, NOTE: note}
+            rows[f"{tiles}: {says}"] = {
+                ("mean", "its own"): row["mean"],
+                ("difference", MEAN): row["difference"],
+                ("difference", LOW): row[LOW],
+                ("difference", HIGH): row[HIGH],
+                NOTE: note,
+            }
     table = pd.DataFrame(rows.values(), index=pd.Index(rows, name="statement"))
     table.columns = pd.MultiIndex.from_tuples(table.columns)
     return table
