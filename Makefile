@@ -118,7 +118,7 @@ check-data: $(STAMP) ## say whether the real data that the notebooks read are he
 
 # papermill only warns about a parameter it does not know, and would go on with the default.
 check-params: $(STAMP) ## say whether every notebook has the variant and knows its parameters
-	@$(PY) -m maskopt_lib.study check $(VARIANT) $(STUDIED)
+	@$(PY) -m maskopt_lib.runs check $(VARIANT) $(STUDIED)
 
 study: $(STAMP) check-params $(if $(filter-out quick,$(VARIANT)),check-data $(RUNS)) ## run every notebook (VARIANT=quick needs no data)
 ifeq ($(VARIANT),quick)
@@ -158,7 +158,7 @@ export GRID
 sweep: $(STAMP) $(if $(filter-out quick,$(VARIANT)),check-data) ## run NB=<notebook> over GRID='n_steps=50,100 kernel_set=a,b', or a YAML file [JOBS=2 NAME=..]
 	@test -n "$(NB)" && test -n "$$GRID" || { echo "make sweep NB=<notebook> GRID='parameter=value,value ...'" \
 	  "or GRID=<file>.yaml (parameter: [values]) [VARIANT=quick] [JOBS=2] [NAME=<of the sweep>]"; exit 2; }
-	@$(PY) -m maskopt_lib.study sweep $(NB) "$$GRID" --variant $(VARIANT) --jobs $(JOBS) $(if $(NAME),--name $(NAME))
+	@$(PY) -m maskopt_lib.runs sweep $(NB) "$$GRID" --variant $(VARIANT) --jobs $(JOBS) $(if $(NAME),--name $(NAME))
 
 figures: $(STAMP) ## redraw the papers' figures from stored results, without simulating
 	@echo "== figures: $(or $(FIGURES),no notebook 9x yet)"
@@ -170,7 +170,7 @@ redraw-%: $(STAMP)
 
 # The quick variant shows that things work; its numbers are nobody's reference.
 records: $(STAMP) ## keep the small results of VARIANT (paper, or cpu) under data_manifest/records
-	@$(PY) -m maskopt_lib.study keep $(or $(filter-out quick,$(VARIANT)),paper)
+	@$(PY) -m maskopt_lib.runs keep $(or $(filter-out quick,$(VARIANT)),paper)
 
 report: $(STAMP) ## every executed notebook as HTML beside it
 	@for notebook in results/*/*/run.ipynb; do \

@@ -9,7 +9,7 @@ from maskopt_lib import metrics, models, study
 from maskopt_lib.errors import HashMismatchError, MissingDataError, UnknownNameError
 from maskopt_lib.litho import Simulator
 from maskopt_lib.models import shipped, weights
-from maskopt_lib.study import reference
+from maskopt_lib.runs import reference
 
 NAMES = shipped.names()
 CARD = (shipped.FOLDER / "README.md").read_text(encoding="utf-8")

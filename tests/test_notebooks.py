@@ -11,7 +11,7 @@ import pytest
 
 from maskopt_lib import study
 from maskopt_lib.errors import SchemaError
-from maskopt_lib.study.params import parse_parameters
+from maskopt_lib.runs.params import parse_parameters
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

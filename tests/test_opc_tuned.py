@@ -7,8 +7,8 @@ import json
 import pytest
 
 from maskopt_lib import opc, study
-from maskopt_lib.study import reference
-from maskopt_lib.study.params import read_variant
+from maskopt_lib.runs import reference
+from maskopt_lib.runs.params import read_variant
 
 SPACES = read_variant("10_tune_solvers", "paper")["spaces"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from maskopt_lib import study
-from maskopt_lib.study import reference
+from maskopt_lib.runs import reference
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from maskopt_lib.study.ablation import means_table, variations
-from maskopt_lib.study.benchmark import Trial
+from maskopt_lib.study.solvers.ablation import means_table, variations
+from maskopt_lib.study.solvers.benchmark import Trial
 
 FULL = Trial(
     label="full", method="curvy", options={"n_steps": 200, "loop": {"every": 2}}, per_clip={"n_steps": {"a": 300}}

@@ -12,7 +12,7 @@ from maskopt_lib import layout, litho, metrics, opc, optics, study
 from maskopt_lib.data import schema
 from maskopt_lib.errors import GridMismatchError
 from maskopt_lib.grid import Grid
-from maskopt_lib.study import anatomy
+from maskopt_lib.study.solvers import anatomy
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,10 @@ from maskopt_lib.errors import SchemaError, UnknownNameError
 from maskopt_lib.litho import Simulator
 from maskopt_lib.metrics.evaluate import SCORES
 from maskopt_lib.opc.result import DivergedError
-from maskopt_lib.study import benchmark, parts, pool, sources
+from maskopt_lib.runs import hashing as sources
+from maskopt_lib.runs import pool
+from maskopt_lib.study.solvers import benchmark
+from maskopt_lib.study.solvers import masks as parts
 
 #: On 8 nm pixels: discs of whole odd numbers of pixels, and few steps.
 SMALL = {"n_steps": 3, "retarget_nm": 40.0, "cleanup": opc.curvy.CleanUp(open_nm=24.0, close_nm=24.0)}

@@ -10,11 +10,12 @@ from model_stores import SMALL, model_store
 from maskopt_lib import optics
 from maskopt_lib.data import schema
 from maskopt_lib.errors import MissingDataError, UnknownNameError
-from maskopt_lib.study import benchmark_models as bm
-from maskopt_lib.study import model_scores, trainings
-from maskopt_lib.study.train_checks import scorer
-from maskopt_lib.study.train_data import choose_tiles, read_tiles
-from maskopt_lib.study.train_rules import Stage
+from maskopt_lib.models.training.checks import scorer
+from maskopt_lib.models.training.rules import Stage
+from maskopt_lib.models.training.tiles import choose_tiles, read_tiles
+from maskopt_lib.study.networks import benchmark as bm
+from maskopt_lib.study.networks import scores as model_scores
+from maskopt_lib.study.networks import trainings
 
 DIMS = (schema.METHOD, schema.SEED, schema.SAMPLE)
 

@@ -22,9 +22,9 @@ from maskopt_lib import layout
 from maskopt_lib.data import shards
 from maskopt_lib.data.tile_store import TileStore
 from maskopt_lib.errors import LayoutError
-from maskopt_lib.study import build_dataset
-from maskopt_lib.study.plan_dataset import BuildRule, drawn_windows, plan
-from maskopt_lib.study.spread import workers
+from maskopt_lib.runs.spread import workers
+from maskopt_lib.study.dataset import cut as build_dataset
+from maskopt_lib.study.dataset.plan import BuildRule, drawn_windows, plan
 
 TILE_PARTS, LABEL_PARTS = "parts/tiles-*.npz", "parts/labels-*.npz"
 

@@ -14,11 +14,11 @@ from maskopt_lib.data.splits import SplitRule
 from maskopt_lib.data.tile_store import TileStore
 from maskopt_lib.errors import MissingDataError, SchemaError, UnknownNameError
 from maskopt_lib.layout import signature
-from maskopt_lib.study import build_dataset
-from maskopt_lib.study import describe_dataset as dd
-from maskopt_lib.study import describe_labels as dl
-from maskopt_lib.study.bootstrap import intervals
-from maskopt_lib.study.context_effect import ALL_AROUND, ALONE, IN_PLACE
+from maskopt_lib.runs.bootstrap import intervals
+from maskopt_lib.study.dataset import cut as build_dataset
+from maskopt_lib.study.dataset import describe as dd
+from maskopt_lib.study.dataset import label_scores as dl
+from maskopt_lib.study.dataset.context import ALL_AROUND, ALONE, IN_PLACE
 
 NAMES = {"design": ["a", "b", "c"], "cell": ["BUF_X1", "INV_X1", "NAND2_X1", "OR2_X1"], "orientation": ["N", "FS"]}
 DESIGNS = {"a": {"family": "first", "state": "routed"}, "b": {"family": "first", "state": "placed"}}

@@ -7,7 +7,7 @@ import pytest
 
 from maskopt_lib import layout
 from maskopt_lib.layout.counts import KINDS, design_counts
-from maskopt_lib.study.design_survey import cells_with_kinds, survey
+from maskopt_lib.study.dataset.survey import cells_with_kinds, survey
 
 LAYERS = ("metal1", "contact", "via1")
 

@@ -12,8 +12,8 @@ from maskopt_lib import litho, opc, optics, study
 from maskopt_lib.errors import UnknownNameError
 from maskopt_lib.litho.compiled import MODES, GraphReplay, accelerated, gradient_step, obstacle
 from maskopt_lib.opc.objective import squared_difference
-from maskopt_lib.study import devices
-from maskopt_lib.study.devices import IMAGING, STEP, Budget
+from maskopt_lib.study.solvers import devices
+from maskopt_lib.study.solvers.devices import IMAGING, STEP, Budget
 
 CURVY = study.Trial(
     label="curvy", method="curvy", options={"n_steps": 2, "retarget_nm": None, "cleanup": None, "loop": None}

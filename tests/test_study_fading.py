@@ -11,7 +11,7 @@ from maskopt_lib.opc import curvy
 from maskopt_lib.opc.objective import spectral_energy, squared_difference
 from maskopt_lib.opc.pixels import coarse, smooth
 from maskopt_lib.study import Clips
-from maskopt_lib.study.fading import first_gradients
+from maskopt_lib.study.solvers.fading import first_gradients
 
 
 def test_one_row_a_shape_and_contacts_are_dark():

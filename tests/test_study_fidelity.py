@@ -9,8 +9,8 @@ import xarray as xr
 from maskopt_lib import metrics
 from maskopt_lib.data import schema
 from maskopt_lib.errors import UnknownNameError
-from maskopt_lib.study import fidelity
-from maskopt_lib.study.bootstrap import ends, resampled_means
+from maskopt_lib.runs.bootstrap import ends, resampled_means
+from maskopt_lib.study.networks import fidelity
 
 DIMS = (schema.METHOD, schema.SEED, schema.SAMPLE)
 N = 40

@@ -13,8 +13,10 @@ from maskopt_lib import layout, metrics
 from maskopt_lib.data import schema
 from maskopt_lib.data.turns import turned
 from maskopt_lib.errors import SchemaError
-from maskopt_lib.study import dataset_costs, label_choice, label_dataset
-from maskopt_lib.study.tile_masks import LabelRule, Recipe, TileSolver
+from maskopt_lib.study.dataset import choose as label_choice
+from maskopt_lib.study.dataset import costs as dataset_costs
+from maskopt_lib.study.dataset import label as label_dataset
+from maskopt_lib.study.dataset.tile_masks import LabelRule, Recipe, TileSolver
 
 OWN = {"metal1": 32, "via1": 128}
 

@@ -16,7 +16,8 @@ from maskopt_lib import layout, metrics, optics, study
 from maskopt_lib.errors import GridMismatchError, LayoutError, MissingDataError
 from maskopt_lib.layout.mosaic import MASK_LAYER
 from maskopt_lib.opc import mask_rules
-from maskopt_lib.study import mending, seams, tiles
+from maskopt_lib.study.areas import area as tiles
+from maskopt_lib.study.areas import mending, seams
 
 PIXEL = 8.0  # windows of 256 x 256 pixels: a step takes milliseconds
 REGION = (0.0, 0.0, 3000.0, 2000.0)

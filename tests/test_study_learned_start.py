@@ -8,11 +8,11 @@ import xarray as xr
 from model_stores import model_store
 
 from maskopt_lib.data import schema
-from maskopt_lib.study import benchmark_models as bm
-from maskopt_lib.study import learned_start as ls
-from maskopt_lib.study.pareto import TOTAL
-from maskopt_lib.study.tile_masks import LabelRule, Recipe, TileSolver
-from maskopt_lib.study.train_data import choose_tiles, read_tiles
+from maskopt_lib.models.training.tiles import choose_tiles, read_tiles
+from maskopt_lib.study.dataset.tile_masks import LabelRule, Recipe, TileSolver
+from maskopt_lib.study.networks import benchmark as bm
+from maskopt_lib.study.networks import learned_start as ls
+from maskopt_lib.study.solvers.pareto import TOTAL
 
 SOLVER = Recipe(method="pixel_ilt", preset="tuned", options={"pixel_nm": 8.0})
 HOW = {"shares": {"n_steps": 1}, "kernels": "embedded"}

@@ -21,7 +21,7 @@ case "$*" in
   *"-m papermill"*)
     cp "$3" "$4" && echo "$3" >> log
     ! grep -qx "$3" fail ;;
-  *"maskopt_lib.study check"*)
+  *"maskopt_lib.runs check"*)
     echo "checked variant $4" >&2; test "$4" != unknown ;;
   *) echo "$*" >> log ;;
 esac
@@ -135,7 +135,7 @@ def test_the_cpu_scale_takes_the_whole_dataset_and_its_own_networks(study):
     assert ran[1:] == ["22_build_dataset", "31_train_models", "37_learned_start"] and "--check" in ran[0]
     # The small results of the scale that was run; nobody's reference are those of quick.
     assert [make(study, "records", *said)[2] for said in ((), ("VARIANT=cpu",))] == [
-        ["-m maskopt_lib.study keep paper"], ["-m maskopt_lib.study keep cpu"],
+        ["-m maskopt_lib.runs keep paper"], ["-m maskopt_lib.study keep cpu"],
     ]  # fmt: skip
 
 
@@ -194,7 +194,7 @@ def test_figures_redraws_without_rerunning(study):
 def test_sweep_hands_grid_and_settings_over_as_they_are(study):
     status, text, ran = make(study, "sweep", "NB=11_do_that", "GRID=kind=a,'b' n=[1,2]", "JOBS=3", "NAME=both")
     assert status == 0, text
-    assert ran == ["-m maskopt_lib.study sweep 11_do_that kind=a,'b' n=[1,2] --variant quick --jobs 3 --name both"]
+    assert ran == ["-m maskopt_lib.runs sweep 11_do_that kind=a,'b' n=[1,2] --variant quick --jobs 3 --name both"]
     _, _, ran = make(study, "sweep", "NB=11_do_that", "GRID=grid.yaml", "VARIANT=paper")
     assert ran[0].startswith("-m maskopt_lib.data --check") and ran[1].endswith("grid.yaml --variant paper --jobs 2")
 

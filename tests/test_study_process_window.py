@@ -8,7 +8,7 @@ import xarray as xr
 
 from maskopt_lib import litho, metrics, optics, study
 from maskopt_lib.errors import GridMismatchError, SchemaError, UnknownNameError
-from maskopt_lib.study import process_window as spw
+from maskopt_lib.study.solvers import process_window as spw
 
 CLIPS = ["demo-metal-tips", "demo-metal-isolated"]
 

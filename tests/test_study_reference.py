@@ -9,8 +9,8 @@ import xarray as xr
 from maskopt_lib import study
 from maskopt_lib.data import schema
 from maskopt_lib.errors import MissingDataError
-from maskopt_lib.study import __main__ as command
-from maskopt_lib.study import reference
+from maskopt_lib.runs import __main__ as command
+from maskopt_lib.runs import reference
 
 
 @pytest.fixture

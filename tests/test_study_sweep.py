@@ -12,8 +12,8 @@ import xarray as xr
 
 from maskopt_lib import study
 from maskopt_lib.errors import MissingDataError, SchemaError, UnknownNameError
-from maskopt_lib.study import __main__ as command
-from maskopt_lib.study import params, sweep
+from maskopt_lib.runs import __main__ as command
+from maskopt_lib.runs import params, sweep
 
 NOTEBOOK = "15_do_this"
 PARAMETERS = """\

@@ -12,7 +12,7 @@ import xarray as xr
 from maskopt_lib import data, study
 from maskopt_lib.data import schema
 from maskopt_lib.errors import SchemaError, UnknownNameError
-from maskopt_lib.study import tables
+from maskopt_lib.runs import tables
 
 CASES = [f"M1_test{i}" for i in range(1, 11)]
 

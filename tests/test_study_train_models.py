@@ -14,11 +14,11 @@ from maskopt_lib.data.parquet import export_parquet, import_parquet
 from maskopt_lib.data.splits import SplitRule, keep_rule
 from maskopt_lib.data.tile_dataset import TileDataset
 from maskopt_lib.errors import MissingDataError, UnknownNameError
-from maskopt_lib.study import train_models
-from maskopt_lib.study.train_checks import scorer
-from maskopt_lib.study.train_data import Places, TileStream, choose_tiles, read_tiles
-from maskopt_lib.study.train_models import train
-from maskopt_lib.study.train_rules import Stage, TrainRule
+from maskopt_lib.models.training import loop as train_models
+from maskopt_lib.models.training.checks import scorer
+from maskopt_lib.models.training.loop import train
+from maskopt_lib.models.training.rules import Stage, TrainRule
+from maskopt_lib.models.training.tiles import Places, TileStream, choose_tiles, read_tiles
 
 
 @pytest.fixture(scope="module")

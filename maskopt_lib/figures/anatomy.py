@@ -1,7 +1,7 @@
 """Figures that explain: morphology, edge placement, an optimisation from step to step, and what the optics does.
 
-Data come from :mod:`maskopt_lib.study.anatomy`. Colours, where a figure does not say otherwise: grey is mask, blue the
-nominal print, orange the process-variation band, a black line the target.
+Data come from :mod:`maskopt_lib.study.solvers.anatomy`. Colours, where a figure does not say otherwise: grey is mask,
+blue the nominal print, orange the process-variation band, a black line the target.
 """
 
 from __future__ import annotations
@@ -269,7 +269,7 @@ def gradient_share(shares: xr.Dataset, *, marks_percent: Sequence[float] = (20, 
 
     Parameters
     ----------
-    shares : Dataset of :func:`maskopt_lib.study.anatomy.corner_gradient_share`.
+    shares : Dataset of :func:`maskopt_lib.study.solvers.anatomy.corner_gradient_share`.
     marks_percent : horizontal lines, figures to compare with.
     size_inch : of a panel.
 
@@ -322,7 +322,7 @@ def through_pitch(grating: xr.Dataset, *, size_inch: tuple[float, float] = (4.6,
 
     Parameters
     ----------
-    grating : Dataset of :func:`maskopt_lib.study.anatomy.through_pitch`.
+    grating : Dataset of :func:`maskopt_lib.study.solvers.anatomy.through_pitch`.
     size_inch : of a panel.
     """
     drawn_nm, threshold = float(grating.attrs["width_nm"]), float(grating.attrs["threshold"])
@@ -374,7 +374,7 @@ def neighbour_influence(shift: xr.Dataset, *, size_inch: tuple[float, float] = (
 
     Parameters
     ----------
-    shift : Dataset of :func:`maskopt_lib.study.anatomy.neighbour_influence`.
+    shift : Dataset of :func:`maskopt_lib.study.solvers.anatomy.neighbour_influence`.
     size_inch : of the figure.
     """
     gap, tolerance, reach = shift["gap_nm"].values, float(shift.attrs["tolerance_nm"]), float(shift["reach_nm"])
@@ -436,7 +436,7 @@ def corner_rounding(square: xr.Dataset, *, size_inch: float = 3.0) -> hv.Layout:
 
     Parameters
     ----------
-    square : Dataset of :func:`maskopt_lib.study.anatomy.spectrum_of_square`.
+    square : Dataset of :func:`maskopt_lib.study.solvers.anatomy.spectrum_of_square`.
     size_inch : side of a panel.
     """
     band = float(square["band_per_um"])
@@ -479,7 +479,7 @@ def corner_pull_back(square: xr.Dataset, *, size_inch: tuple[float, float] = (5.
 
     Parameters
     ----------
-    square : Dataset of :func:`maskopt_lib.study.anatomy.spectrum_of_square`.
+    square : Dataset of :func:`maskopt_lib.study.solvers.anatomy.spectrum_of_square`.
     size_inch : of the figure.
     """
     band, distance = square["band"].values, square["pull_back_nm"].values

@@ -1,12 +1,16 @@
 """What the notebooks call: recipes that solve and score, the record of a run, stores, tables, and parameters."""
 
-from maskopt_lib.study import anatomy as anatomy
-from maskopt_lib.study import mending as mending
-from maskopt_lib.study import process_window as process_window
-from maskopt_lib.study import seams as seams
-from maskopt_lib.study import tiles as tiles
-from maskopt_lib.study.ablation import means_table, variations
-from maskopt_lib.study.benchmark import (
+from maskopt_lib.runs.params import parameters, read_parameters, read_variant
+from maskopt_lib.runs.record import Record, Run, load, load_masks, record_of, start
+from maskopt_lib.runs.reference import has_result, load_result, stored_names, stored_tables
+from maskopt_lib.runs.sweep import run_sweep
+from maskopt_lib.runs.tables import published_beside_ours, side_by_side, style, table_dataset, write_table
+from maskopt_lib.study.areas import mending as mending
+from maskopt_lib.study.areas import seams as seams
+from maskopt_lib.study.solvers import anatomy as anatomy
+from maskopt_lib.study.solvers import process_window as process_window
+from maskopt_lib.study.solvers.ablation import means_table, variations
+from maskopt_lib.study.solvers.benchmark import (
     Clips,
     Trial,
     pictures,
@@ -17,20 +21,9 @@ from maskopt_lib.study.benchmark import (
     solve_clips,
     targets,
 )
-from maskopt_lib.study.decks import read_deck, rules_kept
-from maskopt_lib.study.devices import Budget, measure_devices, product_scores
-from maskopt_lib.study.layouts import (
-    Window,
-    demo_layout,
-    edge_sites,
-    layout_inputs,
-    read_window,
-    score_region,
-    score_sheet,
-    write_region,
-)
-from maskopt_lib.study.params import parameters, read_parameters, read_variant
-from maskopt_lib.study.pareto import (
+from maskopt_lib.study.solvers.decks import read_deck, rules_kept
+from maskopt_lib.study.solvers.devices import Budget, measure_devices, product_scores
+from maskopt_lib.study.solvers.pareto import (
     Box,
     agreement,
     attainment,
@@ -48,14 +41,20 @@ from maskopt_lib.study.pareto import (
     shot_budgets,
     trial_of,
 )
-from maskopt_lib.study.postprocess import area_sweep, post_process, removed_shapes
-from maskopt_lib.study.record import Record, Run, load, load_masks, record_of, start
-from maskopt_lib.study.reference import has_result, load_result, stored_names, stored_tables
-from maskopt_lib.study.search import is_preset, rank, search
-from maskopt_lib.study.second_opinion import second_opinion
-from maskopt_lib.study.sweep import run_sweep
-from maskopt_lib.study.tables import published_beside_ours, side_by_side, style, table_dataset, write_table
-from maskopt_lib.study.timing import measure
+from maskopt_lib.study.solvers.postprocess import area_sweep, post_process, removed_shapes
+from maskopt_lib.study.solvers.region_scores import (
+    Window,
+    demo_layout,
+    edge_sites,
+    layout_inputs,
+    read_window,
+    score_region,
+    score_sheet,
+    write_region,
+)
+from maskopt_lib.study.solvers.second_opinion import second_opinion
+from maskopt_lib.study.solvers.settings import is_preset, rank, search
+from maskopt_lib.study.solvers.timing import measure
 
 __all__ = [
     "Box",

@@ -1,0 +1,241 @@
+"""How a region is cut into overlapping windows, and the store that their masks are stitched in."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import zarr
+
+from maskopt_lib.errors import GridMismatchError, LayoutError, MissingDataError
+from maskopt_lib.grid import Grid
+from maskopt_lib.layout.mosaic import Tile as MaskTile
+from maskopt_lib.runs.record import Run
+
+CORE_NM, FIELD_NM = 1024.0, 2048.0
+#: Beyond this distance nothing of a mask moves an edge by more than some tenths of a nm (see study.layouts).
+OPTICAL_RADIUS_NM = 512.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    """One field of a plan.
+
+    Attributes
+    ----------
+    row, column : in the plan, from its lower left.
+    field_nm : (x0, y0, x1, y1) of the field in the layout.
+    core_nm : (x0, y0, x1, y1) of the core; it may reach beyond the plan's region.
+    """
+
+    row: int
+    column: int
+    field_nm: tuple[float, float, float, float]
+    core_nm: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How a region is cut into windows; its size need not be a multiple of anything but the pixel.
+
+    Attributes
+    ----------
+    region_nm : (x0, y0, x1, y1) in the layout.
+    core_nm : side of a core.
+    field_nm : side of a field, the period of the kernels.
+    pixel_nm : side of a pixel.
+    shifted : windows are moved by half a core along x and y, and one more row and column covers the rest.
+    offset_nm : windows are moved back by this as well, by less than half a core.
+
+    Raises
+    ------
+    LayoutError : the region is empty or off the pixels, or the halo is smaller than the optical radius.
+
+    Examples
+    --------
+    >>> plan = Plan(region_nm=(0, 0, 2500, 1024))
+    >>> [window.core_nm for window in plan.windows]
+    [(0.0, 0.0, 1024.0, 1024.0), (1024.0, 0.0, 2048.0, 1024.0), (2048.0, 0.0, 3072.0, 1024.0)]
+    >>> plan.borders_nm
+    ([1024.0, 2048.0], [])
+    """
+
+    region_nm: tuple[float, float, float, float]
+    core_nm: float = CORE_NM
+    field_nm: float = FIELD_NM
+    pixel_nm: float = 1.0
+    shifted: bool = False
+    offset_nm: float = 0.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "region_nm", tuple(float(v) for v in self.region_nm))
+        x0, y0, x1, y1 = self.region_nm
+        if not (x1 > x0 and y1 > y0):
+            raise LayoutError(f"region_nm={self.region_nm} is not (x0, y0, x1, y1) in nm with x0 < x1 and y0 < y1")
+        lengths = np.array([x1 - x0, y1 - y0, self.core_nm / 2, self.halo_nm, self.offset_nm]) / self.pixel_nm
+        if np.abs(lengths - np.rint(lengths)).max() > 1e-6:
+            raise LayoutError(
+                f"region {x1 - x0:g} x {y1 - y0:g} nm, half the core {self.core_nm / 2:g} nm and halo "
+                f"{(self.field_nm - self.core_nm) / 2:g} nm must be whole in pixels of {self.pixel_nm:g} nm"
+            )
+        if self.halo_nm < OPTICAL_RADIUS_NM:
+            raise LayoutError(
+                f"a core of {self.core_nm:g} nm in a field of {self.field_nm:g} nm leaves a halo of {self.halo_nm:g} "
+                f"nm; the optics reach {OPTICAL_RADIUS_NM:g} nm: take a core of at most "
+                f"{self.field_nm - 2 * OPTICAL_RADIUS_NM:g} nm"
+            )
+
+    @property
+    def halo_nm(self) -> float:
+        """What a window sees around its core."""
+        return (self.field_nm - self.core_nm) / 2
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Pixels of the region, (y, x)."""
+        x0, y0, x1, y1 = self.region_nm
+        return round((y1 - y0) / self.pixel_nm), round((x1 - x0) / self.pixel_nm)
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of windows."""
+        x0, y0, x1, y1 = self.region_nm
+        extra = self._back_nm
+        return tuple(int(np.ceil((length + extra) / self.core_nm)) for length in (y1 - y0, x1 - x0))
+
+    @property
+    def windows(self) -> Iterator[Window]:
+        """All windows, row by row from below."""
+        rows, columns = self.grid
+        return (self.window(row, column) for row in range(rows) for column in range(columns))
+
+    @property
+    def _back_nm(self) -> float:
+        return (self.core_nm / 2 if self.shifted else 0.0) + self.offset_nm
+
+    def window(self, row: int, column: int) -> Window:
+        """One window."""
+        shift = -self._back_nm
+        x0, y0 = (
+            self.region_nm[axis] + shift + i * self.core_nm for axis, i in ((0, column), (1, row))
+        )  # fmt: skip
+        return self.around(x0 + self.core_nm / 2, y0 + self.core_nm / 2, row, column)
+
+    def around(self, x_nm: float, y_nm: float, row: int = 0, column: int = 0) -> Window:
+        """A window with its middle at (x, y)."""
+        half, wide = self.core_nm / 2, self.field_nm / 2
+        return Window(
+            row=row,
+            column=column,
+            core_nm=(x_nm - half, y_nm - half, x_nm + half, y_nm + half),
+            field_nm=(x_nm - wide, y_nm - wide, x_nm + wide, y_nm + wide),
+        )
+
+    @property
+    def borders_nm(self) -> tuple[list[float], list[float]]:
+        """x of the vertical and y of the horizontal borders between cores, inside the region."""
+        rows, columns = self.grid
+        x0, y0, *_ = self.window(0, 0).core_nm
+        xs = [x0 + i * self.core_nm for i in range(1, columns)]
+        ys = [y0 + i * self.core_nm for i in range(1, rows)]
+        return xs, ys
+
+
+class StitchedMask:
+    """The mask of a region as a compressed store on disk, read and written window by window.
+
+    Parameters
+    ----------
+    path : of a store that :meth:`create` made.
+
+    Attributes
+    ----------
+    path : the store: a zarr group with ``mask`` (y, x) uint8, and ``y`` and ``x`` of the pixel centres in layout nm, so
+        that ``xarray.open_zarr(path, consolidated=False)`` opens it.
+    region_nm, pixel_nm : what it covers.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if not self.path.exists():
+            raise MissingDataError(f"no stitched mask at {self.path}; solve the area first")
+        group = zarr.open_group(self.path, mode="r+")
+        self._pixels = group["mask"]
+        self.region_nm = tuple(group.attrs["region_nm"])
+        self.pixel_nm = float(group.attrs["pixel_nm"])
+
+    @classmethod
+    def create(cls, path: str | Path, plan: Plan, run: Run) -> StitchedMask:
+        """An empty mask of a plan's region, in place of what is there."""
+        said = {
+            "region_nm": list(plan.region_nm),
+            "pixel_nm": plan.pixel_nm,
+            "title": run.record.title,
+            "record": json.dumps(run.record.to_dict()),
+        }
+        group = zarr.open_group(Path(path), mode="w", zarr_format=3, attributes=said)
+        for axis, name in enumerate(("y", "x")):
+            centres = Grid(plan.shape[axis], plan.pixel_nm).centres_nm + plan.region_nm[1 - axis]
+            labels = {"long_name": name, "units": "nm"}
+            group.create_array(name, data=centres, dimension_names=(name,), attributes=labels)
+        chunk = min(round(plan.core_nm / plan.pixel_nm), max(plan.shape))
+        group.create_array(
+            "mask",
+            shape=plan.shape,
+            chunks=(chunk, chunk),
+            dtype="uint8",
+            dimension_names=("y", "x"),
+            attributes={"long_name": "mask", "units": "1"},
+        )
+        return cls(path)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Pixels, (y, x)."""
+        return self._pixels.shape
+
+    def read(self, box_nm: Sequence[float]) -> np.ndarray:
+        """(y, x) uint8 of a box in layout coordinates; 0 beyond the region."""
+        (y0, x0), (y1, x1) = self._px(box_nm)
+        image = np.zeros((y1 - y0, x1 - x0), np.uint8)
+        a, b, c, d = max(y0, 0), min(y1, self.shape[0]), max(x0, 0), min(x1, self.shape[1])
+        if b > a and d > c:
+            image[a - y0 : b - y0, c - x0 : d - x0] = self._pixels[a:b, c:d]
+        return image
+
+    def write(self, box_nm: Sequence[float], image: np.ndarray) -> None:
+        """Put (y, x) pixels at a box in layout coordinates; what lies beyond the region is left out."""
+        (y0, x0), (y1, x1) = self._px(box_nm)
+        a, b, c, d = max(y0, 0), min(y1, self.shape[0]), max(x0, 0), min(x1, self.shape[1])
+        if b > a and d > c:
+            self._pixels[a:b, c:d] = image[a - y0 : b - y0, c - x0 : d - x0]
+
+    def digest(self) -> str:
+        """Hash of all pixels, read row of chunks by row of chunks."""
+        found = hashlib.sha256(json.dumps([*self.shape, self.pixel_nm]).encode())
+        step = self._pixels.chunks[0]
+        for y in range(0, self.shape[0], step):
+            found.update(np.packbits(self._pixels[y : y + step], axis=-1).tobytes())
+        return found.hexdigest()
+
+    def tiles(self) -> Iterator[Iterator[MaskTile]]:
+        """Rows of tiles, one a chunk, as :func:`maskopt_lib.layout.mosaic.write_mosaic` takes them."""
+        step_y, step_x = self._pixels.chunks
+        for y in range(0, self.shape[0], step_y):
+            yield (
+                MaskTile(image=self._pixels[y : y + step_y, x : x + step_x], x_px=x, y_px=y)
+                for x in range(0, self.shape[1], step_x)
+            )
+
+    def _px(self, box_nm: Sequence[float]) -> tuple[tuple[int, int], tuple[int, int]]:
+        x0, y0, x1, y1 = (
+            (v - self.region_nm[i % 2]) / self.pixel_nm for i, v in enumerate(map(float, box_nm))
+        )  # fmt: skip
+        off = max(abs(v - round(v)) for v in (x0, y0, x1, y1))
+        if off > 1e-6:
+            raise GridMismatchError(f"box_nm={tuple(box_nm)} is off the mask's pixels of {self.pixel_nm:g} nm")
+        return (round(y0), round(x0)), (round(y1), round(x1))

@@ -1,0 +1,165 @@
+"""Where a training stands, and how good its network is on tiles that it does not learn from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from maskopt_lib import metrics, models
+from maskopt_lib.data import schema
+from maskopt_lib.data.tile_store import TileStore
+from maskopt_lib.litho import Simulator
+from maskopt_lib.models import weights
+from maskopt_lib.models.inputs import NO_CELL
+from maskopt_lib.models.training import checkpoints
+from maskopt_lib.models.training.objective import TOLD, Objective, told
+from maskopt_lib.models.training.rules import TrainRule
+from maskopt_lib.models.training.tiles import choose_tiles, read_tiles
+from maskopt_lib.optics.kernels import SocsKernels
+from maskopt_lib.study.dataset.tile_masks import LabelRule, TileSolver
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A training as it travels to the processes of several devices."""
+
+    rule: TrainRule
+    store: Path
+    kernels: SocsKernels
+    folder: Path
+    n_workers: int
+
+
+class State:
+    """Where a training stands: all of it, but for what follows from the number of the step."""
+
+    def __init__(self, *, model: models.MaskModel, critic: nn.Module | None) -> None:
+        self.model, self.critic = model, critic
+        self.optimisers: list[Any] = []
+        self.step = 0
+        self.steps: list[list[float]] = []
+        self.checks: list[list[float]] = []
+        self.best, self.best_check, self.since_best = float("inf"), -1, 0
+        self.best_weights: dict[str, Tensor] = {}
+        self.stopped = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "step": self.step,
+            "model": self.model.state_dict(),
+            "critic": self.critic.state_dict() if self.critic is not None else {},
+            "optimisers": [one.state_dict() for one in self.optimisers],
+            "steps": self.steps,
+            "checks": self.checks,
+            "best": [self.best, self.best_check, self.since_best],
+            "best_weights": self.best_weights,
+            "stopped": self.stopped,
+        }
+
+    def restore(self, kept: dict[str, Any]) -> None:
+        self.model.load_state_dict(kept["model"])
+        if self.critic is not None:
+            self.critic.load_state_dict(kept["critic"])
+        self.step, self.steps, self.checks = kept["step"], kept["steps"], kept["checks"]
+        self.best, self.best_check, self.since_best = kept["best"]
+        self.best_weights, self.stopped = kept["best_weights"], kept["stopped"]
+
+    def restore_optimisers(self, kept: dict[str, Any]) -> None:
+        for one, state in zip(self.optimisers, kept["optimisers"], strict=True):
+            one.load_state_dict(state)
+
+
+def scorer(kernels: SocsKernels, device: str = "cpu") -> TileSolver:
+    """Scores tiles under optics that are there already; computing or reading them takes its time."""
+    solver = TileSolver(LabelRule(kernels=kernels.name), device=device)
+    solver.sim = Simulator(kernels, device=device)
+    return solver
+
+
+class Judge:
+    """Checks a network on tiles it does not learn from, by losses and by scores, and keeps the best."""
+
+    def __init__(self, job: Job, terms: Sequence[str], seen: np.ndarray, device: torch.device) -> None:
+        rule = job.rule
+        self.job, self.terms, self.device = job, list(terms), device
+        self.solver = scorer(job.kernels, str(device))
+        kinds = rule.kinds if any(stage.wants_labels for stage in rule.stages) else ()
+        where = {"split": rule.validation_split, "context_nm": rule.context_nm, "kinds": kinds}
+        where["label_context_nm"] = rule.label_context_nm
+        samples = choose_tiles(job.store, rule.layer, n=rule.n_validation, **where)
+        self.tiles = read_tiles(job.store, rule.layer, samples, shuffle_cells=rule.shuffle_cells, **where)
+        # Cells that it does not learn from are not told, neither here nor in use.
+        self.seen = seen
+        self.cell = np.where(np.isin(self.tiles.cell, seen), self.tiles.cell, NO_CELL)
+
+    def check(self, state: State, objective: Objective) -> None:
+        """Add a row to the checks, and keep the weights of the least L2 so far."""
+        rule, model = self.job.rule, state.model.eval()
+        kind = rule.kinds[0]
+        sums = dict.fromkeys(self.terms, np.nan)
+        parts: dict[str, list[float]] = {}
+        for start in range(0, len(self.tiles), rule.batch):
+            batch = self._batch(slice(start, start + rule.batch), kind)
+            with torch.inference_mode():
+                logits = model(models.TileInput(**dict(zip(TOLD, told(batch, rule), strict=True))))
+                for term, values in objective(logits.float(), batch).items():
+                    parts.setdefault(term, []).extend(values.tolist())
+        sums |= {term: float(np.mean(values)) for term, values in parts.items()}
+        masks = models.predict(
+            model, self.tiles.image, cells=self.cell, kind=kind, context_nm=float(rule.context_nm),
+            batch=rule.batch,
+        )  # fmt: skip
+        scores = self.solver.score(masks, self.tiles.drawn)
+        means = [float(scores[name].mean()) for name in metrics.CORE_SCORES]
+        state.checks.append([float(state.step), *sums.values(), *means])
+        # Without the PV band: a mask that prints nothing has none, which on vias makes up for all that it misses.
+        merit = float(scores[schema.L2].mean())
+        state.since_best += 1
+        if merit < state.best:
+            state.best, state.best_check, state.since_best = merit, len(state.checks) - 1, 0
+            state.best_weights = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
+
+    def finish(self, state: State) -> None:
+        """Leave the best network and the curves, and nothing to go on from."""
+        job, rule = self.job, self.job.rule
+        state.model.load_state_dict(state.best_weights)
+        said = {
+            "name": rule.name,
+            "rule": rule.to_dict(),
+            "dataset": TileStore(job.store).digest(),
+            "kernels": job.kernels.name,
+            "cells": list(self.tiles.cells),
+            "cells_seen": [self.tiles.cells[code] for code in self.seen],
+            "n_parameters": state.model.n_parameters,
+            "device": str(self.device),
+            "best_check": state.best_check,
+            "stopped_by": state.stopped or "steps",
+        }
+        path = job.folder / checkpoints.WEIGHTS
+        sha256 = weights.save(state.model, path, said)
+        said |= {
+            "weights_sha256": sha256,
+            "terms": self.terms,
+            "scores": list(metrics.CORE_SCORES),
+            "stages": [(stage.name, bounds) for stage, bounds in zip(rule.stages, rule.bounds, strict=True)],
+        }
+        checkpoints.write_curves(job.folder / checkpoints.CURVES, np.array(state.steps), np.array(state.checks), said)
+        (job.folder / checkpoints.CHECKPOINT).unlink()
+
+    def _batch(self, part: slice, kind: str) -> dict[str, Tensor]:
+        rule, tiles = self.job.rule, self.tiles
+
+        def at_pixels(images: np.ndarray) -> Tensor:
+            images = torch.tensor(images[part], device=self.device)[:, None].float()
+            return nn.functional.avg_pool2d(images, rule.pixel_nm)
+
+        cell = torch.tensor(self.cell[part], device=self.device)
+        batch = {"target": at_pixels(tiles.image), "cell": cell}
+        batch |= {"kind": torch.full_like(cell, rule.conditioning.kind(kind)), "dial": torch.zeros(len(cell)).to(cell)}
+        return batch | ({"mask": at_pixels(tiles.masks[kind])} if tiles.masks else {})

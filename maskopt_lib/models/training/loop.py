@@ -1,0 +1,329 @@
+"""Training of mask models, in a loop that can be read from top to bottom.
+
+Lightning Fabric places network and tiles, casts, and adds up gradients over devices; what is minimised, when, and what
+is kept, is said here. What a training sees follows from its seed and the number of the step alone, and its learning
+rate as well, so that a checkpoint of weights and optimisers is all that it takes to go on as if nothing had happened.
+
+A training is a folder under a key of all that determines it: one that is finished is taken, one that is not goes on.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+# Text, not a widget: these bars belong in the log of an unattended run.
+from tqdm import tqdm
+
+from maskopt_lib import models, optics
+from maskopt_lib.data.shards import sha256_of
+from maskopt_lib.data.tile_dataset import TileDataset
+from maskopt_lib.data.tile_store import TileStore
+from maskopt_lib.errors import MissingDataError
+from maskopt_lib.litho import Simulator
+from maskopt_lib.models import losses, weights
+from maskopt_lib.models.inputs import NO_CELL
+from maskopt_lib.models.training import checkpoints
+from maskopt_lib.models.training.checks import Job, Judge, State
+from maskopt_lib.models.training.objective import Objective, told
+from maskopt_lib.models.training.rules import ADVERSARIAL, TERMS, TrainRule
+from maskopt_lib.models.training.tiles import Places, TestTiles, TileStream
+from maskopt_lib.opc.result import DivergedError
+from maskopt_lib.optics.kernels import SocsKernels
+from maskopt_lib.runs.hashing import source_hash
+from maskopt_lib.runs.parts import said_of
+from maskopt_lib.runs.spread import hashed
+from maskopt_lib.study.solvers.masks import kernels_digest
+
+#: Folder of trainings in that of a run.
+TRAININGS = "trainings"
+_KEY_DIGITS = 12
+# The learning rate from the middle of a stage on, as a share of that before.
+_LATE_RATE = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """A finished training.
+
+    Attributes
+    ----------
+    model : the network of the check with the least L2, on the CPU, in evaluation mode.
+    curves : see :func:`maskopt_lib.models.training.checkpoints.read_curves`.
+    path : folder with ``weights.safetensors``.
+    rule : what was trained, in plain values.
+    cells : names of cells by code, as the network was told them; seen : those among them that it was trained on.
+    """
+
+    model: models.MaskModel
+    curves: xr.Dataset
+    path: Path
+    rule: dict[str, Any]
+    cells: tuple[str, ...]
+    seen: frozenset[str]
+
+    @property
+    def weights(self) -> Path:
+        """File of the weights."""
+        return self.path / checkpoints.WEIGHTS
+
+
+def train(
+    rule: TrainRule,
+    store: str | Path,
+    run_dir: str | Path,
+    *,
+    kernels: str | SocsKernels,
+    devices: int = 1,
+    accelerator: str = "cpu",
+    known: Sequence[str | Path] = (),
+    n_workers: int = 0,
+) -> Trained:
+    """Train a network, or go on with a training, or take one that is finished.
+
+    Parameters
+    ----------
+    rule : what is trained.
+    store : folder of the dataset.
+    run_dir : folder of the run; trainings are kept in ``trainings/`` below.
+    kernels : the optics, or their name, for litho losses and for scores.
+    devices, accelerator : of Lightning Fabric: ``"cpu"``, ``"cuda"``, ... Several devices are processes that share each
+        step's batch.
+    known : folders of other runs where this training may be finished already.
+    n_workers : processes that read tiles, on each device; 0 reads in between steps.
+    """
+    store, run_dir = Path(store).resolve(), Path(run_dir).resolve()
+    kernels = optics.load(kernels) if isinstance(kernels, str) else kernels
+    name = f"{rule.name}-{train_key(rule, store, kernels)}"
+    for folder in (run_dir, *map(Path, known)):
+        if is_finished(folder / TRAININGS / name):
+            return read_trained(folder / TRAININGS / name)
+    if rule.batch % (rule.accumulate * devices):
+        raise ValueError(
+            f"a batch of {rule.batch} does not divide over {devices} devices, {rule.accumulate} times each"
+        )
+    folder = run_dir / TRAININGS / name
+    folder.mkdir(parents=True, exist_ok=True)
+    # Of the ways to start several processes a notebook can only take the one that copies it.
+    interactive = hasattr(sys, "ps1")
+    strategy = "auto" if devices == 1 else "ddp_notebook" if interactive else "ddp_spawn"
+    fabric = Fabric(accelerator=accelerator, devices=devices, strategy=strategy, precision=rule.precision)
+    job = Job(rule=rule, store=store, kernels=kernels, folder=folder, n_workers=n_workers)
+    # As part of the function: Fabric looks into arguments, and refuses frozen ones.
+    fabric.launch(partial(_train, job=job))
+    return read_trained(folder)
+
+
+def train_key(rule: TrainRule, store: Path, kernels: SocsKernels) -> str:
+    """Short hash of all that determines a training but the device and its arithmetic."""
+    own = models.MODELS[rule.model].__name__
+    code = [
+        own,
+        *(f"maskopt_lib.models.{name}" for name in ("conditioning", "layers", "losses", "middle_images", "model")),
+    ]
+    code += [f"maskopt_lib.models.training.{name}" for name in ("checks", "tiles", "loop", "objective")]
+    tiles = TileStore(store).digest()
+    return hashed([rule.to_dict(), tiles, kernels_digest(kernels), source_hash(code, follow=False)])[:_KEY_DIGITS]
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether a folder holds a finished training, whole."""
+    said = said_of(folder / checkpoints.CURVES)
+    file = folder / checkpoints.WEIGHTS
+    return said is not None and file.is_file() and sha256_of(file) == said["weights_sha256"]
+
+
+def read_trained(folder: str | Path) -> Trained:
+    """A finished training.
+
+    Raises
+    ------
+    MissingDataError : it is not there, not finished, or damaged.
+    """
+    folder = Path(folder)
+    if not is_finished(folder):
+        raise MissingDataError(f"no finished training at {folder}; train it: notebook 31_train_models does")
+    said = said_of(folder / checkpoints.CURVES)
+    return Trained(
+        model=weights.load(folder / checkpoints.WEIGHTS).eval(),
+        curves=checkpoints.read_curves(folder / checkpoints.CURVES),
+        path=folder,
+        rule=said["rule"],
+        cells=tuple(said["cells"]),
+        seen=frozenset(said["cells_seen"]),
+    )
+
+
+def predict_tiles(trained: Trained, tiles: TestTiles, *, kind: str, dial: float = 0.0, batch: int = 8) -> np.ndarray:
+    """Masks of tiles by a trained network, (n, 1024, 1024) uint8; cells it has not seen are not told.
+
+    Parameters
+    ----------
+    trained : the network, on the device that is to be used.
+    tiles : what it is shown.
+    kind : of masks.
+    dial : wished simplicity.
+    batch : tiles at a time.
+    """
+    names = [tiles.cells[code] for code in tiles.cell]
+    codes = [trained.cells.index(n) if n in trained.seen else NO_CELL for n in names]
+    return models.predict(
+        trained.model, tiles.image, cells=codes, kind=kind, context_nm=float(tiles.context_nm), dial=dial, batch=batch
+    )
+
+
+def _train(fabric: Fabric, job: Job) -> None:
+    rule, file = job.rule, job.folder / checkpoints.CHECKPOINT
+    terms = [term for term in TERMS if any(term in stage.weights for stage in rule.stages)]
+    sim = Simulator(job.kernels)
+    streams = tile_streams(job.store, rule, optics.allowed_turns(job.kernels))
+    judge = Judge(job, terms, streams[0].cells_seen(), fabric.device) if fabric.is_global_zero else None
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(rule.seed)
+        model = models.build(
+            rule.model, preset=rule.preset, width=rule.width, pixel_nm=rule.pixel_nm,
+            conditioning=rule.conditioning, **rule.options,
+        )  # fmt: skip
+        critic = model.discriminator()
+    network = fabric.setup_module(_Unpacked(model))
+    state = State(model=model, critic=critic)
+    kept = checkpoints.read_checkpoint(file)
+    if kept:
+        state.restore(kept)
+    bar = tqdm(
+        total=rule.steps, initial=state.step, desc=rule.name, unit="step", file=sys.stdout,
+        mininterval=10, maxinterval=60, disable=not fabric.is_global_zero,
+    )  # fmt: skip
+    for number, (stage, (first, last)) in enumerate(zip(rule.stages, rule.bounds, strict=True)):
+        if state.step >= last or state.stopped:
+            continue
+        objective = Objective(stage, rule, sim)
+        optimiser = fabric.setup_optimizers(torch.optim.Adam(model.parameters(), lr=stage.lr))
+        state.optimisers = [optimiser]
+        if adversarial := ADVERSARIAL[0] in stage.weights:
+            rival = fabric.setup_module(critic)
+            rival_optimiser = fabric.setup_optimizers(torch.optim.Adam(critic.parameters(), lr=stage.lr))
+            state.optimisers.append(rival_optimiser)
+        if kept and state.step > first:
+            state.restore_optimisers(kept)
+        stream = streams[number]
+        check_every = rule.check_every or max(1, round(len(stream) / rule.batch))
+        if state.step == first:
+            state.since_best = 0
+        batches = iter(_loader(fabric, stream, rule, state.step - first, last - first, job.n_workers))
+        network.train()
+        for step in range(state.step, last):
+            began = time.perf_counter()
+            rate = rule.rate * stage.lr * (1.0 if 2 * (step - first) < last - first else _LATE_RATE)
+            for one in state.optimisers:
+                one.param_groups[0]["lr"] = rate
+            waited, found = 0.0, torch.zeros(len(terms), device=fabric.device)
+            for part in range(rule.accumulate):
+                asked = time.perf_counter()
+                tiles = next(batches)
+                waited += time.perf_counter() - asked
+                with fabric.no_backward_sync(network, enabled=part < rule.accumulate - 1):
+                    drafts = network(*told(tiles, rule))
+                    all_named = [objective(logits, tiles) for logits in drafts]
+                    named, logits = all_named[-1], drafts[-1]
+                    if adversarial:
+                        drawn = torch.sigmoid(logits.float())
+                        real, fake = rival(tiles["target"], tiles["mask"]), rival(tiles["target"], drawn.detach())
+                        fabric.backward(losses.discriminator_loss(real, fake).mean() / rule.accumulate)
+                        # The rival judges once more, and must not learn from it.
+                        critic.requires_grad_(False)
+                        with fabric.autocast():
+                            verdict = critic(tiles["target"], drawn)
+                        # In place, so that it counts as one of the last draft's terms.
+                        named |= losses.generator_loss(verdict.float())
+                        critic.requires_grad_(True)
+                    total = sum(objective.total(one, tiles["dial"]) for one in all_named) / len(drafts)
+                    fabric.backward(total / rule.accumulate)
+                values = [named[term].detach().mean() if term in named else found.new_tensor(np.nan) for term in terms]
+                found += torch.stack(values) / rule.accumulate
+            if stage.clip_norm:
+                fabric.clip_gradients(network, optimiser, max_norm=stage.clip_norm)
+            for one in state.optimisers:
+                one.step()
+                one.zero_grad()
+            found = fabric.all_reduce(found, reduce_op="mean").tolist()
+            said = {term: value for term, value in zip(terms, found, strict=True) if term in named}
+            if not np.isfinite(list(said.values())).all():
+                raise DivergedError(f"{rule.name}: losses are not finite at step {step}: {said}; lower the rate")
+            state.step = step + 1
+            state.steps.append([*found, rate, time.perf_counter() - began, waited])
+            bar.update()
+            if (step + 1 - first) % check_every == 0 or step + 1 == last:
+                is_last_stage = number == len(rule.stages) - 1
+                if judge is not None:
+                    judge.check(state, objective)
+                    if is_last_stage and rule.patience and state.since_best >= rule.patience:
+                        state.stopped = "patience"
+                    checkpoints.write_checkpoint(file, state.to_dict())
+                state.stopped = fabric.broadcast(state.stopped)
+                network.train()
+                if state.stopped:
+                    break
+    bar.close()
+    if fabric.is_global_zero:
+        judge.finish(state)
+    fabric.barrier()
+
+
+def tile_streams(store: Path, rule: TrainRule, turns: Sequence[int] = (0,)) -> list[TileStream]:
+    """Tiles of each stage: with masks where it learns from them, else targets, labelled or not.
+
+    Parameters
+    ----------
+    store : folder of the dataset.
+    rule : of the training.
+    turns : symmetries of the optics, of :func:`maskopt_lib.optics.allowed_turns`.
+    """
+    opened: dict[str | None, TileDataset] = {}
+    streams = []
+    for number, stage in enumerate(rule.stages):
+        kinds = rule.kinds if stage.wants_labels else rule.kinds[:1]
+        methods = kinds if stage.wants_labels else [None]
+        for method in methods:
+            if method not in opened:
+                opened[method] = TileDataset(
+                    store, rule.layer, split=rule.train_split, context_nm=rule.context_nm, method=method, tag="index",
+                    turns=turns, pixel_nm=rule.pixel_nm, unique=True, label_context_nm=rule.label_context_nm,
+                    shuffle_cells=rule.shuffle_cells,
+                )  # fmt: skip
+        told = [rule.conditioning.kind(kind) for kind in kinds]
+        streams.append(TileStream([opened[m] for m in methods], told, (rule.seed, number), rule.n_train))
+    return streams
+
+
+def _loader(fabric: Fabric, stream: TileStream, rule: TrainRule, first: int, last: int, n_workers: int):
+    places = Places(
+        first=first, last=last, batch=rule.batch, parts=rule.accumulate, rank=fabric.global_rank,
+        world=fabric.world_size,
+    )  # fmt: skip
+    on_gpu = fabric.device.type == "cuda"
+    loader = torch.utils.data.DataLoader(stream, batch_sampler=places, num_workers=n_workers, pin_memory=on_gpu)
+    return fabric.setup_dataloaders(loader, use_distributed_sampler=False)
+
+
+class _Unpacked(nn.Module):
+    """A network that takes tensors, which Fabric can cast and move, not a frozen batch, and gives all drafts."""
+
+    def __init__(self, model: models.MaskModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, target: Tensor, cell: Tensor, kind: Tensor, context_nm: Tensor, dial: Tensor) -> list[Tensor]:
+        x = models.TileInput(target=target, cell=cell, kind=kind, context_nm=context_nm, dial=dial)
+        return self.model.drafts(x)

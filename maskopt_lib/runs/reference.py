@@ -1,0 +1,122 @@
+"""Reference records: the small results of the paper's runs, committed, so that figures can be redrawn without a run.
+
+A record is a store of a run without its masks, as netCDF 3 (one file, read by everything), stamped like the store.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from maskopt_lib.data import manifest, schema
+from maskopt_lib.errors import MissingDataError
+from maskopt_lib.runs.record import load
+from maskopt_lib.runs.tables import TABLE, table_frame
+
+#: Where the committed records are.
+FOLDER = manifest.FOLDER / "records"
+
+#: Stores larger than this stay out of the repository.
+LARGEST_BYTES = 2_000_000
+
+
+def load_result(folder: str | Path, name: str) -> xr.Dataset:
+    """A result of a run, or its committed record.
+
+    Parameters
+    ----------
+    folder : folder of a run (``results/<notebook>/<variant>``) or of a record (``data_manifest/records/<notebook>``).
+    name : of the store, without ending.
+
+    Raises
+    ------
+    MissingDataError : neither is there; the message says which command makes it.
+    """
+    folder = Path(folder)
+    record = folder / f"{name}.nc"
+    if not record.exists():
+        return load(folder / f"{name}.zarr")
+    with xr.open_dataset(record, engine="scipy") as ds:
+        return ds.load()
+
+
+def has_result(folder: str | Path, name: str) -> bool:
+    """Whether a run or record holds a result of that name."""
+    return any((Path(folder) / f"{name}{ending}").exists() for ending in (".zarr", ".nc"))
+
+
+def stored_names(folder: str | Path) -> list[str]:
+    """Names of the results of a run or record, without ending, in alphabetical order."""
+    return sorted(path.stem for path in Path(folder).glob("*") if path.suffix in (".zarr", ".nc"))
+
+
+def stored_tables(folder: str | Path) -> dict[str, tuple[pd.DataFrame, str]]:
+    """The tables of a run or record, as :func:`maskopt_lib.study.write_table` stored them.
+
+    Parameters
+    ----------
+    folder : of a run or of a record.
+
+    Returns
+    -------
+    name -> table and caption, in alphabetical order. Columns that hold no number at all are left out.
+    """
+    found = {}
+    for name in (name for name in stored_names(folder) if name.startswith(TABLE)):
+        ds = load_result(folder, name)
+        found[name.removeprefix(TABLE)] = (table_frame(ds), ds.attrs["caption"])
+    return found
+
+
+def keep(run_dir: str | Path, records_dir: str | Path) -> list[Path]:
+    """Copy the small results of a run to the committed records.
+
+    Parameters
+    ----------
+    run_dir : ``results/<notebook>/<variant>``; single masks and histories below ``parts`` are left out.
+    records_dir : written anew for every result that is small enough; pictures and masks never are kept.
+
+    Returns
+    -------
+    Files written.
+
+    Raises
+    ------
+    MissingDataError : the run is not there.
+    """
+    run_dir, records_dir = Path(run_dir), Path(records_dir)
+    stores = sorted(run_dir.glob("*.zarr"))
+    if not stores:
+        raise MissingDataError(f"no results at {run_dir}; run `make study VARIANT={run_dir.name}` first")
+    records_dir.mkdir(parents=True, exist_ok=True)
+    written = []
+    for store in stores:
+        ds = load(store)
+        has_pixels = {schema.Y, schema.X} & set(ds.dims)
+        if has_pixels or ds.nbytes > LARGEST_BYTES:
+            continue
+        path = records_dir / f"{store.stem}.nc"
+        partial = path.with_suffix(".partial")
+        _narrow(ds).to_netcdf(partial, engine="scipy")
+        partial.replace(path)
+        written.append(path)
+    return written
+
+
+def _narrow(ds: xr.Dataset) -> xr.Dataset:
+    """What netCDF 3 can hold: 32-bit integers, text and floats; histories need no more than 32 bits a number."""
+
+    def narrow(values: xr.DataArray) -> xr.DataArray:
+        if values.dtype.kind in "iub":
+            return values.astype(np.int32)
+        if values.dtype.kind == "f" and values.size > 1000:
+            return values.astype(np.float32)
+        return values.astype(str) if values.dtype.kind in "OUT" else values
+
+    narrowed = ds.map(narrow, keep_attrs=True).assign_coords({name: narrow(ds[name]) for name in ds.coords})
+    narrowed.attrs = {k: v if isinstance(v, str | int | float) else json.dumps(v) for k, v in ds.attrs.items()}
+    return narrowed

@@ -1,0 +1,360 @@
+"""Tables of the study: what is published beside what we measured, with the deviation, as Dataset, HTML, CSV, LaTeX."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from maskopt_lib.data import schema
+from maskopt_lib.errors import SchemaError, UnknownNameError
+from maskopt_lib.runs.record import Run
+
+#: Stores of tables begin with this.
+TABLE = "table_"
+MEAN = "mean"
+PUBLISHED, OURS, DEVIATION = "published", "ours", "deviation_percent"
+#: Column of the reasons for deviations; it belongs to no score.
+NOTE = ("note", "")
+
+#: Decimals of one case and of a mean, for quantities that are not counted in whole units.
+_DECIMALS = {
+    schema.RUNTIME: 2,
+    schema.PEAK_MEMORY: 2,
+    "rule_margin": 2,
+    "front_share": 2,
+    **dict.fromkeys(("NILS", "NILS, lowest tenth", "MEEF", "MEEF, highest tenth"), 2),
+}
+
+
+def side_by_side(
+    columns: Mapping[str, xr.Dataset | pd.DataFrame],
+    *,
+    scores: Sequence[str] = (schema.L2, schema.PVB, schema.EPE15),
+    reference: str | None = None,
+) -> pd.DataFrame:
+    """Scores of several origins beside each other, with their deviation from one of them.
+
+    Parameters
+    ----------
+    columns : label -> scores over ``sample``, or the rows of one published method (of ``data.published``).
+        The first one names the cases and their order.
+    scores : names of scores, as in ``data.schema``.
+    reference : label that the others are compared with; by default the first.
+
+    Returns
+    -------
+    One row a case and one ``mean``; columns (score, label), and after each label but the reference its deviation,
+    (score, ``deviation_percent``) or, with several labels, (score, ``<label> deviation_percent``). A score that an
+    origin does not have is left out for it; a case that it does not have is NaN.
+
+    Raises
+    ------
+    SchemaError : an origin has several methods or has none of the scores.
+    UnknownNameError : the reference is not one of the labels.
+
+    Notes
+    -----
+    The mean of a published method is the one that its paper prints; ours is the mean over the cases of the table.
+
+    Examples
+    --------
+    >>> ours = xr.Dataset({"l2_nm2": ("sample", [90.0, 110.0])}, coords={"sample": ["a", "b"]})
+    >>> published = pd.DataFrame({"method": "m", "case": ["a", "b"], "column": "l2_nm2", "value": [100.0, 100.0]})
+    >>> side_by_side({"published": published, "ours": ours}, scores=["l2_nm2"])  # doctest: +NORMALIZE_WHITESPACE
+            l2_nm2
+         published   ours deviation_percent
+    case
+    a        100.0   90.0             -10.0
+    b        100.0  110.0              10.0
+    mean     100.0  100.0               0.0
+    """
+    reference = reference if reference is not None else next(iter(columns))
+    if reference not in columns:
+        raise UnknownNameError(f"no column {reference!r} to compare with; there are: {', '.join(columns)}")
+    wide = {label: _by_case(values, scores, label) for label, values in columns.items()}
+    cases = [case for case in next(iter(wide.values())).index if case != MEAN]
+    table: dict[tuple[str, str], pd.Series] = {}
+    for score in scores:
+        base = _with_mean(wide[reference], score, cases)
+        for label, values in wide.items():
+            if score not in values:
+                continue
+            column = _with_mean(values, score, cases)
+            table[score, label] = column
+            if label != reference and base is not None:
+                name = DEVIATION if len(columns) == 2 else f"{label} {DEVIATION}"
+                table[score, name] = _deviation_percent(column, base)
+    found = pd.DataFrame(table)
+    found.index.name = "case"
+    return found
+
+
+def published_beside_ours(
+    published: Mapping[str, pd.DataFrame | Mapping[str, float] | None],
+    ours: Mapping[str, xr.Dataset | Mapping[str, float] | None],
+    *,
+    scores: Sequence[str] = (schema.L2, schema.PVB, schema.EPE15),
+    case: str = MEAN,
+    notes: Mapping[str, str] | None = None,
+) -> pd.DataFrame:
+    """One row a method; for each score what its authors print, what we measured, and the deviation of ours.
+
+    Parameters
+    ----------
+    published : method -> its published rows (of ``data.published``), or score -> number; a method that nobody has
+        published may be missing or None.
+    ours : method -> scores over ``sample``, of which the mean is taken, or score -> number; may be missing or None.
+        The rows are those of ``ours``, then those that are only published.
+    scores : names of scores, as in ``data.schema``.
+    case : of the published rows: ``"mean"``, or the name that the paper gives another average (``"StdMetal"``).
+    notes : method -> why it deviates; a last column of the table.
+
+    Returns
+    -------
+    Rows ``method``; columns (score, ``published`` | ``ours`` | ``deviation_percent``), NaN where there is nothing, and
+    with notes a last column ``("note", "")``.
+
+    Raises
+    ------
+    SchemaError : the published rows hold several methods or several numbers for one score, or scores have more
+        dimensions than ``sample``.
+    UnknownNameError : a note for a method without a row.
+
+    Notes
+    -----
+    Without one of the cases a mean of ours is NaN: a mean over other cases would not compare.
+
+    Examples
+    --------
+    >>> ours = xr.Dataset({"l2_nm2": ("sample", [90.0, 108.0])}, coords={"sample": ["a", "b"]})
+    >>> table = published_beside_ours({"m": {"l2_nm2": 100.0}}, {"m": ours}, scores=["l2_nm2"])
+    >>> table  # doctest: +NORMALIZE_WHITESPACE
+              l2_nm2
+           published  ours deviation_percent
+    method
+    m          100.0  99.0              -1.0
+    """
+    methods = list(dict.fromkeys([*ours, *published]))
+    if unknown := [name for name in notes or {} if name not in methods]:
+        raise UnknownNameError(f"notes for {', '.join(unknown)}, but the rows are {', '.join(methods)}")
+    table: dict[tuple[str, str], Any] = {}
+    for score in scores:
+        printed = pd.Series({m: _published_value(published.get(m), score, case, m) for m in methods}, dtype=float)
+        found = pd.Series({m: _our_value(ours.get(m), score, m) for m in methods}, dtype=float)
+        table[score, PUBLISHED] = printed
+        table[score, OURS] = found
+        table[score, DEVIATION] = _deviation_percent(found, printed)
+    if notes:
+        table[NOTE] = pd.Series({m: notes.get(m, "") for m in methods}, dtype=object)
+    wide = pd.DataFrame(table, index=methods)
+    wide.index.name = schema.METHOD
+    return wide
+
+
+def table_dataset(table: pd.DataFrame) -> xr.Dataset:
+    """A table of this module as a Dataset: what its CSV holds, with labels and units.
+
+    Parameters
+    ----------
+    table : columns (score, label), rows named by the table's index.
+
+    Returns
+    -------
+    One variable a score over the rows and ``column``; a column that a score does not have is NaN. Entries of
+    ``column`` that end in ``deviation_percent`` are in percent, the others in the unit of the variable; notes are a
+    variable of text over the rows. Attribute ``table`` is 1, so that a table is told from scores.
+    """
+    rows = table.index.name or "case"
+    numbers = [column for column in table.columns if column != NOTE]
+    columns = list(dict.fromkeys(label for _, label in numbers))
+    ds = xr.Dataset(coords={rows: [str(name) for name in table.index], "column": columns}, attrs={"table": 1})
+    for score in dict.fromkeys(score for score, _ in numbers):
+        wide = table[score].reindex(columns=columns).to_numpy(dtype=float)
+        ds[score] = ((rows, "column"), wide, {} if score in schema.VARIABLES else {"long_name": score, "units": "1"})
+    if NOTE in table:
+        ds[NOTE[0]] = (rows, table[NOTE].astype(str).to_list(), {"long_name": "why it deviates", "units": "1"})
+    return schema.label(ds)
+
+
+def table_frame(ds: xr.Dataset) -> pd.DataFrame:
+    """A table out of its Dataset, the inverse of :func:`table_dataset` but for columns without any number."""
+    (rows,) = (dim for dim in ds.dims if dim != "column")
+    table: dict[tuple[str, str], Any] = {}
+    # Stores do not keep the order of their variables: that of the schema is the order of all tables.
+    known = [name for name in schema.VARIABLES if name in ds]
+    for score in known + sorted(set(ds.data_vars) - {*known, NOTE[0]}):
+        for label in ds["column"].values:
+            column = ds[score].sel(column=label, drop=True).to_series()
+            if column.notna().any():
+                table[str(score), str(label)] = column
+    if NOTE[0] in ds:
+        table[NOTE] = ds[NOTE[0]].to_series().astype(object)
+    return pd.DataFrame(table).rename_axis(rows)
+
+
+def write_table(table: pd.DataFrame, to: Run | str | Path, name: str, *, caption: str) -> dict[str, Path]:
+    """Write a table of this module as ``<name>.html``, ``<name>.csv`` and ``<name>.tex``, with a run as Dataset too.
+
+    Parameters
+    ----------
+    table : columns (score, label).
+    to : a run: files in its folder of tables, and the store ``table_<name>.zarr`` of :func:`table_dataset`; or a
+        folder, made where it is not there.
+    name : of the files, without ending.
+    caption : one sentence: what, under which kernels, raster rule and EPE limit.
+
+    Returns
+    -------
+    Ending -> path. The CSV has all digits, the others are rounded for reading.
+    """
+    folder = to.tables_dir if isinstance(to, Run) else Path(to)
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = {ending: folder / f"{name}.{ending}" for ending in ("html", "csv", "tex")}
+    flat = table.copy()
+    flat.columns = [f"{score} {label}".strip() for score, label in table.columns]
+    flat.to_csv(paths["csv"], lineterminator="\n")
+    paths["html"].write_text(
+        style(table, caption=caption).to_html(doctype_html=True, table_uuid=name), encoding="utf-8"
+    )
+    text = _texts(table)
+    latex = text.map(_latex).rename(columns=_latex, index=_latex)
+    latex.index.name = _latex(table.index.name or "case")
+    align = "l" + "".join(r"p{0.3\linewidth}" if column == NOTE else "r" for column in table.columns)
+    body = latex.style.to_latex(hrules=True, column_format=align, multicol_align="c", caption=_latex(caption))
+    paths["tex"].write_text(body, encoding="utf-8")
+    if isinstance(to, Run):
+        paths["zarr"] = to.save(table_dataset(table).assign_attrs(caption=caption), f"{TABLE}{name}")
+    return paths
+
+
+def style(table: pd.DataFrame, *, caption: str = "") -> pd.io.formats.style.Styler:
+    """A table of this module, dressed for a notebook: rules between scores, dashes where there is nothing."""
+    first = [i for i, (score, _) in enumerate(table.columns) if i == 0 or table.columns[i - 1][0] != score]
+    rules = [
+        {
+            "selector": "",
+            "props": "border-collapse: collapse; font: 13px/1.5 sans-serif; color: #222; background: #fff",
+        },
+        {"selector": "caption", "props": "caption-side: top; text-align: left; padding: 0 0 6px; color: #444"},
+        {"selector": "th, td", "props": "padding: 2px 9px; text-align: right; font-variant-numeric: tabular-nums"},
+        {"selector": "thead th", "props": "font-weight: 600; border-bottom: 1px solid #999"},
+        {"selector": "th.col_heading.level0", "props": "text-align: center; border-bottom: none"},
+        {"selector": "tbody th", "props": "text-align: left; font-weight: 400"},
+        *([{"selector": "tbody tr:last-child > *", "props": _MEAN_ROW}] if list(table.index)[-1:] == [MEAN] else []),
+        *(
+            {"selector": f"td.col{i}", "props": "text-align: left; max-width: 34em"}
+            for i, column in enumerate(table.columns)
+            if column == NOTE
+        ),
+        *({"selector": f".col{i}", "props": "border-left: 1px solid #ddd"} for i in first),
+    ]
+    dressed = _texts(table).rename(columns=_spelled, level=0).rename(columns=_label, level=1)
+    return dressed.style.set_table_styles(rules).set_caption(caption)
+
+
+_MEAN_ROW = "border-top: 1px solid #999; font-weight: 600"
+
+
+def _spelled(score: str) -> str:
+    long_name, units = schema.VARIABLES.get(score, (score, "1"))
+    return long_name if units == "1" else f"{long_name} [{units}]"
+
+
+def _label(label: str) -> str:
+    return label.replace(DEVIATION, "deviation")
+
+
+def _latex(text: str) -> str:
+    text = _label(_spelled(text)) if text in schema.VARIABLES else _label(text)
+    for sign in "_%&#":
+        text = text.replace(sign, rf"\{sign}")
+    return text
+
+
+def _texts(table: pd.DataFrame) -> pd.DataFrame:
+    """The same table as text: whole units for a case, one decimal for a mean, a sign on a deviation."""
+
+    def text(value: Any, score: str, label: str, case: str) -> str:
+        if isinstance(value, str):
+            return value
+        if np.isnan(value):
+            return "–"
+        if label.endswith(DEVIATION):
+            # Adding zero turns the minus zero of a tiny deviation into zero.
+            return f"{round(value, 1) + 0.0:+.1f} %"
+        whole = float(value).is_integer() and not (case == MEAN or table.index.name == schema.METHOD)
+        return f"{value:,.{_DECIMALS.get(score, 0 if whole else 1)}f}"
+
+    return pd.DataFrame(
+        {
+            (score, label): [text(value, score, label, case) for case, value in table[score, label].items()]
+            for score, label in table.columns
+        },
+        index=table.index,
+    )
+
+
+def _published_value(rows: pd.DataFrame | Mapping[str, float] | None, score: str, case: str, method: str) -> float:
+    if rows is None:
+        return np.nan
+    if isinstance(rows, Mapping):
+        return float(rows.get(score, np.nan))
+    if rows.method.nunique() > 1:
+        raise SchemaError(f"{method!r}: rows of several methods ({', '.join(rows.method.unique())}); choose one")
+    found = rows[(rows.column == score) & (rows.case == case)]
+    if len(found) > 1:
+        raise SchemaError(f"{method!r}: {len(found)} published numbers for {score}, case {case}; choose one table")
+    return float(found.value.iloc[0]) if len(found) else np.nan
+
+
+def _our_value(scores: xr.Dataset | Mapping[str, float] | None, score: str, method: str) -> float:
+    if scores is None or score not in scores:
+        return np.nan
+    if isinstance(scores, Mapping) and not isinstance(scores, xr.Dataset):
+        return float(scores[score])
+    if not set(scores[score].dims) <= {schema.SAMPLE}:
+        raise SchemaError(
+            f"{method!r}: expected scores over 'sample' only, got {tuple(scores[score].dims)}; select first"
+        )
+    return float(scores[score].mean(skipna=False))
+
+
+def _by_case(values: xr.Dataset | pd.DataFrame, scores: Sequence[str], label: str) -> pd.DataFrame:
+    """One row a case, one column a score."""
+    if isinstance(values, xr.Dataset):
+        here = [score for score in scores if score in values]
+        if here and set(values[here].dims) != {schema.SAMPLE}:
+            raise SchemaError(
+                f"{label!r}: expected scores over 'sample' only, got {tuple(values[here].dims)}; select first"
+            )
+        # One dictionary a score: coordinates such as `method` that hold one value stay out of the table.
+        cases = [str(case) for case in values[schema.SAMPLE].values]
+        wide = pd.DataFrame({score: np.asarray(values[score], dtype=float) for score in here}, index=cases)
+    else:
+        if values.method.nunique() > 1:
+            raise SchemaError(f"{label!r}: rows of several methods ({', '.join(values.method.unique())}); choose one")
+        wide = values[values.column.isin(scores)].pivot(index="case", columns="column", values="value")
+        wide = wide.loc[list(dict.fromkeys(values.case[values.case.isin(wide.index)]))]
+    if wide.empty:
+        raise SchemaError(f"{label!r} has none of the scores {', '.join(scores)}")
+    return wide
+
+
+def _with_mean(values: pd.DataFrame, score: str, cases: Sequence[str]) -> pd.Series | None:
+    if score not in values:
+        return None
+    column = values[score].reindex(cases)
+    # Without one of the cases there is no mean to compare: a mean over other cases would look like an improvement.
+    mean = values[score].get(MEAN, column.mean(skipna=False))
+    return pd.concat([column, pd.Series({MEAN: mean})])
+
+
+def _deviation_percent(column: pd.Series, base: pd.Series) -> pd.Series:
+    # From zero there is no percentage, but zero from zero is no deviation.
+    percent = 100 * (column - base) / base.where(base != 0)
+    return percent.mask((base == 0) & (column == 0), 0.0)

@@ -1,0 +1,110 @@
+"""All designs looked at once: what is in their files, whether their placements are legal, and what legalising moves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import distributed
+import numpy as np
+import xarray as xr
+from tqdm import tqdm
+
+from maskopt_lib.layout import Design, DesignInfo, open_design
+from maskopt_lib.layout.counts import KINDS as CELL_KINDS
+from maskopt_lib.layout.counts import cell_kinds, design_counts, disagreements, polygon_counts
+from maskopt_lib.layout.design_rules import DesignRule, check_design_rules
+from maskopt_lib.layout.legalize import legalize
+from maskopt_lib.layout.own_design import LEGALISED
+from maskopt_lib.layout.rows import placement_faults
+from maskopt_lib.runs.spread import spread
+
+DESIGN = "design"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surveyed:
+    """One design.
+
+    Attributes
+    ----------
+    info : its entry of the catalog.
+    counts : its part of the table of :func:`survey`.
+    apart : where the catalog says something else than was counted.
+    moves : of the legaliser; None where it had nothing to do.
+    """
+
+    info: DesignInfo
+    counts: xr.Dataset
+    apart: dict[str, tuple[float, float]]
+    moves: xr.Dataset | None
+
+
+def survey(
+    designs: Sequence[str],
+    layers: Sequence[str],
+    *,
+    space_nm: tuple[str, float] = ("metal1", 65.0),
+    client: distributed.Client | None = None,
+) -> tuple[xr.Dataset, dict[str, Surveyed]]:
+    """Count designs, check placements and put the global ones on rows.
+
+    Parameters
+    ----------
+    designs : names of the catalog, or folders of your own designs.
+    layers : names of layers to count.
+    space_nm : a layer, and the space below which two of its edges are too close.
+    client : of workers, one design each; None does one after the other here.
+
+    Returns
+    -------
+    Dataset over ``design`` and ``layer``: numbers of :func:`maskopt_lib.layout.counts.design_counts` of the file as it
+    is; ``polygons_ready`` of the design as :func:`maskopt_lib.layout.open_design` gives it; ``faults`` and
+    ``faults_ready``, cells that lie off their row or site, outside, upside down or on others (NaN for files without
+    rows); ``close_spaces``, places closer than allowed in a design with wires (NaN for others). And what was
+    found, by design.
+    """
+    tasks = [(name, tuple(layers), tuple(space_nm)) for name in designs]
+    done = {}
+    for task, found in tqdm(spread(_look_at, tasks, client=client), total=len(tasks), desc="designs", unit="design"):
+        done[task[0]] = found
+    counts = [done[name].counts.expand_dims({DESIGN: [done[name].info.name]}) for name in designs]
+    table = xr.concat(counts, DESIGN, join="outer", combine_attrs="drop_conflicts").sel(layer=list(layers))
+    return table, {done[name].info.name: done[name] for name in designs}
+
+
+def cells_with_kinds(design: Design) -> xr.Dataset:
+    """The placed cells of a design with ``kind``, as figures of placements take them."""
+    table = design.instances()
+    attrs = {"long_name": "what the cell does", "units": "1", "kinds": list(CELL_KINDS)}
+    table["kind"] = ("instance", cell_kinds(table["cell"].values), attrs)
+    return table
+
+
+def _look_at(task: tuple[str, tuple[str, ...], tuple[str, float]]) -> Surveyed:
+    name, layers, (space_layer, space) = task
+    moves = None
+    ready = as_read = open_design(name, as_read=True)
+    info = as_read.info
+    if info.state == LEGALISED:
+        ready, moves = legalize(as_read)
+    counts = design_counts(as_read, layers)
+    # What is legal already was counted already.
+    polygons = polygon_counts(ready, layers) if moves is not None else counts["polygons"]
+    close = np.nan
+    if info.state in ("routed", "generated"):
+        rule = DesignRule(rule="space", kind="space", layer=space_layer, limit=space)
+        close = check_design_rules(ready, [rule]).sizes["violation"]
+    counts = counts.assign(
+        polygons_ready=polygons.assign_attrs(long_name="merged polygons, ready for use"),
+        faults=((), _faults(as_read), {"long_name": "cells off rows, sites or on others", "units": "1"}),
+        faults_ready=((), _faults(ready), {"long_name": "the same, ready for use", "units": "1"}),
+        close_spaces=((), float(close), {"long_name": f"spaces of {space_layer} below {space:g} nm", "units": "1"}),
+    )
+    return Surveyed(info=info, counts=counts, apart=disagreements(counts, info), moves=moves)
+
+
+def _faults(design: Design) -> float:
+    if design.path.suffix.lower() != ".def":
+        return np.nan
+    return float(placement_faults(design).to_dataarray().any("variable").sum())

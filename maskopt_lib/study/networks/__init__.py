@@ -1,0 +1,1 @@
+"""Recipes of the model notebooks: trainings, benchmarks and ablations."""

@@ -1,0 +1,137 @@
+"""What happens to a mask after its optimisation: the same clean-up on masks of any method, and what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from scipy import ndimage
+
+from maskopt_lib.data import schema
+from maskopt_lib.errors import UnknownNameError
+from maskopt_lib.opc.cleanup import CleanUp
+from maskopt_lib.optics import SocsKernels
+from maskopt_lib.runs.record import Run
+from maskopt_lib.study.solvers.benchmark import score_own
+
+#: Dimensions of what this module returns: ways to post-process, and areas below which shapes are removed.
+POST, MIN_AREA = "post", "min_area_nm2"
+PRINT = "print_nm2"
+_ONLY_AREA = {"open_nm": None, "close_nm": None, "round_corners": False}
+
+
+def post_process(
+    masks: xr.DataArray, ways: Mapping[Any, Mapping[str, Any] | None], *, along: str = POST
+) -> xr.DataArray:
+    """Masks after each of several clean-ups.
+
+    Parameters
+    ----------
+    masks : (*dims, sample, y, x), 0 or 1, with ``x`` in nm.
+    ways : name -> options of :class:`maskopt_lib.opc.cleanup.CleanUp` that differ from its defaults, which are those
+        of CurvyILT's program; None leaves the masks as they are.
+    along : name of the new dimension.
+
+    Returns
+    -------
+    (*dims, along, sample, y, x) uint8.
+
+    Raises
+    ------
+    UnknownNameError : an option that the clean-up does not have; lists those it has.
+    """
+    known = asdict(CleanUp())
+    for name, options in ways.items():
+        if unknown := sorted(set(options or {}) - set(known)):
+            raise UnknownNameError(f"{name!r}: a clean-up has no option {unknown}; known: {', '.join(known)}")
+    pixel_nm = float(masks[schema.X][1] - masks[schema.X][0])
+    flat = torch.as_tensor(masks.values.reshape(-1, *masks.shape[-2:]).astype(np.uint8))
+    cleaned = [
+        (flat if options is None else CleanUp(**options)(flat, pixel_nm)).numpy().reshape(masks.shape)
+        for options in ways.values()
+    ]
+    before = masks.dims[:-3]
+    return xr.DataArray(
+        np.stack(cleaned, axis=len(before)),
+        dims=(*before, along, *masks.dims[-3:]),
+        coords={name: masks[name].variable for name in masks.dims} | {along: list(ways)},
+        name="mask",
+    )
+
+
+def removed_shapes(before: xr.DataArray, after: xr.DataArray) -> xr.Dataset:
+    """What a clean-up took away from masks, and what it added.
+
+    Parameters
+    ----------
+    before : (*dims, sample, y, x), 0 or 1.
+    after : over the same dimensions and any others.
+
+    Returns
+    -------
+    Dataset over the dimensions of ``after`` but y and x: ``removed`` (shapes, 4-connected, of which nothing is left),
+    ``removed_nm2`` (their area), ``largest_removed_nm2`` (0 where none is), ``trimmed_nm2`` (area taken from shapes
+    that stay) and ``added_nm2``.
+    """
+    dims = after.dims[:-2]
+    pixel_nm2 = float(after[schema.X][1] - after[schema.X][0]) ** 2
+    found = np.zeros((5, *after.shape[:-2]))
+    for index in np.ndindex(*after.shape[:-2]):
+        at = {d: i for d, i in zip(dims, index, strict=True) if d in before.dims}
+        old, new = before.isel(at).values.astype(bool), after.values[index].astype(bool)
+        shapes, n = ndimage.label(old)
+        areas = np.bincount(shapes.ravel(), minlength=n + 1)
+        left = np.bincount(shapes[new], minlength=n + 1)
+        gone = areas[1:][left[1:] == 0]
+        trimmed = (areas - left)[1:].sum() - gone.sum()
+        found[(slice(None), *index)] = len(gone), gone.sum(), gone.max(initial=0), trimmed, (new & ~old).sum()
+    found[1:] *= pixel_nm2
+    columns = {
+        "removed": ("shapes removed", "1"),
+        "removed_nm2": ("area of removed shapes", "nm2"),
+        "largest_removed_nm2": ("largest shape removed", "nm2"),
+        "trimmed_nm2": ("area taken from shapes that stay", "nm2"),
+        "added_nm2": ("area added", "nm2"),
+    }
+    return xr.Dataset(
+        {
+            name: (dims, values, {"long_name": long_name, "units": units})
+            for (name, (long_name, units)), values in zip(columns.items(), found, strict=True)
+        },
+        coords={d: after[d].variable for d in dims},
+    )
+
+
+def area_sweep(
+    masks: xr.DataArray,
+    wanted: xr.DataArray,
+    kernels: Mapping[str, SocsKernels],
+    areas_nm2: Sequence[float],
+    *,
+    run: Run | None = None,
+    workers: int = 1,
+) -> xr.Dataset:
+    """Scores of masks without their shapes below each of several areas.
+
+    Parameters
+    ----------
+    masks : (kernels, *dims, sample, y, x), 0 or 1.
+    wanted, kernels, run, workers : as for :func:`maskopt_lib.study.score_own`.
+    areas_nm2 : shapes with less area are removed; 0 removes none.
+
+    Returns
+    -------
+    Dataset (kernels, *dims, min_area_nm2, sample) of ``l2_nm2``, ``pvb_nm2``, ``print_nm2`` (their sum), ``shapes`` and
+    ``msa_nm2``.
+    """
+    ways = {float(area): {**_ONLY_AREA, MIN_AREA: float(area)} for area in areas_nm2}
+    swept = post_process(masks, ways, along=MIN_AREA)
+    only = [schema.L2, schema.PVB, schema.SHAPES, schema.MSA]
+    scores = score_own(swept, wanted, kernels, only=only, run=run, workers=workers)
+    scores[PRINT] = (scores[schema.L2] + scores[schema.PVB]).assign_attrs(long_name="L2 + PV band", units="nm2")
+    scores[MIN_AREA].attrs = {"long_name": "area below which shapes are removed", "units": "nm2"}
+    return scores
