@@ -15,7 +15,7 @@ from maskopt_lib.errors import GridMismatchError, LayoutError, UnknownNameError
 from maskopt_lib.metrics import evaluate
 from maskopt_lib.metrics.evaluate import SCORES
 
-REFERENCE = Path(__file__).resolve().parents[1] / "data_manifest" / "reference" / "golden_scores.csv"
+REFERENCE = Path(__file__).resolve().parents[2] / "data_manifest" / "reference" / "golden_scores.csv"
 
 
 class Blur:
