@@ -31,3 +31,15 @@ class HashMismatchError(MaskOptError, OSError):
 
 class SchemaError(MaskOptError, ValueError):
     """A Dataset lacks a variable, a dimension or a unit that its schema asks for."""
+
+
+class DamagedFileError(MaskOptError, OSError):
+    """A stored file is not as it was written; the message names it and what makes it again."""
+
+
+class BusyFolderError(MaskOptError, OSError):
+    """Another process writes to the folder; the message says which, and since when."""
+
+
+class DivergedError(MaskOptError, ArithmeticError):
+    """An objective or a loss is not finite any more."""

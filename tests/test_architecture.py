@@ -16,7 +16,9 @@ LIBRARY = ROOT / "maskopt_lib"
 LEVELS = {
     "errors": 0,
     "grid": 0,
+    "files": 0,
     "data": 1,
+    "runs": 2,
     "optics": 2,
     "layout": 2,
     "metrics": 2,
@@ -28,7 +30,12 @@ LEVELS = {
 #: `figures` stands beside the levels: it draws labelled data, so it knows names and units and nothing that computes.
 SIDE = {"figures": {"errors", "grid", "data"}}
 #: (importing, imported) -> why the rule does not hold there.
-EXCEPTIONS = {("grid", "errors"): "exception classes only; errors itself imports nothing"}
+EXCEPTIONS = {
+    ("grid", "errors"): "exception classes only; errors itself imports nothing",
+    ("files", "errors"): "exception classes only; errors itself imports nothing",
+}
+#: Rooms of `study`, in the order of the notebooks' stages: each may import from those before it.
+STAGES = ["pictures", "solvers", "areas", "dataset", "networks"]
 
 MODULES = sorted(LIBRARY.rglob("*.py"))
 
@@ -91,6 +98,16 @@ def test_imports_go_downwards_only(path):
             assert LEVELS[other] < LEVELS[here], (
                 f"{here} (level {LEVELS[here]}) imports {other} (level {LEVELS[other]})"
             )
+
+
+def test_the_stages_of_study_follow_each_other():
+    for path in (LIBRARY / "study").rglob("*.py"):
+        here = path.relative_to(LIBRARY / "study").parts[0].removesuffix(".py")
+        if here == "__init__":
+            continue
+        names = [name.split(".") for name in imports(path) if name.startswith("maskopt_lib.study.")]
+        for other in {name[2] for name in names} - {here}:
+            assert STAGES.index(other) < STAGES.index(here), f"{name_of(path)} imports study.{other}"
 
 
 def test_exceptions_are_used_and_say_why():

@@ -11,11 +11,7 @@ import numpy as np
 import xarray as xr
 
 from maskopt_lib.data import schema
-from maskopt_lib.errors import MaskOptError
-
-
-class DivergedError(MaskOptError, ArithmeticError):
-    """An objective became infinite or not a number."""
+from maskopt_lib.errors import DivergedError
 
 
 class StopCondition(Protocol):

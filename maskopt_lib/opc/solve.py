@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from typing import Any, get_args, get_type_hints
@@ -26,6 +27,7 @@ from maskopt_lib.opc import (
     rule_aware,
 )
 from maskopt_lib.opc.result import OpcResult
+from maskopt_lib.runs.hashing import hashed, source_hash
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ def solve(
     if options is not None and preset is not None:
         raise ValueError("give a preset or an options object, not both")
     options = options_of(method, preset, start=options, **changes)
-    chosen = METHODS[method]
+    chosen = method_of(method)
 
     target = torch.as_tensor(np.asarray(target) if not isinstance(target, Tensor) else target)
     sim.grid(target)
@@ -158,9 +160,7 @@ def options_of(method: str, preset: str | None = None, *, start: Any = None, **c
     ------
     UnknownNameError : an unknown method, preset or option; the message lists the known ones.
     """
-    if method not in METHODS:
-        raise UnknownNameError(f"no method {method!r}; known: {sorted(METHODS)}")
-    presets = METHODS[method].presets
+    presets = method_of(method).presets
     if start is None:
         name = preset or next(iter(presets))
         if name not in presets:
@@ -190,3 +190,32 @@ def _nested(options: Any, name: str, value: Any) -> Any:
         return tuple(kinds[0](**entry) for entry in value)
     current = getattr(options, name)
     return replace(current, **value) if isinstance(current, kinds[0]) else kinds[0](**value)
+
+
+def method_digest(method: str) -> str:
+    """Hash of the code behind a method: its file, what that imports, the simulator and the door.
+
+    Presets do not count; the options that a mask was made with are part of its own key.
+    """
+    chosen = method_of(method)
+    module = chosen.run.__module__
+    kind = type(next(iter(chosen.presets.values())))
+    presets = {
+        name
+        for name, value in vars(sys.modules[module]).items()
+        if value is chosen.presets or (isinstance(value, kind) and not isinstance(value, type))
+    }
+    acts = source_hash([module, "maskopt_lib.litho.simulator"], without=presets)
+    return hashed([acts, source_hash(["maskopt_lib.opc.solve"], without={"METHODS"}, follow=False)])
+
+
+def method_of(name: str) -> Method:
+    """A method by its name.
+
+    Raises
+    ------
+    UnknownNameError : there is none; lists the known ones.
+    """
+    if name not in METHODS:
+        raise UnknownNameError(f"no method {name!r}; known: {sorted(METHODS)}")
+    return METHODS[name]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,3 +64,10 @@ class SocsKernels:
         """(focus,) intensity of a mask that is clear everywhere."""
         h = self.half_width
         return np.einsum("fk,fk->f", self.weights, np.abs(self.spectra[:, :, h, h]) ** 2)
+
+
+def kernels_digest(kernels: SocsKernels) -> str:
+    """Hash of what a kernel set prints; its name does not count."""
+    digest = hashlib.sha256(kernels.spectra.tobytes() + kernels.weights.tobytes())
+    digest.update(repr(float(kernels.period_nm)).encode())
+    return digest.hexdigest()

@@ -12,8 +12,8 @@ import xarray as xr
 from maskopt_lib.data import schema
 from maskopt_lib.runs.bootstrap import HIGH, LOW, MEAN, ends, resampled_means
 from maskopt_lib.runs.tables import NOTE
-from maskopt_lib.study.networks.fidelity import CONFIRMED, REFUTED, UNDECIDED
 
+CONFIRMED, REFUTED, UNDECIDED = "confirmed", "refuted", "not decided"
 _EFFECT = "effect, percent"
 
 

@@ -1,18 +1,34 @@
-"""Which source text a result depends on: a hash over a module and all of the library that it imports.
+"""Keys of stored work: hashes of values, and of the source text that a result depends on.
 
-A stored mask is taken again only while the code that made it acts the same. Comments, docstrings and the layout of the
-text do not count, and neither does what the module does not import: work on one solver leaves the masks of the others.
+A stored mask is taken again only while the code that made it acts the same. Comments, docstrings, the layout of the
+text and where in the library it stands do not count, and neither does what a module does not import: work on one
+solver leaves the masks of the others, and a module may move.
 """
 
 from __future__ import annotations
 
 import ast
 import hashlib
+import json
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
+_KEY_DIGITS = 16
 _PACKAGE = Path(__file__).resolve().parents[1]
 _ROOT = _PACKAGE.parent
+
+
+def hashed(*pieces: bytes | list) -> str:
+    """SHA-256 of bytes and plain values."""
+    digest = hashlib.sha256()
+    for piece in pieces:
+        digest.update(piece if isinstance(piece, bytes) else json.dumps(piece, sort_keys=True, default=repr).encode())
+    return digest.hexdigest()
+
+
+def key_of(*pieces: bytes | list) -> str:
+    """Short hash of all that determines a piece of work, for its file name."""
+    return hashed(*pieces)[:_KEY_DIGITS]
 
 
 def source_hash(modules: Iterable[str], *, without: Collection[str] = (), follow: bool = True) -> str:
@@ -31,7 +47,7 @@ def source_hash(modules: Iterable[str], *, without: Collection[str] = (), follow
     """
     waiting = list(modules)
     first = waiting[0]
-    texts: dict[str, str] = {}
+    texts: dict[str, list[str]] = {}
     while waiting:
         module = waiting.pop()
         if module in texts:
@@ -40,10 +56,8 @@ def source_hash(modules: Iterable[str], *, without: Collection[str] = (), follow
         if follow:
             waiting += _imported(tree, module)
         texts[module] = _meaning(tree, without if module == first else ())
-    digest = hashlib.sha256()
-    for module in sorted(texts):
-        digest.update(f"{module}\n{texts[module]}\n".encode())
-    return digest.hexdigest()
+    # A set of statements, not of modules: what they are called and how code is spread over them does not act.
+    return hashed(sorted({statement for statements in texts.values() for statement in statements}))
 
 
 def library_hash() -> str:
@@ -72,8 +86,8 @@ def _imported(tree: ast.Module, module: str) -> set[str]:
     return {name for name in found if name.split(".")[0] == _PACKAGE.name and _file_of(name).exists()}
 
 
-def _meaning(tree: ast.Module, without: Collection[str]) -> str:
-    """The code without comments, docstrings, imports (they are followed) and what is left out; changes the tree."""
+def _meaning(tree: ast.Module, without: Collection[str]) -> list[str]:
+    """Statements without comments, docstrings, imports (they are followed) and what is left out; changes the tree."""
     inside = [node for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
     used = {name.id for node in inside for name in ast.walk(node) if isinstance(name, ast.Name)}
     left_out = set(without) - used
@@ -88,4 +102,4 @@ def _meaning(tree: ast.Module, without: Collection[str]) -> str:
         # A text that stands for itself documents; the rest of a body acts.
         if isinstance(body := getattr(node, "body", None), list):
             node.body = [s for s in body if not (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))]
-    return ast.dump(tree)
+    return [ast.dump(node) for node in tree.body]

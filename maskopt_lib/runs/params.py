@@ -12,9 +12,10 @@ from typing import Any
 import yaml
 
 from maskopt_lib.errors import MissingDataError, SchemaError, UnknownNameError
+from maskopt_lib.runs.paths import root
 
 #: The notebooks travel with the repository, as the manifest does.
-NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
+NOTEBOOKS = root() / "notebooks"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,40 +1,104 @@
-"""Parts of a long run: arrays in one file, what is to be said of them beside it with the file's checksum.
+"""Parts: pieces of work kept as soon as they are done, one file each, that a run which was interrupted goes on from.
 
-A part counts when both are there and the checksum is right. So one that was interrupted, lost or damaged is seen, and
-made anew by itself.
+A part is an npz file of arrays with what is to be said of them, sealed by a checksum of the whole file. One that is
+missing, cut off or damaged counts as not there, and is made again; so nobody meets half of one.
 """
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import math
-import os
+import re
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numcodecs import Zstd
 
-from maskopt_lib.data.shards import sha256_of, write_json
+from maskopt_lib import files
+from maskopt_lib.errors import DamagedFileError
+from maskopt_lib.runs.hashing import hashed
+
+#: Folder of the parts, below a run's own.
+FOLDER = "parts"
 
 # Bits of sparse images: thirty times faster than the deflate of npz files, and half the size of its fastest level.
 _ZSTD_LEVEL = 3
+_SAID = "said.json"
+_SEAL_DIGITS = 64
 
 
-def said_of(path: Path) -> dict[str, Any] | None:
-    """What is said of a part that is there and whole; else None."""
-    try:
-        said = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-        return said if sha256_of(path) == said["sha256"] else None
-    except (FileNotFoundError, ValueError, KeyError):
-        return None
+@dataclass(frozen=True)
+class Bits:
+    """A binary image, small enough to travel between processes and to keep by the hundred.
+
+    Attributes
+    ----------
+    data : compressed bits, eight pixels a byte along x, lowest bit first.
+    shape : (y, x).
+    pixel_nm : side of a pixel in nm.
+    """
+
+    data: bytes
+    shape: tuple[int, int]
+    pixel_nm: float
+
+    @classmethod
+    def of(cls, image: np.ndarray, pixel_nm: float) -> Bits:
+        """Pack a (y, x) image of 0 and 1."""
+        packed = np.packbits(np.asarray(image, dtype=bool), axis=-1, bitorder="little")
+        return cls.of_packed(packed, image.shape, pixel_nm)
+
+    @classmethod
+    def of_packed(cls, packed: np.ndarray, shape: Sequence[int], pixel_nm: float) -> Bits:
+        """Of (y, x_byte) uint8, as :attr:`packed` gives them."""
+        return cls(zlib.compress(packed.tobytes(), 1), (int(shape[0]), int(shape[1])), float(pixel_nm))
+
+    @property
+    def packed(self) -> np.ndarray:
+        """(y, x_byte) uint8."""
+        return np.frombuffer(zlib.decompress(self.data), np.uint8).reshape(self.shape[0], -1)
+
+    @property
+    def image(self) -> np.ndarray:
+        """(y, x) uint8 of 0 and 1."""
+        return np.unpackbits(self.packed, axis=-1, count=self.shape[1], bitorder="little")
+
+    def digest(self) -> str:
+        """Hash of the pixels and their size."""
+        return hashed(self.packed.tobytes(), [*self.shape, self.pixel_nm])
+
+
+def part_path(folder: str | Path, *names: object, key: str) -> Path:
+    """Where a part is kept: names that tell a person what it is, and the key of all that determines it.
+
+    Examples
+    --------
+    >>> part_path("run", "curvy", "clip 1", key="0123").as_posix()
+    'run/parts/curvy-clip_1-0123.npz'
+    """
+    return Path(folder) / FOLDER / f"{file_name(*names, key)}.npz"
+
+
+def file_name(*names: object) -> str:
+    """A name that every file system takes."""
+    return re.sub(r"[^A-Za-z0-9._+#=-]+", "_", "-".join(map(str, names)))
 
 
 def write_part(
-    path: Path, arrays: Mapping[str, np.ndarray], said: Mapping[str, Any], bits: Mapping[str, np.ndarray] | None = None
+    path: Path,
+    arrays: Mapping[str, np.ndarray],
+    said: Mapping[str, Any] | None = None,
+    *,
+    bits: Mapping[str, np.ndarray] | None = None,
 ) -> None:
-    """Keep arrays in one file, and what is to be said of them beside it.
+    """Keep arrays and what is to be said of them; in place in one go, and read back.
 
     Parameters
     ----------
@@ -43,43 +107,70 @@ def write_part(
     said : plain JSON.
     bits : name -> large uint8 arrays, mostly zeros.
     """
-    path.with_suffix(".json").unlink(missing_ok=True)
-    for old in path.parent.glob(f".{path.name}.part-*"):  # of a writer that was killed
-        old.unlink(missing_ok=True)
-    packed = {f"{name}.zstd": np.frombuffer(Zstd(_ZSTD_LEVEL).encode(np.ascontiguousarray(v).reshape(-1)), np.uint8)
-              for name, v in (bits or {}).items()}  # fmt: skip
-    shapes = {f"{name}.shape": np.array(values.shape) for name, values in (bits or {}).items()}
-    partial = path.with_name(f".{path.name}.part-{os.getpid()}")
-    try:
-        with partial.open("wb") as file:
-            np.savez_compressed(file, **arrays, **packed, **shapes)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-    write_json(dict(said) | {"sha256": sha256_of(path)}, path.with_suffix(".json"))
+    held = dict(arrays) | {_SAID: np.array(json.dumps(dict(said or {})))}
+    for name, values in (bits or {}).items():
+        packed = Zstd(_ZSTD_LEVEL).encode(np.ascontiguousarray(values).reshape(-1))
+        held |= {f"{name}.zstd": np.frombuffer(packed, np.uint8), f"{name}.shape": np.array(values.shape)}
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **held)
+    with zipfile.ZipFile(buffer, "a") as archive:
+        archive.comment = b"0" * _SEAL_DIGITS
+    body = buffer.getvalue()[:-_SEAL_DIGITS]
+    files.write_bytes(path, body + hashlib.sha256(body).hexdigest().encode())
 
 
 def read_part(path: Path, names: Sequence[str] | None = None) -> dict[str, np.ndarray]:
     """Arrays of a part, all or those that are named.
+
+    Raises
+    ------
+    FileNotFoundError : it is not there.
+    DamagedFileError : it is not as it was written.
 
     Examples
     --------
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder) / "a.npz"
-    ...     write_part(path, {"n": np.arange(3)}, {"title": "three"}, {"image": np.ones((2, 2), np.uint8)})
-    ...     said_of(path)["title"], {name: values.tolist() for name, values in read_part(path).items()}
-    ('three', {'n': [0, 1, 2], 'image': [[1, 1], [1, 1]]})
+    ...     write_part(path, {"n": np.arange(3)}, {"title": "three"}, bits={"image": np.ones((2, 2), np.uint8)})
+    ...     said_of(path), {name: values.tolist() for name, values in read_part(path).items()}
+    ({'title': 'three'}, {'n': [0, 1, 2], 'image': [[1, 1], [1, 1]]})
     """
-    with np.load(path, allow_pickle=False) as kept:
-        bits = [name.removesuffix(".zstd") for name in kept.files if name.endswith(".zstd")]
-        plain = [name for name in kept.files if name.rpartition(".")[0] not in bits]
-        found = {}
-        for name in [*plain, *bits] if names is None else names:
-            if name in bits:
+    with np.load(io.BytesIO(_body(path)), allow_pickle=False) as kept:
+        found: dict[str, np.ndarray] = {}
+        packed = {name.removesuffix(".zstd") for name in kept.files if name.endswith(".zstd")}
+        plain = [name for name in kept.files if name != _SAID and name.rpartition(".")[0] not in packed]
+        for name in [*plain, *sorted(packed)] if names is None else names:
+            if name in packed:
                 shape = tuple(kept[f"{name}.shape"].tolist())
-                found[name] = np.frombuffer(Zstd().decode(kept[f"{name}.zstd"]), np.uint8, math.prod(shape))
-                found[name] = found[name].reshape(shape)
+                flat = np.frombuffer(Zstd().decode(kept[f"{name}.zstd"]), np.uint8, math.prod(shape))
+                found[name] = flat.reshape(shape)
             else:
                 found[name] = kept[name]
     return found
+
+
+def said_of(path: Path) -> dict[str, Any] | None:
+    """What is said of a part that is there and whole; else None."""
+    try:
+        with np.load(io.BytesIO(_body(path)), allow_pickle=False) as kept:
+            return json.loads(kept[_SAID].item())
+    except (FileNotFoundError, DamagedFileError):
+        return None
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a part is there and undamaged."""
+    try:
+        return _body(path) is not None
+    except (FileNotFoundError, DamagedFileError):
+        return False
+
+
+def _body(path: Path) -> bytes:
+    """The bytes of a part, after its seal was held against them."""
+    data = Path(path).read_bytes()
+    body, seal = data[:-_SEAL_DIGITS], data[-_SEAL_DIGITS:]
+    if hashlib.sha256(body).hexdigest().encode() != seal:
+        raise DamagedFileError(f"{path} is damaged; repeat the run that made it: what is whole is not made again")
+    return data

@@ -1,4 +1,4 @@
-"""The record of a run: what made a result, stamped on every file that it leaves.
+"""The record of a run: what made a result, stamped on every store that it leaves.
 
 Examples
 --------
@@ -17,10 +17,8 @@ import dataclasses
 import json
 import os
 import platform
-import shutil
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -28,20 +26,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pooch
 import torch
 import xarray as xr
 import zarr
 
 import maskopt_lib
+from maskopt_lib import files
 from maskopt_lib.data import manifest, schema
-from maskopt_lib.errors import MissingDataError, SchemaError, UnknownNameError
+from maskopt_lib.errors import DamagedFileError, MissingDataError, SchemaError, UnknownNameError
 from maskopt_lib.grid import Grid
+from maskopt_lib.runs import stores
+from maskopt_lib.runs.hashing import hashed
+from maskopt_lib.runs.locks import FolderLock
+from maskopt_lib.runs.parts import file_name
+from maskopt_lib.runs.paths import resolved, root
 
 #: What a stored score must say of itself; without it nobody can recompute the number.
 SCORE_CONVENTIONS = ("kernels", "raster", "epe_limits_nm")
 
-_REPOSITORY = Path(__file__).resolve().parents[2]
+#: The record beside the results of a run.
+RECORD = "record.json"
 _BITS = "mask_bits"
 
 
@@ -89,7 +93,8 @@ class Run:
 
     record: Record
     out_dir: Path
-    _outputs: list[str] = field(default_factory=list, repr=False)
+    _outputs: dict[str, dict[str, str]] = field(default_factory=dict, repr=False)
+    _lock: FolderLock | None = field(default=None, repr=False)
 
     @property
     def figures_dir(self) -> Path:
@@ -125,9 +130,9 @@ class Run:
                 f"{name!r} holds {', '.join(scores)} but the run does not say how they were taken: give "
                 f"study.start(conventions=...) the missing {', '.join(lacking)}"
             )
-        path = self.out_dir / f"{name}.zarr"
-        with _replacing(path) as partial:
-            _to_zarr(self._stamped(ds), partial)
+        path = self._place(name)
+        with stores.writing(path) as beside:
+            _to_zarr(self._stamped(ds), beside)
         self._note(path)
         return path
 
@@ -199,11 +204,11 @@ class Run:
         header = header.assign_attrs(n_x=shape[1], n_y=shape[0], pixel_nm=float(pixel_nm))
         lengths = tuple(header.sizes[dim] for dim in dims)
         one = (shape[0], -(-shape[1] // 8))
-        path = self.out_dir / f"{name}.zarr"
-        with _replacing(path) as partial:
-            _to_zarr(self._stamped(header), partial)
+        path = self._place(name)
+        with stores.writing(path) as beside:
+            _to_zarr(self._stamped(header), beside)
             # One mask a chunk: that is what a reader takes.
-            bits = zarr.open_group(partial, mode="r+").create_array(
+            bits = zarr.open_group(beside, mode="r+").create_array(
                 _BITS,
                 shape=(*lengths, *one),
                 chunks=(*(1 for _ in lengths), *one),
@@ -216,13 +221,18 @@ class Run:
         self._note(path)
         return path
 
+    def _place(self, name: str) -> Path:
+        if not name or name != file_name(name) or name.startswith("."):
+            raise SchemaError(f"a result cannot be called {name!r}: a name has letters, digits and any of . _ + # = -")
+        return self.out_dir / f"{name}.zarr"
+
     def _stamped(self, ds: xr.Dataset) -> xr.Dataset:
         return ds.assign_attrs(title=self.record.title, record=json.dumps(self.record.to_dict()))
 
     def _note(self, path: Path) -> None:
-        if (name := path.relative_to(self.out_dir).as_posix()) not in self._outputs:
-            self._outputs.append(name)
-        _write_json(self.record.to_dict() | {"outputs": self._outputs}, self.out_dir / "record.json")
+        self._outputs[path.name] = {"sha256": stores.seal_of(path)}
+        kept = {"outputs": list(self._outputs), "files": self._outputs}
+        files.write_json(self.out_dir / RECORD, self.record.to_dict() | kept)
 
 
 def start(
@@ -237,21 +247,24 @@ def start(
     device: str = "cpu",
     dtype: str = "float32",
     threads: int | None = None,
+    wait_s: float = 5.0,
 ) -> Run:
-    """Begin a run: make its folder, set the number of threads and write ``record.json``.
+    """Begin a run: take its folder, set the number of threads and write ``record.json``.
 
     Parameters
     ----------
     title : what the run is about, one line.
     notebook : its name, for example ``"01_validate_optics"``.
     params : its parameters, plain JSON; :func:`maskopt_lib.study.parameters` collects them.
-    out_dir : folder of the results; by default ``../results/<notebook>/scratch``, as seen from the notebooks.
+    out_dir : folder of the results, from the study's root where it is not absolute; by default
+        ``results/<notebook>/scratch``. Nobody else writes there while the run, or its process, lives.
     conventions : how scores are taken; ``kernels``, ``raster`` and ``epe_limits_nm`` before a score can be saved.
     inputs : what the run reads: manifest files by name, as ``str``; as ``Path`` folders of other runs (hashed by their
         ``record.json``) or single files.
     seed : of the run's random generators; None where nothing is random.
     device, dtype : of its tensors.
     threads : for torch; by default ``OMP_NUM_THREADS``, else left as torch chose.
+    wait_s : how long to wait for another process that writes to the folder.
 
     Returns
     -------
@@ -262,6 +275,7 @@ def start(
     SchemaError : parameters or conventions are not plain JSON.
     UnknownNameError : the manifest has no such input.
     MissingDataError : the run that an input names is not there.
+    BusyFolderError : another process writes to the folder, or it cannot be written to.
     """
     threads = threads or int(os.environ.get("OMP_NUM_THREADS", "0")) or torch.get_num_threads()
     torch.set_num_threads(threads)
@@ -282,9 +296,10 @@ def start(
         versions=_versions(),
         hardware=_hardware(str(device)),
     )
-    folder = _made(Path(out_dir if out_dir is not None else f"../results/{notebook}/scratch"))
-    _write_json(record.to_dict(), folder / "record.json")
-    return Run(record=record, out_dir=folder)
+    folder = resolved(out_dir if out_dir is not None else f"results/{notebook}/scratch")
+    lock = FolderLock(folder, notebook, wait_s=wait_s)
+    files.write_json(folder / RECORD, record.to_dict())
+    return Run(record=record, out_dir=folder, _lock=lock)
 
 
 def load(path: str | Path) -> xr.Dataset:
@@ -326,14 +341,9 @@ def load_masks(path: str | Path, **chosen: Any) -> xr.DataArray:
 
 
 def _loaded(path: str | Path, chosen: Mapping[str, Any]) -> xr.Dataset:
-    path = Path(path)
-    if not path.exists():
-        variant = path.parent.name
-        remedy = (
-            f"`make study VARIANT={variant}` makes it" if variant in ("quick", "paper") else "run its notebook first"
-        )
-        raise MissingDataError(f"no stored result at {path}; {remedy}")
-    with xr.open_zarr(path, consolidated=False) as ds:
+    path = resolved(path)
+
+    def read(ds: xr.Dataset) -> xr.Dataset:
         for dim, labels in chosen.items():
             there = [str(label) for label in ds[dim].values] if dim in ds.dims else None
             if there is None:
@@ -342,12 +352,43 @@ def _loaded(path: str | Path, chosen: Mapping[str, Any]) -> xr.Dataset:
                 raise UnknownNameError(
                     f"{path.name} has no {dim} {', '.join(sorted(unknown))}; it has {', '.join(there)}"
                 )
-        ds = ds.sel(chosen).load()
+        return ds.sel(chosen).load()
+
+    ds = stores.opened(path, read)
+    if stores.seal_of(path) is None and path.name in _outputs(path.parent):
+        raise DamagedFileError(
+            f"{path}: the list of its files is gone; remove it and make it again: {stores.remedy(path)}"
+        )
     # Text comes back as numpy's new string type, which much of the field's software cannot read yet.
     texts = [name for name in ds.variables if ds[name].dtype.kind == "T"]
     return ds.assign(
         {name: (ds[name].dims, np.array(ds[name].values.tolist(), dtype=str), ds[name].attrs) for name in texts}
     )
+
+
+def _outputs(folder: Path) -> dict[str, Any]:
+    """What a run says it stored with checksums; nothing for folders without a whole record."""
+    try:
+        return record_of(folder).get("files", {})
+    except (FileNotFoundError, DamagedFileError):
+        return {}
+
+
+def content_sha256(stored: xr.Dataset) -> str:
+    """Hash of what a stored Dataset holds, without its record: equal for two runs that found the same.
+
+    Parameters
+    ----------
+    stored : of :func:`load`.
+    """
+    attrs = {name: value for name, value in stored.attrs.items() if name not in ("record", "title")}
+    pieces: list[bytes | list] = [[attrs]]
+    for name in sorted(map(str, stored.variables)):
+        v = stored[name]
+        values = v.values.tolist() if v.dtype.kind in "OUT" else np.ascontiguousarray(v.values).tobytes()
+        pieces += [[name, list(v.dims), v.shape, str(v.dtype) if v.dtype.kind not in "OUT" else "text", dict(v.attrs)]]
+        pieces.append(values if isinstance(values, bytes) else [values])
+    return hashed(*pieces)
 
 
 def record_of(stored: xr.Dataset | xr.DataArray | str | Path) -> dict[str, Any]:
@@ -356,10 +397,14 @@ def record_of(stored: xr.Dataset | xr.DataArray | str | Path) -> dict[str, Any]:
     Parameters
     ----------
     stored : a Dataset or DataArray that was loaded, or the folder of a run.
+
+    Raises
+    ------
+    DamagedFileError : the folder's ``record.json`` is not as it was written.
     """
     if isinstance(stored, xr.Dataset | xr.DataArray):
         return json.loads(stored.attrs["record"])
-    return json.loads((Path(stored) / "record.json").read_text(encoding="utf-8"))
+    return files.read_json(resolved(stored) / RECORD, unsealed=True)
 
 
 def _label_masks(masks, *, samples: Sequence[str] | None, pixel_nm: float | None) -> xr.DataArray:
@@ -387,19 +432,6 @@ def _binary(image: np.ndarray) -> np.ndarray:
     return image.astype(bool)
 
 
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """Write beside the target, then rename: a reader sees the old store or the new one, never half of one."""
-    partial = path.with_name(f".{path.name}.part-{os.getpid()}")
-    try:
-        yield partial
-        if path.exists():
-            shutil.rmtree(path)  # a folder cannot be renamed over another one
-        partial.rename(path)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
 def _to_zarr(ds: xr.Dataset, path: Path) -> None:
     # Zarr v3 has no settled form for text of fixed length; that of any length is one.
     texts = {
@@ -409,12 +441,6 @@ def _to_zarr(ds: xr.Dataset, path: Path) -> None:
     }
     ds = ds.assign(texts)
     ds.to_zarr(path, mode="w", zarr_format=3, consolidated=False)
-
-
-def _write_json(values: Mapping[str, Any], path: Path) -> None:
-    partial = path.with_name(f".{path.name}.part-{os.getpid()}")
-    partial.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
-    partial.rename(path)
 
 
 def _made(folder: Path) -> Path:
@@ -438,17 +464,18 @@ def _hashes(inputs: Iterable[str | Path]) -> dict[str, str]:
         if isinstance(item, str):
             # The registry's hash is the file's hash: nothing is handed out that differs from it.
             return known.entry(item).sha256
-        path = item / "record.json" if item.is_dir() else item
+        path = resolved(item)
+        path = path / RECORD if path.is_dir() else path
         if not path.is_file():
             raise MissingDataError(f"no stored result at {path}; run the notebook that makes it first")
-        return pooch.file_hash(str(path))
+        return files.sha256_of(path)
 
     return {item if isinstance(item, str) else item.as_posix(): sha256(item) for item in inputs}
 
 
 def _git_state() -> tuple[str, bool | None]:
     def git(*arguments: str) -> str:
-        command = ["git", "-C", str(_REPOSITORY), *arguments]
+        command = ["git", "-C", str(root()), *arguments]
         return subprocess.run(command, check=True, capture_output=True, text=True, timeout=30).stdout.strip()
 
     try:

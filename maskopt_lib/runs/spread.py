@@ -1,50 +1,69 @@
-"""Tasks spread over the workers of a dask cluster, and the files that they leave."""
+"""Tasks spread over the workers of a dask cluster, or done here one after the other; what tasks of a worker share."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import zipfile
-import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 import dask
 import distributed
-import numpy as np
 import torch
 
-_BROKEN = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
+from maskopt_lib.errors import SchemaError
+
+_PLUGIN = "maskopt-kept"
+_LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
 @contextmanager
-def workers(n: int = 2, *, address: str = "") -> Iterator[distributed.Client | None]:
-    """Workers to spread windows over: a local cluster of processes, a scheduler that runs, or none.
+def workers(
+    n: int = 2, *, address: str = "", trusted_network: bool = False, threads: int = 1
+) -> Iterator[distributed.Client | None]:
+    """Workers to spread tasks over: a local cluster of processes, a scheduler that runs, or none.
 
     Parameters
     ----------
-    n : processes of the local cluster; 0 does everything in this process, and gives None.
-    address : of a scheduler, such as ``"tcp://node1:8786"``; its workers must see the run's folder. Wins over ``n``.
+    n : processes of the local cluster; 0 or 1 does everything in this process, and gives None.
+    address : of a scheduler, such as ``"tls://node1:8786"``; its workers must see the run's folder. Wins over ``n``.
+    trusted_network : whoever reaches a scheduler can make its workers do anything, and hand tasks to its clients; so
+        one beyond this machine must speak TLS, unless this says that nobody else is on the network.
+    threads : of each local worker, for torch.
+
+    Raises
+    ------
+    SchemaError : an address beyond this machine without TLS.
     """
     if address:
+        parts = urlsplit(address if "//" in address else f"tcp://{address}")
+        if parts.scheme != "tls" and parts.hostname not in _LOCAL and not trusted_network:
+            raise SchemaError(
+                f"the scheduler {address} is on another machine and does not speak TLS: anybody on the way could run "
+                "code here; give a tls:// address, or trusted_network=True where nobody else is on the network"
+            )
         with distributed.Client(address) as client:
             yield client
         return
-    if n == 0:
+    if n <= 1:
         yield None
         return
     # Dask tells its workers to give memory back at once. Solvers take and drop arrays of megabytes some hundred times a
     # second, and that setting makes every one of them a call to the system: a third of the time went there.
-    allocator = {
-        "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": 2**30,
-        "distributed.nanny.pre-spawn-environ.MALLOC_MMAP_THRESHOLD_": 2**25,  # the most that glibc takes
+    environment = {
+        "MALLOC_TRIM_THRESHOLD_": 2**30,
+        "MALLOC_MMAP_THRESHOLD_": 2**25,  # the most that glibc takes
+        "OMP_NUM_THREADS": threads,
+        "MKL_NUM_THREADS": threads,
+        "OPENBLAS_NUM_THREADS": 1,
+        "GOMP_SPINCOUNT": 1000,
     }
+    settings = {f"distributed.nanny.pre-spawn-environ.{name}": value for name, value in environment.items()}
     # No dashboard, and any free port for what is left of it: two runs on one machine must not fight for port 8787.
     no_dashboard = {"dashboard_address": ":0", "scheduler_kwargs": {"dashboard": False}}
     with (
-        dask.config.set(allocator),
+        dask.config.set(settings),
         distributed.LocalCluster(
             n_workers=n, threads_per_worker=1, processes=True, memory_limit=0, **no_dashboard
         ) as cluster,
@@ -54,54 +73,110 @@ def workers(n: int = 2, *, address: str = "") -> Iterator[distributed.Client | N
         yield client
 
 
+class Kept(distributed.WorkerPlugin):
+    """What tasks in one process share, such as opened designs and simulators: the last few that were made.
+
+    Parameters
+    ----------
+    n : how many are kept; what was not asked for longest is dropped.
+
+    Examples
+    --------
+    >>> kept = Kept(1)
+    >>> kept("a", list) is kept("a", list), kept("b", list) is kept("a", list)
+    (True, False)
+    """
+
+    # Every worker has one plugin of this name; registering another replaces it.
+    idempotent = False
+
+    def __init__(self, n: int = 4) -> None:
+        self._n = n
+        self._things: dict[Hashable, Any] = {}
+
+    def __reduce__(self):
+        # What is kept stays in its process: only the number travels.
+        return type(self), (self._n,)
+
+    def __call__(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        """What is kept under a key; made where it is not there."""
+        thing = self._things.pop(key) if key in self._things else make()
+        self._things[key] = thing
+        while len(self._things) > self._n:
+            self._things.pop(next(iter(self._things)))
+        return thing
+
+
 def spread(
-    do: Callable[[Any], Any], tasks: Iterable[Any], *, client: distributed.Client | None = None
+    do: Callable[[Any, Kept], Any],
+    tasks: Iterable[Any],
+    *,
+    client: distributed.Client | None = None,
+    keep: int = 4,
 ) -> Iterator[tuple[Any, Any]]:
     """Do tasks here or on workers, and give (task, result) as they are done.
 
     Parameters
     ----------
-    do : a function of the library: it and its task travel to another process.
+    do : a function of the library, of a task and of what is kept between tasks: it and its task travel to another
+        process.
     tasks : may be made one by one; no more of them are under way than keep all workers busy.
     client : of the workers; None does one after the other in this process.
+    keep : how many things a process keeps.
 
     Notes
     -----
-    A worker that dies gives its tasks back to the others; only a task during which several workers die is given up.
+    The first error ends the work, after the tasks that have begun; it carries the task as a note. A worker that dies
+    gives its tasks back to the others; only a task during which several workers die is given up.
     """
     tasks = iter(tasks)
     if client is None:
+        kept = Kept(keep)
         for task in tasks:
-            yield task, do(task)
+            with _noted(task):
+                result = do(task, kept)
+            yield task, result
         return
+    client.register_plugin(Kept(keep), name=_PLUGIN)
+    try:
+        yield from _on_workers(partial(_with_kept, do, keep), tasks, client)
+    finally:
+        client.unregister_worker_plugin(_PLUGIN)
+
+
+def _on_workers(do: Callable[[Any], Any], tasks: Iterator[Any], client: distributed.Client) -> Iterator:
     waiting: dict[str, Any] = {}
     done = distributed.as_completed(loop=client.loop)
 
-    def add(task: Any) -> None:
+    def next_one() -> tuple[Any, Any]:
+        future = next(done)
+        task = waiting.pop(future.key)
+        with _noted(task):
+            return task, future.result()
+
+    for task in tasks:
         future = client.submit(do, task, pure=False)
         waiting[future.key] = task
         done.add(future)
-
-    for task in tasks:
-        add(task)
         # A cluster may grow or lose workers while it works.
         if len(waiting) >= 2 * max(1, len(client.nthreads())):
-            future = next(done)
-            yield waiting.pop(future.key), future.result()
+            yield next_one()
     while waiting:
-        future = next(done)
-        yield waiting.pop(future.key), future.result()
+        yield next_one()
 
 
-def is_whole(path: Path) -> bool:
-    """Whether a part is there and undamaged: all of it is read, and with it the checksums that it carries."""
-    if not path.exists():
-        return False
+def _with_kept(do: Callable[[Any, Kept], Any], keep: int, task: Any) -> Any:
+    # A worker that has just been started anew may be given a task before its plugins.
+    return do(task, distributed.get_worker().plugins.setdefault(_PLUGIN, Kept(keep)))
+
+
+@contextmanager
+def _noted(task: Any) -> Iterator[None]:
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
-            return all(kept[name] is not None for name in kept.files)
-    except _BROKEN:
-        return False
+        yield
+    except Exception as error:
+        error.add_note(f"while working on {task}")
+        raise
 
 
 @contextmanager
@@ -113,8 +188,3 @@ def torch_threads(n: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def hashed(values: list) -> str:
-    """SHA-256 of plain values."""
-    return hashlib.sha256(json.dumps(values, sort_keys=True, default=repr).encode()).hexdigest()

@@ -33,8 +33,8 @@ from maskopt_lib.data import schema
 from maskopt_lib.errors import MissingDataError, SchemaError, UnknownNameError
 from maskopt_lib.runs import params
 from maskopt_lib.runs.hashing import library_hash
+from maskopt_lib.runs.parts import file_name
 from maskopt_lib.runs.record import Run, load, record_of, start
-from maskopt_lib.study.solvers.masks import file_name
 
 DONE, FAILED = "done", "failed"
 #: Names of the files of a point.

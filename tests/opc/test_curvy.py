@@ -10,10 +10,9 @@ import torch
 
 from maskopt_lib import layout, litho, opc, optics
 from maskopt_lib.data import schema
-from maskopt_lib.errors import GridMismatchError, UnknownNameError
+from maskopt_lib.errors import DivergedError, GridMismatchError, UnknownNameError
 from maskopt_lib.opc import cleanup, curvy, pixels
 from maskopt_lib.opc.objective import spectral_energy, squared_difference
-from maskopt_lib.opc.result import DivergedError
 
 
 @pytest.fixture(scope="module")

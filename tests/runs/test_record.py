@@ -14,6 +14,8 @@ from maskopt_lib import study
 from maskopt_lib.data import schema
 from maskopt_lib.errors import MissingDataError, SchemaError, UnknownNameError
 
+#: Of the lock of a run that lives.
+OF_THE_LOCK = {".lock", ".owner.json"}
 CONVENTIONS = {"kernels": ["embedded"], "raster": "half-open, 1 nm", "epe_limits_nm": [15, 3]}
 
 
@@ -30,6 +32,11 @@ def run(tmp_path):
         threads=1,
     )
     torch.set_num_threads(threads)
+
+
+def seen(folder):
+    """Names of all files but those of the lock."""
+    return sorted(path.name for path in folder.iterdir() if path.name not in OF_THE_LOCK)
 
 
 @pytest.fixture
@@ -62,6 +69,7 @@ def test_the_record_is_on_the_store_and_beside_it(run, scores):
     assert study.record_of(back) == run.record.to_dict()
     beside = study.record_of(run.out_dir)
     assert beside.pop("outputs") == ["scores.zarr"]
+    assert list(beside.pop("files")) == ["scores.zarr"]
     assert beside == run.record.to_dict()
 
 
@@ -79,7 +87,7 @@ def test_saving_again_replaces_the_store_and_leaves_nothing_behind(run, scores):
     run.save(scores, "scores")
     back = study.load(run.save(scores.isel(sample=[0]), "scores"))
     assert back.sizes == {"sample": 1}
-    assert sorted(path.name for path in run.out_dir.iterdir()) == ["record.json", "scores.zarr"]
+    assert seen(run.out_dir) == ["record.json", "scores.zarr"]
 
 
 def test_a_failed_write_keeps_the_old_store(run, scores):
@@ -87,7 +95,7 @@ def test_a_failed_write_keeps_the_old_store(run, scores):
     with pytest.raises(Exception, match=r"."):
         run.save(scores.assign(bad=("sample", [object(), object()], {"units": "1"})), "scores")
     xr.testing.assert_equal(study.load(run.out_dir / "scores.zarr"), scores)
-    assert sorted(path.name for path in run.out_dir.iterdir()) == ["record.json", "scores.zarr"]
+    assert seen(run.out_dir) == ["record.json", "scores.zarr"]
 
 
 def test_scores_without_conventions_are_refused(tmp_path, scores):

@@ -27,10 +27,10 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from maskopt_lib import models, optics
-from maskopt_lib.data.shards import sha256_of
 from maskopt_lib.data.tile_dataset import TileDataset
 from maskopt_lib.data.tile_store import TileStore
-from maskopt_lib.errors import MissingDataError
+from maskopt_lib.errors import DivergedError, MissingDataError
+from maskopt_lib.files import sha256_of
 from maskopt_lib.litho import Simulator
 from maskopt_lib.models import losses, weights
 from maskopt_lib.models.inputs import NO_CELL
@@ -39,12 +39,9 @@ from maskopt_lib.models.training.checks import Job, Judge, State
 from maskopt_lib.models.training.objective import Objective, told
 from maskopt_lib.models.training.rules import ADVERSARIAL, TERMS, TrainRule
 from maskopt_lib.models.training.tiles import Places, TestTiles, TileStream
-from maskopt_lib.opc.result import DivergedError
-from maskopt_lib.optics.kernels import SocsKernels
-from maskopt_lib.runs.hashing import source_hash
+from maskopt_lib.optics.kernels import SocsKernels, kernels_digest
+from maskopt_lib.runs.hashing import hashed, source_hash
 from maskopt_lib.runs.parts import said_of
-from maskopt_lib.runs.spread import hashed
-from maskopt_lib.study.solvers.masks import kernels_digest
 
 #: Folder of trainings in that of a run.
 TRAININGS = "trainings"

@@ -9,7 +9,7 @@ from typing import Any
 
 from maskopt_lib.errors import UnknownNameError
 from maskopt_lib.models import MODELS, Conditioning
-from maskopt_lib.study.solvers.masks import file_name
+from maskopt_lib.runs.parts import file_name
 
 #: Terms that a stage may give a weight, by what they need.
 LABEL, LITHO, COMPLEXITY, ADVERSARIAL = ("label",), ("l2", "pv_band"), ("outline", "corners"), ("adversarial",)

@@ -39,12 +39,14 @@ from maskopt_lib.layout import Design, Platform, read_design
 from maskopt_lib.layout.mosaic import WrittenMosaic, write_mosaic
 from maskopt_lib.layout.windows import Plan, StitchedMask, Window
 from maskopt_lib.litho import Simulator
+from maskopt_lib.opc.solve import method_digest
 from maskopt_lib.optics import SocsKernels
-from maskopt_lib.runs.hashing import source_hash
+from maskopt_lib.optics.kernels import kernels_digest
+from maskopt_lib.runs.hashing import hashed, source_hash
+from maskopt_lib.runs.parts import Bits, file_name, is_whole
 from maskopt_lib.runs.record import Run
-from maskopt_lib.runs.spread import hashed, is_whole, spread, torch_threads, workers
+from maskopt_lib.runs.spread import Kept, spread, torch_threads, workers
 from maskopt_lib.study.solvers.benchmark import Trial
-from maskopt_lib.study.solvers.masks import Bits, file_name, kernels_digest, method_digest
 
 __all__ = [
     "Area", "Plan", "StitchedMask", "Window", "cost_of", "design_inputs", "growth", "seam_pass", "solve_area",
@@ -437,7 +439,7 @@ class _Solver:
         return parts, new
 
 
-def _solve_batch(task: _Batch) -> None:
+def _solve_batch(task: _Batch, kept: Kept) -> None:
     """What a worker does with a batch: read, solve, keep."""
     area = task.area
     with torch_threads(area.threads):

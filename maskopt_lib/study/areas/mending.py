@@ -14,11 +14,11 @@ from tqdm import tqdm
 
 from maskopt_lib.layout.windows import Plan, StitchedMask, Window
 from maskopt_lib.opc.mask_rules import MaskRules
-from maskopt_lib.runs.hashing import source_hash
+from maskopt_lib.runs.hashing import hashed, source_hash
+from maskopt_lib.runs.parts import Bits, file_name, is_whole
 from maskopt_lib.runs.record import Run
-from maskopt_lib.runs.spread import hashed, is_whole, spread
+from maskopt_lib.runs.spread import Kept, spread
 from maskopt_lib.study.areas.area import PARTS, copy_mask
-from maskopt_lib.study.solvers.masks import Bits, file_name
 
 #: What is seen around a core; a shape that leaves it is larger than any rule asks.
 CONTEXT_NM = 128.0
@@ -90,7 +90,7 @@ class _Batch:
     settings: str
 
 
-def _mend_batch(task: _Batch) -> list[Bits | None]:
+def _mend_batch(task: _Batch, kept: Kept) -> list[Bits | None]:
     """Cores that changed, None for those that keep the rules."""
     stitched = StitchedMask(task.stitched)
     return [_mended(stitched, window, task) for window in task.windows]

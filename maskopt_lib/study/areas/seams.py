@@ -28,12 +28,13 @@ from maskopt_lib.layout import Design, read_design
 from maskopt_lib.layout.mosaic import MASK_LAYER, TARGET_LAYER
 from maskopt_lib.layout.windows import OPTICAL_RADIUS_NM, Plan, StitchedMask, Window
 from maskopt_lib.litho import Simulator
-from maskopt_lib.runs.hashing import source_hash
+from maskopt_lib.optics.kernels import kernels_digest
+from maskopt_lib.runs.hashing import hashed, source_hash
+from maskopt_lib.runs.parts import file_name, is_whole
 from maskopt_lib.runs.record import Run
-from maskopt_lib.runs.spread import hashed, is_whole, spread, torch_threads
+from maskopt_lib.runs.spread import Kept, spread, torch_threads
 from maskopt_lib.study.areas.area import PARTS, TILE, Area, solve_windows
 from maskopt_lib.study.solvers.benchmark import Trial
-from maskopt_lib.study.solvers.masks import file_name, kernels_digest
 
 #: A place is at a seam within this distance of a border, in nm.
 NEAR_NM = 64.0
@@ -474,7 +475,7 @@ class _Batch:
         return f"windows {[(w.row, w.column) for w in self.windows]}"
 
 
-def _measure_batch(task: _Batch) -> None:
+def _measure_batch(task: _Batch, kept: Kept) -> None:
     """What a worker does: print, score, keep."""
     area, stitched = task.area, StitchedMask(task.stitched)
     pixel_nm = stitched.pixel_nm

@@ -22,14 +22,12 @@ from tqdm import tqdm
 from maskopt_lib import metrics, optics
 from maskopt_lib.data import schema
 from maskopt_lib.layout import Design
-from maskopt_lib.runs.hashing import source_hash
-from maskopt_lib.runs.kept import Kept, keeping
-from maskopt_lib.runs.parts import read_part, said_of, write_part
+from maskopt_lib.runs.hashing import hashed, source_hash
+from maskopt_lib.runs.parts import Bits, read_part, said_of, write_part
 from maskopt_lib.runs.record import Run
-from maskopt_lib.runs.spread import hashed, spread, torch_threads, workers
+from maskopt_lib.runs.spread import Kept, spread, torch_threads, workers
 from maskopt_lib.study.dataset.label import label_digest
 from maskopt_lib.study.dataset.tile_masks import ILT, OPC, LabelRule, TileSolver
-from maskopt_lib.study.solvers.masks import Bits
 
 CONTEXT, PRINTED, KIND = "context", "printed", "kind"
 ALONE, IN_PLACE = "alone", "in place"
@@ -77,10 +75,9 @@ def measure_context_effect(
     missing = [task for task in tasks if said_of(task.path) is None]
     with (
         workers(n_workers, address=address) as client,
-        keeping(_do, client) as do,
         tqdm(total=len(tasks), initial=len(tasks) - len(missing), desc=f"{layer}, contexts", unit="batch") as bar,
     ):
-        for _ in spread(do, missing, client=client):
+        for _ in spread(_do, missing, client=client):
             bar.update()
     per_kind = []
     for kind in kinds:

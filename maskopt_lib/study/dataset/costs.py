@@ -13,8 +13,9 @@ import xarray as xr
 
 from maskopt_lib.data import tile_arrays as ta
 from maskopt_lib.data.tile_store import TileStore
+from maskopt_lib.runs.hashing import hashed
 from maskopt_lib.runs.parts import read_part, said_of, write_part
-from maskopt_lib.runs.spread import hashed, workers
+from maskopt_lib.runs.spread import workers
 from maskopt_lib.study.dataset.cut import Part, cut
 from maskopt_lib.study.dataset.label import Batch, solve
 

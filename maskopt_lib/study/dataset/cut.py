@@ -30,16 +30,14 @@ import xarray as xr
 from tqdm import tqdm
 
 from maskopt_lib.data import shards
-from maskopt_lib.data.shards import sha256_of
 from maskopt_lib.data.tile_arrays import TILE_ARRAYS
 from maskopt_lib.data.tile_store import TileStore
+from maskopt_lib.files import sha256_of
 from maskopt_lib.layout import Design, Platform, TileRule, cut_tiles, read_design
-from maskopt_lib.runs.hashing import source_hash
-from maskopt_lib.runs.kept import Kept, keeping
-from maskopt_lib.runs.parts import read_part, said_of, write_part
-from maskopt_lib.runs.spread import hashed, spread
+from maskopt_lib.runs.hashing import hashed, source_hash
+from maskopt_lib.runs.parts import file_name, read_part, said_of, write_part
+from maskopt_lib.runs.spread import Kept, spread
 from maskopt_lib.study.dataset.plan import TILE, WINDOW, BuildRule, PlannedDesign, drawn_windows
-from maskopt_lib.study.solvers.masks import file_name
 
 #: Folders below a build's own: parts, and the store.
 PARTS, STORE = "parts", "dataset"
@@ -101,9 +99,9 @@ def parts(rule: BuildRule, designs: Sequence[PlannedDesign], folder: Path) -> li
 def cut(todo: Sequence[Part], *, client: distributed.Client | None = None) -> int:
     """Cut the parts that are not there or not whole; how many these were."""
     lacking = [part for part in todo if part.said is None]
-    with keeping(_cut, client) as do:
+    if True:
         for _ in tqdm(
-            spread(do, lacking, client=client), total=len(lacking), desc="cut", unit="part", file=sys.stdout,
+            spread(_cut, lacking, client=client), total=len(lacking), desc="cut", unit="part", file=sys.stdout,
             mininterval=5, maxinterval=30,
         ):  # fmt: skip
             pass
@@ -268,11 +266,11 @@ def _with_something(part: Part, design: Design) -> dict[str, np.ndarray]:
     return arrays | {"design": np.full(len(order), part.design)}
 
 
-def _fill(task: tuple[TileStore, str, int, list[tuple[Path, int, int]]]) -> None:
+def _fill(task: tuple[TileStore, str, int, list[tuple[Path, int, int]]], kept: Kept) -> None:
     store, layer, shard, pieces = task
     found: dict[str, list[np.ndarray]] = {name: [] for name in TILE_ARRAYS}
     for path, start, stop in pieces:
-        kept = read_part(path, list(found))
+        arrays = read_part(path, list(found))
         for name, values in found.items():
-            values.append(kept[name][start:stop])
+            values.append(arrays[name][start:stop])
     store.write_tiles(layer, shard, {name: np.concatenate(values) for name, values in found.items()})

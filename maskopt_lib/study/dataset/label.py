@@ -33,14 +33,14 @@ from maskopt_lib.data import schema, shards
 from maskopt_lib.data import tile_arrays as ta
 from maskopt_lib.data.tile_store import TileStore
 from maskopt_lib.layout import TileRule, content_image
-from maskopt_lib.runs.hashing import source_hash
-from maskopt_lib.runs.kept import Kept, keeping
-from maskopt_lib.runs.parts import read_part, said_of, write_part
-from maskopt_lib.runs.spread import hashed, spread, torch_threads
+from maskopt_lib.opc.solve import method_digest
+from maskopt_lib.optics.kernels import kernels_digest
+from maskopt_lib.runs.hashing import hashed, source_hash
+from maskopt_lib.runs.parts import file_name, read_part, said_of, write_part
+from maskopt_lib.runs.spread import Kept, spread, torch_threads
 from maskopt_lib.study.dataset.choose import NO_LABEL, Labelling, Wanted
 from maskopt_lib.study.dataset.cut import PARTS, is_sound, read_keys, write_keys
 from maskopt_lib.study.dataset.tile_masks import LabelRule, TileSolver
-from maskopt_lib.study.solvers.masks import file_name, kernels_digest, method_digest
 
 _KEY_DIGITS = 16
 _LAYER, _KIND = "layer", "kind"
@@ -172,10 +172,9 @@ def solve(
     """Solve, score and keep batches; ``after`` is called here when one is done."""
     total = sum(len(batch.sample) for batch in lacking)
     with (
-        keeping(_solve, client) as do,
         tqdm(total=total, desc=title, unit="mask", file=sys.stdout, mininterval=5, maxinterval=30) as bar,
     ):
-        for batch, _ in spread(do, lacking, client=client):
+        for batch, _ in spread(_solve, lacking, client=client):
             bar.update(len(batch.sample))
             after(batch)
 

@@ -12,14 +12,13 @@ import numpy as np
 import xarray as xr
 
 from maskopt_lib.data import manifest
-from maskopt_lib.data.shards import sha256_of
 from maskopt_lib.errors import LayoutError
+from maskopt_lib.files import sha256_of
 from maskopt_lib.layout import PLATFORMS, Platform, TileRule, design_info, open_design, read_design, tile_windows
-from maskopt_lib.runs.hashing import source_hash
-from maskopt_lib.runs.parts import read_part, said_of, write_part
-from maskopt_lib.runs.spread import hashed, spread
+from maskopt_lib.runs.hashing import hashed, source_hash
+from maskopt_lib.runs.parts import file_name, read_part, said_of, write_part
+from maskopt_lib.runs.spread import Kept, spread
 from maskopt_lib.study.areas.area import design_inputs
-from maskopt_lib.study.solvers.masks import file_name
 
 #: Folder below a build's own: designs as they are cut.
 DESIGNS = "designs"
@@ -141,7 +140,7 @@ def design_key(name: str) -> str:
     return hashed([Path(name).name, *hashes])
 
 
-def _prepare(task: tuple[str, BuildRule, Path]) -> None:
+def _prepare(task: tuple[str, BuildRule, Path], kept: Kept) -> None:
     name, rule, path = task
     begun = time.perf_counter()
     design = open_design(name)

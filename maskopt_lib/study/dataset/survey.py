@@ -17,7 +17,7 @@ from maskopt_lib.layout.design_rules import DesignRule, check_design_rules
 from maskopt_lib.layout.legalize import legalize
 from maskopt_lib.layout.own_design import LEGALISED
 from maskopt_lib.layout.rows import placement_faults
-from maskopt_lib.runs.spread import spread
+from maskopt_lib.runs.spread import Kept, spread
 
 DESIGN = "design"
 
@@ -81,7 +81,7 @@ def cells_with_kinds(design: Design) -> xr.Dataset:
     return table
 
 
-def _look_at(task: tuple[str, tuple[str, ...], tuple[str, float]]) -> Surveyed:
+def _look_at(task: tuple[str, tuple[str, ...], tuple[str, float]], kept: Kept) -> Surveyed:
     name, layers, (space_layer, space) = task
     moves = None
     ready = as_read = open_design(name, as_read=True)

@@ -33,14 +33,13 @@ from maskopt_lib.models.training.checks import scorer
 from maskopt_lib.models.training.loop import Trained, is_finished, predict_tiles, read_trained
 from maskopt_lib.models.training.rules import ADVERSARIAL, LABEL
 from maskopt_lib.models.training.tiles import read_tiles
-from maskopt_lib.optics.kernels import SocsKernels
-from maskopt_lib.runs.hashing import source_hash
-from maskopt_lib.runs.kept import Kept, keeping
-from maskopt_lib.runs.parts import read_part, said_of, write_part
-from maskopt_lib.runs.spread import hashed, spread, torch_threads
+from maskopt_lib.opc.solve import method_digest
+from maskopt_lib.optics.kernels import SocsKernels, kernels_digest
+from maskopt_lib.runs.hashing import hashed, source_hash
+from maskopt_lib.runs.parts import file_name, read_part, said_of, write_part
+from maskopt_lib.runs.spread import Kept, spread, torch_threads
 from maskopt_lib.study.dataset.tile_masks import LabelRule, Recipe, TileSolver
 from maskopt_lib.study.networks.scores import TRAITS
-from maskopt_lib.study.solvers.masks import file_name, kernels_digest, method_digest
 
 IDENTITY, LABELS = "layout as mask", "labels"
 #: Folder of the parts in that of a run.
@@ -155,10 +154,9 @@ def benchmark(
     todo = _parts(entries, tiles, Path(run_dir), kind, kernels, device, batch)
     lacking = list({part.path: part for part in todo if said_of(part.path) is None}.values())
     with (
-        keeping(_score, client, n=3) as do,
         tqdm(total=len(lacking), desc=f"{tiles.layer} {kind}", unit="part", file=sys.stdout, mininterval=10) as bar,
     ):
-        for _ in spread(do, lacking, client=client):
+        for _ in spread(_score, lacking, client=client, keep=3):
             bar.update()
     methods = list(dict.fromkeys(entry.name for entry in entries))
     seeds = sorted({entry.seed for entry in entries})

@@ -23,22 +23,20 @@ from tqdm import tqdm
 from maskopt_lib import metrics
 from maskopt_lib.data import schema
 from maskopt_lib.data import tile_arrays as ta
-from maskopt_lib.data.shards import sha256_of
 from maskopt_lib.data.tile_store import TileStore
 from maskopt_lib.errors import GridMismatchError, MissingDataError
+from maskopt_lib.files import sha256_of
 from maskopt_lib.layout import Design
 from maskopt_lib.models import MaskModel, TileInput
 from maskopt_lib.models.inputs import NO_CELL
 from maskopt_lib.models.training.loop import Trained, predict_tiles
 from maskopt_lib.models.training.tiles import TestTiles
-from maskopt_lib.runs.hashing import source_hash
-from maskopt_lib.runs.parts import read_part, said_of, write_part
-from maskopt_lib.runs.spread import hashed
+from maskopt_lib.runs.hashing import hashed, source_hash
+from maskopt_lib.runs.parts import Bits, file_name, read_part, said_of, write_part
 from maskopt_lib.study.dataset.context import ALL_AROUND, ALONE, CONTEXT, IN_PLACE, PRINTED, seen
 from maskopt_lib.study.dataset.label import label_digest
 from maskopt_lib.study.dataset.tile_masks import TileSolver
 from maskopt_lib.study.networks.benchmark import IDENTITY, LABELS, PARTS
-from maskopt_lib.study.solvers.masks import Bits, file_name
 
 NETWORK = "network"
 _KEY_DIGITS = 16

@@ -22,6 +22,7 @@ from maskopt_lib.models import weights
 from maskopt_lib.models.training import checkpoints
 from maskopt_lib.models.training.tiles import read_tiles
 from maskopt_lib.runs.bootstrap import HIGH, LOW, MEAN, N_DRAWS, STATISTIC, ends, intervals, resampled_means
+from maskopt_lib.runs.effects import CONFIRMED, REFUTED, UNDECIDED
 from maskopt_lib.runs.tables import NOTE
 from maskopt_lib.study.dataset.tile_masks import LabelRule
 from maskopt_lib.study.networks.benchmark import Entry, Tiles
@@ -30,7 +31,6 @@ from maskopt_lib.study.solvers.pareto import FAMILY, SPACES, TOTAL, Box, outline
 #: What fidelity is measured by, and what complexity is.
 FIDELITY, COMPLEXITY = (schema.EPE_MEAN_ABS, schema.L2), schema.SHOTS
 #: What becomes of a statement.
-CONFIRMED, REFUTED, UNDECIDED = "confirmed", "refuted", "not decided"
 #: Which way a statement may go: the smallest or the largest mean of all.
 SENSES = ("lowest", "highest")
 _SPACE = "L2, PV band, shots"

@@ -26,13 +26,13 @@ from maskopt_lib import metrics, opc, optics
 from maskopt_lib.data import schema
 from maskopt_lib.litho import Simulator
 from maskopt_lib.models.training.tiles import TestTiles, read_tiles
+from maskopt_lib.opc.solve import method_digest
+from maskopt_lib.optics.kernels import kernels_digest
 from maskopt_lib.runs.bootstrap import HIGH, LOW, MEAN, N_DRAWS, STATISTIC, ends, intervals, resampled_means
-from maskopt_lib.runs.hashing import source_hash
-from maskopt_lib.runs.parts import read_part, said_of, write_part
-from maskopt_lib.runs.spread import hashed
+from maskopt_lib.runs.hashing import hashed, source_hash
+from maskopt_lib.runs.parts import file_name, read_part, said_of, write_part
 from maskopt_lib.study.dataset.tile_masks import LabelRule, Recipe, TileSolver
 from maskopt_lib.study.networks.benchmark import Entry, Tiles, masks_of
-from maskopt_lib.study.solvers.masks import file_name, kernels_digest, method_digest
 from maskopt_lib.study.solvers.pareto import TOTAL
 
 START = "start"

@@ -20,18 +20,16 @@ from tqdm import tqdm
 
 from maskopt_lib import metrics, models
 from maskopt_lib.data import schema
-from maskopt_lib.data.shards import sha256_of
 from maskopt_lib.data.splits import cell_function
 from maskopt_lib.errors import UnknownNameError
+from maskopt_lib.files import sha256_of
 from maskopt_lib.models.inputs import NO_CELL
 from maskopt_lib.models.training.loop import Trained
 from maskopt_lib.models.training.tiles import TestTiles
-from maskopt_lib.runs.hashing import source_hash
-from maskopt_lib.runs.parts import read_part, said_of, write_part
-from maskopt_lib.runs.spread import hashed
+from maskopt_lib.runs.hashing import hashed, source_hash
+from maskopt_lib.runs.parts import file_name, read_part, said_of, write_part
 from maskopt_lib.study.dataset.tile_masks import TileSolver
 from maskopt_lib.study.networks.benchmark import PARTS
-from maskopt_lib.study.solvers.masks import file_name
 
 TAG, TOLD = "tag", "told"
 #: What a network is told of a tile: as it was trained (nothing of cells it did not see), nothing, another cell.

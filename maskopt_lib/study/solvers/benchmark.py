@@ -26,17 +26,19 @@ from tqdm import tqdm
 
 from maskopt_lib import layout, opc
 from maskopt_lib.data import manifest, schema
-from maskopt_lib.errors import SchemaError, UnknownNameError
+from maskopt_lib.errors import DivergedError, SchemaError, UnknownNameError
 from maskopt_lib.grid import Grid
 from maskopt_lib.layout.clip import RULES
 from maskopt_lib.litho import Simulator
 from maskopt_lib.metrics.evaluate import SCORES
-from maskopt_lib.opc.result import DivergedError
+from maskopt_lib.opc.solve import method_digest
 from maskopt_lib.optics import SocsKernels
-from maskopt_lib.runs.pool import each
+from maskopt_lib.optics.kernels import kernels_digest
+from maskopt_lib.runs.parts import Bits, file_name
 from maskopt_lib.runs.record import Run
+from maskopt_lib.runs.spread import Kept, spread
+from maskopt_lib.runs.spread import workers as dask_workers
 from maskopt_lib.study.solvers import masks as parts
-from maskopt_lib.study.solvers.masks import Bits
 
 #: Folder, below a run's own, of the single masks and scores that a run can resume from.
 PARTS = "parts"
@@ -385,9 +387,9 @@ class _Task:
     @property
     def score_path(self) -> Path:
         """Where the scores of the mask are kept."""
-        kernels = parts.kernels_digest(self.kernels)
+        kernels = kernels_digest(self.kernels)
         key = parts.score_key(self.bits, self.against, kernels, self.scores, self.scores_code)
-        return self.scores_dir / f"{key}.json"
+        return self.scores_dir / f"{key}.npz"
 
     @property
     def is_solved(self) -> bool:
@@ -398,10 +400,10 @@ class _Task:
         return self.is_solved and (self.scores == () or self.score_path.exists())
 
 
-def _do(task: _Task, sims: dict[tuple[str, str], Simulator]) -> None:
+def _do(task: _Task, kept: Kept) -> None:
     """Make what a task lacks; tasks of one process share its simulators."""
     if not task.is_solved:
-        sim = _simulator(task.kernels, task.device, sims)
+        sim = _simulator(task.kernels, task.device, kept)
         try:
             result = opc.solve(task.target.image, sim, method=task.method, preset=task.preset, **task.changes)
         except DivergedError as error:
@@ -412,14 +414,11 @@ def _do(task: _Task, sims: dict[tuple[str, str], Simulator]) -> None:
             parts.write_mask(task.path, result, task.target.pixel_nm)
     if task.scores != () and not (path := task.score_path).exists():
         # Scores are taken in one place and one way, wherever the mask was made.
-        parts.write_scores(path, task.bits, task.against, _simulator(task.kernels, "cpu", sims), task.scores)
+        parts.write_scores(path, task.bits, task.against, _simulator(task.kernels, "cpu", kept), task.scores)
 
 
-def _simulator(kernels: SocsKernels, device: str, sims: dict[tuple[str, str], Simulator]) -> Simulator:
-    name = (parts.kernels_digest(kernels), device)
-    if name not in sims:
-        sims[name] = Simulator(kernels, device=device)
-    return sims[name]
+def _simulator(kernels: SocsKernels, device: str, kept: Kept) -> Simulator:
+    return kept((kernels_digest(kernels), device), partial(Simulator, kernels, device=device))
 
 
 def _do_all(tasks: Mapping[tuple[str, ...], _Task], workers: int, what: str) -> None:
@@ -431,7 +430,10 @@ def _do_all(tasks: Mapping[tuple[str, ...], _Task], workers: int, what: str) -> 
             bar.set_postfix_str(str(task), refresh=False)
             bar.update()
 
-        each(partial(_do, sims={}), open_tasks, workers=workers, after=tell)
+        n = min(workers, len(open_tasks))
+        with dask_workers(n, threads=max(1, torch.get_num_threads() // max(1, n))) as client:
+            for task, _ in spread(_do, open_tasks, client=client):
+                tell(task)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -472,11 +474,11 @@ class _Bench:
     def tasks(self, scores: tuple[str, ...] | None, *, empty_if_diverged: bool = False) -> dict[tuple[str, ...], _Task]:
         """(kernels, method, sample) -> what is to be done, in the order asked for."""
         _check_scores(scores)
-        code = {trial.method: parts.method_digest(trial.method) for trial in self.trials}
+        code = {trial.method: method_digest(trial.method) for trial in self.trials}
         scores_code = parts.scores_digest() if scores != () else ""
         tasks = {}
         for (set_name, kernels), trial in product(self.kernels.items(), self.trials):
-            digest = parts.kernels_digest(kernels)
+            digest = kernels_digest(kernels)
             for clip, (target, against) in self.samples.items():
                 changes = trial.options_of(clip)
                 key = parts.mask_key(
@@ -494,7 +496,7 @@ class _Bench:
                     kernels=kernels,
                     target=target,
                     against=against,
-                    path=self.folder / f"{parts.file_name(set_name, trial.label, clip, key)}.npz",
+                    path=self.folder / f"{file_name(set_name, trial.label, clip, key)}.npz",
                     method=trial.method,
                     preset=trial.preset,
                     changes=changes,

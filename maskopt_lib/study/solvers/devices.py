@@ -40,13 +40,16 @@ from maskopt_lib.litho import Simulator
 from maskopt_lib.litho.compiled import EAGER, MODES, gradient_step, obstacle
 from maskopt_lib.opc.objective import squared_difference
 from maskopt_lib.opc.pixels import whole
+from maskopt_lib.opc.solve import method_digest
 from maskopt_lib.optics import SocsKernels
+from maskopt_lib.optics.kernels import kernels_digest
 from maskopt_lib.runs.hashing import source_hash
+from maskopt_lib.runs.parts import Bits, file_name
 from maskopt_lib.runs.record import Run
 from maskopt_lib.runs.tables import DEVIATION, NOTE
 from maskopt_lib.study.solvers import timing
 from maskopt_lib.study.solvers.benchmark import Trial
-from maskopt_lib.study.solvers.masks import Bits, file_name, kernels_digest, mask_key, method_digest
+from maskopt_lib.study.solvers.masks import mask_key
 
 ROW = "row"
 DEVICE, WORKLOAD, MODE, MATMUL, BATCH = "device", "workload", "mode", "matmul", timing.BATCH

@@ -6,12 +6,6 @@ so a part that is there is whole.
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import re
-import sys
-import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -25,46 +19,9 @@ from maskopt_lib import metrics, opc
 from maskopt_lib.data import schema
 from maskopt_lib.errors import UnknownNameError
 from maskopt_lib.litho import Simulator
-from maskopt_lib.optics import SocsKernels
-from maskopt_lib.runs.hashing import source_hash
-
-_KEY_DIGITS = 12
-
-
-@dataclass(frozen=True)
-class Bits:
-    """A binary image, small enough to travel between processes and to keep by the hundred.
-
-    Attributes
-    ----------
-    data : compressed bits, eight pixels a byte along x, lowest bit first.
-    shape : (y, x).
-    pixel_nm : side of a pixel in nm.
-    """
-
-    data: bytes
-    shape: tuple[int, int]
-    pixel_nm: float
-
-    @classmethod
-    def of(cls, image: np.ndarray, pixel_nm: float) -> Bits:
-        """Pack a (y, x) image of 0 and 1."""
-        packed = np.packbits(np.asarray(image, dtype=bool), axis=-1, bitorder="little")
-        return cls(zlib.compress(packed.tobytes(), 1), image.shape, float(pixel_nm))
-
-    @property
-    def packed(self) -> np.ndarray:
-        """(y, x_byte) uint8."""
-        return np.frombuffer(zlib.decompress(self.data), np.uint8).reshape(self.shape[0], -1)
-
-    @property
-    def image(self) -> np.ndarray:
-        """(y, x) uint8 of 0 and 1."""
-        return np.unpackbits(self.packed, axis=-1, count=self.shape[1], bitorder="little")
-
-    def digest(self) -> str:
-        """Hash of the pixels and their size."""
-        return _hashed(self.packed.tobytes(), [*self.shape, self.pixel_nm])
+from maskopt_lib.opc.solve import method_of
+from maskopt_lib.runs.hashing import key_of, source_hash
+from maskopt_lib.runs.parts import Bits, read_part, said_of, write_part
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,28 +46,6 @@ class MaskPart:
     phases_s: Mapping[str, float]
     stopped_by: str
     best_step: int
-
-
-def kernels_digest(kernels: SocsKernels) -> str:
-    """Hash of what a kernel set prints; its name does not count."""
-    return _hashed(kernels.spectra.tobytes(), kernels.weights.tobytes(), [kernels.period_nm])
-
-
-def method_digest(method: str) -> str:
-    """Hash of the code behind a method: its file, what that imports, the simulator and the door.
-
-    Presets do not count; the options that a mask was made with are part of its own key.
-    """
-    chosen = _method(method)
-    module = chosen.run.__module__
-    kind = type(next(iter(chosen.presets.values())))
-    presets = {
-        name
-        for name, value in vars(sys.modules[module]).items()
-        if value is chosen.presets or (isinstance(value, kind) and not isinstance(value, type))
-    }
-    acts = source_hash([module, "maskopt_lib.litho.simulator"], without=presets)
-    return _hashed([acts, source_hash(["maskopt_lib.opc.solve"], without={"METHODS"}, follow=False)])
 
 
 def mask_key(
@@ -139,7 +74,7 @@ def mask_key(
     ------
     UnknownNameError : the method, or its preset or option, is not known.
     """
-    presets = _method(method).presets
+    presets = method_of(method).presets
     name = preset or next(iter(presets))
     if name not in presets:
         raise UnknownNameError(f"method {method!r} has no preset {name!r}; known: {sorted(presets)}")
@@ -149,23 +84,18 @@ def mask_key(
         raise UnknownNameError(f"method {method!r} has no option {unknown}; known: {known}")
     settings = [method, asdict(options), dict(changes), str(torch.device(device)), str(dtype), torch.__version__]
     settings += ["empty if diverged"] if empty_if_diverged else []
-    return _hashed([target.digest(), kernels, code, settings])[:_KEY_DIGITS]
+    return key_of([target.digest(), kernels, code, settings])
 
 
 def score_key(mask: Bits, target: Bits, kernels: str, scores: Iterable[str] | None, code: str) -> str:
     """Short hash of all that determines a score; ``code`` is :func:`scores_digest`."""
     wanted = None if scores is None else sorted([scores] if isinstance(scores, str) else scores)
-    return _hashed([mask.digest(), target.digest(), kernels, wanted, code])[:_KEY_DIGITS]
+    return key_of([mask.digest(), target.digest(), kernels, wanted, code])
 
 
 def scores_digest() -> str:
     """Hash of the code behind the scores."""
     return source_hash(["maskopt_lib.metrics.evaluate", "maskopt_lib.litho.simulator"])
-
-
-def file_name(*parts: str) -> str:
-    """A name for a part that every file system takes."""
-    return re.sub(r"[^A-Za-z0-9._+#=-]+", "_", "-".join(parts))
 
 
 def write_mask(path: Path, result: opc.OpcResult, pixel_nm: float) -> None:
@@ -214,42 +144,33 @@ def _write_part(path: Path, part: MaskPart) -> None:
         "stopped_by": part.stopped_by,
         "best_step": part.best_step,
     }
-    partial = _beside(path)
-    with partial.open("wb") as file:
-        np.savez_compressed(
-            file, bits=part.bits.packed, step=part.step, value=part.value, said=np.array(json.dumps(said))
-        )
-    partial.replace(path)
+    write_part(path, {"step": part.step, "value": part.value, "bits": part.bits.packed}, said)
 
 
 def read_mask(path: Path) -> MaskPart:
     """A mask that :func:`write_mask` kept."""
-    with np.load(path, allow_pickle=False) as kept:
-        said = json.loads(kept["said"].item())
-        packed = kept["bits"]
-        n_x, pixel_nm = said.pop("n_x"), said.pop("pixel_nm")
-        return MaskPart(
-            bits=Bits(zlib.compress(packed.tobytes(), 1), (len(packed), n_x), pixel_nm),
-            step=kept["step"],
-            value=kept["value"],
-            terms=tuple(said.pop("terms")),
-            weight=tuple(said.pop("weight")),
-            **said,
-        )
+    said, kept = said_of(path), read_part(path)
+    shape = (len(kept["bits"]), said.pop("n_x"))
+    return MaskPart(
+        bits=Bits.of_packed(kept["bits"], shape, said.pop("pixel_nm")),
+        step=kept["step"],
+        value=kept["value"],
+        terms=tuple(said.pop("terms")),
+        weight=tuple(said.pop("weight")),
+        **said,
+    )
 
 
 def write_scores(path: Path, mask: Bits, target: Bits, sim: Simulator, only: Iterable[str] | None) -> None:
     """Score one mask and keep the scores."""
     scored = metrics.evaluate(mask.image, target.image, sim, only=only).isel({schema.SAMPLE: 0})
     kept = {"scores": {str(name): scored[name].item() for name in scored.data_vars}, "attrs": scored.attrs}
-    partial = _beside(path)
-    partial.write_text(json.dumps(kept), encoding="utf-8")
-    partial.replace(path)
+    write_part(path, {}, kept)
 
 
 def read_scores(path: Path) -> tuple[dict[str, float], dict[str, Any]]:
     """Scores that :func:`write_scores` kept, and the settings they were taken with."""
-    kept = json.loads(path.read_text(encoding="utf-8"))
+    kept = said_of(path)
     return kept["scores"], kept["attrs"]
 
 
@@ -301,20 +222,3 @@ def histories(parts: Mapping[tuple[str, ...], MaskPart], dims: tuple[str, ...]) 
         coords=dict(zip(dims, labels, strict=True)) | {schema.STEP: steps, schema.TERM: terms},
     )
     return schema.label(ds)
-
-
-def _method(name: str) -> opc.Method:
-    if name not in opc.METHODS:
-        raise UnknownNameError(f"no method {name!r}; known: {sorted(opc.METHODS)}")
-    return opc.METHODS[name]
-
-
-def _beside(path: Path) -> Path:
-    return path.with_name(f".{path.name}.part-{os.getpid()}")
-
-
-def _hashed(*pieces: bytes | list) -> str:
-    digest = hashlib.sha256()
-    for piece in pieces:
-        digest.update(piece if isinstance(piece, bytes) else json.dumps(piece, sort_keys=True, default=repr).encode())
-    return digest.hexdigest()

@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -26,14 +25,17 @@ from maskopt_lib.errors import GridMismatchError, SchemaError, UnknownNameError
 from maskopt_lib.litho import Simulator
 from maskopt_lib.litho.process import CONTEST_CORNERS, ProcessCorner
 from maskopt_lib.metrics import process_window as pw
+from maskopt_lib.opc.solve import method_digest
 from maskopt_lib.optics import SocsKernels
+from maskopt_lib.optics.kernels import kernels_digest
 from maskopt_lib.runs.hashing import source_hash
-from maskopt_lib.runs.pool import each
+from maskopt_lib.runs.parts import Bits, file_name
 from maskopt_lib.runs.record import Run
+from maskopt_lib.runs.spread import Kept, spread
+from maskopt_lib.runs.spread import workers as dask_workers
 from maskopt_lib.runs.tables import MEAN
 from maskopt_lib.study.solvers import masks as parts
 from maskopt_lib.study.solvers.benchmark import Clips, Trial, _packed
-from maskopt_lib.study.solvers.masks import Bits
 
 #: Folder, below a run's own, of the single masks and measurements that a run can resume from.
 PARTS = "parts"
@@ -272,7 +274,10 @@ def through_window(
     open_tasks = [task for task in tasks.values() if not task.is_done]
     with tqdm(total=len(tasks), desc="masks", unit="mask", file=sys.stdout, mininterval=5, maxinterval=30) as bar:
         bar.update(len(tasks) - len(open_tasks))
-        each(partial(_do, sims={}), open_tasks, workers=workers, after=lambda task: bar.update())
+        n = min(workers, len(open_tasks))
+        with dask_workers(n, threads=max(1, torch.get_num_threads() // max(1, n))) as client:
+            for _ in spread(_do, open_tasks, client=client):
+                bar.update()
     clips = list(dict.fromkeys(clip for _, clip in tasks))
     rows, images = [], []
     for label in labels:
@@ -531,7 +536,7 @@ class _Task:
         """Where the measurement is kept."""
         bits = parts.read_mask(self.mask_path).bits
         key = hashlib.sha256(f"{bits.digest()} {self.target.digest()} {self.measuring}".encode()).hexdigest()[:16]
-        return self.mask_path.parent / f"{parts.file_name('window', self.clip, key)}.nc"
+        return self.mask_path.parent / f"{file_name('window', self.clip, key)}.nc"
 
     @property
     def is_done(self) -> bool:
@@ -550,10 +555,10 @@ def _tasks(
     settings: WindowSettings,
     device: str,
 ) -> dict[tuple[str, str], _Task]:
-    digest = parts.kernels_digest(kernels)
+    digest = kernels_digest(kernels)
     code = source_hash(["maskopt_lib.study.solvers.process_window", "maskopt_lib.metrics.process_window"], follow=False)
     measuring = f"{digest} {kernels.defocus_nm} {settings} {code} {parts.scores_digest()}"
-    codes = {trial.method: parts.method_digest(trial.method) for trial in trials}
+    codes = {trial.method: method_digest(trial.method) for trial in trials}
     samples = dict(_packed(wanted))
     tasks = {}
     for trial, (clip, target) in product(trials, samples.items()):
@@ -576,21 +581,19 @@ def _tasks(
             trial=trial,
             settings=settings,
             device=device,
-            mask_path=folder / f"{parts.file_name('mask', trial.label, clip, key)}.npz",
+            mask_path=folder / f"{file_name('mask', trial.label, clip, key)}.npz",
             measuring=measuring,
         )
     return tasks
 
 
-def _do(task: _Task, sims: dict[Any, Simulator]) -> None:
+def _do(task: _Task, kept: Kept) -> None:
     """Make and measure what a task lacks; tasks of one process share its simulators."""
 
     def simulator(corners: tuple[ProcessCorner, ...], device: str, *, measuring: bool) -> Simulator:
-        key = (parts.kernels_digest(task.kernels), corners, device, measuring)
-        if key not in sims:
-            kernels, at = (task.kernels, corners) if measuring else only_planes_of(task.kernels, corners)
-            sims[key] = Simulator(kernels, device=device, corners=at)
-        return sims[key]
+        kernels, at = (task.kernels, corners) if measuring else only_planes_of(task.kernels, corners)
+        key = (kernels_digest(task.kernels), corners, device, measuring)
+        return kept(key, lambda: Simulator(kernels, device=device, corners=at))
 
     if not task.mask_path.exists():
         trial = task.trial

@@ -33,10 +33,13 @@ from tqdm import tqdm
 from maskopt_lib import opc
 from maskopt_lib.data import schema
 from maskopt_lib.litho import Simulator
+from maskopt_lib.opc.solve import method_digest
 from maskopt_lib.optics import SocsKernels
+from maskopt_lib.optics.kernels import kernels_digest
+from maskopt_lib.runs.parts import Bits, file_name
 from maskopt_lib.runs.record import Run
 from maskopt_lib.study.solvers.benchmark import Trial
-from maskopt_lib.study.solvers.masks import Bits, file_name, kernels_digest, mask_key, method_digest
+from maskopt_lib.study.solvers.masks import mask_key
 
 BATCH = "batch"
 SHORTEST, LONGEST = "shortest_s", "longest_s"

@@ -75,7 +75,12 @@ def test_one_worker_builds_the_same_store(undisturbed, tmp_path):
 
 @pytest.mark.parametrize(("pattern", "n"), [pytest.param(TILE_PARTS, 3, marks=pytest.mark.slow), (LABEL_PARTS, 4)])
 def test_a_killed_run_goes_on_where_it_stopped(undisturbed, tmp_path, pattern, n):
-    program = [sys.executable, str(Path(__file__).resolve().parents[2] / "helpers" / "dataset_builds.py"), str(tmp_path), "0"]
+    program = [
+        sys.executable,
+        str(Path(__file__).resolve().parents[2] / "helpers" / "dataset_builds.py"),
+        str(tmp_path),
+        "0",
+    ]
     process = subprocess.Popen(program, start_new_session=True, stdout=subprocess.DEVNULL)
     while len(list(tmp_path.glob(pattern))) < n:
         assert process.poll() is None, "the run ended before it could be killed"

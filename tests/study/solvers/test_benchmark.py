@@ -14,10 +14,9 @@ import xarray as xr
 
 from maskopt_lib import layout, metrics, opc, optics, study
 from maskopt_lib.data import schema
-from maskopt_lib.errors import SchemaError, UnknownNameError
+from maskopt_lib.errors import DivergedError, SchemaError, UnknownNameError
 from maskopt_lib.litho import Simulator
 from maskopt_lib.metrics.evaluate import SCORES
-from maskopt_lib.opc.result import DivergedError
 from maskopt_lib.runs import hashing as sources
 from maskopt_lib.runs import pool
 from maskopt_lib.study.solvers import benchmark

@@ -14,8 +14,8 @@ import xarray as xr
 
 from maskopt_lib import figures, optics, study
 from maskopt_lib.errors import UnknownNameError
+from maskopt_lib.runs.parts import Bits
 from maskopt_lib.study.solvers import timing
-from maskopt_lib.study.solvers.masks import Bits
 
 TRIALS = [
     study.Trial(label="floor", method="identity"),

@@ -1,0 +1,228 @@
+"""Files and folders that are there whole or not at all: written beside their place, flushed, checked, put in place.
+
+Whoever is killed leaves the old version, or the new one; what it had begun lies beside under a hidden name that tells
+machine and process, and is swept once that process is gone.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import hashlib
+import json
+import os
+import re
+import secrets
+import shutil
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from maskopt_lib.errors import DamagedFileError
+
+_SEAL = "sha256"
+_HOST = re.sub(r"[^A-Za-z0-9]+", "_", socket.gethostname())
+_LEFTOVER = re.compile(r"\.(?P<name>.+)\.(?P<kind>part|old)-(?:(?P<host>\w+)-)?(?P<pid>\d+)(?:-[0-9a-f]{8})?")
+_EXCHANGE, _HERE = 2, -100  # RENAME_EXCHANGE and AT_FDCWD of Linux
+
+
+@contextmanager
+def replacing(path: str | Path, *, check: Callable[[Path], None] | None = None) -> Iterator[Path]:
+    """A place beside ``path`` to write a file or a folder to; it replaces what is there when the block ends well.
+
+    Parameters
+    ----------
+    path : where the file or folder is to be; its parent is made.
+    check : called with what was written, flushed to disk but not yet in place; raises where it is not as it should be.
+
+    Notes
+    -----
+    A reader finds the old version or the new one, never half of one, also when the writer is killed or the disk is
+    full. A folder changes places with the old one in one step where the system can (Linux); elsewhere the old one is
+    moved aside first, and :func:`restored` brings it back should the writer die just then.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with replacing(f"{folder}/a.txt") as beside:
+    ...         _ = beside.write_text("whole")
+    ...     Path(folder, "a.txt").read_text(), len(list(Path(folder).iterdir()))
+    ('whole', 1)
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = _beside(path, "part")
+    try:
+        yield beside
+        flush(beside)
+        if check is not None:
+            check(beside)
+        _put(beside, path)
+    finally:
+        remove(beside)
+
+
+def write_bytes(path: str | Path, data: bytes) -> None:
+    """Write a file in one go, and read it back."""
+
+    def check(written: Path) -> None:
+        if written.read_bytes() != data:
+            raise OSError(errno.EIO, f"{path}: what is on the disk is not what was written; is the disk full?")
+
+    with replacing(path, check=check) as beside:
+        beside.write_bytes(data)
+
+
+def write_json(path: str | Path, values: Mapping[str, Any]) -> None:
+    """Write plain values with their own checksum, always the same bytes for the same values; see :func:`read_json`."""
+    sealed = {**{name: value for name, value in values.items() if name != _SEAL}, _SEAL: json_sha256(values)}
+    write_bytes(path, (json.dumps(sealed, indent=1, allow_nan=True) + "\n").encode())
+
+
+def read_json(path: str | Path, *, unsealed: bool = False) -> dict[str, Any]:
+    """Plain values that :func:`write_json` wrote, without their checksum.
+
+    Parameters
+    ----------
+    path : of the file.
+    unsealed : take values without a checksum as they are, as earlier versions wrote them.
+
+    Raises
+    ------
+    FileNotFoundError : there is no such file.
+    DamagedFileError : the file is not as it was written.
+    """
+    path = Path(path)
+    try:
+        values = json.loads(path.read_bytes())
+        seal = values.pop(_SEAL, None)
+    except (ValueError, AttributeError) as error:  # text that is no JSON, or no dictionary
+        raise DamagedFileError(f"{path} is damaged: {error}") from None
+    if seal != json_sha256(values) and not (unsealed and seal is None):
+        raise DamagedFileError(f"{path} is damaged: its checksum is not that of its values")
+    return values
+
+
+def json_sha256(values: Mapping[str, Any]) -> str:
+    """SHA-256 of plain values, whatever their order and layout on disk; a checksum among them does not count."""
+    kept = {name: value for name, value in values.items() if name != _SEAL}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
+
+
+def sha256_of(path: str | Path) -> str:
+    """SHA-256 of a file, as hexadecimal digits."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def bytes_sha256(data: bytes) -> str:
+    """SHA-256 of bytes, as hexadecimal digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def checksum(path: Path) -> list:
+    """[bytes, SHA-256] of a file."""
+    return [path.stat().st_size, sha256_of(path)]
+
+
+def checksums(folder: Path) -> dict[str, list]:
+    """Path below a folder -> [bytes, SHA-256] of every file in it, in alphabetical order."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): checksum(path) for path in files}
+
+
+def flush(path: Path) -> None:
+    """Make the system write a file, or all of a folder, to the disk."""
+    for each in [*path.rglob("*"), path] if path.is_dir() else [path]:
+        _sync(each)
+
+
+def restored(path: str | Path) -> Path:
+    """The path; where a writer died after it had moved the old version aside, that one is put back."""
+    path = Path(path)
+    if not path.exists() and path.parent.is_dir():
+        for left, found in _leftovers(path.parent):
+            if found["kind"] == "old" and found["name"] == path.name and not _lives(found):
+                left.rename(path)
+                break
+    return path
+
+
+def sweep(folder: str | Path) -> None:
+    """Remove what dead writers left directly in a folder; what living ones write, or those of other machines, stays."""
+    for left, found in _leftovers(Path(folder)):
+        if not _lives(found):
+            if found["kind"] == "old":
+                restored(left.with_name(found["name"]))
+            remove(left)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def process_lives(host: str, pid: int) -> bool:
+    """Whether a process may still be there: of other machines nobody can say that it is not."""
+    return host != _HOST or psutil.pid_exists(pid)
+
+
+def this_host() -> str:
+    """The machine's name, as leftovers and locks say it."""
+    return _HOST
+
+
+def _beside(path: Path, kind: str) -> Path:
+    return path.with_name(f".{path.name}.{kind}-{_HOST}-{os.getpid()}-{secrets.token_hex(4)}")
+
+
+def _leftovers(folder: Path) -> Iterator[tuple[Path, dict[str, str]]]:
+    for path in list(folder.glob(".*")):
+        if found := _LEFTOVER.fullmatch(path.name):
+            yield path, found.groupdict()
+
+
+def _lives(found: Mapping[str, str]) -> bool:
+    # Earlier versions left no name of the machine.
+    return process_lives(found["host"] or _HOST, int(found["pid"]))
+
+
+def _put(beside: Path, path: Path) -> None:
+    if not (beside.is_dir() and path.is_dir()):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "a folder is in the place of a file", str(path))
+        beside.replace(path)
+    elif not _exchanged(beside, path):
+        aside = _beside(path, "old")
+        path.rename(aside)
+        beside.rename(path)
+        remove(aside)
+    _sync(path.parent)
+
+
+def _exchanged(one: Path, other: Path) -> bool:
+    """Let two folders change places in one step; False where this system, or this file system, has no such step."""
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None) if os.name == "posix" else None
+    return rename is not None and rename(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE) == 0
+
+
+def _sync(path: Path) -> None:
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except PermissionError:  # of a folder, on Windows
+        return
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.EBADF, errno.ENOTSUP):  # file systems that do not know it
+            raise
+    finally:
+        os.close(handle)

@@ -1,0 +1,113 @@
+"""Do what is lacking, keep each piece as soon as it is there, and give all of it back as one labelled Dataset."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import distributed
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+# Text, not a widget: these bars belong in the log of an unattended run.
+from tqdm import tqdm
+
+from maskopt_lib.runs.parts import is_whole
+from maskopt_lib.runs.spread import Kept, spread
+
+
+class Task(Protocol):
+    """A piece of work that says where its part is kept; ``str`` of it is what an error and the bar call it.
+
+    Attributes
+    ----------
+    path : of the part, see :func:`maskopt_lib.runs.parts.part_path`.
+    """
+
+    path: Path
+
+
+def complete(
+    do: Callable[[Any, Kept], Any],
+    tasks: Iterable[Task],
+    *,
+    client: distributed.Client | None = None,
+    title: str = "",
+    unit: str = "part",
+    size: Callable[[Any], int] = lambda task: 1,
+    after: Callable[[Any, Any], None] = lambda task, result: None,
+    keep: int = 4,
+) -> int:
+    """See to it that every task's part is there and whole: those that are, are taken; the others are made.
+
+    Parameters
+    ----------
+    do : a function of the library that does a task and writes its part to ``task.path``; see
+        :func:`maskopt_lib.runs.spread.spread`.
+    tasks : those with one path are done once.
+    client : of workers; None works in this process.
+    title, unit : of the progress bar.
+    size : of a task in ``unit``.
+    after : called here with each task that was made and what ``do`` returned.
+    keep : how many things a process keeps between tasks.
+
+    Returns
+    -------
+    How many parts were made.
+    """
+    once = list({task.path: task for task in tasks}.values())
+    lacking = [task for task in once if not is_whole(task.path)]
+    with progress(sum(map(size, once)), title, unit) as bar:
+        bar.update(sum(map(size, once)) - sum(map(size, lacking)))
+        for task, result in spread(do, lacking, client=client, keep=keep):
+            after(task, result)
+            bar.set_postfix_str(str(task) if type(task).__str__ is not object.__str__ else "", refresh=False)
+            bar.update(size(task))
+    return len(lacking)
+
+
+def progress(total: int | None, title: str, unit: str, **more: Any) -> tqdm:
+    """A progress bar for the log of an unattended run: every refresh is a line, one in five seconds tells enough."""
+    return tqdm(total=total, desc=title, unit=unit, file=sys.stdout, mininterval=5, maxinterval=30, **more)
+
+
+def labelled(
+    rows: Mapping[tuple, Mapping[str, Any] | xr.Dataset],
+    dims: Sequence[str],
+    *,
+    attrs: Mapping[str, Mapping[str, str]] | None = None,
+) -> xr.Dataset:
+    """Results by label as one Dataset; labels keep their order, and what one of them lacks is nan (text: empty).
+
+    Parameters
+    ----------
+    rows : labels along ``dims`` -> name -> number or text, or a Dataset.
+    dims : names of the dimensions.
+    attrs : variable -> ``long_name`` and ``units``.
+
+    Examples
+    --------
+    >>> ds = labelled({("a", 1): {"n": 3}, ("b", 0): {"n": 4, "said": "x"}}, ("name", "seed"))
+    >>> ds.n.values.tolist(), ds.seed.values.tolist(), ds.said.values.tolist()
+    ([[3.0, nan], [nan, 4.0]], [1, 0], [['', ''], ['', 'x']])
+    """
+    index = pd.MultiIndex.from_tuples(list(rows), names=list(dims))
+    if all(isinstance(row, xr.Dataset) for row in rows.values()):
+        joined = xr.concat(
+            rows.values(), "row", join="outer", data_vars="all", coords="minimal", compat="override",
+            combine_attrs="drop_conflicts",
+        )  # fmt: skip
+        joined = joined.assign_coords(xr.Coordinates.from_pandas_multiindex(index, "row")).unstack("row")
+        joined = joined.transpose(*dims, ...)
+    else:
+        joined = pd.DataFrame(list(rows.values()), index=index).to_xarray()
+    ordered = {dim: list(dict.fromkeys(index.get_level_values(dim))) for dim in dims}
+    joined = joined.reindex(ordered) if all(len(set(v)) == len(v) for v in ordered.values()) else joined
+    texts = [name for name, values in joined.data_vars.items() if values.dtype.kind in "OUT"]
+    joined = joined.assign({name: joined[name].fillna("").astype(str) for name in texts})
+    for name, said in (attrs or {}).items():
+        joined[name].attrs |= said
+    return joined.assign_coords({dim: np.array(labels) for dim, labels in ordered.items()})

@@ -1,0 +1,132 @@
+"""Who may write to a folder: one process at a time, and its children; a dead owner's lock is anybody's."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+from filelock import FileLock, Timeout
+
+from maskopt_lib import files
+from maskopt_lib.errors import BusyFolderError, DamagedFileError
+
+_LOCK, _OWNER = ".lock", ".owner.json"
+_AGAIN_S = 1.0
+_NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
+
+
+class FolderLock:
+    """The right to write to a folder, held until it is released, or its process ends in whatever way.
+
+    Parameters
+    ----------
+    folder : made where it is not there.
+    what : is being done, for those who wait.
+    wait_s : how long to wait for another owner.
+    tell : called with a sentence once, when there is one to wait for.
+
+    Raises
+    ------
+    BusyFolderError : another process still writes there; says which, on which machine, since when.
+
+    Notes
+    -----
+    The operating system frees the lock of a process that ends, also after ``kill -9``. Within one process, and for the
+    children of the owner, the folder is open: a notebook that ``make`` runs, workers, sweep points.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        what: str = "",
+        *,
+        wait_s: float = 0.0,
+        tell: Callable[[str], None] = lambda sentence: None,
+    ) -> None:
+        self.folder = Path(folder).resolve()
+        self._lock: FileLock | None = None
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            # One object a folder and process, freed when the last of its holders is gone.
+            lock = FileLock(self.folder / _LOCK, is_singleton=True, thread_local=False)
+            self._acquire(lock, what, time.monotonic() + wait_s, tell)
+        except OSError as error:
+            if error.errno not in _NOT_WRITABLE:
+                raise
+            raise BusyFolderError(
+                f"cannot write to {self.folder}: {error.strerror}; make it writable, or choose another out_dir"
+            ) from error
+
+    def _acquire(self, lock: FileLock, what: str, until: float, tell: Callable[[str], None]) -> None:
+        told = False
+        while not self._lock and not self._is_mine(owner := owner_of(self.folder)):
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                if time.monotonic() >= until:
+                    raise BusyFolderError(
+                        f"{self.folder} is being written by {_named(owner)}; wait for it, stop it, or choose another "
+                        "out_dir"
+                    ) from None
+                if not told:
+                    tell(f"waiting for {_named(owner)}, which writes to {self.folder}")
+                told = True
+                time.sleep(_AGAIN_S)
+            else:
+                self._lock = lock
+                now = datetime.now(UTC).isoformat(timespec="seconds")
+                owner = {"host": files.this_host(), "pid": os.getpid(), "what": what, "since": now}
+                files.write_json(self.folder / _OWNER, owner)
+                files.sweep(self.folder)
+
+    @staticmethod
+    def _is_mine(owner: dict[str, Any] | None) -> bool:
+        """Whether an ancestor holds the folder; it lives as long as this process is needed."""
+        if owner is None or owner["host"] != files.this_host() or owner["pid"] == os.getpid():
+            return False
+        return owner["pid"] in {parent.pid for parent in psutil.Process().parents()}
+
+    @property
+    def is_owner(self) -> bool:
+        """Whether this process holds the lock itself, not one of its ancestors."""
+        return self._lock is not None
+
+    def release(self) -> None:
+        """Let others write; not before all holders in this process did so."""
+        if self._lock is not None:
+            if self._lock.lock_counter == 1:
+                (self.folder / _OWNER).unlink(missing_ok=True)
+            self._lock.release()
+            self._lock = None
+
+    def __enter__(self) -> FolderLock:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def __del__(self) -> None:
+        if getattr(self, "_lock", None) is not None:
+            self.release()
+
+
+def owner_of(folder: str | Path) -> dict[str, Any] | None:
+    """``host``, ``pid``, ``what`` and ``since`` of the last process that took a folder and lives; None without one."""
+    try:
+        owner = files.read_json(Path(folder) / _OWNER)
+    except (FileNotFoundError, DamagedFileError):
+        return None
+    return owner if files.process_lives(owner["host"], owner["pid"]) else None
+
+
+def _named(owner: dict[str, Any] | None) -> str:
+    if owner is None:
+        return "another process"
+    what = f" ({owner['what']})" if owner["what"] else ""
+    return f"process {owner['pid']} on {owner['host']}{what} since {owner['since']}"
