@@ -41,7 +41,7 @@ NEEDS_37_learned_start := 22_build_dataset 31_train_models
 
 # Quick notebooks are small and leave cores idle: JOBS of them run at a time, with one thread each. Not beside others:
 # those that measure times, and the figures, which read all runs.
-ALONE    := $(filter 13_ilt_runtime_memory 25_device_benchmark,$(NOTEBOOKS)) $(FIGURES)
+ALONE    := $(filter 13_ilt_runtime_memory 43_device_benchmark,$(NOTEBOOKS)) $(FIGURES)
 # Those that others read go first, so that no chain of them is left for the end.
 READ      = $(sort $(foreach n,$(filter-out $(ALONE),$(NOTEBOOKS)),$(NEEDS_$(n))))
 TOGETHER  = $(READ) $(filter-out $(ALONE) $(READ),$(NOTEBOOKS))

@@ -194,7 +194,7 @@ def test_seam_rows_are_there():
 
 @pytest.mark.parametrize("row", seams(), ids=lambda row: f"{row[0]}-{row[1]}")
 def test_seam_rows_are_the_stored_ones(row):
-    stored = study.load_result(reference.FOLDER / "20_large_area", "levels").sel({"place": row[0], "mask": row[1]})
+    stored = study.load_result(reference.FOLDER / "41_large_area", "levels").sel({"place": row[0], "mask": row[1]})
     names = ["sites", "mean_abs_nm", "p95_nm", "epe15_per_1000", "lost"]
     values = [*(float(stored[name]) for name in names), float(stored["violations"].sum())]
     assert all(agrees(text, value) for text, value in zip(row[2:], values, strict=True))
@@ -229,7 +229,7 @@ def test_what_families_dominate_is_stored():
 
 
 def test_the_cost_of_a_square_millimetre_follows_from_what_is_stored():
-    folder = reference.FOLDER / "20_large_area"
+    folder = reference.FOLDER / "41_large_area"
     grown, passes = study.load_result(folder, "growth"), study.load_result(folder, "table_time").isel(column=0)
     window_s = float(grown["solver_s"].sum() / grown["windows"].sum())
     windows = (1e6 / 1024) ** 2

@@ -48,7 +48,7 @@ def run(tmp_path):
 
 
 def run_in(folder):
-    return study.start("Large area", notebook="20_large_area", params={}, out_dir=folder)
+    return study.start("Large area", notebook="41_large_area", params={}, out_dir=folder)
 
 
 def plan_of(region=REGION, **changes):

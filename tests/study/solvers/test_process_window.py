@@ -27,7 +27,7 @@ def settings():
 def made(kernels, settings, tmp_path_factory):
     run = study.start(
         "a test",
-        notebook="24_process_window",
+        notebook="42_process_window",
         params={},
         conventions={"kernels": ["embedded-through-focus"], "raster": "half-open, 1 nm", "epe_limits_nm": [15, 3]},
         out_dir=tmp_path_factory.mktemp("run"),
