@@ -1,6 +1,16 @@
 """Mask optimization: one door, :func:`solve`, and one file a method."""
 
 from maskopt_lib.opc.result import MaxSteps, NoImprovement, OpcResult, StopCondition
-from maskopt_lib.opc.solve import METHODS, Method, options_of, solve
+from maskopt_lib.opc.solve import METHODS, Method, Recipe, options_of, solve
 
-__all__ = ["METHODS", "MaxSteps", "Method", "NoImprovement", "OpcResult", "StopCondition", "options_of", "solve"]
+__all__ = [
+    "METHODS",
+    "MaxSteps",
+    "Method",
+    "NoImprovement",
+    "OpcResult",
+    "Recipe",
+    "StopCondition",
+    "options_of",
+    "solve",
+]

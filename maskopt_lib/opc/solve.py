@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from typing import Any, get_args, get_type_hints
 
 import numpy as np
@@ -67,6 +67,45 @@ METHODS: dict[str, Method] = {
         rule_aware.solve, rule_aware.PRESETS, "rule-aware ILT: outlines optimised in the room that mask rules leave"
     ),
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How masks are made: a method, its preset, and single options that differ from it.
+
+    Attributes
+    ----------
+    method, preset : as for :func:`solve`.
+    options : single options that differ from the preset.
+
+    Examples
+    --------
+    >>> recipe = Recipe(method="curvy", options={"n_steps": 5})
+    >>> recipe.resolved.n_steps, recipe.resolved == Recipe(method="curvy", preset="paper").resolved
+    (5, False)
+    """
+
+    method: str
+    preset: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def resolved(self) -> Any:
+        """All options that the method runs with; :class:`~maskopt_lib.errors.UnknownNameError` for what is not known."""
+        return options_of(self.method, self.preset, **self.options)
+
+    def digest(self, code: str | None = None) -> str:
+        """Hash of all that determines a mask beside target, optics and device: method, options and code.
+
+        Parameters
+        ----------
+        code : :func:`method_digest` of the method, for who needs it for many recipes and takes it once.
+        """
+        return hashed([self.method, asdict(self.resolved), code or method_digest(self.method)])
+
+    def solve(self, target: ArrayLike | Tensor, sim: Simulator, **more: Any) -> OpcResult:
+        """Masks of one target or of a batch, see :func:`solve`; ``more``: its other arguments, such as ``initial``."""
+        return solve(target, sim, method=self.method, preset=self.preset, **{**self.options, **more})
 
 
 def solve(
