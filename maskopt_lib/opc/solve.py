@@ -91,7 +91,7 @@ class Recipe:
 
     @property
     def resolved(self) -> Any:
-        """All options that the method runs with; :class:`~maskopt_lib.errors.UnknownNameError` for what is not known."""
+        """All options that the method runs with; `UnknownNameError` for what is not known."""
         return options_of(self.method, self.preset, **self.options)
 
     def digest(self, code: str | None = None) -> str:
