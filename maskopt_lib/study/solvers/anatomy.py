@@ -20,8 +20,10 @@ from maskopt_lib.litho import Simulator
 from maskopt_lib.opc import morphology
 from maskopt_lib.opc.pixels import coarse, fine_nearest, whole
 from maskopt_lib.optics import SocsKernels
+from maskopt_lib.study.pictures import cropped, pictures, pixel_of
 from maskopt_lib.study.solvers.benchmark import Trial
 
+_PLANE = (schema.Y, schema.X)
 #: What a share of the gradient can mean; see :func:`corner_gradient_share`.
 READINGS = ("on the print", "on the mask", "caused, of the sum", "caused, of the net")
 
@@ -126,70 +128,34 @@ def operators_on_shape(size_px: int = 39) -> xr.Dataset:
 # Prints
 
 
-def printed_layers(masks: xr.DataArray, wanted: xr.DataArray, kernels: SocsKernels) -> xr.Dataset:
-    """What some masks of one clip print, beside the target.
+def printed_layers(masks: xr.DataArray, target: xr.DataArray, kernels: SocsKernels) -> xr.Dataset:
+    """What some masks of one clip print, beside the target, with their scores.
 
     Parameters
     ----------
     masks : (*, y, x) transmissions with one leading dimension, on the target's grid.
-    wanted : (y, x) target, 0 or 1.
+    target : (y, x), 0 or 1.
     kernels : to print with.
 
     Returns
     -------
-    Dataset of ``target`` (y, x), ``mask``, ``nominal``, ``outer``, ``inner`` (*, y, x), and of each mask's ``l2_nm2``
-    and ``pvb_nm2`` (*).
+    The whole :func:`~maskopt_lib.study.pictures.pictures`, and each mask's ``l2_nm2`` and ``pvb_nm2`` (*).
     """
-    sim = Simulator(kernels)
-    dim = masks.dims[0]
-    pixel_nm = _pixel_nm(wanted)
-    prints, scores = [], []
-    for mask in masks:
-        corner = dict(zip(sim.corners, sim.printed(mask.values.astype(np.float32)).cpu().numpy(), strict=True))
-        prints.append([corner[name].astype(np.uint8) for name in schema.CORNERS])
-        scores.append(
-            (
-                metrics.l2_nm2(corner[schema.NOMINAL], wanted.values, pixel_nm),
-                metrics.pvb_nm2(corner[schema.OUTER], corner[schema.INNER], pixel_nm),
-            )
-        )
-    prints, scores = np.array(prints), np.array(scores)
-    plane = (dim, schema.Y, schema.X)
-    layers = {
-        "target": ((schema.Y, schema.X), wanted.values.astype(np.uint8), {"long_name": "target", "units": "1"}),
-        "mask": (plane, masks.values, {"long_name": "mask", "units": "1"}),
-    }
-    for i, name in enumerate(schema.CORNERS):
-        layers[name] = (plane, prints[:, i], {"long_name": f"{name} print", "units": "1"})
-    layers |= {schema.L2: (dim, scores[:, 0]), schema.PVB: (dim, scores[:, 1])}
-    coords = {name: masks[name].variable for name in (dim, schema.Y, schema.X)}
-    return schema.label(xr.Dataset(layers, coords=coords, attrs={"kernels": kernels.name}))
+    layers = pictures(masks.reset_coords(drop=True), target.reset_coords(drop=True), kernels, margin_nm=None)
+    for score, measure, images in (
+        (schema.L2, metrics.l2_nm2, (schema.NOMINAL, "target")),
+        (schema.PVB, metrics.pvb_nm2, (schema.OUTER, schema.INNER)),
+    ):
+        layers[score] = xr.apply_ufunc(
+            measure, *(layers[name] for name in images), pixel_of(layers), vectorize=True,
+            input_core_dims=[_PLANE, _PLANE, []],
+        )  # fmt: skip
+    return schema.label(layers)
 
 
-def content(layers: xr.Dataset, *, margin_nm: float = 60, every: int = 2) -> xr.Dataset:
-    """The square part of :func:`printed_layers` that holds target and masks, for pictures.
-
-    Parameters
-    ----------
-    layers : with ``target`` (y, x) and ``mask`` (*, y, x).
-    margin_nm : kept around it, in nm.
-    every : each so many-th pixel along y and x is taken.
-    """
-    used = ((layers["mask"] > 0.5).any(layers["mask"].dims[0]) | (layers["target"] > 0)).values
-    ys, xs = (np.flatnonzero(used.any(axis)) for axis in (1, 0))
-    side = max(np.ptp(ys), np.ptp(xs)) + 2 * round(margin_nm / _pixel_nm(layers["target"]))
-    cut = {}
-    for dim, at in ((schema.Y, ys), (schema.X, xs)):
-        first = max((int(at[0]) + int(at[-1]) - side) // 2, 0)
-        cut[dim] = slice(first, first + side + 1, every)
-    return layers.isel(cut)
-
-
-def window(layers: xr.Dataset, centre_nm: Sequence[float], side_nm: float) -> xr.Dataset:
-    """The square of ``side_nm`` around ``centre_nm`` = (x, y) of a Dataset over ``y`` and ``x``."""
-    x, y = centre_nm
-    half = side_nm / 2
-    return layers.sel({schema.Y: slice(y - half, y + half), schema.X: slice(x - half, x + half)})
+def content(layers: xr.Dataset) -> xr.Dataset:
+    """The square part of :func:`printed_layers` that holds target and masks, on every second pixel."""
+    return cropped(layers, 60, square=True, every=2)
 
 
 def edge_sites(masks: xr.DataArray, wanted: xr.DataArray, kernels: SocsKernels) -> xr.Dataset:
@@ -207,7 +173,7 @@ def edge_sites(masks: xr.DataArray, wanted: xr.DataArray, kernels: SocsKernels) 
     found = []
     for mask in masks:
         aerial = sim.aerial(mask.values.astype(np.float32), corners=[schema.NOMINAL])[0]
-        found.append(metrics.epe_sites(aerial, wanted.values, pixel_nm=_pixel_nm(wanted), threshold=sim.threshold))
+        found.append(metrics.epe_sites(aerial, wanted.values, pixel_nm=pixel_of(wanted), threshold=sim.threshold))
     sites = xr.concat(found, masks[masks.dims[0]], data_vars=["edge_error_nm", "lost", "violates15", "violates3"])
     return sites.assign_attrs(kernels=kernels.name)
 
@@ -324,7 +290,7 @@ def corner_gradient_share(
     2 nm: there, ``fine_nm=2`` makes the last two a third or more smaller than 1; for corners as drawn both agree to a
     tenth.
     """
-    pixel_nm = _pixel_nm(wanted)
+    pixel_nm = pixel_of(wanted)
     element_px = whole(element_nm, pixel_nm, "element_nm")
     fine = whole(fine_nm, pixel_nm, "fine_nm")
     drawn = torch.as_tensor(wanted.values, device=device)
@@ -640,7 +606,3 @@ def _pull_back_nm(at: np.ndarray, image: np.ndarray, side_nm: float, level: floa
     profile = ndimage.map_coordinates(image, [index, index], order=3)
     first = int(np.argmax(profile >= level))
     return float(np.interp(level, profile[first - 1 : first + 1], inwards[first - 1 : first + 1]))
-
-
-def _pixel_nm(image: xr.DataArray) -> float:
-    return float(image[schema.X][1] - image[schema.X][0])
