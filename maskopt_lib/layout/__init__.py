@@ -3,7 +3,8 @@
 `read_clip` reads one layer of a GLP, GDS or OASIS file into a `Clip`, `Clip.rasterize` turns it into pixels,
 `read_design` merges a placed and routed design with its cells, `open_design` opens one of the catalog by name,
 `tile_windows` and `cut_tiles` cut it into tiles at its cells,
-`demo_clips` and `benchmark_clips` give clips by name, `mask_polygons` and `write_mask` turn a mask back into polygons.
+`demo_clips` and `benchmark_clips` give clips by name, `read_window` and `write_region` a region of any layout,
+ `mask_polygons` and `write_mask` turn a mask back into polygons.
 """
 
 from maskopt_lib.layout.benchmarks import BENCHMARKS, benchmark_clips, benchmark_names
@@ -16,8 +17,9 @@ from maskopt_lib.layout.demo import demo_clips
 from maskopt_lib.layout.design_rules import DesignRule, check_design_rules
 from maskopt_lib.layout.designs import Design, DesignInfo, read_design
 from maskopt_lib.layout.io import WrittenMask, layer_names, write_mask
-from maskopt_lib.layout.platforms import PLATFORMS, Platform
+from maskopt_lib.layout.platforms import PLATFORMS, Platform, design_inputs
 from maskopt_lib.layout.reader import read_clip
+from maskopt_lib.layout.region import demo_layout, layout_inputs, read_window, write_region
 from maskopt_lib.layout.tile_scene import tile_scene
 
 __all__ = [
@@ -38,16 +40,21 @@ __all__ = [
     "content_image",
     "cut_tiles",
     "demo_clips",
+    "demo_layout",
     "design_info",
+    "design_inputs",
     "design_names",
     "layer_names",
+    "layout_inputs",
     "mask_polygons",
     "mask_rings",
     "open_design",
     "rasterize_many",
     "read_clip",
     "read_design",
+    "read_window",
     "tile_scene",
     "tile_windows",
     "write_mask",
+    "write_region",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from maskopt_lib.data import manifest
 
@@ -67,3 +67,21 @@ PLATFORMS: dict[str, Platform] = {
 def platform_file(name: str) -> Path:
     """A file that a `Platform` names: a path, or a file of the manifest, which is fetched."""
     return Path(name) if Path(name).is_file() else manifest.fetch(name)
+
+
+def design_inputs(source: str | Path, platform: Platform) -> list[str | Path]:
+    """What a design is read from, as :func:`maskopt_lib.study.start` takes its inputs; nothing for ``""``.
+
+    Examples
+    --------
+    >>> design_inputs("gcd_dense_routed", PLATFORMS["nangate45"])[:2]
+    ['nangate45/designs/gcd_dense_routed.def', 'nangate45/FreePDK45.lyt']
+    >>> design_inputs("", PLATFORMS["nangate45"])
+    []
+    """
+    text = str(source)
+    if not text or Path(text).is_file():
+        return [Path(text)] if text else []
+    names = [n for n in manifest.names() if text in (n, PurePosixPath(n).name, PurePosixPath(n).stem)]
+    names = [n for n in names if n.endswith(".def")] or names[:1]
+    return [*names, platform.technology, *platform.lefs, *platform.layouts] if names else []

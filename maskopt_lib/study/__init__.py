@@ -1,5 +1,6 @@
 """What the notebooks call: recipes that solve and score, the record of a run, stores, tables, and parameters."""
 
+from maskopt_lib.layout.region import Window, demo_layout, layout_inputs, read_window, write_region
 from maskopt_lib.runs.params import parameters, read_parameters, read_variant
 from maskopt_lib.runs.record import Record, Run, load, load_masks, record_of, start
 from maskopt_lib.runs.reference import has_result, load_result, stored_names, stored_tables
@@ -42,16 +43,7 @@ from maskopt_lib.study.solvers.pareto import (
     trial_of,
 )
 from maskopt_lib.study.solvers.postprocess import area_sweep, post_process, removed_shapes
-from maskopt_lib.study.solvers.region_scores import (
-    Window,
-    demo_layout,
-    edge_sites,
-    layout_inputs,
-    read_window,
-    score_region,
-    score_sheet,
-    write_region,
-)
+from maskopt_lib.study.solvers.region_scores import edge_sites, score_region, score_sheet
 from maskopt_lib.study.solvers.second_opinion import second_opinion
 from maskopt_lib.study.solvers.settings import is_preset, rank, search
 from maskopt_lib.study.solvers.timing import measure

@@ -21,7 +21,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import distributed
@@ -33,7 +33,6 @@ import xarray as xr
 from tqdm import tqdm
 
 from maskopt_lib import opc
-from maskopt_lib.data import manifest
 from maskopt_lib.errors import GridMismatchError
 from maskopt_lib.layout import Design, Platform, read_design
 from maskopt_lib.layout.mosaic import WrittenMosaic, write_mosaic
@@ -49,7 +48,7 @@ from maskopt_lib.runs.spread import Kept, spread, torch_threads, workers
 from maskopt_lib.study.solvers.benchmark import Trial
 
 __all__ = [
-    "Area", "Plan", "StitchedMask", "Window", "cost_of", "design_inputs", "growth", "seam_pass", "solve_area",
+    "Area", "Plan", "StitchedMask", "Window", "cost_of", "growth", "seam_pass", "solve_area",
     "solve_windows", "spread", "workers", "write_area",
 ]  # fmt: skip
 
@@ -241,25 +240,6 @@ def cost_of(windows: xr.Dataset, plan: Plan) -> xr.Dataset:
         },
         coords={"area_um2": ("area_um2", [area_um2], {"long_name": "area", "units": "um2"})},
     )
-
-
-def design_inputs(source: str | Path, platform: Platform) -> list[str | Path]:
-    """What a design is read from, as :func:`maskopt_lib.study.start` takes its inputs; nothing for ``""``.
-
-    Examples
-    --------
-    >>> from maskopt_lib.layout import PLATFORMS
-    >>> design_inputs("gcd_dense_routed", PLATFORMS["nangate45"])[:2]
-    ['nangate45/designs/gcd_dense_routed.def', 'nangate45/FreePDK45.lyt']
-    >>> design_inputs("", PLATFORMS["nangate45"])
-    []
-    """
-    text = str(source)
-    if not text or Path(text).is_file():
-        return [Path(text)] if text else []
-    names = [n for n in manifest.names() if text in (n, PurePosixPath(n).name, PurePosixPath(n).stem)]
-    names = [n for n in names if n.endswith(".def")] or names[:1]
-    return [*names, platform.technology, *platform.lefs, *platform.layouts] if names else []
 
 
 def solve_windows(

@@ -14,11 +14,19 @@ import xarray as xr
 from maskopt_lib.data import manifest
 from maskopt_lib.errors import LayoutError
 from maskopt_lib.files import sha256_of
-from maskopt_lib.layout import PLATFORMS, Platform, TileRule, design_info, open_design, read_design, tile_windows
+from maskopt_lib.layout import (
+    PLATFORMS,
+    Platform,
+    TileRule,
+    design_info,
+    design_inputs,
+    open_design,
+    read_design,
+    tile_windows,
+)
 from maskopt_lib.runs.hashing import hashed, source_hash
 from maskopt_lib.runs.parts import file_name, read_part, said_of, write_part
 from maskopt_lib.runs.spread import Kept, spread
-from maskopt_lib.study.areas.area import design_inputs
 
 #: Folder below a build's own: designs as they are cut.
 DESIGNS = "designs"
