@@ -7,12 +7,13 @@ from pathlib import Path
 
 from maskopt_lib.data.splits import SplitRule
 from maskopt_lib.layout import TileRule
+from maskopt_lib.opc import Recipe
 from maskopt_lib.runs.spread import workers
 from maskopt_lib.study.dataset import choose as label_choice
 from maskopt_lib.study.dataset import cut as build_dataset
 from maskopt_lib.study.dataset import label as label_dataset
 from maskopt_lib.study.dataset.plan import BuildRule, plan
-from maskopt_lib.study.dataset.tile_masks import LabelRule, Recipe
+from maskopt_lib.study.dataset.tile_masks import LabelRule
 
 LAYERS = ("metal1", "via1")
 PIXEL_NM = 4.0  # a sixteenth of the work

@@ -22,7 +22,6 @@ from maskopt_lib.models.training.objective import TOLD, Objective, told
 from maskopt_lib.models.training.rules import TrainRule
 from maskopt_lib.models.training.tiles import choose_tiles, read_tiles
 from maskopt_lib.optics.kernels import SocsKernels
-from maskopt_lib.study.dataset.tile_masks import LabelRule, TileSolver
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,20 +74,14 @@ class State:
             one.load_state_dict(state)
 
 
-def scorer(kernels: SocsKernels, device: str = "cpu") -> TileSolver:
-    """Scores tiles under optics that are there already; computing or reading them takes its time."""
-    solver = TileSolver(LabelRule(kernels=kernels.name), device=device)
-    solver.sim = Simulator(kernels, device=device)
-    return solver
-
-
 class Judge:
     """Checks a network on tiles it does not learn from, by losses and by scores, and keeps the best."""
 
     def __init__(self, job: Job, terms: Sequence[str], seen: np.ndarray, device: torch.device) -> None:
         rule = job.rule
         self.job, self.terms, self.device = job, list(terms), device
-        self.solver = scorer(job.kernels, str(device))
+        self.sim = Simulator(job.kernels, device=str(device))
+        self.core_nm = TileStore(job.store).rule["core_nm"]
         kinds = rule.kinds if any(stage.wants_labels for stage in rule.stages) else ()
         where = {"split": rule.validation_split, "context_nm": rule.context_nm, "kinds": kinds}
         where["label_context_nm"] = rule.label_context_nm
@@ -115,7 +108,7 @@ class Judge:
             model, self.tiles.image, cells=self.cell, kind=kind, context_nm=float(rule.context_nm),
             batch=rule.batch,
         )  # fmt: skip
-        scores = self.solver.score(masks, self.tiles.drawn)
+        scores = metrics.evaluate_core(masks, self.tiles.drawn, self.sim, core_nm=self.core_nm)
         means = [float(scores[name].mean()) for name in metrics.CORE_SCORES]
         state.checks.append([float(state.step), *sums.values(), *means])
         # Without the PV band: a mask that prints nothing has none, which on vias makes up for all that it misses.

@@ -26,8 +26,7 @@ from maskopt_lib.runs.hashing import hashed, source_hash
 from maskopt_lib.runs.parts import Bits, read_part, said_of, write_part
 from maskopt_lib.runs.record import Run
 from maskopt_lib.runs.spread import Kept, spread, torch_threads, workers
-from maskopt_lib.study.dataset.label import label_digest
-from maskopt_lib.study.dataset.tile_masks import ILT, OPC, LabelRule, TileSolver
+from maskopt_lib.study.dataset.tile_masks import ILT, OPC, LabelRule, TileSolver, label_digest
 
 CONTEXT, PRINTED, KIND = "context", "printed", "kind"
 ALONE, IN_PLACE = "alone", "in place"

@@ -16,31 +16,28 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import distributed
 import numpy as np
-import torch
 import xarray as xr
 
 # Text, not a widget: these bars belong in the log of an unattended run.
 from tqdm import tqdm
 
-from maskopt_lib import metrics, opc, optics
+from maskopt_lib import metrics
 from maskopt_lib.data import schema, shards
 from maskopt_lib.data import tile_arrays as ta
 from maskopt_lib.data.tile_store import TileStore
 from maskopt_lib.layout import TileRule, content_image
-from maskopt_lib.opc.solve import method_digest
-from maskopt_lib.optics.kernels import kernels_digest
-from maskopt_lib.runs.hashing import hashed, source_hash
+from maskopt_lib.runs.hashing import hashed
 from maskopt_lib.runs.parts import file_name, read_part, said_of, write_part
 from maskopt_lib.runs.spread import Kept, spread, torch_threads
 from maskopt_lib.study.dataset.choose import NO_LABEL, Labelling, Wanted
 from maskopt_lib.study.dataset.cut import PARTS, is_sound, read_keys, write_keys
-from maskopt_lib.study.dataset.tile_masks import LabelRule, TileSolver
+from maskopt_lib.study.dataset.tile_masks import LabelRule, TileSolver, label_digest
 
 _KEY_DIGITS = 16
 _LAYER, _KIND = "layer", "kind"
@@ -252,26 +249,6 @@ def tile_rule(store: TileStore) -> TileRule:
     """How the tiles of a store were cut; the step from window to window is that of each layer."""
     said = {name: value for name, value in store.rule.items() if name != "step_nm"}
     return TileRule(**said | {"contexts_nm": tuple(said["contexts_nm"])})
-
-
-def label_digest(
-    rule: LabelRule, layers: Sequence[str], kinds: Sequence[str], device: str = "cpu"
-) -> dict[tuple[str, str], str]:
-    """(layer, kind) -> hash of all that determines a mask and its scores but the tiles."""
-    kernels = kernels_digest(optics.load(rule.kernels))
-    code = source_hash(["maskopt_lib.study.dataset.tile_masks"], follow=False)
-    code += source_hash(["maskopt_lib.metrics.core", "maskopt_lib.optics.crop", "maskopt_lib.litho.simulator"])
-    sizes = [rule.image_nm, rule.core_nm, rule.pixel_nm, rule.field_nm]
-    common = [kernels, code, sizes, str(torch.device(device)), torch.__version__]
-    recipes = {(layer, kind): rule.recipe(layer, kind) for layer in layers for kind in kinds}
-    methods = {method: method_digest(method) for method in {recipe.method for recipe in recipes.values()}}
-    return {
-        where: hashed(
-            [common, recipe.method, methods[recipe.method],
-             asdict(opc.options_of(recipe.method, recipe.preset, **recipe.options))]
-        )
-        for where, recipe in recipes.items()
-    }  # fmt: skip
 
 
 def _lay_out(store: TileStore, labellings: Mapping[str, Labelling], todo: Sequence[Batch], wanted: Wanted) -> None:

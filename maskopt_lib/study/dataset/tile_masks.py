@@ -6,34 +6,29 @@ optics allow (:func:`maskopt_lib.optics.cropped`); what it is scored in is alway
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+import torch
 import xarray as xr
 
-from maskopt_lib import metrics, opc, optics
+from maskopt_lib import metrics, optics
 from maskopt_lib.errors import GridMismatchError, UnknownNameError
 from maskopt_lib.litho import Simulator
+from maskopt_lib.opc import Recipe
+from maskopt_lib.opc.solve import method_digest
+from maskopt_lib.optics.kernels import SocsKernels, kernels_digest
+from maskopt_lib.runs.hashing import hashed, source_hash
 
 OPC, ILT = "opc", "ilt"
 
-
-@dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """How masks are made: a method, its preset, and single options that differ from it."""
-
-    method: str
-    preset: str
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-
-#: Metal is dense and its L2 the larger part, contacts and vias are lonely and their PV band is (notebook 18).
-_OPC = Recipe(method="model_based_opc", preset="tuned")
+#: Kind of mask -> layer -> recipe. Metal is dense and its L2 the larger part, contacts and vias are lonely and their PV
+#: band is (notebook 18).
 RECIPES: dict[str, dict[str, Recipe]] = {
-    OPC: {"metal1": _OPC, "contact": _OPC, "via1": _OPC},
+    OPC: dict.fromkeys(("metal1", "contact", "via1"), Recipe(method="model_based_opc", preset="tuned")),
     ILT: {
         "metal1": Recipe(method="rule_aware", preset="tuned"),
         "contact": Recipe(method="rule_aware", preset="contact"),
@@ -61,6 +56,11 @@ class LabelRule:
     pixel_nm: float = 1.0
     field_nm: float = 1280.0
     recipes: Mapping[str, Mapping[str, Recipe]] = field(default_factory=lambda: RECIPES)
+
+    @property
+    def image_px(self) -> int:
+        """Side of a tile's image in pixels."""
+        return round(self.image_nm / self.pixel_nm)
 
     def recipe(self, layer: str, kind: str) -> Recipe:
         """Of one layer; ``UnknownNameError`` lists what there is."""
@@ -108,14 +108,15 @@ class TileSolver:
         -------
         (n, y, x) uint8 masks of the images, and the seconds that all took. A mask ends with its image.
         """
-        pad = round((self.rule.field_nm - self.rule.image_nm) / (2 * self.rule.pixel_nm))
-        if images.ndim != 3 or images.shape[-1] != self._n or pad < 0:
-            raise GridMismatchError(
-                f"tiles must be (n, {self._n}, {self._n}) for {self.rule.image_nm:g} nm, got {images.shape}"
-            )
+        rule, n = self.rule, self.rule.image_px
+        pad = round((rule.field_nm - rule.image_nm) / (2 * rule.pixel_nm))
+        if images.ndim != 3 or images.shape[-1] != n or pad < 0:
+            raise GridMismatchError(f"tiles must be (n, {n}, {n}) for {rule.image_nm:g} nm, got {images.shape}")
+        # Only this method draws where no target is near: it must know where the image ends.
+        ends = {"window_nm": rule.image_nm} if rule.recipe(layer, kind).method == "rule_aware" else {}
         around = ((0, 0), (pad, pad), (pad, pad))
-        masks, seconds = self._solved(np.pad(images, around), self._small, layer, kind, self.rule.image_nm)
-        return np.ascontiguousarray(masks[:, pad : pad + self._n, pad : pad + self._n]), seconds
+        masks, seconds = self._solved(np.pad(images, around), self._small, layer, kind, ends)
+        return np.ascontiguousarray(masks[:, pad : pad + n, pad : pad + n]), seconds
 
     def solve_in_surroundings(self, fields: np.ndarray, layer: str, kind: str) -> tuple[np.ndarray, float]:
         """Masks of whole fields: the oracle, for which no window cuts what the optics see.
@@ -129,7 +130,7 @@ class TileSolver:
         -------
         (n, y, x) uint8 masks of the fields, and the seconds that all took.
         """
-        return self._solved(fields, self.sim, layer, kind, None)
+        return self._solved(fields, self.sim, layer, kind, {})
 
     def score(self, masks: np.ndarray, drawn: np.ndarray, *, surroundings: np.ndarray | None = None) -> xr.Dataset:
         """Scores on the core; see :func:`maskopt_lib.metrics.evaluate_core`.
@@ -140,26 +141,31 @@ class TileSolver:
         drawn : (n, y, x) the layout on the same pixels, with the widest surroundings known.
         surroundings : (n, y, x) masks of whole fields that the cores of ``masks`` are put into.
         """
-        return metrics.evaluate_core(
-            masks,
-            drawn,
-            self.sim,
-            core_nm=self.rule.core_nm,
-            pixel_nm=self.rule.pixel_nm,
-            surroundings=surroundings,
-        )
-
-    @property
-    def _n(self) -> int:
-        return round(self.rule.image_nm / self.rule.pixel_nm)
+        sizes = {"core_nm": self.rule.core_nm, "pixel_nm": self.rule.pixel_nm}
+        return metrics.evaluate_core(masks, drawn, self.sim, surroundings=surroundings, **sizes)
 
     def _solved(
-        self, targets: np.ndarray, sim: Simulator, layer: str, kind: str, window_nm: float | None
+        self, targets: np.ndarray, sim: Simulator, layer: str, kind: str, more: Mapping[str, Any]
     ) -> tuple[np.ndarray, float]:
-        recipe = self.rule.recipe(layer, kind)
-        options = dict(recipe.options)
-        # Only this method draws where no target is near: it must know where the image ends.
-        if recipe.method == "rule_aware" and window_nm is not None:
-            options["window_nm"] = window_nm
-        result = opc.solve(targets, sim, method=recipe.method, preset=recipe.preset, **options)
+        result = self.rule.recipe(layer, kind).solve(targets, sim, **more)
         return np.asarray(result.mask, np.uint8), result.runtime_s
+
+
+def scorer(kernels: SocsKernels, device: str = "cpu") -> TileSolver:
+    """Scores tiles under optics that are there already; computing or reading them takes its time."""
+    solver = TileSolver(LabelRule(kernels=kernels.name), device=device)
+    solver.sim = Simulator(kernels, device=device)
+    return solver
+
+
+def label_digest(
+    rule: LabelRule, layers: Iterable[str], kinds: Sequence[str], device: str = "cpu"
+) -> dict[tuple[str, str], str]:
+    """(layer, kind) -> hash of all that determines a mask and its scores but the tiles."""
+    code = source_hash(["maskopt_lib.study.dataset.tile_masks"], follow=False)
+    code += source_hash(["maskopt_lib.metrics.core", "maskopt_lib.optics.crop", "maskopt_lib.litho.simulator"])
+    sizes = [rule.image_nm, rule.core_nm, rule.pixel_nm, rule.field_nm]
+    common = [kernels_digest(optics.load(rule.kernels)), code, sizes, str(torch.device(device)), torch.__version__]
+    recipes = {(layer, kind): rule.recipe(layer, kind) for layer in layers for kind in kinds}
+    methods = {method: method_digest(method) for method in {recipe.method for recipe in recipes.values()}}
+    return {name: hashed([common, recipe.digest(methods[recipe.method])]) for name, recipe in recipes.items()}

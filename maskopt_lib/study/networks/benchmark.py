@@ -29,7 +29,6 @@ from maskopt_lib.data import tile_arrays as ta
 from maskopt_lib.data.tile_store import TileStore
 from maskopt_lib.errors import UnknownNameError
 from maskopt_lib.litho import Simulator
-from maskopt_lib.models.training.checks import scorer
 from maskopt_lib.models.training.loop import Trained, is_finished, predict_tiles, read_trained
 from maskopt_lib.models.training.rules import ADVERSARIAL, LABEL
 from maskopt_lib.models.training.tiles import read_tiles
@@ -38,7 +37,7 @@ from maskopt_lib.optics.kernels import SocsKernels, kernels_digest
 from maskopt_lib.runs.hashing import hashed, source_hash
 from maskopt_lib.runs.parts import file_name, read_part, said_of, write_part
 from maskopt_lib.runs.spread import Kept, spread, torch_threads
-from maskopt_lib.study.dataset.tile_masks import LabelRule, Recipe, TileSolver
+from maskopt_lib.study.dataset.tile_masks import LabelRule, TileSolver, scorer
 from maskopt_lib.study.networks.scores import TRAITS
 
 IDENTITY, LABELS = "layout as mask", "labels"
@@ -65,7 +64,7 @@ class Entry:
 
     name: str
     trained: Path | None = None
-    recipe: Recipe | None = None
+    recipe: opc.Recipe | None = None
     label: str | None = None
     seed: int = 0
     dial: float = 0.0
@@ -82,7 +81,7 @@ def solver_entries(solvers: Mapping[str, Mapping[str, Any]], layer: str) -> list
     return [
         Entry(
             name=name,
-            recipe=Recipe(
+            recipe=opc.Recipe(
                 method=said["method"],
                 preset=said.get("presets", {}).get(layer, said["preset"]),
                 options=said.get("options", {}),

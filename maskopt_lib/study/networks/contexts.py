@@ -34,8 +34,7 @@ from maskopt_lib.models.training.tiles import TestTiles
 from maskopt_lib.runs.hashing import hashed, source_hash
 from maskopt_lib.runs.parts import Bits, file_name, read_part, said_of, write_part
 from maskopt_lib.study.dataset.context import ALL_AROUND, ALONE, CONTEXT, IN_PLACE, PRINTED, seen
-from maskopt_lib.study.dataset.label import label_digest
-from maskopt_lib.study.dataset.tile_masks import TileSolver
+from maskopt_lib.study.dataset.tile_masks import TileSolver, label_digest
 from maskopt_lib.study.networks.benchmark import IDENTITY, LABELS, PARTS
 
 NETWORK = "network"

@@ -16,11 +16,11 @@ from maskopt_lib import metrics, optics
 from maskopt_lib.data import schema
 from maskopt_lib.errors import GridMismatchError, UnknownNameError
 from maskopt_lib.litho import CONTEST_CORNERS, Simulator
-from maskopt_lib.models.training.checks import scorer
 from maskopt_lib.models.training.loop import Trained
 from maskopt_lib.optics import SocsKernels
 from maskopt_lib.runs.bootstrap import resampled_means
 from maskopt_lib.runs.effects import Effect
+from maskopt_lib.study.dataset.tile_masks import scorer
 from maskopt_lib.study.networks.benchmark import IDENTITY, LABELS
 from maskopt_lib.study.networks.fields import network_mask
 

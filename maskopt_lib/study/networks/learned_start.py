@@ -31,7 +31,7 @@ from maskopt_lib.optics.kernels import kernels_digest
 from maskopt_lib.runs.bootstrap import HIGH, LOW, MEAN, N_DRAWS, STATISTIC, ends, intervals, resampled_means
 from maskopt_lib.runs.hashing import hashed, source_hash
 from maskopt_lib.runs.parts import file_name, read_part, said_of, write_part
-from maskopt_lib.study.dataset.tile_masks import LabelRule, Recipe, TileSolver
+from maskopt_lib.study.dataset.tile_masks import LabelRule, TileSolver
 from maskopt_lib.study.networks.benchmark import Entry, Tiles, masks_of
 from maskopt_lib.study.solvers.pareto import TOTAL
 
@@ -116,7 +116,7 @@ def split_steps(n_steps: int, shares: Mapping[str, float]) -> dict[str, int]:
 
 
 def refine(
-    starts: Sequence[Start], tiles: Tiles, run_dir: str | Path, *, solver: Recipe, shares: Mapping[str, float],
+    starts: Sequence[Start], tiles: Tiles, run_dir: str | Path, *, solver: opc.Recipe, shares: Mapping[str, float],
     budgets: Sequence[int], kernels: str, device: str = "cpu", batch: int = 8,
 ) -> xr.Dataset:  # fmt: skip
     """What a solver makes of several starts in several numbers of steps.
@@ -179,7 +179,7 @@ def refine(
 class _Refiner:
     """Solves tiles from given masks, in the field that labels are made in."""
 
-    def __init__(self, solver: Recipe, shares: Mapping[str, float], kernels: str, device: str) -> None:
+    def __init__(self, solver: opc.Recipe, shares: Mapping[str, float], kernels: str, device: str) -> None:
         self.solver, self.shares, self.kernels, self.device = solver, dict(shares), kernels, device
         rule = LabelRule(kernels=kernels)
         self.judge = TileSolver(rule, device=device)

@@ -15,10 +15,10 @@ from maskopt_lib.data.splits import SplitRule, keep_rule
 from maskopt_lib.data.tile_dataset import TileDataset
 from maskopt_lib.errors import MissingDataError, UnknownNameError
 from maskopt_lib.models.training import loop as train_models
-from maskopt_lib.models.training.checks import scorer
 from maskopt_lib.models.training.loop import train
 from maskopt_lib.models.training.rules import Stage, TrainRule
 from maskopt_lib.models.training.tiles import Places, TileStream, choose_tiles, read_tiles
+from maskopt_lib.study.dataset.tile_masks import scorer
 
 
 @pytest.fixture(scope="module")

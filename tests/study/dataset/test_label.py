@@ -13,10 +13,11 @@ from maskopt_lib import layout, metrics
 from maskopt_lib.data import schema
 from maskopt_lib.data.turns import turned
 from maskopt_lib.errors import SchemaError
+from maskopt_lib.opc import Recipe
 from maskopt_lib.study.dataset import choose as label_choice
 from maskopt_lib.study.dataset import costs as dataset_costs
 from maskopt_lib.study.dataset import label as label_dataset
-from maskopt_lib.study.dataset.tile_masks import LabelRule, Recipe, TileSolver
+from maskopt_lib.study.dataset.tile_masks import LabelRule, TileSolver
 
 OWN = {"metal1": 32, "via1": 128}
 

@@ -12,8 +12,9 @@ from maskopt_lib import layout, metrics, opc, optics, study
 from maskopt_lib.data import schema
 from maskopt_lib.errors import GridMismatchError, UnknownNameError
 from maskopt_lib.litho import Simulator
+from maskopt_lib.opc import Recipe
 from maskopt_lib.study.dataset.context import ALL_AROUND, measure_context_effect, seen
-from maskopt_lib.study.dataset.tile_masks import LabelRule, Recipe, TileSolver
+from maskopt_lib.study.dataset.tile_masks import LabelRule, TileSolver
 
 SIM = Simulator(optics.load("embedded"))
 CORE = np.s_[256:768, 256:768]

@@ -16,9 +16,10 @@ from maskopt_lib.models import Conditioning, weights
 from maskopt_lib.models.inputs import NO_CELL
 from maskopt_lib.models.training.loop import Trained
 from maskopt_lib.models.training.tiles import choose_tiles, read_tiles
+from maskopt_lib.opc import Recipe
 from maskopt_lib.runs.effects import CONFIRMED, REFUTED, UNDECIDED, effect_rows, gain
 from maskopt_lib.study.dataset.context import ALL_AROUND, ALONE, IN_PLACE
-from maskopt_lib.study.dataset.tile_masks import LabelRule, Recipe, TileSolver
+from maskopt_lib.study.dataset.tile_masks import LabelRule, TileSolver
 from maskopt_lib.study.networks import context_gains, generalisation
 from maskopt_lib.study.networks import contexts as context_ablation
 from maskopt_lib.study.networks import tags as cell_tags

@@ -10,9 +10,9 @@ from model_stores import SMALL, model_store
 from maskopt_lib import optics
 from maskopt_lib.data import schema
 from maskopt_lib.errors import MissingDataError, UnknownNameError
-from maskopt_lib.models.training.checks import scorer
 from maskopt_lib.models.training.rules import Stage
 from maskopt_lib.models.training.tiles import choose_tiles, read_tiles
+from maskopt_lib.study.dataset.tile_masks import scorer
 from maskopt_lib.study.networks import benchmark as bm
 from maskopt_lib.study.networks import scores as model_scores
 from maskopt_lib.study.networks import trainings

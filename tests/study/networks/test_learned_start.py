@@ -9,7 +9,8 @@ from model_stores import model_store
 
 from maskopt_lib.data import schema
 from maskopt_lib.models.training.tiles import choose_tiles, read_tiles
-from maskopt_lib.study.dataset.tile_masks import LabelRule, Recipe, TileSolver
+from maskopt_lib.opc import Recipe
+from maskopt_lib.study.dataset.tile_masks import LabelRule, TileSolver
 from maskopt_lib.study.networks import benchmark as bm
 from maskopt_lib.study.networks import learned_start as ls
 from maskopt_lib.study.solvers.pareto import TOTAL
