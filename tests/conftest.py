@@ -1,8 +1,12 @@
-"""What every test runs under: no CUDA unless asked, two threads, the same hypothesis examples each time."""
+"""What every test runs under: no CUDA unless asked, two threads, the same hypothesis examples each time, no network."""
 
 from __future__ import annotations
 
+import contextlib
+import ipaddress
 import os
+import socket
+import sys
 
 import pytest
 
@@ -43,6 +47,56 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 item.add_marker(pytest.mark.skip(reason=reason))
 
 
+#: Whether the test that runs is marked ``network``.
+_may_connect = False
+
+
+def _no_network(event: str, arguments: tuple) -> None:
+    """End a test without the mark ``network`` that looks up a foreign name or connects to another machine.
+
+    An audit hook sees every socket of this process, whichever library opens it, and what it raises is no
+    ``Exception``: code that takes a failed download for a missing file cannot swallow it.
+    """
+    if _may_connect or event not in ("socket.connect", "socket.getaddrinfo"):
+        return
+    if event == "socket.getaddrinfo":
+        host = arguments[0]
+        reaches_out = not _is_number(host)  # of a number it is a formality, and connecting follows
+    else:
+        opened, address = arguments
+        # Not datagrams: dask "connects" one to learn this machine's own address, and nothing is sent.
+        reaches_out = opened.family in (socket.AF_INET, socket.AF_INET6) and opened.type == socket.SOCK_STREAM
+        host = address[0] if reaches_out else None
+    if reaches_out and not _is_this_machine(host):
+        pytest.fail(f"a test reaches for {host}: mark it `network`, or have `real_data` check the files that it needs")
+
+
+def _is_number(host: str | bytes | None) -> bool:
+    with contextlib.suppress(ValueError):
+        return bool(ipaddress.ip_address(host))
+    return False
+
+
+def _is_this_machine(host: str | bytes | None) -> bool:
+    host = host.decode() if isinstance(host, bytes) else host
+    return host in (None, "", "localhost", socket.gethostname()) or (
+        _is_number(host) and ipaddress.ip_address(host).is_loopback
+    )
+
+
+sys.addaudithook(_no_network)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item):
+    global _may_connect
+    _may_connect = item.get_closest_marker("network") is not None
+    try:
+        return (yield)
+    finally:
+        _may_connect = False
+
+
 @pytest.fixture
 def real_data():
     """``real_data(name)``: verified path of a manifest file; skips, with the reason, where this machine has none."""
@@ -60,11 +114,28 @@ def real_data():
 
 
 @pytest.fixture
-def genuine(real_data):
-    """The contest's kernels."""
+def contest_kernels(real_data):
+    """``contest_kernels(name)``: a set of the contest, named as for ``optics.load``; skips where a file is lacking."""
     from maskopt_lib import optics
+    from maskopt_lib.data import manifest
 
-    for folder in ("M1OPC", "M1OPC_def"):
-        for name in ["scales.txt", *(f"fh{k}.bin" for k in range(24))]:
-            real_data(f"iccad13/kernels/openilt/{folder}/{name}")
-    return optics.load("iccad13")
+    def load(name: str):
+        folder = "curvyilt" if name == "iccad13-symmetrised" else "openilt"
+        for file in manifest.names(f"iccad13/kernels/{folder}/"):
+            if not file.endswith("LICENSE"):
+                real_data(file)
+        return optics.load(name)
+
+    return load
+
+
+@pytest.fixture
+def genuine(contest_kernels):
+    """The contest's kernels."""
+    return contest_kernels("iccad13")
+
+
+@pytest.fixture
+def symmetrised(contest_kernels):
+    """The set that CurvyILT used."""
+    return contest_kernels("iccad13-symmetrised")

@@ -232,10 +232,8 @@ def test_gpu_equals_cpu(embedded):
     # Measured by an independent float64 program on the released files.
     [("iccad13", (0.9515, 0.9417)), ("iccad13-symmetrised", (0.9536, 0.9508))],
 )
-def test_contest_kernels_at_full_size(real_data, name, clear_field):
-    real_data("iccad13/kernels/openilt/M1OPC/scales.txt")
-    real_data("iccad13/kernels/curvyilt/optKernel_bc.npy")
-    kernels = optics.load(name)
+def test_contest_kernels_at_full_size(contest_kernels, name, clear_field):
+    kernels = contest_kernels(name)
     sim = litho.Simulator(kernels)
     assert sim.intensity(torch.ones(64, 64))[:, 0, 0].tolist() == pytest.approx(clear_field, abs=1e-4)
     mask = blocks(1024)

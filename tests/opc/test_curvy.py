@@ -156,11 +156,10 @@ def test_squared_difference_counts_pixels_and_refuses_to_broadcast():
 
 
 @pytest.mark.realdata
-def test_published_preset_reproduces_a_published_clip(real_data):
+def test_published_preset_reproduces_a_published_clip(real_data, symmetrised):
     # Released result table, case 10: L2 7127, PV band 15013 (nm2), with the symmetrised kernels.
-    real_data("iccad13/kernels/curvyilt/optKernel_bc.npy")
     clip = layout.read_clip(real_data("iccad13/clips/M1_test10.glp"))
-    sim = litho.Simulator(optics.load("iccad13-symmetrised"))
+    sim = litho.Simulator(symmetrised)
     target = clip.rasterize(pixel_nm=1)
     printed = sim.printed(opc.solve(target, sim, preset="published").mask).numpy()
     assert (printed[0] != target).sum() == pytest.approx(7127, rel=0.01)

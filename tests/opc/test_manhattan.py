@@ -427,12 +427,12 @@ def test_assist_features_of_model_based_opc_stay_where_they_are_set(sim, targets
     # Published for all ten: A2-ILT 36622 nm2, DiffOPC 30119 nm2.
     [("model_based_opc", 40000, 5, 250), ("edge_gradient", 40000, 5, 250)],
 )
-def test_two_clips_of_the_contest(real_data, method, l2_nm2, epe15, shots):
+def test_two_clips_of_the_contest(real_data, genuine, method, l2_nm2, epe15, shots):
     names = ["M1_test4", "M1_test10"]
     for name in names:
         real_data(f"iccad13/clips/{name}.glp")
     target = layout.rasterize_many(layout.benchmark_clips("iccad13", names))
-    sim = litho.Simulator(optics.load("iccad13"))
+    sim = litho.Simulator(genuine)
     result = opc.solve(target, sim, method=method, n_steps=20)
     score = metrics.evaluate(result.mask, target, sim, only=["l2_nm2", "epe15", "shots"])
     assert float(score["l2_nm2"].mean()) < l2_nm2 / 2

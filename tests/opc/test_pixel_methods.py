@@ -357,11 +357,10 @@ def test_presets_hold_the_published_constants():
 
 
 @pytest.mark.realdata
-def test_multilevel_comes_near_the_published_scores_of_a_clip(real_data):
+def test_multilevel_comes_near_the_published_scores_of_a_clip(real_data, genuine):
     # MultiILT (DAC 2023), case 10 as quoted in the CurvyILT paper's Table 4: L2 7266, PV band 16581 (nm2), no EPE.
-    real_data("iccad13/kernels/openilt/M1OPC/fh0.bin")
     clip = layout.read_clip(real_data("iccad13/clips/M1_test10.glp"))
-    sim = litho.Simulator(optics.load("iccad13"))
+    sim = litho.Simulator(genuine)
     target = clip.rasterize(pixel_nm=1)
     mask = opc.solve(target, sim, method="multilevel", preset="openilt").mask
     scores = metrics.evaluate(mask, target, sim, only=["l2_nm2", "pvb_nm2", "epe15"]).isel(sample=0)

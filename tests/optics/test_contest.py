@@ -11,13 +11,6 @@ from maskopt_lib import optics
 CLIPS = [f"M1_test{case}" for case in range(1, 11)]
 
 
-@pytest.fixture
-def symmetrised(real_data):
-    for name in ("optKernel_bc.npy", "optKernel_scale.npy"):
-        real_data(f"iccad13/kernels/curvyilt/{name}")
-    return optics.load("iccad13-symmetrised")
-
-
 def picture(real_data, name: str, kind: str) -> np.ndarray:
     return (iio.imread(real_data(f"golden/curvyilt_masks/{name}.{kind}.png")) > 0).astype(np.float64)
 

@@ -116,6 +116,6 @@ def test_a_tilt_takes_the_mirror_away():
 
 
 @pytest.mark.realdata
-def test_the_contest_kernels_have_one_mirror_and_the_symmetrised_ones_four_turns(real_data):
-    assert optics.allowed_turns(optics.load("iccad13")) == (0, 4)
-    assert optics.allowed_turns(optics.load("iccad13-symmetrised")) == (0, 2, 4, 6)
+def test_the_contest_kernels_have_one_mirror_and_the_symmetrised_ones_four_turns(genuine, symmetrised):
+    assert optics.allowed_turns(genuine) == (0, 4)
+    assert optics.allowed_turns(symmetrised) == (0, 2, 4, 6)

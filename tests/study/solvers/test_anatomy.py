@@ -223,7 +223,8 @@ def test_gradient_shares_by_another_way(kernels):
 @pytest.mark.realdata
 def test_the_ten_contest_clips_have_the_papers_share_of_corners(real_data):
     """CurvyILT's Section 3.1.2: corner regions are 0.08 % of the design's area. The ten tiles' mean is 0.07 %."""
-    real_data("iccad13/clips/M1_test1.glp")
+    for name in layout.benchmark_names("iccad13"):
+        real_data(f"iccad13/clips/{name}.glp")
     targets = torch.as_tensor(layout.rasterize_many(layout.benchmark_clips("iccad13"), 1))
     region = targets != opc.morphology.round_corners_binary(targets, 39, 39)
     assert 100 * float(region.double().mean()) == pytest.approx(0.0712, abs=1e-3)

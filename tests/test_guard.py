@@ -1,0 +1,31 @@
+"""A test without the mark ``network`` cannot reach another machine, however its code takes that."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+
+import pytest
+
+from maskopt_lib.data import manifest
+
+refused = pytest.raises(pytest.fail.Exception, match=r"reaches for .*mark it `network`")
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "2001:db8::1", "example.invalid"])
+def test_a_connection_to_another_machine_ends_the_test(host):
+    with refused:
+        socket.create_connection((host, 80))
+
+
+def test_a_download_is_not_taken_for_a_missing_file(tmp_path, monkeypatch):
+    monkeypatch.delenv("MASKOPT_MIRROR", raising=False)
+    monkeypatch.setenv("MASKOPT_CACHE", str(tmp_path))
+    with refused, contextlib.suppress(Exception):
+        manifest.fetch("iccad13/clips/M1_test1.glp")
+
+
+def test_this_machine_may_be_reached():
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname(), timeout=5):
+        pass
+    assert socket.getaddrinfo("localhost", 80) and socket.getaddrinfo("192.0.2.1", 80)
