@@ -12,10 +12,15 @@ from maskopt_lib.data import manifest
 refused = pytest.raises(pytest.fail.Exception, match=r"reaches for .*mark it `network`")
 
 
-@pytest.mark.parametrize("host", ["192.0.2.1", "2001:db8::1", "example.invalid"])
-def test_a_connection_to_another_machine_ends_the_test(host):
+@pytest.mark.parametrize(("family", "host"), [(socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")])
+def test_a_connection_to_another_machine_ends_the_test(family, host):
+    with socket.socket(family) as opened, refused:
+        opened.connect((host, 80))
+
+
+def test_a_name_is_not_looked_up():
     with refused:
-        socket.create_connection((host, 80))
+        socket.create_connection(("example.invalid", 80))
 
 
 def test_a_download_is_not_taken_for_a_missing_file(tmp_path, monkeypatch):
