@@ -128,19 +128,10 @@ ifeq ($(VARIANT),quick)
 endif
 	@echo "== done: $(words $(RUNS)) notebooks, variant $(VARIANT); see results/*/$(VARIANT)/"
 
-# run to partial.ipynb and move: a failed run is kept for reading and is never taken for a result.
+# Without shell words around it the command is a child of make itself, and ends with it.
 # $(call run,notebook,variant)
 define run
-	@mkdir -p results/$(1)/$(2)
-	@echo "== $(1), variant $(2)"
-	@begun=$$(date +%s); \
-	$(PY) -m papermill notebooks/$(1).ipynb results/$(1)/$(2)/partial.ipynb --cwd notebooks --kernel python3 \
-	  -f notebooks/params/$(1)/$(2).yaml -r out_dir ../results/$(1)/$(2) --log-output --progress-bar \
-	  --request-save-on-cell-execute || { \
-	  echo "FAILED: notebook $(1), variant $(2). Open results/$(1)/$(2)/partial.ipynb, the cell that failed is marked;" \
-	    "then repeat the command: what is done is not run again."; exit 1; }; \
-	mv results/$(1)/$(2)/partial.ipynb results/$(1)/$(2)/run.ipynb; \
-	echo "== $(1), variant $(2): $$(( $$(date +%s) - begun )) s"
+	@$(PY) -m maskopt_lib.runs execute $(1) $(2) --with-parent
 endef
 
 # One explicit rule for each notebook and variant: files of pattern rules would count as intermediate, and a missing one

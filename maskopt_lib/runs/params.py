@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
+import difflib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,10 @@ from maskopt_lib.runs.paths import root
 
 #: The notebooks travel with the repository, as the manifest does.
 NOTEBOOKS = root() / "notebooks"
+#: Scales that every notebook has; without a file of that name it runs with its defaults.
+VARIANTS = ("quick", "paper")
+# How the cell begins that papermill puts behind the parameters cell.
+_INJECTED = "# Parameters\n"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,16 +49,26 @@ def read_parameters(notebook: str | Path) -> dict[str, Parameter]:
     MissingDataError : there is no such notebook.
     SchemaError : it has no cell tagged ``parameters``, more than one, or one that holds more than literals.
     """
-    path = Path(notebook) if str(notebook).endswith(".ipynb") else NOTEBOOKS / f"{notebook}.ipynb"
-    if not path.is_file():
-        raise MissingDataError(
-            f"no notebook at {path}; there are: {', '.join(p.stem for p in NOTEBOOKS.glob('*.ipynb'))}"
-        )
+    path = path_of(notebook)
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     tagged = [cell for cell in cells if "parameters" in cell["metadata"].get("tags", [])]
     if len(tagged) != 1:
         raise SchemaError(f"{path.name} has {len(tagged)} cells tagged 'parameters'; it needs exactly one")
     return parse_parameters("".join(tagged[0]["source"]), where=path.name)
+
+
+def path_of(notebook: str | Path) -> Path:
+    """Path of a notebook, by its name or path.
+
+    Raises
+    ------
+    MissingDataError : there is no such notebook; lists those that there are.
+    """
+    path = Path(notebook) if str(notebook).endswith(".ipynb") else NOTEBOOKS / f"{notebook}.ipynb"
+    if not path.is_file():
+        there = sorted(p.stem for p in NOTEBOOKS.glob("*.ipynb"))
+        raise MissingDataError(f"no notebook at {path}{_near(path.stem, there)}; there are: {', '.join(there)}")
+    return path
 
 
 def parse_parameters(source: str, *, where: str = "the parameters cell") -> dict[str, Parameter]:
@@ -88,25 +103,40 @@ def parse_parameters(source: str, *, where: str = "the parameters cell") -> dict
 def read_variant(notebook: str, variant: str) -> dict[str, Any]:
     """What ``notebooks/params/<notebook>/<variant>.yaml`` changes, every key known to the notebook.
 
+    Nothing where there is no such file and the variant is one of :data:`VARIANTS`: it has the defaults then.
+
     Raises
     ------
     MissingDataError : the notebook has no such variant.
     UnknownNameError : the file has a key that the parameters cell does not define; papermill would only warn.
     """
+    path_of(notebook)
     path = NOTEBOOKS / "params" / notebook / f"{variant}.yaml"
     if not path.is_file():
-        raise MissingDataError(f"{notebook} has no variant {variant!r}: there is no {path}")
+        known = sorted({*VARIANTS, *(p.stem for p in path.parent.glob("*.yaml"))})
+        if variant not in VARIANTS:
+            raise MissingDataError(f"{notebook} has no variant {variant!r}; it has: {', '.join(known)}")
+        return {}
     changes = yaml.safe_load(path.read_text(encoding="utf-8"))
     if not isinstance(changes, dict):
-        raise SchemaError(
-            f"{path.name} of {notebook} holds {changes!r}; write `key: value` lines, or {{}} to change nothing"
-        )
-    known = read_parameters(notebook)
-    if unknown := sorted(set(changes) - set(known)):
-        raise UnknownNameError(
-            f"{notebook}, {path.name}: unknown {', '.join(unknown)}; the parameters cell has: {', '.join(known)}"
-        )
+        raise SchemaError(f"{path.name} of {notebook} holds {changes!r}; write `key: value` lines, or remove the file")
+    check_names(f"{notebook}, {path.name}", changes, read_parameters(notebook))
     return changes
+
+
+def check_names(notebook: str, names: Iterable[str], known: Mapping[str, Parameter] | None = None) -> None:
+    """See to it that a notebook has parameters of some names.
+
+    Raises
+    ------
+    UnknownNameError : it has not; names the nearest, and lists what there is.
+    """
+    known = read_parameters(notebook) if known is None else known
+    if unknown := [name for name in names if name not in known]:
+        raise UnknownNameError(
+            f"{notebook}: no parameter {', '.join(unknown)}{_near(unknown[0], known)}; "
+            f"the parameters cell has: {', '.join(known)}"
+        )
 
 
 def parameters(notebook: str, namespace: Mapping[str, Any]) -> dict[str, Any]:
@@ -120,5 +150,20 @@ def parameters(notebook: str, namespace: Mapping[str, Any]) -> dict[str, Any]:
     Returns
     -------
     name -> value, for the record.
+
+    Raises
+    ------
+    UnknownNameError : papermill was given a parameter that the notebook does not have; it only warns itself, and the
+        run would go on with the default.
     """
-    return {name: namespace[name] for name in read_parameters(notebook)}
+    known = read_parameters(notebook)
+    for cell in namespace.get("In", ()):
+        if cell.startswith(_INJECTED):
+            given = [node.targets[0].id for node in ast.parse(cell).body if isinstance(node, ast.Assign)]
+            check_names(notebook, given, known)
+    return {name: namespace[name] for name in known}
+
+
+def _near(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f" (did you mean {near[0]}?)" if near else ""

@@ -1,21 +1,19 @@
 """One notebook over a grid of parameters: in parallel, resumable, a failed point recorded, the results joined.
 
-Every point is a run of its own below ``points``; what all finished points store under one name becomes one Dataset with
-the parameters as dimensions.
+Every point is a run of its own below ``points``, in a process that ends with the one that began the sweep; what all
+finished points store under one name becomes one Dataset with the parameters as dimensions.
 """
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
 import math
 import os
-import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,19 +24,21 @@ import pandas as pd
 import xarray as xr
 import yaml
 
-# Text, not a widget: this bar belongs on a terminal or in a log.
-from tqdm import tqdm
-
+from maskopt_lib import files
 from maskopt_lib.data import schema
-from maskopt_lib.errors import MissingDataError, SchemaError, UnknownNameError
-from maskopt_lib.runs import params
-from maskopt_lib.runs.hashing import library_hash
+from maskopt_lib.errors import DamagedFileError, MissingDataError, SchemaError
+from maskopt_lib.runs import params, stores
+from maskopt_lib.runs.execute import LONGEST_WAIT_S, PARTIAL, RUN, end_children
+from maskopt_lib.runs.gather import progress
+from maskopt_lib.runs.hashing import hashed, key_of, library_hash
+from maskopt_lib.runs.locks import FolderLock
 from maskopt_lib.runs.parts import file_name
-from maskopt_lib.runs.record import Run, load, record_of, start
+from maskopt_lib.runs.paths import resolved
+from maskopt_lib.runs.record import RECORD, Run, load, record_of, start
 
 DONE, FAILED = "done", "failed"
 #: Names of the files of a point.
-_STATE, _RUN, _PARTIAL, _LOG, _PARAMETERS = "point.json", "run.ipynb", "partial.ipynb", "log.txt", "parameters.yaml"
+_STATE, _LOG, _PARAMETERS = "point.json", "log.txt", "parameters.yaml"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,8 +94,7 @@ def read_grid(notebook: str, grid: str | Path | Mapping[str, Sequence[Any]]) -> 
         raise SchemaError(f"no grid in {str(grid)!r}; write parameter=value,value or a YAML file `parameter: [values]`")
     known = params.read_parameters(notebook)
     known.pop("out_dir", None)  # every point has its own
-    if unknown := [str(name) for name in found if name not in known]:
-        raise UnknownNameError(f"{notebook} has no parameter {', '.join(unknown)} to vary; it has: {', '.join(known)}")
+    params.check_names(notebook, map(str, found), known)
     checked = {}
     for name, values in found.items():
         if not isinstance(values, list | tuple) or not values:
@@ -115,6 +114,7 @@ def run_sweep(
     jobs: int = 1,
     threads: int | None = None,
     results: str | Path = "results",
+    tell: Callable[[str], None] = lambda sentence: None,
 ) -> tuple[Run, list[Point]]:
     """Execute a notebook at every point of a grid, and join what the points stored.
 
@@ -126,7 +126,8 @@ def run_sweep(
     name : of the sweep; by default the parameters that it varies.
     jobs : points at a time, each a process of its own with its share of the threads.
     threads : of all points together; by default ``OMP_NUM_THREADS``, else the number of cores.
-    results : folder of all results.
+    results : folder of all results, from the study's root where it is not absolute.
+    tell : called with a sentence when another sweep holds the folder; it is waited for.
 
     Returns
     -------
@@ -146,19 +147,19 @@ def run_sweep(
     base = params.read_variant(notebook, variant)
     if jobs < 1:
         raise SchemaError(f"a sweep needs at least one job, got {jobs}")
-    folder = Path(results) / notebook / f"sweep-{file_name(name or '-'.join(values))}"
-    code = hashlib.sha256((params.NOTEBOOKS / f"{notebook}.ipynb").read_bytes()).hexdigest() + library_hash()
+    folder = resolved(results) / notebook / f"sweep-{file_name(name or '-'.join(values))}"
+    code = hashed(params.path_of(notebook).read_bytes(), [library_hash()])
     threads = threads or int(os.environ.get("OMP_NUM_THREADS", "0")) or os.cpu_count() or 1
     at = [dict(zip(values, point, strict=True)) for point in itertools.product(*values.values())]
-    processes: list[subprocess.Popen] = []
 
     def executed(point: dict[str, Any]) -> Point:
         where = folder / "points" / _point_name(point)
-        return _executed(notebook, base | point, point, where, code, max(1, threads // jobs), processes)
+        return _executed(notebook, base | point, point, where, code, max(1, threads // jobs))
 
     points: dict[int, Point] = {}
     with (
-        tqdm(total=len(at), desc="points", unit="point", file=sys.stdout) as bar,
+        FolderLock(folder, f"sweep of {notebook}", wait_s=LONGEST_WAIT_S, tell=tell),
+        progress(len(at), "points", "point") as bar,
         ThreadPoolExecutor(jobs) as pool,
     ):
         futures = {pool.submit(executed, point): i for i, point in enumerate(at)}
@@ -169,11 +170,10 @@ def run_sweep(
                 bar.update()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
-            for process in processes:
-                process.terminate()
+            end_children()
             raise
-    ordered = [points[i] for i in range(len(at))]
-    return _joined(notebook, variant, values, ordered, folder), ordered
+        ordered = [points[i] for i in range(len(at))]
+        return _joined(notebook, variant, values, ordered, folder), ordered
 
 
 def _parsed(word: str) -> tuple[str, Any]:
@@ -202,55 +202,54 @@ def _of_kind(parameter: params.Parameter, value: Any) -> Any:
 
 def _point_name(point: Mapping[str, Any]) -> str:
     """Readable as far as it goes, and distinct."""
-    text = json.dumps(point, sort_keys=True)
     readable = ",".join(f"{name}={value}" for name, value in point.items())
-    return f"{file_name(readable)[:60].strip('_')}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    return f"{file_name(readable)[:60].strip('_')}-{key_of([point])[:8]}"
 
 
 def _executed(
-    notebook: str,
-    parameters: Mapping[str, Any],
-    values: Mapping[str, Any],
-    folder: Path,
-    code: str,
-    threads: int,
-    processes: list[subprocess.Popen],
+    notebook: str, parameters: Mapping[str, Any], values: Mapping[str, Any], folder: Path, code: str, threads: int
 ) -> Point:
     """A point that is finished: it was before, or it ran now."""
-    key = hashlib.sha256(json.dumps([code, parameters], sort_keys=True).encode()).hexdigest()
-    state = folder / _STATE
-    if (folder / _RUN).exists() and state.exists():
-        known = json.loads(state.read_text(encoding="utf-8"))
-        if known["key"] == key:
-            return Point(values=values, folder=folder, status=DONE, error="", seconds=known["seconds"], is_new=False)
-    # Single masks of an earlier run are found again by their own keys; what it stored as a result is not.
-    for path in [folder / _RUN, state, *folder.glob("*.zarr")]:
-        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    key = key_of([code, parameters])
+    if (known := _state_of(folder)) and known["key"] == key and known["status"] == DONE:
+        return Point(values=values, folder=folder, status=DONE, error="", seconds=known["seconds"], is_new=False)
+    # Single parts of an earlier run are found again by their own keys; what it stored as a result is not.
+    for path in [folder / _STATE, folder / RUN, *folder.glob("*.zarr")]:
+        files.remove(path)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / _PARAMETERS).write_text(yaml.safe_dump(dict(parameters), sort_keys=False), encoding="utf-8")
-    out_dir = os.path.relpath(folder.resolve(), params.NOTEBOOKS)
-    command = [sys.executable, "-m", "papermill", str(params.NOTEBOOKS / f"{notebook}.ipynb"), str(folder / _PARTIAL)]
-    command += ["--cwd", str(params.NOTEBOOKS), "--kernel", "python3", "-f", str(folder / _PARAMETERS)]
-    command += ["-r", "out_dir", out_dir, "--log-output", "--no-progress-bar", "--request-save-on-cell-execute"]
+    command = [sys.executable, "-m", "maskopt_lib.runs", "execute", notebook, "--out", str(folder), "--with-parent"]
+    command += ["--parameters", str(folder / _PARAMETERS)]
     shares = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     begun = time.perf_counter()
     with (folder / _LOG).open("w", encoding="utf-8") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=os.environ | shares)
-        processes.append(process)
+        # Not interrupted with this process: it is ended, in order, by what follows the interrupt here.
+        process = subprocess.Popen(
+            command, stdout=log, stderr=subprocess.STDOUT, env=os.environ | shares, start_new_session=True
+        )
         failed = process.wait() != 0
     seconds = time.perf_counter() - begun
     error = _error_of(folder) if failed else ""
-    if not failed:
-        (folder / _PARTIAL).replace(folder / _RUN)
     said = {"key": key, "values": dict(values), "status": FAILED if failed else DONE, "error": error}
-    state.write_text(json.dumps(said | {"seconds": seconds}, indent=2) + "\n", encoding="utf-8")
+    files.write_json(folder / _STATE, said | {"seconds": seconds})
     return Point(values=values, folder=folder, status=said["status"], error=error, seconds=seconds, is_new=True)
+
+
+def _state_of(folder: Path) -> dict[str, Any] | None:
+    """What is known of a point whose results are all there and whole; else None."""
+    try:
+        known = files.read_json(folder / _STATE)
+        for store in folder.glob("*.zarr"):
+            stores.verify(store)
+    except (FileNotFoundError, DamagedFileError):
+        return None
+    return known if (folder / RUN).is_file() else None
 
 
 def _error_of(folder: Path) -> str:
     """What the failed cell says, else the last words of the log."""
-    if (folder / _PARTIAL).exists():
-        for cell in json.loads((folder / _PARTIAL).read_text(encoding="utf-8"))["cells"]:
+    if (folder / PARTIAL).exists():
+        for cell in json.loads((folder / PARTIAL).read_text(encoding="utf-8"))["cells"]:
             for output in cell.get("outputs", []):
                 if output["output_type"] == "error":
                     return f"{output['ename']}: {output['evalue']}"
@@ -261,7 +260,7 @@ def _error_of(folder: Path) -> str:
 def _joined(notebook: str, variant: str, grid: Mapping[str, list[Any]], points: Sequence[Point], folder: Path) -> Run:
     """Store the status of all points, and what the finished ones share."""
     done = [point for point in points if point.status == DONE]
-    records = [point.folder / "record.json" for point in done]
+    records = [point.folder / RECORD for point in done]
     run = start(
         f"{notebook} over {', '.join(grid)}",
         notebook=notebook,

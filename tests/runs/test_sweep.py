@@ -14,6 +14,7 @@ from maskopt_lib import study
 from maskopt_lib.errors import MissingDataError, SchemaError, UnknownNameError
 from maskopt_lib.runs import __main__ as command
 from maskopt_lib.runs import params, sweep
+from maskopt_lib.runs.hashing import hashed
 
 NOTEBOOK = "15_do_this"
 PARAMETERS = """\
@@ -22,7 +23,7 @@ rate: float = 0.5  # rate
 kind: str = "a"  # kind
 names: list = ["x"]  # names
 maybe: str | None = None  # may be missing
-out_dir: str = "../results/15_do_this/scratch"  # where results go
+out_dir: str = "results/15_do_this/scratch"  # where results go
 """
 # Fails where asked to, and notes that it ran. Its stores are those of a run, written without waiting for torch.
 WORK = """\
@@ -59,6 +60,7 @@ def notebooks(tmp_path, monkeypatch):
     (folder / f"{NOTEBOOK}.ipynb").write_text(json.dumps(notebook))
     (folder / "params" / NOTEBOOK / "quick.yaml").write_text("names: [s, t]\n")
     monkeypatch.setattr(params, "NOTEBOOKS", folder)
+    monkeypatch.setenv("MASKOPT_ROOT", str(tmp_path))  # for the processes of the points
     # The library may change while the tests run; here it does when a test says so.
     monkeypatch.setattr(sweep, "library_hash", lambda: "as it is")
     monkeypatch.chdir(tmp_path)
@@ -69,7 +71,7 @@ def ran(notebooks: Path) -> list[str]:
     return sorted((notebooks / "ran.txt").read_text().splitlines()) if (notebooks / "ran.txt").exists() else []
 
 
-def test_a_sweep_runs_every_point_records_failures_joins_and_resumes(notebooks, capsys):
+def test_a_sweep_runs_every_point_records_failures_joins_and_resumes(notebooks, tmp_path, capsys):
     grid = "n_steps=2,3 kind=a,b"
     with pytest.raises(SystemExit) as ended:
         command.main(["sweep", NOTEBOOK, grid, "--jobs", "2"])
@@ -77,7 +79,7 @@ def test_a_sweep_runs_every_point_records_failures_joins_and_resumes(notebooks, 
     said = capsys.readouterr().out
     assert "4 points, 1 failed" in said and "AssertionError: three of b" in said
     assert ran(notebooks) == ["2 a", "2 b", "3 a", "3 b"]
-    folder = Path("results") / NOTEBOOK / "sweep-n_steps-kind"
+    folder = tmp_path / "results" / NOTEBOOK / "sweep-n_steps-kind"
     status = study.load(folder / "status.zarr")
     assert status["status"].dims == ("n_steps", "kind")
     assert status["status"].values.tolist() == [["done", "done"], ["done", "failed"]]
@@ -116,8 +118,9 @@ def test_a_point_is_stale_when_parameters_or_library_changed(notebooks, monkeypa
     run, third = study.run_sweep(NOTEBOOK, grid, name="rates")
     assert [points[0].is_new for points in (first, again, third)] == [True, False, True]
     monkeypatch.setattr(sweep, "library_hash", lambda: "another")
-    monkeypatch.setattr(sweep, "_executed", lambda *given: pytest.fail(f"runs with {given[4][-7:]}"))
-    with pytest.raises(pytest.fail.Exception, match="runs with another"):
+    code = hashed(params.path_of(NOTEBOOK).read_bytes(), ["another"])
+    monkeypatch.setattr(sweep, "_executed", lambda *given: pytest.fail(f"runs with {given[4]}"))
+    with pytest.raises(pytest.fail.Exception, match=f"runs with {code}"):
         study.run_sweep(NOTEBOOK, grid, name="rates")
     assert run.out_dir == Path("results") / NOTEBOOK / "sweep-rates"
     assert study.load(run.out_dir / "scores.zarr")["l2_nm2"].sel(rate=0.25, sample="s") == 1.0

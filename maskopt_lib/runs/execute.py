@@ -1,0 +1,102 @@
+"""One notebook executed into its folder of results: nobody else writes there, and a failed run is kept for reading.
+
+The executed notebook is ``partial.ipynb`` until its last cell is done, and ``run.ipynb`` then: a run that failed, or
+that was killed, is never taken for a result.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import papermill
+import psutil
+
+from maskopt_lib import files
+from maskopt_lib.runs import params
+from maskopt_lib.runs.locks import FolderLock
+from maskopt_lib.runs.paths import resolved
+
+RUN, PARTIAL = "run.ipynb", "partial.ipynb"
+#: How long one waits for another run in the same folder, in s; two studies at once then do the same work once.
+LONGEST_WAIT_S = 7 * 24 * 3600.0
+_LOOK_S = 0.5
+
+
+def execute(
+    notebook: str,
+    parameters: Mapping[str, Any],
+    out_dir: str | Path,
+    *,
+    wait_s: float = LONGEST_WAIT_S,
+    tell: Callable[[str], None] = lambda sentence: None,
+) -> Path:
+    """Run a notebook from the first cell to the last.
+
+    Parameters
+    ----------
+    notebook : name such as ``"15_ilt_ablation"``.
+    parameters : name -> value, in place of its defaults.
+    out_dir : folder of its results, from the study's root where it is not absolute.
+    wait_s : how long to wait for another process that writes there.
+    tell : called with a sentence when there is one to wait for.
+
+    Returns
+    -------
+    Path of ``run.ipynb``.
+
+    Raises
+    ------
+    UnknownNameError : the notebook has no such parameter, before anything runs.
+    BusyFolderError : another process writes to the folder.
+    papermill.PapermillExecutionError : a cell failed; ``partial.ipynb`` shows it.
+    """
+    params.check_names(notebook, parameters)
+    folder = resolved(out_dir)
+    with FolderLock(folder, notebook, wait_s=wait_s, tell=tell):
+        papermill.execute_notebook(
+            params.path_of(notebook),
+            folder / PARTIAL,
+            {**parameters, "out_dir": str(folder)},
+            kernel_name="python3",
+            cwd=params.NOTEBOOKS,
+            log_output=True,
+            request_save_on_cell_execute=True,
+        )
+        files.flush(folder / PARTIAL)
+        return (folder / PARTIAL).replace(folder / RUN)
+
+
+def log_to_terminal() -> None:
+    """Show what cells print, as papermill's own command does."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+
+
+def leave_with_parent() -> None:
+    """End this process, and all that it started, when the one that started it is gone, in whatever way.
+
+    Nobody who is killed can say so: a thread looks, twice a second.
+    """
+    parent = os.getppid()
+
+    def look() -> None:
+        while os.getppid() == parent and psutil.pid_exists(parent):
+            time.sleep(_LOOK_S)
+        end_children()
+        os._exit(1)
+
+    threading.Thread(target=look, name="leave with parent", daemon=True).start()
+
+
+def end_children() -> None:
+    """Kill all that this process started, and what these started."""
+    for child in psutil.Process().children(recursive=True):
+        try:
+            child.kill()
+        except psutil.NoSuchProcess:
+            continue
