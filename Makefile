@@ -23,21 +23,14 @@ LIB   := $(wildcard maskopt_lib/*.py maskopt_lib/*/*.py maskopt_lib/*/*/*.py)
 NOTEBOOKS := $(sort $(basename $(notdir $(wildcard notebooks/[0-9][0-9]_*.ipynb))))
 # The 9x notebooks redraw stored results: they come after all others and read their runs.
 FIGURES   := $(filter 9%,$(NOTEBOOKS))
-# The cpu scale is there for those that train or use networks; every other variant is one of all notebooks.
-STUDIED   := $(if $(filter cpu,$(VARIANT)),$(foreach n,$(NOTEBOOKS),$(if $(wildcard notebooks/params/$(n)/cpu.yaml),$(n))),$(NOTEBOOKS))
+# quick and paper are scales of every notebook, with its defaults where it has no file of that name; any other variant is
+# one of those notebooks that have a file, and of the others it takes the paper scale.
+has       = $(or $(filter quick paper,$(2)),$(wildcard notebooks/params/$(1)/$(2).yaml))
+STUDIED   := $(foreach n,$(NOTEBOOKS),$(if $(call has,$(n),$(VARIANT)),$(n)))
 RUNS      := $(foreach n,$(STUDIED),results/$(n)/$(VARIANT)/run.ipynb)
+# Which runs a notebook reads: NEEDS_<notebook> := <notebooks>
+include notebooks/needs.mk
 $(foreach n,$(FIGURES),$(eval NEEDS_$(n) := $(filter-out $(FIGURES),$(NOTEBOOKS))))
-# Describes the store that notebook 22 built.
-NEEDS_23_describe_dataset := 22_build_dataset
-# Train on that store, and score what was trained.
-NEEDS_31_train_models := 22_build_dataset
-NEEDS_32_benchmark_models := 22_build_dataset 31_train_models
-NEEDS_33_context_ablation := 22_build_dataset
-# Takes the networks without a tag from there.
-NEEDS_34_cell_tag_ablation := 22_build_dataset 33_context_ablation
-NEEDS_35_fidelity_complexity := 22_build_dataset 31_train_models
-NEEDS_36_generalisation := 22_build_dataset 31_train_models
-NEEDS_37_learned_start := 22_build_dataset 31_train_models
 
 # Quick notebooks are small and leave cores idle: JOBS of them run at a time, with one thread each. Not beside others:
 # those that measure times, and the figures, which read all runs.
@@ -84,7 +77,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 ifndef AT_ONCE
 .NOTPARALLEL:
 endif
-.PHONY: help env data check-data check-params study sweep figures records report test bench lint lock clean
+.PHONY: help env data check-data check-params study sweep figures records report test test-library test-notebooks bench faults lint lock clean
 
 help: ## explain the targets
 	@echo "make <target> [VARIANT=quick|paper|cpu] [THREADS=2] [JOBS=2] [PYTHON=python3] [MASKOPT_MIRROR=folder]"
@@ -118,7 +111,7 @@ check-data: $(STAMP) ## say whether the real data that the notebooks read are he
 
 # papermill only warns about a parameter it does not know, and would go on with the default.
 check-params: $(STAMP) ## say whether every notebook has the variant and knows its parameters
-	@$(PY) -m maskopt_lib.runs check $(VARIANT) $(STUDIED)
+	@$(PY) -m maskopt_lib.runs check $(VARIANT) $(or $(STUDIED),$(NOTEBOOKS))
 
 study: $(STAMP) check-params $(if $(filter-out quick,$(VARIANT)),check-data $(RUNS)) ## run every notebook (VARIANT=quick needs no data)
 ifeq ($(VARIANT),quick)
@@ -135,13 +128,13 @@ define run
 endef
 
 # One explicit rule for each notebook and variant: files of pattern rules would count as intermediate, and a missing one
-# would not make what depends on it stale. The cpu scale takes the whole dataset, which is that of paper.
-needed = $(if $(wildcard notebooks/params/$(1)/$(2).yaml),results/$(1)/$(2)/run.ipynb,$(if $(filter cpu,$(2)),results/$(1)/paper/run.ipynb))
+# would not make what depends on it stale.
+needed = results/$(1)/$(if $(call has,$(1),$(2)),$(2),paper)/run.ipynb
 define NOTEBOOK_RULE
-results/$(1)/$(2)/run.ipynb: notebooks/$(1).ipynb notebooks/params/$(1)/$(2).yaml $(LIB) $(STAMP) $(foreach n,$(NEEDS_$(1)),$(call needed,$(n),$(2)))
+results/$(1)/$(2)/run.ipynb: notebooks/$(1).ipynb $(wildcard notebooks/params/$(1)/$(2).yaml) $(LIB) $(STAMP) $(foreach n,$(NEEDS_$(1)),$(call needed,$(n),$(2)))
 	$$(call run,$(1),$(2))
 endef
-variants = $(basename $(notdir $(wildcard notebooks/params/$(1)/*.yaml)))
+variants = $(sort quick paper $(basename $(notdir $(wildcard notebooks/params/$(1)/*.yaml))))
 $(foreach n,$(NOTEBOOKS),$(foreach v,$(call variants,$(n)),$(eval $(call NOTEBOOK_RULE,$(n),$(v)))))
 
 # The grid reaches the shell as a variable, so that its quotes need no others around them.
@@ -169,8 +162,12 @@ report: $(STAMP) ## every executed notebook as HTML beside it
 	  $(PY) -m jupyter nbconvert --log-level WARN --to html "$$notebook" && echo "$${notebook%.ipynb}.html"; \
 	done
 
-test: $(STAMP) ## pytest (library, doctests) and nbval (every notebook with its quick defaults)
+test: test-library test-notebooks ## pytest (library, doctests) and nbval (every notebook with its quick defaults)
+
+test-library: $(STAMP) ## the first half of test: pytest alone
 	OMP_NUM_THREADS=1 $(PY) -m pytest -q -n $(JOBS) --dist loadfile
+
+test-notebooks: $(STAMP) ## the second half of test: nbval alone
 	@$(if $(TOGETHER),$(SIDE_BY_SIDE) $(TOGETHER:%=nbval-%))
 	@$(if $(ALONE),$(MAKE) --no-print-directory $(ALONE:%=nbval-%))
 
@@ -186,9 +183,13 @@ $(foreach n,$(NOTEBOOKS),$(eval $(call NBVAL_RULE,$(n))))
 bench: $(STAMP) ## measure speed and memory (tests/bench)
 	@for script in tests/bench/bench_*.py; do echo "== $$script"; $(PY) "$$script" || exit 1; done
 
-lint: $(STAMP) ## ruff on library, tests and notebooks
+faults: $(STAMP) ## do to real runs what happens in life (kills, full disks, two at once) and print what survived
+	$(PY) tests/faults
+
+lint: $(STAMP) ## ruff on library, tests and notebooks, and a type checker on the library
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+	$(PY) -m pyrefly check --python-interpreter-path $(PY)
 
 # A lock without hosts, hashes or local version parts serves every machine and every index.
 lock: $(STAMP) ## renew the pinned lock from pyproject.toml

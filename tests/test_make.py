@@ -15,12 +15,14 @@ NOTEBOOKS = ("01_do_this", "11_do_that", "91_paper_figures")
 
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="GNU make is not installed")
 
-# Copies the notebook as papermill would, notes which one, and fails for those named in the file `fail`.
+# Executes a notebook as the engine would, as far as make sees it: notes which one, and fails for those in the file `fail`.
 FAKE_PYTHON = """#!/bin/sh
 case "$*" in
-  *"-m papermill"*)
-    cp "$3" "$4" && echo "$3" >> log
-    ! grep -qx "$3" fail ;;
+  *"maskopt_lib.runs execute"*)
+    folder=results/$4/$5; mkdir -p $folder && echo "notebooks/$4.ipynb" >> log && echo "== $4, variant $5"
+    touch $folder/partial.ipynb
+    grep -qx "notebooks/$4.ipynb" fail && { echo "FAILED: $4, see $folder/partial.ipynb"; exit 1; }
+    mv $folder/partial.ipynb $folder/run.ipynb; echo "== $4, variant $5: 1 s" ;;
   *"maskopt_lib.runs check"*)
     echo "checked variant $4" >&2; test "$4" != unknown ;;
   *) echo "$*" >> log ;;
@@ -41,6 +43,7 @@ def study(tmp_path):
         "pyproject.toml",
         "data_manifest/locks/requirements.lock",
         "data_manifest/locks/oracles.lock",
+        "notebooks/needs.mk",
     ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
@@ -69,6 +72,19 @@ def age(study: Path, changed: str) -> None:
     for path in filter(Path.is_file, study.rglob("*")):
         os.utime(path, (path.stat().st_atime - 100, path.stat().st_mtime - 100))
     (study / changed).touch()
+
+
+def test_every_need_is_a_notebook():
+    needs = re.findall(r"^NEEDS_(\S+) := (.+)$", (ROOT / "notebooks" / "needs.mk").read_text(), re.MULTILINE)
+    there = {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")}
+    assert needs and {name for notebook, read in needs for name in [notebook, *read.split()]} <= there
+
+
+def test_a_variant_without_a_file_has_the_defaults(study):
+    for path in (study / "notebooks" / "params").rglob("*.yaml"):
+        path.unlink()
+    assert make(study, "study", "JOBS=1")[2] == list(NOTEBOOKS)
+    assert make(study, "results/11_do_that/paper/run.ipynb")[2] == ["11_do_that"]
 
 
 def test_an_unknown_variant_is_refused_before_anything_runs(study):
@@ -103,11 +119,12 @@ def test_quick_notebooks_run_side_by_side_but_for_those_that_measure_times(study
         shutil.copytree(study / "notebooks" / "params" / "11_do_that", study / "notebooks" / "params" / name)
         (study / "notebooks" / f"{name}.ipynb").write_text("{}")
     # The first one goes on only when the last of those beside it has begun.
-    waits = """  *"-m papermill notebooks/01"*)
-    until grep -q 12_do_more log; do sleep 0.1; done; cp "$3" "$4" && echo "$3" >> log ;;
+    waits = """  *"maskopt_lib.runs execute 01"*)
+    until grep -q 12_do_more log; do sleep 0.1; done; mkdir -p results/$4/$5 && touch results/$4/$5/run.ipynb
+    echo "notebooks/$4.ipynb" >> log; echo "== $4, variant $5"; echo "== $4, variant $5: 1 s" ;;
 """
     python = study / ".venv" / "bin" / "python"
-    python.write_text(FAKE_PYTHON.replace('  *"-m papermill"*)', waits + '  *"-m papermill"*)'))
+    python.write_text(FAKE_PYTHON.replace('  *"maskopt_lib.runs exec', waits + '  *"maskopt_lib.runs exec', 1))
     status, text, ran = make(study, "study")
     assert status == 0, text
     assert ran == ["11_do_that", "12_do_more", "01_do_this", "13_ilt_runtime_memory", "91_paper_figures"]
@@ -135,7 +152,7 @@ def test_the_cpu_scale_takes_the_whole_dataset_and_its_own_networks(study):
     assert ran[1:] == ["22_build_dataset", "31_train_models", "37_learned_start"] and "--check" in ran[0]
     # The small results of the scale that was run; nobody's reference are those of quick.
     assert [make(study, "records", *said)[2] for said in ((), ("VARIANT=cpu",))] == [
-        ["-m maskopt_lib.runs keep paper"], ["-m maskopt_lib.study keep cpu"],
+        ["-m maskopt_lib.runs keep paper"], ["-m maskopt_lib.runs keep cpu"],
     ]  # fmt: skip
 
 
