@@ -15,7 +15,7 @@ NOTEBOOKS = ("01_do_this", "11_do_that", "91_paper_figures")
 
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="GNU make is not installed")
 
-# Executes a notebook as the engine would, as far as make sees it: notes which one, and fails for those in the file `fail`.
+# Executes a notebook as the engine would, as far as make sees it: notes which, and fails for those in the file `fail`.
 FAKE_PYTHON = """#!/bin/sh
 case "$*" in
   *"maskopt_lib.runs execute"*)
