@@ -122,7 +122,7 @@ def test_a_point_is_stale_when_parameters_or_library_changed(notebooks, monkeypa
     monkeypatch.setattr(sweep, "_executed", lambda *given: pytest.fail(f"runs with {given[4]}"))
     with pytest.raises(pytest.fail.Exception, match=f"runs with {code}"):
         study.run_sweep(NOTEBOOK, grid, name="rates")
-    assert run.out_dir == Path("results") / NOTEBOOK / "sweep-rates"
+    assert run.out_dir == notebooks.parent / "results" / NOTEBOOK / "sweep-rates"
     assert study.load(run.out_dir / "scores.zarr")["l2_nm2"].sel(rate=0.25, sample="s") == 1.0
 
 
