@@ -46,6 +46,9 @@ VARIABLES: dict[str, tuple[str, str]] = {
     PEAK_MEMORY: ("peak memory of the optimisation", "GB"),
 }
 
+#: Name in results of earlier versions -> name today.
+RENAMED = {"print_nm2": "merit_nm2"}
+
 _COORDINATES: dict[str, tuple[str, str]] = {
     Y: ("y", "nm"),
     X: ("x", "nm"),

@@ -18,13 +18,21 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass, fields
 from itertools import pairwise
+from pathlib import Path
 from typing import NamedTuple
 
 import cv2
 import numpy as np
+import yaml
 from scipy import ndimage
 from scipy.spatial import cKDTree
 from skimage.morphology import skeletonize
+
+from maskopt_lib.data import manifest
+from maskopt_lib.errors import MissingDataError, UnknownNameError
+
+#: Decks that come with the study.
+FOLDER = manifest.FOLDER / "mask_rules"
 
 _EXACT = cv2.DIST_MASK_PRECISE
 _CROSS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.uint8)
@@ -167,6 +175,40 @@ class MaskRules:
             )
             mask = np.where(wrong, 0, mask).astype(np.uint8)
         return mask
+
+
+def read_deck(name: str | Path) -> dict[str, float]:
+    """A rule deck.
+
+    Parameters
+    ----------
+    name : of a deck that comes with the study, or a YAML file of one's own: rule -> smallest value allowed.
+
+    Returns
+    -------
+    rule -> limit, as the option ``deck`` of ``rule_aware`` and ``metrics.rule_report`` take it.
+
+    Raises
+    ------
+    MissingDataError : neither a deck of the study nor a file.
+    UnknownNameError : a rule that is none.
+
+    Examples
+    --------
+    >>> read_deck("curvilinear")["msd_nm"]
+    24.0
+    """
+    path = Path(name) if Path(name).suffix else FOLDER / f"{name}.yaml"
+    if not path.is_file():
+        known = sorted(p.stem for p in FOLDER.glob("*.yaml"))
+        raise MissingDataError(
+            f"no rule deck {str(name)!r}; the study has {known}, others are YAML files by their path"
+        )
+    deck = yaml.safe_load(path.read_text()) or {}
+    known = [f.name for f in fields(MaskRules)]
+    if unknown := sorted(set(deck) - set(known)):
+        raise UnknownNameError(f"{path} has rules {unknown} that are none; known: {known}")
+    return {rule: float(limit) for rule, limit in deck.items()}
 
 
 def signed_distance(mask: np.ndarray) -> np.ndarray:

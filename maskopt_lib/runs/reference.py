@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from maskopt_lib import files
 from maskopt_lib.data import manifest, schema
-from maskopt_lib.errors import MissingDataError
+from maskopt_lib.errors import DamagedFileError, MissingDataError
 from maskopt_lib.runs.record import load
 from maskopt_lib.runs.tables import TABLE, table_frame
 
@@ -35,13 +36,11 @@ def load_result(folder: str | Path, name: str) -> xr.Dataset:
     Raises
     ------
     MissingDataError : neither is there; the message says which command makes it.
+    DamagedFileError : a file is not as it was written.
     """
-    folder = Path(folder)
-    record = folder / f"{name}.nc"
-    if not record.exists():
-        return load(folder / f"{name}.zarr")
-    with xr.open_dataset(record, engine="scipy") as ds:
-        return ds.load()
+    record = Path(folder) / f"{name}.nc"
+    ds = _read(record) if record.exists() else load(Path(folder) / f"{name}.zarr")
+    return ds.rename({earlier: today for earlier, today in schema.RENAMED.items() if earlier in ds})
 
 
 def has_result(folder: str | Path, name: str) -> bool:
@@ -92,19 +91,31 @@ def keep(run_dir: str | Path, records_dir: str | Path) -> list[Path]:
     stores = sorted(run_dir.glob("*.zarr"))
     if not stores:
         raise MissingDataError(f"no results at {run_dir}; run `make study VARIANT={run_dir.name}` first")
-    records_dir.mkdir(parents=True, exist_ok=True)
     written = []
     for store in stores:
         ds = load(store)
-        has_pixels = {schema.Y, schema.X} & set(ds.dims)
-        if has_pixels or ds.nbytes > LARGEST_BYTES:
+        if {schema.Y, schema.X} & set(ds.dims) or ds.nbytes > LARGEST_BYTES:
             continue
-        path = records_dir / f"{store.stem}.nc"
-        partial = path.with_suffix(".partial")
-        _narrow(ds).to_netcdf(partial, engine="scipy")
-        partial.replace(path)
-        written.append(path)
+        written.append(records_dir / f"{store.stem}.nc")
+        _write(written[-1], _narrow(ds))
     return written
+
+
+def _write(path: Path, ds: xr.Dataset) -> None:
+    def check(beside: Path) -> None:
+        if not _read(beside).equals(ds):
+            raise DamagedFileError(f"{path}: what is on the disk is not what was written; is the disk full?")
+
+    with files.replacing(path, check=check) as beside:
+        ds.to_netcdf(beside, engine="scipy")
+
+
+def _read(path: Path) -> xr.Dataset:
+    try:
+        with xr.open_dataset(path, engine="scipy") as ds:
+            return ds.load()
+    except (OSError, ValueError, TypeError, IndexError, KeyError) as error:
+        raise DamagedFileError(f"{path} is damaged: {error}; `git checkout {path}` brings a committed one back") from error
 
 
 def _narrow(ds: xr.Dataset) -> xr.Dataset:

@@ -156,6 +156,30 @@ def published_beside_ours(
     return wide
 
 
+def means_table(ds: xr.Dataset, *, scores: Sequence[str], reference: str | None = None) -> pd.DataFrame:
+    """Means over the clips, one row a method, with their deviation from one of them.
+
+    Parameters
+    ----------
+    ds : Dataset over ``method`` and ``sample``.
+    scores : names of scores.
+    reference : method that the others are compared with; None leaves the deviations out.
+
+    Returns
+    -------
+    Rows ``method`` in the order of ``ds``; columns (score, ``mean``) and (score, ``deviation_percent``), as
+    :func:`style` and :func:`write_table` take them.
+    """
+    means = ds[list(scores)].mean(schema.SAMPLE)
+    table = {}
+    for score in scores:
+        table[score, MEAN] = column = means[score].to_series()
+        if reference is not None:
+            deviation = _deviation_percent(column, column * 0 + column[reference])
+            table[score, DEVIATION] = deviation.mask(column.index == reference)
+    return pd.DataFrame(table).rename_axis(schema.METHOD)
+
+
 def table_dataset(table: pd.DataFrame) -> xr.Dataset:
     """A table of this module as a Dataset: what its CSV holds, with labels and units.
 

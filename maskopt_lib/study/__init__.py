@@ -1,16 +1,16 @@
 """What the notebooks call: recipes that solve and score, the record of a run, stores, tables, and parameters."""
 
 from maskopt_lib.layout.region import Window, demo_layout, layout_inputs, read_window, write_region
+from maskopt_lib.opc.mask_rules import read_deck
 from maskopt_lib.runs.params import parameters, read_parameters, read_variant
 from maskopt_lib.runs.record import Record, Run, load, load_masks, record_of, start
 from maskopt_lib.runs.reference import has_result, load_result, stored_names, stored_tables
 from maskopt_lib.runs.sweep import run_sweep
-from maskopt_lib.runs.tables import published_beside_ours, side_by_side, style, table_dataset, write_table
+from maskopt_lib.runs.tables import means_table, published_beside_ours, side_by_side, style, table_dataset, write_table
 from maskopt_lib.study.areas import mending as mending
 from maskopt_lib.study.areas import seams as seams
 from maskopt_lib.study.solvers import anatomy as anatomy
 from maskopt_lib.study.solvers import process_window as process_window
-from maskopt_lib.study.solvers.ablation import means_table, variations
 from maskopt_lib.study.solvers.benchmark import (
     Clips,
     Trial,
@@ -22,7 +22,6 @@ from maskopt_lib.study.solvers.benchmark import (
     solve_clips,
     targets,
 )
-from maskopt_lib.study.solvers.decks import read_deck, rules_kept
 from maskopt_lib.study.solvers.devices import Budget, measure_devices, product_scores
 from maskopt_lib.study.solvers.pareto import (
     Box,
@@ -33,19 +32,15 @@ from maskopt_lib.study.solvers.pareto import (
     hypervolumes,
     nondominated,
     outline_nm,
-    pick,
     points,
     published_points,
     rule_margin,
-    settings_grid,
-    settings_table,
-    shot_budgets,
-    trial_of,
 )
-from maskopt_lib.study.solvers.postprocess import area_sweep, post_process, removed_shapes
+from maskopt_lib.study.solvers.picks import pick, settings_table, shot_budgets, trial_of
+from maskopt_lib.study.solvers.postprocess import area_sweep, post_process, removed_shapes, rules_kept
 from maskopt_lib.study.solvers.region_scores import edge_sites, score_region, score_sheet
 from maskopt_lib.study.solvers.second_opinion import second_opinion
-from maskopt_lib.study.solvers.settings import is_preset, rank, search
+from maskopt_lib.study.solvers.settings import is_preset, rank, search, settings_grid, variations
 from maskopt_lib.study.solvers.timing import measure
 
 __all__ = [

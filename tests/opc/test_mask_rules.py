@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maskopt_lib import metrics
+from maskopt_lib.errors import MissingDataError, UnknownNameError
 from maskopt_lib.opc import mask_rules
 from maskopt_lib.opc.mask_rules import MaskRules
 
@@ -149,3 +152,21 @@ def test_close_pairs_against_all_pixels():
         for b in range(a + 1, len(places)):
             slow = min(np.hypot(*(places[b] - p).T).min() for p in places[a])
             assert found.get((a + 1, b + 1), np.inf) == (pytest.approx(slow) if slow < 30 else np.inf)
+
+
+# Decks by name
+
+
+def test_the_deck_of_the_study_is_the_solvers_default():
+    assert mask_rules.read_deck("curvilinear") == asdict(DECK)
+
+
+def test_a_deck_of_ones_own(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("msd_nm: 30\n")
+    assert mask_rules.read_deck(path) == {"msd_nm": 30.0}
+    path.write_text("msd: 30\n")
+    with pytest.raises(UnknownNameError, match="msd_nm"):
+        mask_rules.read_deck(path)
+    with pytest.raises(MissingDataError, match="curvilinear"):
+        mask_rules.read_deck("nosuch")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -203,3 +204,19 @@ def test_stored_tables_keep_the_order_of_the_schema(tmp_path):
     study.write_table(table, run, "t", caption="a caption")
     back, _ = study.stored_tables(run.out_dir)["t"]
     assert list(dict.fromkeys(score for score, _ in back.columns)) == scores
+
+
+def test_table_of_means_and_changes():
+    values = np.array([[90.0, 110.0], [45.0, 65.0]])
+    ds = xr.Dataset(
+        {"l2_nm2": (("method", "sample"), values), "epe15": (("method", "sample"), np.array([[0.0, 0.0], [0.0, 2.0]]))},
+        coords={"method": ["full", "other"], "sample": ["a", "b"]},
+    )
+    table = tables.means_table(ds, scores=["l2_nm2", "epe15"], reference="full")
+    assert table.index.tolist() == ["full", "other"]
+    assert table["l2_nm2", "mean"].tolist() == [100.0, 55.0]
+    assert np.isnan(table["l2_nm2", "deviation_percent"]["full"])
+    assert table["l2_nm2", "deviation_percent"]["other"] == -45.0
+    # from zero there is no percentage
+    assert table["epe15", "deviation_percent"].isna().all()
+    assert list(tables.means_table(ds, scores=["l2_nm2"]).columns) == [("l2_nm2", "mean")]

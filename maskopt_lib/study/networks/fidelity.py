@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import moocore
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -26,7 +25,8 @@ from maskopt_lib.runs.effects import CONFIRMED, REFUTED, UNDECIDED
 from maskopt_lib.runs.tables import NOTE
 from maskopt_lib.study.dataset.tile_masks import LabelRule
 from maskopt_lib.study.networks.benchmark import Entry, Tiles
-from maskopt_lib.study.solvers.pareto import FAMILY, SPACES, TOTAL, Box, outline_nm
+from maskopt_lib.study.solvers.pareto import BOX, FAMILY, SPACES, family_of, family_volumes, outline_nm, with_lost
+from maskopt_lib.study.solvers.settings import MERIT, merit
 
 #: What fidelity is measured by, and what complexity is.
 FIDELITY, COMPLEXITY = (schema.EPE_MEAN_ABS, schema.L2), schema.SHOTS
@@ -53,11 +53,6 @@ def network_entries(networks: Mapping[tuple[str, int], Path], dials: Sequence[fl
     return found
 
 
-def family_of(name: str) -> str:
-    """What stands before a comma: the network of a dial's value, the solver of a setting."""
-    return name.partition(",")[0]
-
-
 def mean_points(scores: xr.Dataset, tiles: Tiles) -> xr.Dataset:
     """Methods as points, for :func:`maskopt_lib.study.front` and its figure.
 
@@ -72,7 +67,7 @@ def mean_points(scores: xr.Dataset, tiles: Tiles) -> xr.Dataset:
     ``outline_nm`` is the mean length of the outlines in the core, which the box of a hypervolume is made of.
     """
     found = scores[[*metrics.CORE_SCORES, schema.RUNTIME]].mean((schema.SEED, schema.SAMPLE), keep_attrs=True)
-    found[TOTAL] = _merit(found)
+    found[MERIT] = merit(found)
     families = [family_of(name) for name in found[schema.METHOD].values.tolist()]
     found[FAMILY] = (schema.METHOD, families, {"long_name": "family", "units": "1"})
     return found.assign_attrs(scores.attrs | {"outline_nm": float(core_outlines(tiles).mean())})
@@ -103,12 +98,8 @@ def mean_rows(scores: xr.Dataset, names: Sequence[str], *, seed: int = 0, n_draw
     -------
     Dataset over ``method`` and ``statistic``.
     """
-    scores = scores.assign({TOTAL: _merit(scores)})
+    scores = scores.assign({MERIT: merit(scores)})
     return intervals(scores[list(names)], scores["cell"].values, seed=seed, n_draws=n_draws)
-
-
-def _merit(scores: xr.Dataset) -> xr.DataArray:
-    return (scores[schema.L2] + scores[schema.PVB]).assign_attrs(long_name="L2 + PV band", units="nm2")
 
 
 def dominated_by(points: xr.Dataset, names: Sequence[str] = (*FIDELITY, COMPLEXITY)) -> pd.DataFrame:
@@ -139,9 +130,7 @@ def dominated_by(points: xr.Dataset, names: Sequence[str] = (*FIDELITY, COMPLEXI
     return table.assign(**{"dominated by": by})
 
 
-def hypervolumes(
-    scores: xr.Dataset, outlines_nm: np.ndarray, *, seed: int = 0, n_draws: int = N_DRAWS, box: Box | None = None
-) -> xr.Dataset:
+def hypervolumes(scores: xr.Dataset, outlines_nm: np.ndarray, *, seed: int = 0, n_draws: int = N_DRAWS) -> xr.Dataset:
     """Share of the box of L2, PV band and shots that each family dominates, and what is lost without it.
 
     Parameters
@@ -149,38 +138,21 @@ def hypervolumes(
     scores : of :func:`maskopt_lib.study.networks.benchmark.benchmark`.
     outlines_nm : (sample,) of :func:`core_outlines`; the box ends where every edge lies off by 15 nm.
     seed, n_draws : of the bootstrap.
-    box : see :class:`maskopt_lib.study.Box`.
 
     Returns
     -------
     Dataset over ``family`` and ``statistic``: ``alone`` and ``lost``, of mean scores.
     """
-    box, names = box or Box(), SPACES[_SPACE]
-    methods = scores[schema.METHOD].values.tolist()
-    families = list(dict.fromkeys(map(family_of, methods)))
-    member = np.array([families.index(family_of(name)) for name in methods])
-    point = {name: scores[name].mean((schema.SEED, schema.SAMPLE)).values[:, None] for name in names}
-    drawn = _draws(scores, names, seed, n_draws)
+    names = SPACES[_SPACE]
+    means, drawn = scores.mean((schema.SEED, schema.SAMPLE)), _draws(scores, names, seed, n_draws)
+    sets = {name: np.concatenate([means[name].values[:, None], drawn[name]], axis=1).T for name in names}
     # The box is that of all tiles in every draw: it only sets the unit.
-    sets = {name: np.concatenate([point[name], drawn[name]], axis=1).T for name in names}
-    alone, lost = np.full((2, len(families), n_draws + 1), np.nan)
-    for i in range(n_draws + 1):
-        scaled = box.scaled({name: values[i] for name, values in sets.items()}, names, np.mean(outlines_nm))
-        if np.isnan(scaled).any():
-            continue
-        whole = _volume(scaled)
-        for k in range(len(families)):
-            alone[k, i] = _volume(scaled[member == k])
-            lost[k, i] = whole - _volume(scaled[member != k])
-    labels = {"alone": "hypervolume alone", "lost": "hypervolume lost without"}
-    return xr.Dataset(
-        {
-            name: ((FAMILY, STATISTIC), _rows(values), {"long_name": labels[name], "units": "1"})
-            for name, values in {"alone": alone, "lost": np.maximum(lost, 0)}.items()
-        },
-        coords={FAMILY: families, STATISTIC: [MEAN, LOW, HIGH]},
-        attrs={"space": _SPACE},
-    )
+    scaled = BOX.scaled(sets, names, np.mean(outlines_nm))
+    volumes = with_lost(family_volumes(scaled, [family_of(name) for name in scores[schema.METHOD].values.tolist()]))
+    volumes = volumes[["alone", "lost"]].where(xr.DataArray(np.isfinite(scaled).all((1, 2)), dims="set"))
+    rows = {name: ((FAMILY, STATISTIC), _rows(values.values), values.attrs) for name, values in volumes.items()}
+    coords = {FAMILY: volumes[FAMILY], STATISTIC: [MEAN, LOW, HIGH]}
+    return xr.Dataset(rows, coords, attrs={"space": _SPACE})
 
 
 def against(
@@ -326,11 +298,6 @@ def _draws(scores: xr.Dataset, names: Sequence[str], seed: int, n_draws: int) ->
 def _rows(values: np.ndarray) -> np.ndarray:
     """(family, statistic) of (family, 1 + draw): the first is that of all tiles."""
     return np.concatenate([values[:, :1], ends(values[:, 1:])], axis=1)
-
-
-def _volume(scaled: np.ndarray) -> float:
-    inside = scaled[(scaled < 1).all(-1)]
-    return float(moocore.hypervolume(inside, ref=1.0)) if len(inside) else 0.0
 
 
 def _known(scores: xr.Dataset, names: Sequence[str]) -> None:

@@ -33,7 +33,7 @@ from maskopt_lib.runs.hashing import hashed, source_hash
 from maskopt_lib.runs.parts import file_name, read_part, said_of, write_part
 from maskopt_lib.study.dataset.tile_masks import LabelRule, TileSolver
 from maskopt_lib.study.networks.benchmark import Entry, Tiles, masks_of
-from maskopt_lib.study.solvers.pareto import TOTAL
+from maskopt_lib.study.solvers.settings import MERIT, merit
 
 START = "start"
 #: Folder of the parts in that of a run.
@@ -168,7 +168,7 @@ def refine(
         coords={START: [start.name for start in starts], schema.STEP: budgets, schema.SAMPLE: np.arange(len(read))},
         attrs={"layer": tiles.layer, "solver": solver.method, "preset": solver.preset, "context_nm": tiles.context_nm},
     )
-    found[TOTAL] = (found[schema.L2] + found[schema.PVB]).assign_attrs(long_name="L2 + PV band", units="nm2")
+    found[MERIT] = merit(found)
     cells = np.array([read.cells[code] for code in read.cell])
     found = schema.label(found.assign(cell=(schema.SAMPLE, cells, {"long_name": "cell", "units": "1"})))
     found[schema.STEP].attrs["long_name"] = "steps of the solver"
@@ -259,7 +259,7 @@ def savings(
         drawn = resampled_means(rows, refined["cell"].values, seed=seed, n_draws=n_draws).reshape(shape)
         return np.concatenate([values.mean(-1)[..., None], drawn], axis=-1)
 
-    merit, seconds = curves(TOTAL), curves(schema.RUNTIME)
+    merit, seconds = curves(MERIT), curves(schema.RUNTIME)
     goal = (1 + within) * merit[names.index(reference), -1]
     steps_to, seconds_to = np.full((2, len(names), merit.shape[-1]), np.nan)
     for i in range(len(names)):
@@ -326,7 +326,7 @@ def at_equal_time(
     names, budgets = refined[START].values.tolist(), refined[schema.STEP].values
     seconds = refined[schema.RUNTIME].mean(schema.SAMPLE)
     rows = (
-        mean_rows(refined, [TOTAL], seed=seed, n_draws=n_draws)[TOTAL].transpose(START, schema.STEP, STATISTIC).values
+        mean_rows(refined, [MERIT], seed=seed, n_draws=n_draws)[MERIT].transpose(START, schema.STEP, STATISTIC).values
     )
     limits = seconds.sel({START: reference}).values
     merit = np.full((len(names), len(budgets), 3), np.nan)
@@ -339,7 +339,7 @@ def at_equal_time(
                 merit[i, j], steps[i, j] = rows[i, able[-1]], budgets[able[-1]]
     return xr.Dataset(
         {
-            TOTAL: ((START, schema.STEP, STATISTIC), merit, refined[TOTAL].attrs),
+            MERIT: ((START, schema.STEP, STATISTIC), merit, refined[MERIT].attrs),
             "steps": ((START, schema.STEP), steps, {"long_name": "steps done by then", "units": "1"}),
             "limit_s": (schema.STEP, limits, {"long_name": f"time a tile of the {reference}", "units": "s"}),
         },
@@ -353,7 +353,7 @@ def mean_rows(refined: xr.Dataset, names: Sequence[str], *, seed: int = 0, n_dra
 
 
 def apart(
-    refined: xr.Dataset, starts: Sequence[str], *, names: Sequence[str] = (schema.L2, TOTAL), seed: int = 0,
+    refined: xr.Dataset, starts: Sequence[str], *, names: Sequence[str] = (schema.L2, MERIT), seed: int = 0,
     n_draws: int = N_DRAWS,
 ) -> xr.Dataset:  # fmt: skip
     """By how much starts differ after refinement: the largest mean less the smallest, in percent of the smallest.

@@ -11,16 +11,18 @@ import torch
 import xarray as xr
 from scipy import ndimage
 
+from maskopt_lib import metrics
 from maskopt_lib.data import schema
 from maskopt_lib.errors import UnknownNameError
 from maskopt_lib.opc.cleanup import CleanUp
 from maskopt_lib.optics import SocsKernels
 from maskopt_lib.runs.record import Run
+from maskopt_lib.study.pictures import pixel_of
 from maskopt_lib.study.solvers.benchmark import score_own
+from maskopt_lib.study.solvers.settings import MERIT, merit
 
 #: Dimensions of what this module returns: ways to post-process, and areas below which shapes are removed.
 POST, MIN_AREA = "post", "min_area_nm2"
-PRINT = "print_nm2"
 _ONLY_AREA = {"open_nm": None, "close_nm": None, "round_corners": False}
 
 
@@ -48,7 +50,7 @@ def post_process(
     for name, options in ways.items():
         if unknown := sorted(set(options or {}) - set(known)):
             raise UnknownNameError(f"{name!r}: a clean-up has no option {unknown}; known: {', '.join(known)}")
-    pixel_nm = float(masks[schema.X][1] - masks[schema.X][0])
+    pixel_nm = pixel_of(masks)
     flat = torch.as_tensor(masks.values.reshape(-1, *masks.shape[-2:]).astype(np.uint8))
     cleaned = [
         (flat if options is None else CleanUp(**options)(flat, pixel_nm)).numpy().reshape(masks.shape)
@@ -77,19 +79,6 @@ def removed_shapes(before: xr.DataArray, after: xr.DataArray) -> xr.Dataset:
     ``removed_nm2`` (their area), ``largest_removed_nm2`` (0 where none is), ``trimmed_nm2`` (area taken from shapes
     that stay) and ``added_nm2``.
     """
-    dims = after.dims[:-2]
-    pixel_nm2 = float(after[schema.X][1] - after[schema.X][0]) ** 2
-    found = np.zeros((5, *after.shape[:-2]))
-    for index in np.ndindex(*after.shape[:-2]):
-        at = {d: i for d, i in zip(dims, index, strict=True) if d in before.dims}
-        old, new = before.isel(at).values.astype(bool), after.values[index].astype(bool)
-        shapes, n = ndimage.label(old)
-        areas = np.bincount(shapes.ravel(), minlength=n + 1)
-        left = np.bincount(shapes[new], minlength=n + 1)
-        gone = areas[1:][left[1:] == 0]
-        trimmed = (areas - left)[1:].sum() - gone.sum()
-        found[(slice(None), *index)] = len(gone), gone.sum(), gone.max(initial=0), trimmed, (new & ~old).sum()
-    found[1:] *= pixel_nm2
     columns = {
         "removed": ("shapes removed", "1"),
         "removed_nm2": ("area of removed shapes", "nm2"),
@@ -97,12 +86,27 @@ def removed_shapes(before: xr.DataArray, after: xr.DataArray) -> xr.Dataset:
         "trimmed_nm2": ("area taken from shapes that stay", "nm2"),
         "added_nm2": ("area added", "nm2"),
     }
+    pixel_nm2 = pixel_of(after) ** 2
+
+    def change(old: np.ndarray, new: np.ndarray) -> np.ndarray:
+        shapes, n = ndimage.label(old)
+        areas = np.bincount(shapes.ravel(), minlength=n + 1)
+        left = np.bincount(shapes[new], minlength=n + 1)
+        gone = areas[1:][left[1:] == 0]
+        trimmed = (areas - left)[1:].sum() - gone.sum()
+        areas_nm2 = pixel_nm2 * np.array([gone.sum(), gone.max(initial=0), trimmed, (new & ~old).sum()])
+        return np.array([len(gone), *areas_nm2])
+
+    changes = xr.apply_ufunc(
+        change, before.astype(bool), after.astype(bool), vectorize=True,
+        input_core_dims=[[schema.Y, schema.X]] * 2, output_core_dims=[["column"]],
+    )  # fmt: skip
+    changes = changes.transpose(*after.dims[:-2], "column")
     return xr.Dataset(
         {
-            name: (dims, values, {"long_name": long_name, "units": units})
-            for (name, (long_name, units)), values in zip(columns.items(), found, strict=True)
-        },
-        coords={d: after[d].variable for d in dims},
+            name: changes[..., i].assign_attrs(long_name=long_name, units=units)
+            for i, (name, (long_name, units)) in enumerate(columns.items())
+        }
     )
 
 
@@ -125,13 +129,35 @@ def area_sweep(
 
     Returns
     -------
-    Dataset (kernels, *dims, min_area_nm2, sample) of ``l2_nm2``, ``pvb_nm2``, ``print_nm2`` (their sum), ``shapes`` and
+    Dataset (kernels, *dims, min_area_nm2, sample) of ``l2_nm2``, ``pvb_nm2``, ``merit_nm2`` (their sum), ``shapes`` and
     ``msa_nm2``.
     """
     ways = {float(area): {**_ONLY_AREA, MIN_AREA: float(area)} for area in areas_nm2}
     swept = post_process(masks, ways, along=MIN_AREA)
     only = [schema.L2, schema.PVB, schema.SHAPES, schema.MSA]
     scores = score_own(swept, wanted, kernels, only=only, run=run, workers=workers)
-    scores[PRINT] = (scores[schema.L2] + scores[schema.PVB]).assign_attrs(long_name="L2 + PV band", units="nm2")
+    scores[MERIT] = merit(scores)
     scores[MIN_AREA].attrs = {"long_name": "area below which shapes are removed", "units": "nm2"}
     return scores
+
+
+def rules_kept(masks: xr.DataArray, deck: Mapping[str, float]) -> xr.Dataset:
+    """What many masks keep of a deck.
+
+    Parameters
+    ----------
+    masks : (method, sample, y, x), 0 or 1, with ``x`` in nm.
+    deck : rule -> limit.
+
+    Returns
+    -------
+    Dataset over ``method``, ``sample`` and ``rule``: ``worst`` (the smallest value found) and ``violations`` (number
+    of places), as :func:`maskopt_lib.metrics.rule_report` finds them, and the limits ``at_least``.
+    """
+
+    def report(mask: xr.DataArray) -> xr.Dataset:
+        return metrics.rule_report(mask.values, deck, pixel_of(masks))[["worst", "violations"]]
+
+    rows = [xr.concat(map(report, row), row.get_index(row.dims[0])) for row in masks]
+    kept = xr.concat(rows, masks.get_index(masks.dims[0]))
+    return kept.assign(at_least=("rule", list(deck.values()), {"long_name": "limit of the rule", "units": "nm"}))

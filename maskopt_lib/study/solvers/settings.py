@@ -1,4 +1,4 @@
-"""Tuning on a stated budget: the preset and random settings of a stated space, ranked by one stated merit.
+"""Settings of solvers: searched on a stated budget, varied one option at a time, swept, and ranked by one stated merit.
 
 Random search spends a budget evenly, needs no choice of order, and its trials are independent, so they run in parallel
 and resume. Every method gets the same number of settings on the same clips, which are not the ones of the tables.
@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -19,8 +21,107 @@ from maskopt_lib.data import schema
 from maskopt_lib.errors import SchemaError
 from maskopt_lib.study.solvers.benchmark import Trial
 
-#: What makes one setting better than another: the sum of these, in nm2, averaged over the clips.
-MERIT = (schema.L2, schema.PVB)
+#: What makes one setting better than another: L2 + PV band, averaged over the clips.
+MERIT = "merit_nm2"
+
+
+def merit(scores: xr.Dataset) -> xr.DataArray:
+    """L2 + PV band in nm2, of scores with any dimensions."""
+    return (scores[schema.L2] + scores[schema.PVB]).assign_attrs(long_name="L2 + PV band", units="nm2")
+
+
+def scores_of(scores: xr.Dataset, trials: Sequence[Trial] | None = None) -> xr.Dataset:
+    """Scores of trials (all by default), in their order, under the one kernel set that there is: (method, sample).
+
+    Raises
+    ------
+    SchemaError : there are several kernel sets, or scores of a trial are missing.
+    """
+    if schema.KERNELS in scores.dims:
+        if scores.sizes[schema.KERNELS] > 1:
+            raise SchemaError("settings are compared under one kernel set; select it first")
+        scores = scores.squeeze(schema.KERNELS, drop=True)
+    if trials is None:
+        return scores
+    labels = [trial.label for trial in trials]
+    if lacking := sorted(set(labels) - set(scores[schema.METHOD].values.tolist())):
+        raise SchemaError(f"no scores of {', '.join(lacking)}")
+    return scores.sel({schema.METHOD: labels})
+
+
+def variations(reference: Trial, changes: Mapping[str, Sequence[Any]]) -> list[Trial]:
+    """Trials that change one option of a reference each.
+
+    Parameters
+    ----------
+    reference : the trial that all others are compared with.
+    changes : option -> values; a value that is a dictionary changes single entries of an option that has several.
+
+    Returns
+    -------
+    One trial a value, in the order given, labelled by what it changes. An option that the reference sets clip by clip
+    has the one value for all clips.
+
+    Examples
+    --------
+    >>> full = Trial(label="full", method="curvy")
+    >>> [t.label for t in variations(full, {"loop": [None, {"every": 5}], "retarget_nm": [25.0]})]
+    ['loop=None', 'loop: every=5', 'retarget_nm=25']
+    """
+    return [
+        replace(
+            reference,
+            label=_label(option, value),
+            options=dict(reference.options) | {option: value},
+            per_clip={name: values for name, values in reference.per_clip.items() if name != option},
+        )
+        for option, values in changes.items()
+        for value in values
+    ]
+
+
+def settings_grid(sweeps: Sequence[Mapping[str, Any]]) -> list[Trial]:
+    """Trials of several sweeps, each over all combinations of the options that it varies.
+
+    Parameters
+    ----------
+    sweeps : each has ``label`` and ``method``, and may have ``preset``, ``options``, ``per_clip`` as
+        :class:`~maskopt_lib.study.Trial`, and ``vary``: option -> values, or option -> {name: value} where a value is
+        too long for a label. A dotted option is one of an option that holds options.
+
+    Returns
+    -------
+    Trials in order, labelled ``"<label>, <option>=<value> ..."``; what stands before the comma is their family.
+
+    Examples
+    --------
+    >>> sweeps = [
+    ...     {"label": "target", "method": "identity"},
+    ...     {"label": "CurvyILT", "method": "curvy", "vary": {"pvb_weight": [0.5, 1.0], "cleanup.open_nm": [10]}},
+    ... ]
+    >>> for trial in settings_grid(sweeps):
+    ...     print(trial.label, trial.options)
+    target {}
+    CurvyILT, pvb_weight=0.5 open_nm=10 {'pvb_weight': 0.5, 'cleanup': {'open_nm': 10}}
+    CurvyILT, pvb_weight=1 open_nm=10 {'pvb_weight': 1.0, 'cleanup': {'open_nm': 10}}
+    """
+    trials = []
+    for sweep in sweeps:
+        fixed = dict(sweep)
+        label, options, vary = fixed.pop("label"), fixed.pop("options", None), fixed.pop("vary", None)
+        choices = [
+            [(name, option, value) for name, value in _named(option, values).items()]
+            for option, values in (vary or {}).items()
+        ]
+        for chosen in product(*choices):
+            changes = {option: value for _, option, value in chosen}
+            texts = " ".join(name for name, *_ in chosen)
+            trials.append(
+                Trial(
+                    label=f"{label}, {texts}" if texts else label, options=_nested((options or {}) | changes), **fixed
+                )
+            )
+    return trials
 
 
 def search(
@@ -76,14 +177,13 @@ def search(
     ]
 
 
-def rank(scores: xr.Dataset, trials: Sequence[Trial], *, merit: Sequence[str] = MERIT) -> xr.Dataset:
-    """Settings of each method by their mean merit; the smallest is the best.
+def rank(scores: xr.Dataset, trials: Sequence[Trial]) -> xr.Dataset:
+    """Settings of each method by their mean merit, L2 + PV band; the smallest is the best.
 
     Parameters
     ----------
     scores : Dataset (method, sample), or with ``kernels`` of length one, of all trials.
     trials : of :func:`search`, for one or several methods; their labels are those along ``method``.
-    merit : scores whose sum is the merit, all of one unit; by default L2 + PV band.
 
     Returns
     -------
@@ -96,51 +196,28 @@ def rank(scores: xr.Dataset, trials: Sequence[Trial], *, merit: Sequence[str] = 
     ------
     SchemaError : scores of a trial are missing, or a method has no setting with all scores.
     """
-    if schema.KERNELS in scores.dims:
-        if scores.sizes[schema.KERNELS] > 1:
-            raise SchemaError("settings are ranked under one kernel set; select it first")
-        scores = scores.squeeze(schema.KERNELS, drop=True)
-    labels = [trial.label for trial in trials]
-    if lacking := sorted(set(labels) - set(scores[schema.METHOD].values.tolist())):
-        raise SchemaError(f"no scores of {', '.join(lacking)}")
-    methods = list(dict.fromkeys(trial.method for trial in trials))
-    of_method = {name: [trial for trial in trials if trial.method == name] for name in methods}
-    shape = (len(methods), max(len(settings) for settings in of_method.values()))
-    names = [*merit, *({schema.RUNTIME} & set(scores.data_vars))]
-    means = {name: np.full(shape, np.nan) for name in names}
-    options = np.full(shape, "", object)
-    for i, settings in enumerate(of_method.values()):
-        for j, trial in enumerate(settings):
-            for name in names:
-                means[name][i, j] = scores[name].sel({schema.METHOD: trial.label}).mean(schema.SAMPLE, skipna=False)
-            options[i, j] = json.dumps(dict(trial.options), sort_keys=True, default=repr)
-    total = sum(means[name] for name in merit)
-    if bad := [name for name, row in zip(methods, total, strict=True) if np.isnan(row).all()]:
-        raise SchemaError(f"{', '.join(bad)}: no setting has {' and '.join(merit)} of every clip")
-    best = np.nanargmin(total, axis=1)
-    rows = np.arange(len(methods))
-    dims = (schema.METHOD, "setting")
-    spelled = " + ".join(schema.VARIABLES[name][0] for name in merit)
-    texts = {"options": (dims, options), "best_options": (schema.METHOD, options[rows, best])}
-    ds = xr.Dataset(
-        {"merit_nm2": (dims, total, {"long_name": f"mean over clips of {spelled}", "units": "nm2"})}
-        | {name: (dims, values) for name, values in means.items()}
-        | {
-            name: (where, values.astype(str), {"long_name": "options that differ from the preset, JSON", "units": "1"})
-            for name, (where, values) in texts.items()
-        }
-        | {
-            "best_setting": (schema.METHOD, best, {"long_name": "setting with the smallest merit", "units": "1"}),
-            "gain_percent": (
-                schema.METHOD,
-                100 * (1 - total[rows, best] / total[:, 0]),
-                {"long_name": "merit of the best below that of the preset", "units": "%"},
-            ),
-        },
-        coords={schema.METHOD: methods, "setting": np.arange(shape[1])},
-        attrs={"n_clips": scores.sizes[schema.SAMPLE]},
-    )
-    return schema.label(ds)
+    scores = scores_of(scores, trials)
+    names = [name for name in (schema.L2, schema.PVB, schema.RUNTIME) if name in scores]
+    rows = scores[names].mean(schema.SAMPLE, skipna=False).to_pandas()[names].reset_index(drop=True)
+    rows[schema.METHOD] = [trial.method for trial in trials]
+    rows["options"] = [json.dumps(dict(trial.options), sort_keys=True, default=repr) for trial in trials]
+    rows["setting"] = rows.groupby(schema.METHOD).cumcount()
+    ds = rows.set_index([schema.METHOD, "setting"]).to_xarray().reindex({schema.METHOD: rows[schema.METHOD].unique()})
+    ds[MERIT] = merit(ds).assign_attrs(long_name="mean over clips of L2 + PV band")
+    if bad := ds[schema.METHOD].values[ds[MERIT].isnull().all("setting")].tolist():
+        raise SchemaError(f"{', '.join(bad)}: no setting has L2 and PV band of every clip")
+    ds["options"] = ds["options"].fillna("").astype(str)
+    ds["best_setting"] = ds[MERIT].argmin("setting")
+    ds["best_options"] = ds["options"].isel(setting=ds["best_setting"]).drop_vars("setting")
+    ds["gain_percent"] = 100 * (1 - ds[MERIT].min("setting") / ds[MERIT].isel(setting=0, drop=True))
+    for name, long_name, units in (
+        ("options", "options that differ from the preset, JSON", "1"),
+        ("best_options", "options that differ from the preset, JSON", "1"),
+        ("best_setting", "setting with the smallest merit", "1"),
+        ("gain_percent", "merit of the best below that of the preset", "%"),
+    ):
+        ds[name].attrs = {"long_name": long_name, "units": units}
+    return schema.label(ds).assign_attrs(n_clips=scores.sizes[schema.SAMPLE])
 
 
 def is_preset(ranking: xr.Dataset, method: str, *, start: str, preset: str) -> bool:
@@ -155,6 +232,17 @@ def is_preset(ranking: xr.Dataset, method: str, *, start: str, preset: str) -> b
     """
     changes = json.loads(ranking["best_options"].sel({schema.METHOD: method}).item())
     return opc.options_of(method, start, **changes) == opc.options_of(method, preset)
+
+
+def _named(option: str, values: Mapping[str, Any] | Sequence[Any]) -> dict[str, Any]:
+    """Values of a dotted option with what labels call them."""
+    return dict(values) if isinstance(values, Mapping) else {_label(option.rpartition(".")[2], v): v for v in values}
+
+
+def _label(option: str, value: Any) -> str:
+    if isinstance(value, Mapping):
+        return f"{option}: " + ", ".join(_label(name, entry) for name, entry in value.items())
+    return f"{option}={value:g}" if isinstance(value, float) else f"{option}={value}"
 
 
 def _nested(setting: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from maskopt_lib.opc import Recipe
 from maskopt_lib.study.dataset.tile_masks import LabelRule, TileSolver
 from maskopt_lib.study.networks import benchmark as bm
 from maskopt_lib.study.networks import learned_start as ls
-from maskopt_lib.study.solvers.pareto import TOTAL
+from maskopt_lib.study.solvers.settings import MERIT
 
 SOLVER = Recipe(method="pixel_ilt", preset="tuned", options={"pixel_nm": 8.0})
 HOW = {"shares": {"n_steps": 1}, "kernels": "embedded"}
@@ -51,7 +51,7 @@ def test_a_start_is_refined_in_as_many_steps_as_asked_for(tiles, tmp_path, monke
         own = judge.score((start.masks >= 0.5).astype(np.uint8), read.drawn)
         for name in (schema.L2, schema.SHOTS):
             assert found[name].sel(start=start.name, step=0).values.tolist() == own[name].values.tolist()
-    merit = found[TOTAL].isel(sample=0)
+    merit = found[MERIT].isel(sample=0)
     assert merit.sel(start="random", step=6) < 0.5 * merit.sel(start="random", step=0)
     assert merit.sel(start="target", step=6) < merit.sel(start="random", step=6)
     assert found[schema.RUNTIME].sel(step=6).min() > 0 and not found[schema.RUNTIME].sel(step=0).any()
@@ -61,7 +61,7 @@ def refined(merit, seconds, budgets, cells=None) -> xr.Dataset:
     merit = np.asarray(merit, float)
     dims = (ls.START, schema.STEP, schema.SAMPLE)
     ds = xr.Dataset(
-        {TOTAL: (dims, merit), schema.L2: (dims, merit), schema.RUNTIME: (dims, np.broadcast_to(seconds, merit.shape))},
+        {MERIT: (dims, merit), schema.L2: (dims, merit), schema.RUNTIME: (dims, np.broadcast_to(seconds, merit.shape))},
         {ls.START: ["target", "network", "random"], schema.STEP: budgets},
     )
     return ds.assign(cell=(schema.SAMPLE, np.arange(merit.shape[-1]) if cells is None else cells))
@@ -92,7 +92,7 @@ def test_at_equal_time_a_start_has_done_what_it_can():
     seconds = np.array([[0.0, 1.0, 2.0], [0.5, 1.5, 2.5], [0.0, 1.04, 2.0]])[..., None]
     found = ls.at_equal_time(refined(curves[..., None] * np.ones(5), seconds, [0, 10, 20]), reference="target")
     assert found["limit_s"].values.tolist() == [0, 1, 2]
-    merit = found[TOTAL].sel(statistic="mean")
+    merit = found[MERIT].sel(statistic="mean")
     np.testing.assert_array_equal(merit.sel(start="network"), [np.nan, 5, 1])
     np.testing.assert_array_equal(merit.sel(start="random"), [99, 50, 25])
     assert found["steps"].sel(start="target").values.tolist() == [0, 10, 20]

@@ -79,9 +79,20 @@ def test_the_sweep_removes_more_and_more_and_begins_with_the_mask_itself():
     assert sweep["shapes"].squeeze().values.tolist() == [8, 7, 6, 5, 0]
     np.testing.assert_array_equal(sweep["msa_nm2"].squeeze()[:3], [64, 256, 576])
     assert 4500 < sweep["msa_nm2"].squeeze()[3] < 5300 and np.isnan(sweep["msa_nm2"].squeeze()[4])  # vias of 70 nm
-    assert (sweep["print_nm2"] == sweep["l2_nm2"] + sweep["pvb_nm2"]).all()
+    assert (sweep["merit_nm2"] == sweep["l2_nm2"] + sweep["pvb_nm2"]).all()
     own = study.score_own(masks, targets, kernels, only=["l2_nm2", "pvb_nm2"])
     assert (sweep["l2_nm2"].sel(min_area_nm2=0.0) == own["l2_nm2"]).all()
+
+
+def test_rules_kept_counts_by_mask():
+    image = np.zeros((2, 1, 200, 200), np.uint8)
+    image[:, 0, 20:180, 40:70] = 1
+    image[1, 0, 20:180, 80:120] = 1  # 10 nm beside the first
+    masks = xr.DataArray(image, dims=("method", "sample", "y", "x"), coords={"method": ["one", "two"], "sample": ["a"]})
+    kept = study.rules_kept(masks, {"msd_nm": 24.0, "min_width_nm": 24.0})
+    assert kept["violations"].sel(rule="msd_nm").values.ravel().tolist() == [0, 1]
+    assert kept["worst"].sel({"rule": "msd_nm", "method": "two"}).item() == 11
+    assert kept["worst"].sel(rule="min_width_nm").values.ravel().tolist() == [30, 30]
 
 
 def test_an_option_that_no_clean_up_has_is_refused():

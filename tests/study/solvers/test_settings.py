@@ -106,3 +106,25 @@ def test_the_winner_is_compared_with_a_preset_option_by_option():
     ranking = xr.Dataset({"best_options": ("method", [changes])}, coords={"method": ["curvy"]})
     assert study.is_preset(ranking, "curvy", start="published", preset="published")
     assert not study.is_preset(ranking, "curvy", start="paper", preset="published")
+
+
+# One change at a time
+
+FULL = study.Trial(
+    label="full", method="curvy", options={"n_steps": 200, "loop": {"every": 2}}, per_clip={"n_steps": {"a": 300}}
+)
+
+
+def test_each_trial_differs_in_one_option_only():
+    found = study.variations(FULL, {"retarget_nm": [None, 25.0], "loop": [{"every": 1, "open_px": 5}]})
+    assert [t.label for t in found] == ["retarget_nm=None", "retarget_nm=25", "loop: every=1, open_px=5"]
+    for trial, option in zip(found, ("retarget_nm", "retarget_nm", "loop"), strict=True):
+        same = {k: v for k, v in trial.options.items() if k != option}
+        assert same == {k: v for k, v in FULL.options.items() if k != option}
+        assert trial.options_of("a")["n_steps"] == 300 and trial.options_of("b")["n_steps"] == 200
+    assert FULL.options == {"n_steps": 200, "loop": {"every": 2}}
+
+
+def test_a_varied_option_is_the_same_for_all_clips():
+    (trial,) = study.variations(FULL, {"n_steps": [50]})
+    assert trial.options_of("a")["n_steps"] == trial.options_of("b")["n_steps"] == 50
