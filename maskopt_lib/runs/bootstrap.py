@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import xarray as xr
 
@@ -37,24 +35,27 @@ def resampled_means(values: np.ndarray, groups: np.ndarray, *, n_draws: int = N_
     (True, True)
     """
     values = np.asarray(values, float)
-    _, code = np.unique(np.asarray(groups), return_inverse=True)
-    n_groups = int(code.max()) + 1
+    _, group = np.unique(np.asarray(groups), return_inverse=True)
+    n_groups = int(group.max()) + 1
     means = np.full((len(values), n_draws), np.nan)
     if n_groups == 1:
         return means
-    rng = np.random.default_rng(seed)
-    tiles = rng.multinomial(n_groups, np.full(n_groups, 1 / n_groups), n_draws)[:, code].astype(float)
-    for row, own in enumerate(values):
-        own = own[np.isfinite(own).any(axis=1)]
-        if not len(own):
+    tiles = _draws(n_groups, n_draws, seed)[:, group]
+    for row, by_seed in enumerate(values):
+        known = np.isfinite(by_seed)
+        by_seed, known = (each[known.any(axis=1)] for each in (np.where(known, by_seed, 0), known.astype(float)))
+        if not len(by_seed):
             continue
-        n = len(own)
-        drawn = np.random.default_rng((seed, row)).multinomial(n, np.full(n, 1 / n), n_draws).astype(float)
-        there = np.isfinite(own).astype(float)
-        total = np.einsum("ds,ds->d", drawn, tiles @ np.where(there > 0, own, 0).T)
-        count = np.einsum("ds,ds->d", drawn, tiles @ there.T)
+        seeds = _draws(len(by_seed), n_draws, (seed, row))
+        total = np.einsum("ds,ds->d", seeds, tiles @ by_seed.T)
+        count = np.einsum("ds,ds->d", seeds, tiles @ known.T)
         means[row, count > 0] = total[count > 0] / count[count > 0]
     return means
+
+
+def _draws(n: int, n_draws: int, seed: int | tuple[int, int]) -> np.ndarray:
+    """(draw, n) how often each of n is drawn, when n are drawn with replacement."""
+    return np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), n_draws).astype(float)
 
 
 def ends(draws: np.ndarray) -> np.ndarray:
@@ -67,12 +68,10 @@ def ends(draws: np.ndarray) -> np.ndarray:
     >>> ends(np.array([0.0, 1.0, np.inf])).tolist(), ends(np.array([np.nan, np.nan])).tolist()
     ([0.0, inf], [nan, nan])
     """
-    found = []
-    for row in draws.reshape(-1, draws.shape[-1]):
-        known = np.sort(row[~np.isnan(row)])
-        at = [max(0, math.ceil(share * len(known)) - 1) for share in _SHARES]
-        found.append(known[at] if len(known) else (np.nan, np.nan))
-    return np.array(found).reshape(*draws.shape[:-1], 2)
+    ordered = np.sort(draws, axis=-1)  # what is not a number comes last
+    n_known = (~np.isnan(draws)).sum(-1, keepdims=True)
+    at = np.ceil(np.array(_SHARES) * n_known).astype(int) - 1
+    return np.take_along_axis(ordered, np.maximum(at, 0), -1)
 
 
 def intervals(
@@ -100,19 +99,20 @@ def intervals(
     [4.0, 4.0, 4.0]
     """
 
-    def one(values: np.ndarray) -> np.ndarray:
+    def statistics(values: np.ndarray) -> np.ndarray:
         rows = values.reshape(-1, *values.shape[-2:])
-        found = np.full((len(rows), 3), np.nan)
-        there = np.isfinite(rows).any((1, 2))
-        found[there, 0] = np.nanmean(np.where(np.isfinite(rows), rows, np.nan)[there], axis=(1, 2))
-        found[:, 1:] = ends(resampled_means(rows, groups, n_draws=n_draws, seed=seed))
-        return found.reshape(*values.shape[:-2], 3)
+        rows = np.where(np.isfinite(rows), rows, np.nan)
+        known = np.isfinite(rows).any((1, 2))
+        mean = np.full((len(rows), 1), np.nan)
+        mean[known, 0] = np.nanmean(rows[known], axis=(1, 2))
+        interval = ends(resampled_means(rows, groups, n_draws=n_draws, seed=seed))
+        return np.concatenate([mean, interval], axis=1).reshape(*values.shape[:-2], 3)
 
-    def over(values: xr.DataArray) -> xr.DataArray:
-        if schema.SEED not in values.dims:
-            values = values.expand_dims(schema.SEED)
+    def over(scores: xr.DataArray) -> xr.DataArray:
+        if schema.SEED not in scores.dims:
+            scores = scores.expand_dims(schema.SEED)
         core = {"input_core_dims": [[schema.SEED, along]], "output_core_dims": [[STATISTIC]]}
-        return xr.apply_ufunc(one, values.astype(float), keep_attrs=True, **core)
+        return xr.apply_ufunc(statistics, scores.astype(float), keep_attrs=True, **core)
 
-    numbers = {name: over(v) for name, v in scores.items() if along in v.dims and v.dtype.kind in "fiu"}
+    numbers = {name: over(score) for name, score in scores.items() if along in score.dims and score.dtype.kind in "fiu"}
     return xr.Dataset(numbers, attrs=scores.attrs).assign_coords({STATISTIC: [MEAN, LOW, HIGH]})

@@ -63,10 +63,9 @@ def gain(base: xr.DataArray, other: xr.DataArray, groups: np.ndarray, *, seed: i
     >>> round(found.mean, 6), np.round(found.interval, 6).tolist(), found.verdict
     (10.0, [10.0, 10.0], 'confirmed')
     """
-    dims = (schema.SEED, schema.SAMPLE)
-    values = [one.transpose(*dims).values.astype(float) for one in (base, other)]
-    n = max(len(one) for one in values)
-    rows = np.stack([np.pad(one, ((0, n - len(one)), (0, 0)), constant_values=np.nan) for one in values])
+    scores = [both.transpose(schema.SEED, schema.SAMPLE).values.astype(float) for both in (base, other)]
+    n_seeds = max(map(len, scores))
+    rows = np.stack([np.pad(row, ((0, n_seeds - len(row)), (0, 0)), constant_values=np.nan) for row in scores])
     means = np.nanmean(rows, axis=(1, 2))
     draws = resampled_means(rows, groups, seed=seed)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -82,13 +81,12 @@ def effect_rows(effects: Mapping[tuple[str, str], Effect], *, rows: str, columns
     rows, columns : names of the dimensions.
     long_name : of the effect.
     """
-    names = [list(dict.fromkeys(key[i] for key in effects)) for i in range(2)]
-    values = np.full((3, *map(len, names)), np.nan)
-    for (row, column), effect in effects.items():
-        values[:, names[0].index(row), names[1].index(column)] = effect.mean, *effect.interval
-    said = {"long_name": long_name, "units": "%"}
-    found = {name: ((rows, columns), one, said) for name, one in zip((MEAN, LOW, HIGH), values, strict=True)}
-    return xr.Dataset(found, coords={rows: names[0], columns: names[1]})
+    values = {key: [effect.mean, *effect.interval] for key, effect in effects.items()}
+    frame = pd.DataFrame.from_dict(values, orient="index", columns=[MEAN, LOW, HIGH])
+    frame.index = pd.MultiIndex.from_tuples(values, names=[rows, columns])
+    order = {dim: frame.index.get_level_values(dim).unique() for dim in (rows, columns)}
+    attrs = {"long_name": long_name, "units": "%"}
+    return frame.to_xarray().reindex(order).map(lambda values: values.assign_attrs(attrs))
 
 
 def statement_table(statements: Mapping[str, tuple[Effect, str]]) -> pd.DataFrame:
@@ -104,11 +102,15 @@ def statement_table(statements: Mapping[str, tuple[Effect, str]]) -> pd.DataFram
     >>> table.loc["It helps.", NOTE]
     'confirmed; L2, 3 tiles'
     """
-    rows = []
-    for effect, measured in statements.values():
-        low, high = effect.interval
-        numbers = {(_EFFECT, MEAN): effect.mean, (_EFFECT, LOW): low, (_EFFECT, HIGH): high}
-        rows.append(numbers | {NOTE: f"{effect.verdict}; {measured}"})
-    table = pd.DataFrame(rows, index=pd.Index(list(statements), name="statement"))
+    rows = {
+        sentence: {
+            (_EFFECT, MEAN): effect.mean,
+            (_EFFECT, LOW): effect.interval[0],
+            (_EFFECT, HIGH): effect.interval[1],
+            NOTE: f"{effect.verdict}; {measured}",
+        }
+        for sentence, (effect, measured) in statements.items()
+    }
+    table = pd.DataFrame(rows.values(), index=pd.Index(rows, name="statement"))
     table.columns = pd.MultiIndex.from_tuples(table.columns)
     return table

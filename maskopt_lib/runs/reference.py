@@ -115,7 +115,9 @@ def _read(path: Path) -> xr.Dataset:
         with xr.open_dataset(path, engine="scipy") as ds:
             return ds.load()
     except (OSError, ValueError, TypeError, IndexError, KeyError) as error:
-        raise DamagedFileError(f"{path} is damaged: {error}; `git checkout {path}` brings a committed one back") from error
+        raise DamagedFileError(
+            f"{path} is damaged: {error}; `git checkout {path}` brings a committed one back"
+        ) from error
 
 
 def _narrow(ds: xr.Dataset) -> xr.Dataset:

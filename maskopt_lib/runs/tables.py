@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from maskopt_lib import files
 from maskopt_lib.data import schema
 from maskopt_lib.errors import SchemaError, UnknownNameError
 from maskopt_lib.runs.record import Run
@@ -78,20 +79,17 @@ def side_by_side(
         raise UnknownNameError(f"no column {reference!r} to compare with; there are: {', '.join(columns)}")
     wide = {label: _by_case(values, scores, label) for label, values in columns.items()}
     cases = [case for case in next(iter(wide.values())).index if case != MEAN]
+    wide = {label: _with_mean(values, cases) for label, values in wide.items()}
     table: dict[tuple[str, str], pd.Series] = {}
     for score in scores:
-        base = _with_mean(wide[reference], score, cases)
         for label, values in wide.items():
             if score not in values:
                 continue
-            column = _with_mean(values, score, cases)
-            table[score, label] = column
-            if label != reference and base is not None:
+            table[score, label] = values[score]
+            if label != reference and score in wide[reference]:
                 name = DEVIATION if len(columns) == 2 else f"{label} {DEVIATION}"
-                table[score, name] = _deviation_percent(column, base)
-    found = pd.DataFrame(table)
-    found.index.name = "case"
-    return found
+                table[score, name] = _deviation_percent(values[score], wide[reference][score])
+    return pd.DataFrame(table).rename_axis("case")
 
 
 def published_beside_ours(
@@ -144,16 +142,13 @@ def published_beside_ours(
         raise UnknownNameError(f"notes for {', '.join(unknown)}, but the rows are {', '.join(methods)}")
     table: dict[tuple[str, str], Any] = {}
     for score in scores:
-        printed = pd.Series({m: _published_value(published.get(m), score, case, m) for m in methods}, dtype=float)
-        found = pd.Series({m: _our_value(ours.get(m), score, m) for m in methods}, dtype=float)
-        table[score, PUBLISHED] = printed
-        table[score, OURS] = found
-        table[score, DEVIATION] = _deviation_percent(found, printed)
+        for column, origin in ((PUBLISHED, published), (OURS, ours)):
+            values = {method: _value(origin.get(method), score, case, method) for method in methods}
+            table[score, column] = pd.Series(values, dtype=float)
+        table[score, DEVIATION] = _deviation_percent(table[score, OURS], table[score, PUBLISHED])
     if notes:
-        table[NOTE] = pd.Series({m: notes.get(m, "") for m in methods}, dtype=object)
-    wide = pd.DataFrame(table, index=methods)
-    wide.index.name = schema.METHOD
-    return wide
+        table[NOTE] = pd.Series({method: notes.get(method, "") for method in methods}, dtype=object)
+    return pd.DataFrame(table, index=methods).rename_axis(schema.METHOD)
 
 
 def means_table(ds: xr.Dataset, *, scores: Sequence[str], reference: str | None = None) -> pd.DataFrame:
@@ -194,12 +189,12 @@ def table_dataset(table: pd.DataFrame) -> xr.Dataset:
     variable of text over the rows. Attribute ``table`` is 1, so that a table is told from scores.
     """
     rows = table.index.name or "case"
-    numbers = [column for column in table.columns if column != NOTE]
-    columns = list(dict.fromkeys(label for _, label in numbers))
-    ds = xr.Dataset(coords={rows: [str(name) for name in table.index], "column": columns}, attrs={"table": 1})
-    for score in dict.fromkeys(score for score, _ in numbers):
-        wide = table[score].reindex(columns=columns).to_numpy(dtype=float)
-        ds[score] = ((rows, "column"), wide, {} if score in schema.VARIABLES else {"long_name": score, "units": "1"})
+    numbers = table.drop(columns=[NOTE], errors="ignore")
+    columns = numbers.columns.get_level_values(1).unique()
+    ds = xr.Dataset(coords={rows: table.index.map(str).tolist(), "column": columns.tolist()}, attrs={"table": 1})
+    for score in numbers.columns.get_level_values(0).unique():
+        attrs = {} if score in schema.VARIABLES else {"long_name": score, "units": "1"}
+        ds[score] = ((rows, "column"), numbers[score].reindex(columns=columns).to_numpy(dtype=float), attrs)
     if NOTE in table:
         ds[NOTE[0]] = (rows, table[NOTE].astype(str).to_list(), {"long_name": "why it deviates", "units": "1"})
     return schema.label(ds)
@@ -208,14 +203,11 @@ def table_dataset(table: pd.DataFrame) -> xr.Dataset:
 def table_frame(ds: xr.Dataset) -> pd.DataFrame:
     """A table out of its Dataset, the inverse of :func:`table_dataset` but for columns without any number."""
     (rows,) = (dim for dim in ds.dims if dim != "column")
-    table: dict[tuple[str, str], Any] = {}
     # Stores do not keep the order of their variables: that of the schema is the order of all tables.
     known = [name for name in schema.VARIABLES if name in ds]
-    for score in known + sorted(set(ds.data_vars) - {*known, NOTE[0]}):
-        for label in ds["column"].values:
-            column = ds[score].sel(column=label, drop=True).to_series()
-            if column.notna().any():
-                table[str(score), str(label)] = column
+    scores = known + sorted(set(map(str, ds.data_vars)) - {*known, NOTE[0]})
+    wide = {score: ds[score].to_pandas().dropna(axis="columns", how="all") for score in scores}
+    table = {(score, label): values[label] for score, values in wide.items() for label in values}
     if NOTE[0] in ds:
         table[NOTE] = ds[NOTE[0]].to_series().astype(object)
     return pd.DataFrame(table).rename_axis(rows)
@@ -237,20 +229,19 @@ def write_table(table: pd.DataFrame, to: Run | str | Path, name: str, *, caption
     Ending -> path. The CSV has all digits, the others are rounded for reading.
     """
     folder = to.tables_dir if isinstance(to, Run) else Path(to)
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = {ending: folder / f"{name}.{ending}" for ending in ("html", "csv", "tex")}
     flat = table.copy()
     flat.columns = [f"{score} {label}".strip() for score, label in table.columns]
-    flat.to_csv(paths["csv"], lineterminator="\n")
-    paths["html"].write_text(
-        style(table, caption=caption).to_html(doctype_html=True, table_uuid=name), encoding="utf-8"
-    )
-    text = _texts(table)
-    latex = text.map(_latex).rename(columns=_latex, index=_latex)
+    latex = _texts(table).map(_latex).rename(columns=_latex, index=_latex)
     latex.index.name = _latex(table.index.name or "case")
     align = "l" + "".join(r"p{0.3\linewidth}" if column == NOTE else "r" for column in table.columns)
-    body = latex.style.to_latex(hrules=True, column_format=align, multicol_align="c", caption=_latex(caption))
-    paths["tex"].write_text(body, encoding="utf-8")
+    texts = {
+        "html": style(table, caption=caption).to_html(doctype_html=True, table_uuid=name),
+        "csv": flat.to_csv(lineterminator="\n"),
+        "tex": latex.style.to_latex(hrules=True, column_format=align, multicol_align="c", caption=_latex(caption)),
+    }
+    paths = {ending: folder / f"{name}.{ending}" for ending in texts}
+    for ending, text in texts.items():
+        files.write_bytes(paths[ending], text.encode())
     if isinstance(to, Run):
         paths["zarr"] = to.save(table_dataset(table).assign_attrs(caption=caption), f"{TABLE}{name}")
     return paths
@@ -323,59 +314,57 @@ def _texts(table: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _published_value(rows: pd.DataFrame | Mapping[str, float] | None, score: str, case: str, method: str) -> float:
-    if rows is None:
+def _value(values: Any, score: str, case: str, method: str) -> float:
+    """The number of a method: what is published for a case, the mean of ours, or the number as it was given."""
+    if isinstance(values, pd.DataFrame):
+        rows = _one_method(values, method)
+        printed = rows.value[(rows.column == score) & (rows.case == case)]
+        if len(printed) > 1:
+            raise SchemaError(
+                f"{method!r}: {len(printed)} published numbers for {score}, case {case}; choose one table"
+            )
+        return float(printed.iloc[0]) if len(printed) else np.nan
+    if values is None or score not in values:
         return np.nan
-    if isinstance(rows, Mapping):
-        return float(rows.get(score, np.nan))
-    if rows.method.nunique() > 1:
-        raise SchemaError(f"{method!r}: rows of several methods ({', '.join(rows.method.unique())}); choose one")
-    found = rows[(rows.column == score) & (rows.case == case)]
-    if len(found) > 1:
-        raise SchemaError(f"{method!r}: {len(found)} published numbers for {score}, case {case}; choose one table")
-    return float(found.value.iloc[0]) if len(found) else np.nan
-
-
-def _our_value(scores: xr.Dataset | Mapping[str, float] | None, score: str, method: str) -> float:
-    if scores is None or score not in scores:
-        return np.nan
-    if isinstance(scores, Mapping) and not isinstance(scores, xr.Dataset):
-        return float(scores[score])
-    if not set(scores[score].dims) <= {schema.SAMPLE}:
-        raise SchemaError(
-            f"{method!r}: expected scores over 'sample' only, got {tuple(scores[score].dims)}; select first"
-        )
-    return float(scores[score].mean(skipna=False))
+    if isinstance(values, xr.Dataset):
+        return float(_over_samples(values, [score], method)[score].mean(skipna=False))
+    return float(values[score])
 
 
 def _by_case(values: xr.Dataset | pd.DataFrame, scores: Sequence[str], label: str) -> pd.DataFrame:
     """One row a case, one column a score."""
     if isinstance(values, xr.Dataset):
-        here = [score for score in scores if score in values]
-        if here and set(values[here].dims) != {schema.SAMPLE}:
-            raise SchemaError(
-                f"{label!r}: expected scores over 'sample' only, got {tuple(values[here].dims)}; select first"
-            )
+        found = _over_samples(values, [score for score in scores if score in values], label)
         # One dictionary a score: coordinates such as `method` that hold one value stay out of the table.
-        cases = [str(case) for case in values[schema.SAMPLE].values]
-        wide = pd.DataFrame({score: np.asarray(values[score], dtype=float) for score in here}, index=cases)
+        columns = {str(score): np.asarray(column, dtype=float) for score, column in found.items()}
+        wide = pd.DataFrame(columns, index=values[schema.SAMPLE].values.astype(str))
     else:
-        if values.method.nunique() > 1:
-            raise SchemaError(f"{label!r}: rows of several methods ({', '.join(values.method.unique())}); choose one")
-        wide = values[values.column.isin(scores)].pivot(index="case", columns="column", values="value")
-        wide = wide.loc[list(dict.fromkeys(values.case[values.case.isin(wide.index)]))]
+        rows = _one_method(values, label)
+        rows = rows[rows.column.isin(scores)]
+        wide = rows.pivot(index="case", columns="column", values="value").reindex(rows.case.unique())
     if wide.empty:
         raise SchemaError(f"{label!r} has none of the scores {', '.join(scores)}")
     return wide
 
 
-def _with_mean(values: pd.DataFrame, score: str, cases: Sequence[str]) -> pd.Series | None:
-    if score not in values:
-        return None
-    column = values[score].reindex(cases)
+def _one_method(rows: pd.DataFrame, label: str) -> pd.DataFrame:
+    if rows.method.nunique() > 1:
+        raise SchemaError(f"{label!r}: rows of several methods ({', '.join(rows.method.unique())}); choose one")
+    return rows
+
+
+def _over_samples(values: xr.Dataset, scores: Sequence[str], label: str) -> xr.Dataset:
+    scored = values[list(scores)]
+    if not set(scored.dims) <= {schema.SAMPLE}:
+        raise SchemaError(f"{label!r}: expected scores over 'sample' only, got {tuple(scored.dims)}; select first")
+    return scored
+
+
+def _with_mean(values: pd.DataFrame, cases: Sequence[str]) -> pd.DataFrame:
+    rows = values.reindex(cases)
     # Without one of the cases there is no mean to compare: a mean over other cases would look like an improvement.
-    mean = values[score].get(MEAN, column.mean(skipna=False))
-    return pd.concat([column, pd.Series({MEAN: mean})])
+    mean = values.loc[MEAN] if MEAN in values.index else rows.apply(lambda column: column.mean(skipna=False))
+    return pd.concat([rows, mean.to_frame(MEAN).T])
 
 
 def _deviation_percent(column: pd.Series, base: pd.Series) -> pd.Series:

@@ -8,7 +8,7 @@ import xarray as xr
 
 from maskopt_lib import study
 from maskopt_lib.data import schema
-from maskopt_lib.errors import MissingDataError
+from maskopt_lib.errors import DamagedFileError, MissingDataError
 from maskopt_lib.runs import __main__ as command
 from maskopt_lib.runs import reference
 
@@ -67,3 +67,12 @@ def test_command_refuses_unknown_variants_before_anything_runs(capsys):
     with pytest.raises(SystemExit):
         command.main(["check", "quickly", "11_ilt_iccad13"])
     assert "no variant 'quickly'" in capsys.readouterr().err
+
+
+def test_a_damaged_record_is_refused_and_an_old_name_is_todays(tmp_path):
+    record = tmp_path / "sweep.nc"
+    xr.Dataset({"print_nm2": ("sample", [1.0, 2.0])}).to_netcdf(record, engine="scipy")
+    assert reference.load_result(tmp_path, "sweep")["merit_nm2"].values.tolist() == [1, 2]
+    record.write_bytes(record.read_bytes()[:-9])
+    with pytest.raises(DamagedFileError, match="git checkout"):
+        reference.load_result(tmp_path, "sweep")
