@@ -58,7 +58,36 @@ def test_begins_with_a_title_and_ends_with_what_was_learnt(path):
 def test_parameters_are_explained_literals(path):
     parameters = study.read_parameters(path)
     assert all(parameter.comment for parameter in parameters.values()), "say what each parameter means"
-    assert parameters["out_dir"].default == f"../results/{path.stem}/scratch"
+    assert parameters["out_dir"].default == f"results/{path.stem}/scratch"
+
+
+@each_notebook
+def test_begins_its_run_by_its_own_name_and_leaves_conventions_to_the_library(path):
+    calls = [
+        node
+        for cell in code_cells(path)
+        for node in ast.walk(ast.parse(source(cell)))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("study.begin", "study.start")
+    ]
+    assert [ast.unparse(call.func) for call in calls] == ["study.begin"]
+    assert [ast.unparse(argument) for argument in calls[0].args] == [repr(path.stem), "globals()"]
+    text = "".join(source(cell) for cell in code_cells(path))
+    assert '"epe_limits_nm"' not in text and "half-open, " not in text, "study.begin says raster and EPE limits"
+
+
+@each_notebook
+def test_no_path_depends_on_the_folder_it_is_run_in(path):
+    variants = (ROOT / "notebooks" / "params" / path.stem).glob("*.yaml")
+    for file in (path, *variants):
+        assert "../" not in file.read_text(encoding="utf-8"), f"{file.name}: say results/..., from the repository"
+
+
+def test_the_tens_digit_is_the_stage_and_moved_notebooks_name_their_old_number():
+    assert {path.stem[0] for path in NOTEBOOKS} == set("012349")
+    old = {"41_large_area": "20_large_area", "42_process_window": "24_process_window"}
+    for name, before in (old | {"43_device_benchmark": "25_device_benchmark"}).items():
+        first = json.loads((ROOT / "notebooks" / f"{name}.ipynb").read_text(encoding="utf-8"))["cells"][0]
+        assert f"`{before}`" in "".join(first["source"])
 
 
 @each_notebook

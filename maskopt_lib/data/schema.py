@@ -18,6 +18,8 @@ CORNERS = (NOMINAL, OUTER, INNER)
 # Scores
 L2, PVB = "l2_nm2", "pvb_nm2"
 EPE15, EPE3, EPE_SITES = "epe15", "epe3", "epe_sites"
+#: Limits of EPE15 and EPE3 in nm: the contest's and that of recent work.
+EPE_LIMITS_NM = (15.0, 3.0)
 EPE_MEAN_ABS, EPE_MAX_ABS = "epe_mean_abs_nm", "epe_max_abs_nm"
 SHOTS, SHAPES, VERTICES = "shots", "shapes", "vertices"
 MSA, MSD = "msa_nm2", "msd_nm"

@@ -176,6 +176,7 @@ def demo_layout(folder: str | Path) -> Path:
         if name.startswith("demo-metal")
     ]
     path = Path(folder) / "demo_layout.oas"
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_mask(np.block([cores[:4], cores[4:8]]), path, layer="metal1", contours="pixel", cell="DEMO")
     return path
 

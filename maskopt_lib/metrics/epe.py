@@ -12,7 +12,7 @@ from maskopt_lib.errors import GridMismatchError, LayoutError
 from maskopt_lib.metrics._arrays import one_binary, to_numpy
 
 #: Distance of the probes from the edge pixel, in nm: the contest's limit and the one of recent work.
-LIMITS_NM = (15.0, 3.0)
+LIMITS_NM = schema.EPE_LIMITS_NM
 #: Sites on long edges are this far apart, and this far from both ends, in nm.
 INTERVAL_NM = 40.0
 #: Edges up to this length, measured between the centres of their first and last nm, carry one site.

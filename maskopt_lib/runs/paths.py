@@ -14,6 +14,36 @@ def root() -> Path:
     return repository if (repository / "notebooks").is_dir() else Path.cwd()
 
 
+def run_folder(out_dir: str | Path, notebook: str, named: str | Path = "") -> Path:
+    """Folder of another notebook's run that a run reads.
+
+    Parameters
+    ----------
+    out_dir : of the run that asks, ``results/<notebook>/<variant>``.
+    notebook : whose results it reads.
+    named : the folder; by default the one beside ``out_dir``, of the same variant. A run in ``scratch`` takes that of
+        ``quick`` where there is none in ``scratch``.
+    """
+    if named:
+        return resolved(named)
+    folder = resolved(out_dir)
+    beside = folder.parent.parent / notebook
+    is_tried_out = folder.name == "scratch" and not (beside / folder.name).is_dir()
+    return beside / ("quick" if is_tried_out else folder.name)
+
+
+def relative(path: str | Path) -> str:
+    """A path as records keep it: from :func:`root` where it is inside, so that it is nobody's machine's.
+
+    Examples
+    --------
+    >>> relative(root() / "results" / "15_ilt_ablation")
+    'results/15_ilt_ablation'
+    """
+    path = resolved(path)
+    return path.relative_to(root()).as_posix() if path.is_relative_to(root()) else path.as_posix()
+
+
 def resolved(path: str | Path) -> Path:
     """A path as it is where it is absolute, else below :func:`root`.
 

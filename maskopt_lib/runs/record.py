@@ -39,7 +39,7 @@ from maskopt_lib.runs import stores
 from maskopt_lib.runs.hashing import hashed
 from maskopt_lib.runs.locks import FolderLock
 from maskopt_lib.runs.parts import file_name
-from maskopt_lib.runs.paths import resolved, root
+from maskopt_lib.runs.paths import relative, resolved, root
 
 #: What a stored score must say of itself; without it nobody can recompute the number.
 SCORE_CONVENTIONS = ("kernels", "raster", "epe_limits_nm")
@@ -470,7 +470,7 @@ def _hashes(inputs: Iterable[str | Path]) -> dict[str, str]:
             raise MissingDataError(f"no stored result at {path}; run the notebook that makes it first")
         return files.sha256_of(path)
 
-    return {item if isinstance(item, str) else item.as_posix(): sha256(item) for item in inputs}
+    return {item if isinstance(item, str) else relative(item): sha256(item) for item in inputs}
 
 
 def _git_state() -> tuple[str, bool | None]:

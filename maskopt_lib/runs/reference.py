@@ -15,6 +15,7 @@ import xarray as xr
 from maskopt_lib import files
 from maskopt_lib.data import manifest, schema
 from maskopt_lib.errors import DamagedFileError, MissingDataError
+from maskopt_lib.runs.paths import resolved
 from maskopt_lib.runs.record import load
 from maskopt_lib.runs.tables import TABLE, table_frame
 
@@ -38,19 +39,31 @@ def load_result(folder: str | Path, name: str) -> xr.Dataset:
     MissingDataError : neither is there; the message says which command makes it.
     DamagedFileError : a file is not as it was written.
     """
-    record = Path(folder) / f"{name}.nc"
-    ds = _read(record) if record.exists() else load(Path(folder) / f"{name}.zarr")
+    record = resolved(folder) / f"{name}.nc"
+    ds = _read(record) if record.exists() else load(resolved(folder) / f"{name}.zarr")
     return ds.rename({earlier: today for earlier, today in schema.RENAMED.items() if earlier in ds})
 
 
 def has_result(folder: str | Path, name: str) -> bool:
     """Whether a run or record holds a result of that name."""
-    return any((Path(folder) / f"{name}{ending}").exists() for ending in (".zarr", ".nc"))
+    return any((resolved(folder) / f"{name}{ending}").exists() for ending in (".zarr", ".nc"))
 
 
 def stored_names(folder: str | Path) -> list[str]:
     """Names of the results of a run or record, without ending, in alphabetical order."""
-    return sorted(path.stem for path in Path(folder).glob("*") if path.suffix in (".zarr", ".nc"))
+    return sorted(path.stem for path in resolved(folder).glob("*") if path.suffix in (".zarr", ".nc"))
+
+
+def stored_runs(results: str | Path, variant: str = "") -> dict[str, Path]:
+    """Folders of all runs or records that hold results, by the name of the notebook without its number.
+
+    Parameters
+    ----------
+    results : folder of records, or of the runs of all notebooks.
+    variant : of the runs; nothing for records.
+    """
+    folders = {path.name[3:]: path / variant for path in sorted(resolved(results).glob("[0-8][0-9]_*"))}
+    return {name: folder for name, folder in folders.items() if stored_names(folder)}
 
 
 def stored_tables(folder: str | Path) -> dict[str, tuple[pd.DataFrame, str]]:

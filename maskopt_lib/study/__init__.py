@@ -2,9 +2,11 @@
 
 from maskopt_lib.layout.region import Window, demo_layout, layout_inputs, read_window, write_region
 from maskopt_lib.opc.mask_rules import read_deck
+from maskopt_lib.runs.notebook import begin, claim
 from maskopt_lib.runs.params import parameters, read_parameters, read_variant
+from maskopt_lib.runs.paths import resolved
 from maskopt_lib.runs.record import Record, Run, load, load_masks, record_of, start
-from maskopt_lib.runs.reference import has_result, load_result, stored_names, stored_tables
+from maskopt_lib.runs.reference import has_result, load_result, stored_names, stored_runs, stored_tables
 from maskopt_lib.runs.sweep import run_sweep
 from maskopt_lib.runs.tables import means_table, published_beside_ours, side_by_side, style, table_dataset, write_table
 from maskopt_lib.study.areas import mending as mending
@@ -54,6 +56,8 @@ __all__ = [
     "agreement",
     "area_sweep",
     "attainment",
+    "begin",
+    "claim",
     "demo_layout",
     "edge_sites",
     "front",
@@ -87,6 +91,7 @@ __all__ = [
     "record_of",
     "released_masks",
     "removed_shapes",
+    "resolved",
     "rule_margin",
     "rules_kept",
     "run_sweep",
@@ -104,6 +109,7 @@ __all__ = [
     "solve_clips",
     "start",
     "stored_names",
+    "stored_runs",
     "stored_tables",
     "style",
     "table_dataset",

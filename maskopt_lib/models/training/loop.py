@@ -42,6 +42,7 @@ from maskopt_lib.models.training.tiles import Places, TestTiles, TileStream
 from maskopt_lib.optics.kernels import SocsKernels, kernels_digest
 from maskopt_lib.runs.hashing import hashed, source_hash
 from maskopt_lib.runs.parts import said_of
+from maskopt_lib.runs.paths import resolved
 
 #: Folder of trainings in that of a run.
 TRAININGS = "trainings"
@@ -103,7 +104,7 @@ def train(
     store, run_dir = Path(store).resolve(), Path(run_dir).resolve()
     kernels = optics.load(kernels) if isinstance(kernels, str) else kernels
     name = f"{rule.name}-{train_key(rule, store, kernels)}"
-    for folder in (run_dir, *map(Path, known)):
+    for folder in (run_dir, *map(resolved, known)):
         if is_finished(folder / TRAININGS / name):
             return read_trained(folder / TRAININGS / name)
     if rule.batch % (rule.accumulate * devices):

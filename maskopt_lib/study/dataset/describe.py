@@ -18,6 +18,7 @@ from maskopt_lib.data.splits import SPLIT, SplitRule, leaks, split_table, splits
 from maskopt_lib.data.tile_store import TileStore
 from maskopt_lib.data.tile_summary import distinct, label_counts
 from maskopt_lib.errors import MissingDataError, SchemaError, UnknownNameError
+from maskopt_lib.runs.paths import run_folder
 from maskopt_lib.study.dataset.cut import STORE
 
 LAYER, DESIGN, FAMILY, CELL = "layer", "design", "family", "cell"
@@ -41,8 +42,7 @@ def build_of(out_dir: str | Path, build: str | Path = "") -> Path:
     ------
     MissingDataError : there is no store; says which command makes it.
     """
-    out_dir = Path(out_dir)
-    folder = Path(build) if build else out_dir.parent.parent / BUILD / out_dir.name
+    folder = run_folder(out_dir, BUILD, build)
     if not (folder / STORE).is_dir() or not (folder / "record.json").is_file():
         variant = f" VARIANT={folder.name}" if folder.name in ("quick", "paper") else ""
         raise MissingDataError(

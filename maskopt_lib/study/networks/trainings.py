@@ -17,6 +17,7 @@ from maskopt_lib.models import MODELS, Conditioning
 from maskopt_lib.models.training.loop import TRAININGS, Trained, train
 from maskopt_lib.models.training.rules import TrainRule
 from maskopt_lib.optics.kernels import SocsKernels
+from maskopt_lib.runs.paths import run_folder
 from maskopt_lib.runs.reference import has_result, load_result
 
 TRAINING = "training"
@@ -141,8 +142,7 @@ def run_of(out_dir: str | Path, run_dir: str | Path = "") -> Path:
     ------
     MissingDataError : there is none; says which command makes it.
     """
-    out_dir = Path(out_dir)
-    folder = Path(run_dir) if run_dir else out_dir.parent.parent / NOTEBOOK / out_dir.name
+    folder = run_folder(out_dir, NOTEBOOK, run_dir)
     if not (folder / "record.json").is_file() or not has_result(folder, RESULT):
         raise MissingDataError(f"no trainings at {folder}: run notebook {NOTEBOOK} first, or name the folder of a run")
     return folder
