@@ -20,7 +20,7 @@ import psutil
 from maskopt_lib import files
 from maskopt_lib.runs import params
 from maskopt_lib.runs.locks import FolderLock
-from maskopt_lib.runs.paths import relative, resolved
+from maskopt_lib.runs.paths import resolved
 
 RUN, PARTIAL = "run.ipynb", "partial.ipynb"
 #: How long one waits for another run in the same folder, in s; two studies at once then do the same work once.
@@ -62,7 +62,7 @@ def execute(
         papermill.execute_notebook(
             params.path_of(notebook),
             folder / PARTIAL,
-            {**parameters, "out_dir": relative(folder)},
+            {**parameters, "out_dir": str(folder)},
             kernel_name="python3",
             cwd=params.NOTEBOOKS,
             log_output=True,

@@ -29,7 +29,7 @@ from maskopt_lib.data import schema
 from maskopt_lib.errors import DamagedFileError, MissingDataError
 from maskopt_lib.runs import params
 from maskopt_lib.runs.params import parameters, parse_parameters
-from maskopt_lib.runs.paths import root
+from maskopt_lib.runs.paths import relative, root
 from maskopt_lib.runs.record import Run, record_of, start
 
 #: Variants whose results are the study's own: what a notebook says is held to them.
@@ -71,6 +71,7 @@ def begin(
     UnknownNameError : papermill was given a parameter that the notebook does not have.
     """
     values = parameters(notebook, namespace)
+    values |= {"out_dir": relative(values["out_dir"])}
     scoring = {"raster": f"half-open, {pixel_nm:g} nm", "epe_limits_nm": list(schema.EPE_LIMITS_NM)}
     if kernels:
         scoring["kernels"] = [kernels] if isinstance(kernels, str) else list(kernels)

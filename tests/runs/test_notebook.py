@@ -45,12 +45,13 @@ def names(repository, **changed):
 
 
 def test_a_run_begins_with_what_the_notebook_says(repository):
-    run = study.begin(NAME, names(repository, unrelated=1), kernels="embedded", pixel_nm=8)
+    run = study.begin(NAME, names(repository, unrelated=1, out_dir=str(repository / "results" / NAME / "scratch")), kernels="embedded", pixel_nm=8)
     assert run.out_dir == repository / "results" / NAME / "scratch"
     record = run.record
     assert (record.title, record.notebook, record.seed, record.device) == ("Do this", NAME, 7, "cpu")
     assert record.conventions == {"kernels": ["embedded"], "raster": "half-open, 8 nm", "epe_limits_nm": [15, 3]}
     assert set(record.params) == {"n_steps", "seed", "build", "out_dir"}
+    assert record.params["out_dir"] == "results/15_do_this/scratch", "of the repository, not of this machine"
 
 
 def test_a_misspelt_parameter_ends_the_run_and_names_the_nearest(repository):
