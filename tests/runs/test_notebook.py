@@ -45,7 +45,8 @@ def names(repository, **changed):
 
 
 def test_a_run_begins_with_what_the_notebook_says(repository):
-    run = study.begin(NAME, names(repository, unrelated=1, out_dir=str(repository / "results" / NAME / "scratch")), kernels="embedded", pixel_nm=8)
+    out_dir = str(repository / "results" / NAME / "scratch")
+    run = study.begin(NAME, names(repository, unrelated=1, out_dir=out_dir), kernels="embedded", pixel_nm=8)
     assert run.out_dir == repository / "results" / NAME / "scratch"
     record = run.record
     assert (record.title, record.notebook, record.seed, record.device) == ("Do this", NAME, 7, "cpu")
