@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import zarr
+from zarr.storage import LocalStore
 
 from maskopt_lib.errors import GridMismatchError, LayoutError, MissingDataError
 from maskopt_lib.grid import Grid
 from maskopt_lib.layout.mosaic import Tile as MaskTile
-from maskopt_lib.runs.record import Run
 
 CORE_NM, FIELD_NM = 1024.0, 2048.0
-#: Beyond this distance nothing of a mask moves an edge by more than some tenths of a nm (see study.layouts).
+#: Beyond this distance nothing of a mask moves an edge by more than some tenths of a nm (study.solvers.region_scores).
 OPTICAL_RADIUS_NM = 512.0
 
 
@@ -119,11 +120,9 @@ class Plan:
 
     def window(self, row: int, column: int) -> Window:
         """One window."""
-        shift = -self._back_nm
-        x0, y0 = (
-            self.region_nm[axis] + shift + i * self.core_nm for axis, i in ((0, column), (1, row))
-        )  # fmt: skip
-        return self.around(x0 + self.core_nm / 2, y0 + self.core_nm / 2, row, column)
+        x0, y0, *_ = self.region_nm
+        x, y = ((i + 0.5) * self.core_nm - self._back_nm for i in (column, row))
+        return self.around(x0 + x, y0 + y, row, column)
 
     def around(self, x_nm: float, y_nm: float, row: int = 0, column: int = 0) -> Window:
         """A window with its middle at (x, y)."""
@@ -134,6 +133,11 @@ class Plan:
             core_nm=(x_nm - half, y_nm - half, x_nm + half, y_nm + half),
             field_nm=(x_nm - wide, y_nm - wide, x_nm + wide, y_nm + wide),
         )
+
+    def inside(self, window: Window) -> tuple[float, float, float, float]:
+        """(x0, y0, x1, y1) of what lies of a window's core in the region."""
+        core, region = window.core_nm, self.region_nm
+        return max(core[0], region[0]), max(core[1], region[1]), min(core[2], region[2]), min(core[3], region[3])
 
     @property
     def borders_nm(self) -> tuple[list[float], list[float]]:
@@ -150,7 +154,7 @@ class StitchedMask:
 
     Parameters
     ----------
-    path : of a store that :meth:`create` made.
+    store : path of what :meth:`create` made, to read and write; or a zarr store of it, which is only read.
 
     Attributes
     ----------
@@ -159,25 +163,21 @@ class StitchedMask:
     region_nm, pixel_nm : what it covers.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+    def __init__(self, store: str | Path | LocalStore) -> None:
+        is_path = not isinstance(store, LocalStore)
+        self.path = Path(store if is_path else store.root)
         if not self.path.exists():
             raise MissingDataError(f"no stitched mask at {self.path}; solve the area first")
-        group = zarr.open_group(self.path, mode="r+")
+        group = zarr.open_group(store, mode="r+" if is_path else "r")
         self._pixels = group["mask"]
         self.region_nm = tuple(group.attrs["region_nm"])
         self.pixel_nm = float(group.attrs["pixel_nm"])
 
     @classmethod
-    def create(cls, path: str | Path, plan: Plan, run: Run) -> StitchedMask:
-        """An empty mask of a plan's region, in place of what is there."""
-        said = {
-            "region_nm": list(plan.region_nm),
-            "pixel_nm": plan.pixel_nm,
-            "title": run.record.title,
-            "record": json.dumps(run.record.to_dict()),
-        }
-        group = zarr.open_group(Path(path), mode="w", zarr_format=3, attributes=said)
+    def create(cls, path: str | Path, plan: Plan, attributes: Mapping[str, Any] | None = None) -> StitchedMask:
+        """An empty mask of a plan's region, in place of what is there; with attributes, plain JSON, on the store."""
+        described = {**(attributes or {}), "region_nm": list(plan.region_nm), "pixel_nm": plan.pixel_nm}
+        group = zarr.open_group(Path(path), mode="w", zarr_format=3, attributes=described)
         for axis, name in enumerate(("y", "x")):
             centres = Grid(plan.shape[axis], plan.pixel_nm).centres_nm + plan.region_nm[1 - axis]
             labels = {"long_name": name, "units": "nm"}
@@ -200,19 +200,15 @@ class StitchedMask:
 
     def read(self, box_nm: Sequence[float]) -> np.ndarray:
         """(y, x) uint8 of a box in layout coordinates; 0 beyond the region."""
-        (y0, x0), (y1, x1) = self._px(box_nm)
-        image = np.zeros((y1 - y0, x1 - x0), np.uint8)
-        a, b, c, d = max(y0, 0), min(y1, self.shape[0]), max(x0, 0), min(x1, self.shape[1])
-        if b > a and d > c:
-            image[a - y0 : b - y0, c - x0 : d - x0] = self._pixels[a:b, c:d]
+        inside, of_box, shape = self._spans(box_nm)
+        image = np.zeros(shape, np.uint8)
+        image[of_box] = self._pixels[inside]
         return image
 
     def write(self, box_nm: Sequence[float], image: np.ndarray) -> None:
         """Put (y, x) pixels at a box in layout coordinates; what lies beyond the region is left out."""
-        (y0, x0), (y1, x1) = self._px(box_nm)
-        a, b, c, d = max(y0, 0), min(y1, self.shape[0]), max(x0, 0), min(x1, self.shape[1])
-        if b > a and d > c:
-            self._pixels[a:b, c:d] = image[a - y0 : b - y0, c - x0 : d - x0]
+        inside, of_box, _ = self._spans(box_nm)
+        self._pixels[inside] = image[of_box]
 
     def digest(self) -> str:
         """Hash of all pixels, read row of chunks by row of chunks."""
@@ -231,11 +227,13 @@ class StitchedMask:
                 for x in range(0, self.shape[1], step_x)
             )
 
-    def _px(self, box_nm: Sequence[float]) -> tuple[tuple[int, int], tuple[int, int]]:
-        x0, y0, x1, y1 = (
-            (v - self.region_nm[i % 2]) / self.pixel_nm for i, v in enumerate(map(float, box_nm))
-        )  # fmt: skip
-        off = max(abs(v - round(v)) for v in (x0, y0, x1, y1))
-        if off > 1e-6:
+    def _spans(self, box_nm: Sequence[float]) -> tuple[tuple[slice, ...], tuple[slice, ...], tuple[int, ...]]:
+        """Pixels of the region that a box covers, where they are in the box, and the shape of the box; (y, x) each."""
+        px = np.subtract(np.reshape(box_nm, (2, 2)), self.region_nm[:2]) / self.pixel_nm
+        if np.abs(px - np.rint(px)).max() > 1e-6:
             raise GridMismatchError(f"box_nm={tuple(box_nm)} is off the mask's pixels of {self.pixel_nm:g} nm")
-        return (round(y0), round(x0)), (round(y1), round(x1))
+        low, high = np.rint(px).astype(int)[:, ::-1].tolist()
+        kept = [(max(a, 0), max(min(b, n), max(a, 0))) for a, b, n in zip(low, high, self.shape, strict=True)]
+        inside = tuple(slice(a, b) for a, b in kept)
+        of_box = tuple(slice(a - start, b - start) for (a, b), start in zip(kept, low, strict=True))
+        return inside, of_box, tuple(b - a for a, b in zip(low, high, strict=True))

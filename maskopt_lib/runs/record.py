@@ -18,7 +18,8 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -130,11 +131,29 @@ class Run:
                 f"{name!r} holds {', '.join(scores)} but the run does not say how they were taken: give "
                 f"study.start(conventions=...) the missing {', '.join(lacking)}"
             )
-        path = self._place(name)
+        with self.writing(name) as beside:
+            _to_zarr(ds.assign_attrs(self.stamp), beside)
+        return self.out_dir / f"{name}.zarr"
+
+    @contextmanager
+    def writing(self, name: str) -> Iterator[Path]:
+        """A place to write the store ``<name>.zarr`` to, piece by piece; sealed and put in place when the block ends.
+
+        Write :attr:`stamp` among its attributes: it says where a result is from.
+        """
+        if not name or name != file_name(name) or name.startswith("."):
+            raise SchemaError(f"a result cannot be called {name!r}: a name has letters, digits and any of . _ + # = -")
+        path = self.out_dir / f"{name}.zarr"
         with stores.writing(path) as beside:
-            _to_zarr(self._stamped(ds), beside)
-        self._note(path)
-        return path
+            yield beside
+        self._outputs[path.name] = {"sha256": stores.seal_of(path)}
+        kept = {"outputs": list(self._outputs), "files": self._outputs}
+        files.write_json(self.out_dir / RECORD, self.record.to_dict() | kept)
+
+    @property
+    def stamp(self) -> dict[str, str]:
+        """``title`` and ``record`` (JSON), as every store of the run says them in its attributes."""
+        return {"title": self.record.title, "record": json.dumps(self.record.to_dict())}
 
     def save_masks(
         self,
@@ -204,9 +223,8 @@ class Run:
         header = header.assign_attrs(n_x=shape[1], n_y=shape[0], pixel_nm=float(pixel_nm))
         lengths = tuple(header.sizes[dim] for dim in dims)
         one = (shape[0], -(-shape[1] // 8))
-        path = self._place(name)
-        with stores.writing(path) as beside:
-            _to_zarr(self._stamped(header), beside)
+        with self.writing(name) as beside:
+            _to_zarr(header.assign_attrs(self.stamp), beside)
             # One mask a chunk: that is what a reader takes.
             bits = zarr.open_group(beside, mode="r+").create_array(
                 _BITS,
@@ -218,21 +236,7 @@ class Run:
             )
             for index, mask in zip(np.ndindex(lengths), masks, strict=True):
                 bits[index] = mask
-        self._note(path)
-        return path
-
-    def _place(self, name: str) -> Path:
-        if not name or name != file_name(name) or name.startswith("."):
-            raise SchemaError(f"a result cannot be called {name!r}: a name has letters, digits and any of . _ + # = -")
         return self.out_dir / f"{name}.zarr"
-
-    def _stamped(self, ds: xr.Dataset) -> xr.Dataset:
-        return ds.assign_attrs(title=self.record.title, record=json.dumps(self.record.to_dict()))
-
-    def _note(self, path: Path) -> None:
-        self._outputs[path.name] = {"sha256": stores.seal_of(path)}
-        kept = {"outputs": list(self._outputs), "files": self._outputs}
-        files.write_json(self.out_dir / RECORD, self.record.to_dict() | kept)
 
 
 def start(

@@ -16,8 +16,10 @@ from maskopt_lib import layout, metrics, optics, study
 from maskopt_lib.errors import GridMismatchError, LayoutError, MissingDataError
 from maskopt_lib.layout.mosaic import MASK_LAYER
 from maskopt_lib.opc import mask_rules
+from maskopt_lib.runs import parts
+from maskopt_lib.runs.spread import spread
 from maskopt_lib.study.areas import area as tiles
-from maskopt_lib.study.areas import mending, seams
+from maskopt_lib.study.areas import mending, prints, seams
 
 PIXEL = 8.0  # windows of 256 x 256 pixels: a step takes milliseconds
 REGION = (0.0, 0.0, 3000.0, 2000.0)
@@ -177,12 +179,12 @@ def test_lost_and_damaged_parts_are_made_again_and_nothing_changes(area, run):
     first, _ = tiles.solve_area(area, plan, CURVY, run, batch=2)
     second, _ = tiles.seam_pass(area, plan, CURVY, first, run, batch=2)
     digests = first.digest(), second.digest()
-    parts = sorted((run.out_dir / tiles.PARTS).glob("*.npz"))
-    parts[0].unlink()
-    data = bytearray(parts[1].read_bytes())
+    kept = sorted((run.out_dir / parts.FOLDER).glob("*.npz"))
+    kept[0].unlink()
+    data = bytearray(kept[1].read_bytes())
     data[120:160] = bytes(40)
-    parts[1].write_bytes(data)
-    parts[2].write_bytes(parts[2].read_bytes()[:100])
+    kept[1].write_bytes(data)
+    kept[2].write_bytes(kept[2].read_bytes()[:100])
     first, windows = tiles.solve_area(area, plan, CURVY, run, batch=2)
     second, moved = tiles.seam_pass(area, plan, CURVY, first, run, batch=2)
     assert windows.new + moved.new >= 3 and (first.digest(), second.digest()) == digests
@@ -198,7 +200,7 @@ def test_a_killed_worker_changes_nothing(area, run, tmp_path):
         victim = sorted(processes.values())[0]
 
         def kill():
-            while not list((other.out_dir / tiles.PARTS).glob("*.npz")):
+            while not list((other.out_dir / parts.FOLDER).glob("*.npz")):
                 time.sleep(0.005)
             os.kill(victim, 9)
 
@@ -226,7 +228,7 @@ def test_memory_does_not_grow_with_the_area(tmp_path, kernels, run):
 
 def test_tasks_are_made_when_they_are_needed():
     made = []
-    results = tiles.spread(abs, (made.append(i) or -i for i in range(5)))
+    results = spread(lambda task, kept: abs(task), (made.append(i) or -i for i in range(5)))
     assert next(results) == (0, 0) and made == [0]
     assert [result for _, result in results] == [1, 2, 3, 4]
 
@@ -234,7 +236,7 @@ def test_tasks_are_made_when_they_are_needed():
 def test_broken_rules_at_all_kinds_of_borders_are_mended_and_the_rest_stays(area, run):
     rules = mask_rules.MaskRules(msa_nm2=6000, msd_nm=64, min_width_nm=48, min_space_nm=32, min_radius_nm=0)
     plan = plan_of((0.0, 0.0, 3072.0, 2048.0))
-    stitched = tiles.StitchedMask.create(run.out_dir / "broken.zarr", plan, run)
+    stitched = tiles.StitchedMask.create(run.out_dir / "broken.zarr", plan)
     kept = np.zeros(plan.shape, np.uint8)
     kept[20:40, 20:300] = kept[200:230, 30:350] = 1
     kept = rules.project(kept, PIXEL)  # round its corners
@@ -264,7 +266,7 @@ def test_windows_are_scored_as_the_study_scores_a_window(area, tmp_path):
     run, plan = run_in(tmp_path), plan_of(region)
     whole = plan_of((0.0, 0.0, 4096.0, 2048.0))  # with all that is around the region
     stitched, _ = tiles.solve_area(area, whole, IDENTITY, run)
-    found = seams.measure(area, plan, stitched, run, deck=DECK)
+    found = prints.measure(area, plan, stitched, run, deck=DECK)
     field = plan.window(0, 0).field_nm
     sim = area.simulator()
     mask, target = stitched.read(field), area.design().rasterize("metal1", field, PIXEL)
@@ -282,7 +284,7 @@ def test_windows_are_scored_as_the_study_scores_a_window(area, tmp_path):
 
 def test_a_fault_at_a_border_is_seen_there_and_only_there(area, perfect):
     plan, stitched, run = perfect
-    broken = tiles.StitchedMask.create(run.out_dir / "broken.zarr", plan, run)
+    broken = tiles.StitchedMask.create(run.out_dir / "broken.zarr", plan)
     image = stitched.read(plan.region_nm)
     for x_nm in plan.borders_nm[0]:
         column = round((x_nm - plan.region_nm[0]) / PIXEL)
@@ -290,7 +292,7 @@ def test_a_fault_at_a_border_is_seen_there_and_only_there(area, perfect):
     broken.write(plan.region_nm, image)
     levels = seams.seam_levels(
         {
-            name: seams.measure(area, plan, mask, run, deck=DECK)
+            name: prints.measure(area, plan, mask, run, deck=DECK)
             for name, mask in (("perfect", stitched), ("broken", broken))
         },
         plan,
@@ -305,15 +307,15 @@ def test_a_fault_at_a_border_is_seen_there_and_only_there(area, perfect):
 
 def test_what_was_measured_is_kept_until_the_mask_changes(area, perfect):
     plan, stitched, run = perfect
-    found = seams.measure(area, plan, stitched, run, deck=DECK)
-    before = set((run.out_dir / tiles.PARTS).iterdir())
-    again = seams.measure(area, plan, stitched, run, deck=DECK)
-    assert set((run.out_dir / tiles.PARTS).iterdir()) == before and again.sites.identical(found.sites)
+    found = prints.measure(area, plan, stitched, run, deck=DECK)
+    before = set((run.out_dir / parts.FOLDER).iterdir())
+    again = prints.measure(area, plan, stitched, run, deck=DECK)
+    assert set((run.out_dir / parts.FOLDER).iterdir()) == before and again.sites.identical(found.sites)
 
 
 def test_a_mask_does_not_differ_from_a_reference_that_is_the_same(area, perfect):
     plan, stitched, run = perfect
-    measured = seams.measure(area, plan, stitched, run, deck=DECK)
+    measured = prints.measure(area, plan, stitched, run, deck=DECK)
     places = seams.seam_places(measured, plan, n=4)
     errors, difference = seams.against_reference(area, plan, places, IDENTITY, {"mask": stitched}, run)
     # The distances of some borders reach beyond the region, where the stitched mask is dark and the reference is not.
@@ -328,12 +330,12 @@ def test_a_mask_does_not_differ_from_a_reference_that_is_the_same(area, perfect)
 
 def test_pictures_of_parts_are_in_layout_coordinates(area, perfect):
     _, stitched, _ = perfect
-    shown = seams.picture(area, stitched, (800.0, 400.0, 2400.0, 1600.0))
+    shown = prints.picture(area, stitched, (800.0, 400.0, 2400.0, 1600.0))
     box = dict(y=slice(400, 1600), x=slice(800, 2400))
     with xr.open_zarr(stitched.path, consolidated=False) as opened:
         np.testing.assert_array_equal(shown["mask"], opened["mask"].sel(box))
     assert shown["nominal"].sum() > 0.5 * shown["target"].sum()
-    small = seams.overview(stitched, pixel_nm=40.0)
+    small = prints.overview(stitched, pixel_nm=40.0)
     assert small["coverage"].shape == (70, 111)
     assert float(small["coverage"].mean()) == pytest.approx(stitched.read((-352, -480, 4088, 2320)).mean())
 

@@ -1,0 +1,215 @@
+"""Windows of an area, solved in batches: each batch is a part, and windows with the same geometry share one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import distributed
+import numpy as np
+import torch
+
+from maskopt_lib import files, opc
+from maskopt_lib.data import schema
+from maskopt_lib.errors import DamagedFileError, GridMismatchError
+from maskopt_lib.layout import Design, Platform, read_design
+from maskopt_lib.layout.windows import Plan, StitchedMask, Window
+from maskopt_lib.litho import Simulator
+from maskopt_lib.opc.solve import method_digest
+from maskopt_lib.optics import SocsKernels
+from maskopt_lib.optics.kernels import kernels_digest
+from maskopt_lib.runs import stores
+from maskopt_lib.runs.gather import complete
+from maskopt_lib.runs.hashing import hashed, key_of, source_hash
+from maskopt_lib.runs.parts import part_path, read_part, write_part
+from maskopt_lib.runs.record import Run
+from maskopt_lib.runs.spread import Kept, peak_memory_bytes, torch_threads
+from maskopt_lib.study.solvers.benchmark import Trial
+
+
+@dataclass(frozen=True, kw_only=True)
+class Area:
+    """A layer of a layout, and how masks for it are made and printed: what all windows share, and workers are told.
+
+    Attributes
+    ----------
+    layout_file : hierarchical OASIS or GDS that all workers can read.
+    platform, layer : of the layout.
+    kernels : to solve and print with.
+    device : of each worker: one GPU a worker where it is "cuda".
+    threads : of each solve; part of what determines a mask, as sums may be taken in another order.
+    """
+
+    layout_file: Path
+    platform: Platform
+    layer: str | tuple[int, int]
+    kernels: SocsKernels
+    device: str = "cpu"
+    threads: int = 1
+
+    def design(self, kept: Kept | None = None) -> Design:
+        """The layout, read anew unless tasks of this process keep it."""
+        design_key = (str(self.layout_file), self.layout_file.stat().st_mtime_ns)
+        return (kept or Kept())(design_key, lambda: read_design(self.layout_file, platform=self.platform))
+
+    def simulator(self, kept: Kept | None = None) -> Simulator:
+        """A simulator where the area is computed; the one that tasks of this process keep."""
+        simulator_key = (kernels_digest(self.kernels), self.device)
+        return (kept or Kept())(simulator_key, lambda: Simulator(self.kernels, device=self.device))
+
+
+def open_mask(path: str | Path) -> StitchedMask:
+    """A stitched mask to read, each byte held against the list in its store; one that is not finished as it is.
+
+    Raises
+    ------
+    DamagedFileError : a file of the store is not as it was written.
+    """
+    path = files.restored(path)
+    return StitchedMask(stores.SealedStore(path, stores.listed_files(path)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowBatch:
+    """Windows that are solved together, as they travel to a worker.
+
+    Attributes
+    ----------
+    core_px : what is kept of a field, along both axes.
+    digests : of what each window is solved for.
+    start : the store to start from; nobody changes what these windows see of it before they are done.
+    path : of their part.
+    """
+
+    area: Area
+    trial: Trial
+    pixel_nm: float
+    core_px: tuple[int, int]
+    windows: tuple[Window, ...]
+    digests: tuple[str, ...]
+    start: Path | None
+    path: Path
+
+    def __str__(self) -> str:
+        return f"windows {[(w.row, w.column) for w in self.windows]}"
+
+
+@dataclass(frozen=True)
+class Solved:
+    """Solved windows.
+
+    Attributes
+    ----------
+    digests : of what each window was solved for; "" where nothing is drawn.
+    batches : digest -> batch with its part.
+    new : windows that were solved now, not taken from parts.
+    """
+
+    digests: dict[Window, str]
+    batches: dict[str, WindowBatch]
+    new: int
+
+    def part(self, window: Window, names: Sequence[str]) -> list[np.ndarray]:
+        """Arrays of the part that a window is in, the window's own items."""
+        digest = self.digests[window]
+        batch = self.batches[digest]
+        arrays = read_part(batch.path, names)
+        return [arrays[name][batch.digests.index(digest)] for name in names]
+
+    def mask(self, window: Window) -> np.ndarray:
+        """(y, x) uint8 of a window where something is drawn."""
+        return self.part(window, ["masks"])[0]
+
+    def stitch(self, stitched: StitchedMask) -> None:
+        """Put all cores into a mask."""
+        for window in filter(self.digests.get, self.digests):
+            stitched.write(window.core_nm, self.mask(window))
+
+    def rows(self) -> Iterator[tuple[Window, list[float]]]:
+        """Whether a window was solved (1), is as another one (0), or empty (-1); its run time and peak memory."""
+        seen = {""}
+        for window, digest in self.digests.items():
+            costs = self.part(window, [schema.RUNTIME, schema.PEAK_MEMORY]) if digest else [np.nan, np.nan]
+            yield window, [int(digest not in seen) if digest else -1, *costs]
+            seen.add(digest)
+
+
+def solve_batches(
+    windows: Sequence[Window],
+    area: Area,
+    plan: Plan,
+    trial: Trial,
+    run: Run,
+    *,
+    client: distributed.Client | None,
+    batch: int,
+    title: str,
+    start: Path | None = None,
+    whole: bool = False,
+) -> Solved:
+    """Form batches of windows that differ, and have those solved whose parts are not there."""
+    if batch < 1:
+        raise ValueError(f"batch must be at least 1, got {batch}")
+    if plan.field_nm != area.kernels.period_nm:
+        raise GridMismatchError(
+            f"fields of {plan.field_nm:g} nm, but the kernels have a period of {area.kernels.period_nm:g} nm"
+        )
+    side, halo = round(plan.field_nm / plan.pixel_nm), 0 if whole else round(plan.halo_nm / plan.pixel_nm)
+    core_px = halo, side - halo
+    settings = hashed([
+        kernels_digest(area.kernels), method_digest(trial.method), source_hash(["maskopt_lib.layout.designs"]),
+        trial.method, asdict(opc.options_of(trial.method, trial.preset, **trial.options)), plan.pixel_nm,
+        core_px, str(torch.device(area.device)), area.threads, torch.__version__,
+    ])  # fmt: skip
+    design, stitched = area.design(), None if start is None else open_mask(start)
+    digests = {window: _digest(design, area, window, stitched) for window in windows}
+    order = list(dict.fromkeys(filter(None, digests.values())))
+    first = {digest: window for window, digest in reversed(digests.items())}
+    tasks = []
+    for together in (tuple(order[i : i + batch]) for i in range(0, len(order), batch)):
+        # Sums in a batch may be taken in another order than alone: who is solved together is part of the key.
+        path = part_path(run.out_dir, "windows", key=key_of([settings, *together]))
+        tasks.append(
+            WindowBatch(
+                area=area, trial=trial, pixel_nm=plan.pixel_nm, core_px=core_px, digests=together, start=start,
+                windows=tuple(first[digest] for digest in together), path=path,
+            )
+        )  # fmt: skip
+    new: list[Window] = []
+    complete(
+        _solve, tasks, client=client, title=title, unit="window", size=lambda task: len(task.windows),
+        after=lambda task, _: new.extend(task.windows),
+    )  # fmt: skip
+    return Solved(digests, {digest: task for task in tasks for digest in task.digests}, len(new))
+
+
+def _digest(design: Design, area: Area, window: Window, stitched: StitchedMask | None) -> str:
+    """Hash of what a window is solved for: what is drawn in it, and the mask to start from; "" where nothing is."""
+    polygons = [points - window.field_nm[:2] for points in design.polygons(area.layer, window.field_nm)]
+    if not polygons:
+        return ""
+    start = b"" if stitched is None else np.packbits(stitched.read(window.field_nm)).tobytes()
+    return hashed(b"|".join(sorted(points.tobytes() for points in polygons)), start)
+
+
+def _solve(batch: WindowBatch, kept: Kept) -> None:
+    """What a worker does with a batch: read, solve, keep."""
+    area, trial, start = batch.area, batch.trial, None
+    design, sim = area.design(kept), area.simulator(kept)
+    if batch.start is not None:
+        stitched = open_mask(batch.start)
+        start = np.stack([stitched.read(window.field_nm) for window in batch.windows])
+        if any(_digest(design, area, w, stitched) != d for w, d in zip(batch.windows, batch.digests, strict=True)):
+            raise DamagedFileError(f"{batch.start} or {area.layout_file} reads differently here; run it again")
+    targets = np.stack([design.rasterize(area.layer, w.field_nm, batch.pixel_nm) for w in batch.windows])
+    with torch_threads(area.threads):
+        result = opc.solve(targets, sim, method=trial.method, preset=trial.preset, initial=start, **trial.options)
+    core, n = slice(*batch.core_px), len(batch.windows)
+    costs = {schema.RUNTIME: result.runtime_s / n, schema.PEAK_MEMORY: peak_memory_bytes(area.device) / 1e9}
+    write_part(
+        batch.path,
+        {name: np.full(n, value) for name, value in costs.items()},
+        {"stopped_by": result.stopped_by},
+        bits={"masks": result.mask[:, core, core].astype(np.uint8)},
+    )

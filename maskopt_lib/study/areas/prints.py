@@ -1,0 +1,234 @@
+"""What a stitched mask prints: scores, edges and broken rules of every core, taken from the mask as it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import distributed
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from maskopt_lib import files, metrics
+from maskopt_lib.data import schema
+from maskopt_lib.layout.windows import Plan, StitchedMask, Window
+from maskopt_lib.litho import Simulator
+from maskopt_lib.optics.kernels import kernels_digest
+from maskopt_lib.runs.gather import complete
+from maskopt_lib.runs.hashing import hashed, key_of, source_hash
+from maskopt_lib.runs.parts import part_path, read_part, write_part
+from maskopt_lib.runs.record import Run
+from maskopt_lib.runs.spread import Kept, torch_threads
+from maskopt_lib.study.areas.area import TILE, Area, open_mask, table
+from maskopt_lib.study.pictures import images, pictures
+
+_AT_ONCE = 8
+SITE_COLUMNS = {
+    "x_nm": ("site, x", "nm"),
+    "y_nm": ("site, y", "nm"),
+    "edge_error_nm": ("edge placement error, positive outwards", "nm"),
+    "violates15": ("probes that violate the 15 nm limit", "1"),
+    "violates3": ("probes that violate the 3 nm limit", "1"),
+}
+RULE_COLUMNS = {
+    "x_nm": ("place, x", "nm"),
+    "y_nm": ("place, y", "nm"),
+    "value": ("value (areas in nm2)", "nm"),
+    "broken": ("rule that is broken, by its number", "1"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """What a stitched mask prints.
+
+    Attributes
+    ----------
+    windows : Dataset over ``tile``: ``l2_nm2`` and ``pvb_nm2`` of each core.
+    sites : Dataset over ``site``: place, edge error (nan: lost) and violations of every site.
+    violations : Dataset over ``violation``: place, value and ``broken`` rule in the windows whose rules were checked;
+        over ``rule`` the deck, ``worst`` and ``checked_nm2``, the area that was checked.
+    """
+
+    windows: xr.Dataset
+    sites: xr.Dataset
+    violations: xr.Dataset
+
+
+def measure(
+    area: Area,
+    plan: Plan,
+    stitched: StitchedMask,
+    run: Run,
+    *,
+    deck: Mapping[str, float],
+    rules_every: int = 1,
+    client: distributed.Client | None = None,
+) -> Measured:
+    """Print a stitched mask window by window, and score every core.
+
+    Parameters
+    ----------
+    area, plan : of the mask; the plan's windows are printed, whatever windows the mask was made with.
+    stitched : the mask.
+    run : parts are kept below its folder.
+    deck : mask rules, as for :func:`maskopt_lib.metrics.rule_report`.
+    rules_every : check the rules in every n-th window only, counted along rows; 1 checks all.
+    client : as for :func:`maskopt_lib.study.areas.area.solve_area`.
+    """
+    settings = hashed([
+        stitched.digest(), kernels_digest(area.kernels), files.sha256_of(area.layout_file), str(area.layer),
+        dict(deck), area.device, area.threads,
+        source_hash(["maskopt_lib.metrics.epe", "maskopt_lib.metrics.rules", "maskopt_lib.litho.simulator"]),
+        source_hash(["maskopt_lib.study.areas.prints"], follow=False),
+    ])  # fmt: skip
+    windows = list(plan.windows)
+    tasks = []
+    for i in range(0, len(windows), _AT_ONCE):
+        printed = tuple(windows[i : i + _AT_ONCE])
+        checked = tuple((i + k) % rules_every == 0 for k in range(len(printed)))
+        key = key_of([settings, [window.field_nm for window in printed], asdict(plan), checked])
+        tasks.append(
+            _Print(
+                area=area, stitched=stitched.path, plan=plan, windows=printed, checked=checked,
+                deck=dict(deck), path=part_path(run.out_dir, "print", key=key),
+            )
+        )  # fmt: skip
+    complete(
+        _print, tasks, client=client, title=f"print {stitched.path.stem}", unit="window",
+        size=lambda task: len(task.windows),
+    )  # fmt: skip
+    parts = [read_part(task.path) for task in tasks]
+    scores, sites, broken, worst = (
+        np.concatenate([part[name] for part in parts]) for name in ("scores", "sites", "broken", "worst")
+    )
+    violations = table(pd.DataFrame(broken, columns=list(RULE_COLUMNS)), "violation", RULE_COLUMNS)
+    return Measured(
+        windows=schema.label(xr.Dataset({schema.L2: (TILE, scores[:, 0]), schema.PVB: (TILE, scores[:, 1])}))
+        .assign_attrs(region_nm=list(plan.region_nm)),
+        sites=table(pd.DataFrame(sites, columns=list(SITE_COLUMNS)), schema.SITE, SITE_COLUMNS),
+        violations=violations.assign(
+            at_least=("rule", list(map(float, deck.values())), {"long_name": "limit of the rule", "units": "nm"}),
+            worst=("rule", np.fmin.reduce(worst), {"long_name": "smallest value found", "units": "nm"}),
+            checked_nm2=((), sum(p["checked_nm2"].item() for p in parts), {"long_name": "checked", "units": "nm2"}),
+        ).assign_coords(rule=list(deck)),
+    )  # fmt: skip
+
+
+def violating_places(measured: Measured) -> np.ndarray:
+    """(n, 2) x and y in nm of the sites that violate the 15 nm limit or have lost their edge."""
+    sites = measured.sites
+    wrong = (sites["violates15"].values > 0) | np.isnan(sites["edge_error_nm"].values)
+    return np.stack([sites["x_nm"].values[wrong], sites["y_nm"].values[wrong]], axis=1)
+
+
+def picture(area: Area, stitched: StitchedMask, region_nm: Sequence[float]) -> xr.Dataset:
+    """Target, mask and prints of a part of a stitched mask, in layout coordinates, printed with full context.
+
+    Returns
+    -------
+    Dataset over ``y`` and ``x``: 0/1 ``target``, ``mask``, ``nominal``, ``outer``, ``inner``.
+    """
+    plan = Plan(region_nm=tuple(region_nm), pixel_nm=stitched.pixel_nm, field_nm=area.kernels.period_nm)
+    design, sim = area.design(), area.simulator()
+    cores = []
+    for window in plan.windows:
+        place = {"pixel_nm": plan.pixel_nm, "corner_nm": window.field_nm[:2]}
+        target = images(design.rasterize(area.layer, window.field_nm, plan.pixel_nm), **place)
+        field = pictures(images(stitched.read(window.field_nm), **place), target, sim, margin_nm=None)
+        x0, y0, x1, y1 = plan.inside(window)
+        cores.append(field.sel(y=slice(y0, y1), x=slice(x0, x1)))
+    return xr.combine_by_coords(cores, combine_attrs="override")
+
+
+def overview(stitched: StitchedMask, *, pixel_nm: float = 32.0) -> xr.Dataset:
+    """The share of clear mask in large pixels, read strip by strip: Dataset ``coverage`` (y, x) in layout nm."""
+    factor = round(pixel_nm / stitched.pixel_nm)
+    step = factor * stitched.pixel_nm
+    n_y, n_x = (n // factor for n in stitched.shape)
+    x0, y0, *_ = stitched.region_nm
+    at_once = max(1, 1024 // factor)
+    strips = []
+    for row in range(0, n_y, at_once):
+        rows = min(at_once, n_y - row)
+        strip = stitched.read((x0, y0 + row * step, x0 + n_x * step, y0 + (row + rows) * step))
+        strips.append(strip.reshape(rows, factor, n_x, factor).mean(axis=(1, 3)).astype(np.float32))
+    coverage = images(np.concatenate(strips), step, corner_nm=(x0, y0))
+    return coverage.assign_attrs(long_name="clear share of the mask", units="1").to_dataset(name="coverage")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Print:
+    """Windows that are printed together, and which of them are held against the rules."""
+
+    area: Area
+    stitched: Path
+    plan: Plan
+    windows: tuple[Window, ...]
+    checked: tuple[bool, ...]
+    deck: Mapping[str, float]
+    path: Path
+
+    def __str__(self) -> str:
+        return f"windows {[(w.row, w.column) for w in self.windows]}"
+
+
+def _print(task: _Print, kept: Kept) -> None:
+    """What a worker does: print, score, keep."""
+    area, stitched = task.area, open_mask(task.stitched)
+    pixel_nm = stitched.pixel_nm
+    design, sim = area.design(kept), area.simulator(kept)
+    scores, sites, checked_nm2 = [], [np.zeros((0, len(SITE_COLUMNS)))], 0.0
+    broken, worst = [np.zeros((0, len(RULE_COLUMNS)))], [np.full(len(task.deck), np.nan)]
+    with torch_threads(area.threads):
+        for window, is_checked in zip(task.windows, task.checked, strict=True):
+            target, mask = design.rasterize(area.layer, window.field_nm, pixel_nm), stitched.read(window.field_nm)
+            x0, y0, x1, y1 = box = task.plan.inside(window)
+            core = _pixels(box, window, pixel_nm)
+            aerial = sim.aerial(mask.astype(np.float32)).cpu().numpy()
+            printed = dict(zip(sim.corners, aerial >= aerial.dtype.type(sim.threshold), strict=True))
+            l2_nm2 = metrics.l2_nm2(printed[schema.NOMINAL][core], target[core] > 0, pixel_nm)
+            scores.append([l2_nm2, metrics.pvb_nm2(printed[schema.OUTER][core], printed[schema.INNER][core], pixel_nm)])
+            if target[core].any():
+                of_field = edge_sites(sim, mask, target, window, pixel_nm, aerial[sim.corners.index(schema.NOMINAL)])
+                x, y, *_ = columns = np.stack([of_field[name].values for name in SITE_COLUMNS])
+                # Half open, so that a site on a border belongs to one window.
+                sites.append(columns[:, (x >= x0) & (x < x1) & (y >= y0) & (y < y1)].T)
+            if is_checked:
+                report = metrics.rule_report(mask, task.deck, pixel_nm, region_nm=box, origin_nm=window.field_nm[:2])
+                numbers = [list(task.deck).index(str(rule)) for rule in report["broken"].values]
+                broken.append(np.stack([*(report[n].values for n in ("x_nm", "y_nm", "value")), numbers], axis=1))
+                worst.append(report["worst"].values)
+                checked_nm2 += (x1 - x0) * (y1 - y0)
+    write_part(
+        task.path,
+        {
+            "scores": np.array(scores, float),
+            "sites": np.concatenate(sites),
+            "broken": np.concatenate(broken),
+            "worst": np.array(worst),
+            "checked_nm2": np.array(checked_nm2),
+        },
+    )
+
+
+def edge_sites(
+    sim: Simulator, mask: np.ndarray, target: np.ndarray, window: Window, pixel_nm: float,
+    nominal: np.ndarray | None = None,
+) -> xr.Dataset:  # fmt: skip
+    """Edge placement at all sites of a field, in layout coordinates; of the nominal aerial image, if it is there."""
+    if nominal is None:
+        nominal = sim.aerial(mask.astype(np.float32), corners=[schema.NOMINAL]).cpu().numpy()[0]
+    sites = metrics.epeedge_sites(nominal, target, pixel_nm=pixel_nm, threshold=sim.threshold)
+    x0, y0, *_ = window.field_nm
+    return sites.assign(x_nm=sites["x_nm"] + x0, y_nm=sites["y_nm"] + y0)
+
+
+def _pixels(box_nm: Sequence[float], window: Window, pixel_nm: float) -> tuple[slice, slice]:
+    """Rows and columns of a field that a box covers."""
+    x0, x1, y0, y1 = (
+        round((v - origin) / pixel_nm) for a, origin in enumerate(window.field_nm[:2]) for v in box_nm[a::2]
+    )
+    return slice(y0, y1), slice(x0, x1)
