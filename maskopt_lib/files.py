@@ -28,6 +28,8 @@ _SEAL = "sha256"
 _HOST = re.sub(r"[^A-Za-z0-9]+", "_", socket.gethostname())
 _LEFTOVER = re.compile(r"\.(?P<name>.+)\.(?P<kind>part|old)-(?:(?P<host>\w+)-)?(?P<pid>\d+)(?:-[0-9a-f]{8})?")
 _EXCHANGE, _HERE = 2, -100  # RENAME_EXCHANGE and AT_FDCWD of Linux
+# What a disk says that is full or broken: of the file that was to be, not of the one that is written beside it.
+_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 @contextmanager
@@ -38,6 +40,10 @@ def replacing(path: str | Path, *, check: Callable[[Path], None] | None = None) 
     ----------
     path : where the file or folder is to be; its parent is made.
     check : called with what was written, flushed to disk but not yet in place; raises where it is not as it should be.
+
+    Raises
+    ------
+    OSError : the disk is full, or broken; names the path.
 
     Notes
     -----
@@ -63,8 +69,17 @@ def replacing(path: str | Path, *, check: Callable[[Path], None] | None = None) 
         if check is not None:
             check(beside)
         _put(beside, path)
+    except OSError as error:
+        if error.errno in _OF_THE_DISK and error.filename != str(path):
+            raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+        raise
     finally:
         remove(beside)
+
+
+def not_as_written(path: str | Path) -> OSError:
+    """The error of a check that reads back something else than was to be written."""
+    return OSError(errno.EIO, "what is on the disk is not what was written; is the disk full?", str(path))
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:
@@ -72,7 +87,7 @@ def write_bytes(path: str | Path, data: bytes) -> None:
 
     def check(written: Path) -> None:
         if written.read_bytes() != data:
-            raise OSError(errno.EIO, f"{path}: what is on the disk is not what was written; is the disk full?")
+            raise not_as_written(path)
 
     with replacing(path, check=check) as beside:
         beside.write_bytes(data)

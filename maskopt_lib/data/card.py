@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 
 import maskopt_lib
+from maskopt_lib import files
 from maskopt_lib.data import tile_arrays as ta
 from maskopt_lib.data import tile_summary
 from maskopt_lib.data.shards import WHOLE
@@ -58,10 +59,7 @@ def write_card(
     Path of the card.
     """
     path = Path(path) if path is not None else store.path / CARD
-    text = card_text(store, rule=rule, deep=deep, partial=partial)
-    partial_file = path.with_name(f".{path.name}.part")
-    partial_file.write_text(text, encoding="utf-8")
-    partial_file.replace(path)
+    files.write_bytes(path, card_text(store, rule=rule, deep=deep, partial=partial).encode())
     return path
 
 

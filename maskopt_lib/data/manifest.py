@@ -20,7 +20,7 @@ import difflib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import pooch
@@ -28,6 +28,7 @@ import requests
 import yaml
 from tqdm import tqdm
 
+from maskopt_lib import files
 from maskopt_lib.errors import HashMismatchError, MissingDataError, UnknownNameError
 
 #: The manifest travels with the repository, not with the wheel: install with ``pip install -e .``.
@@ -218,23 +219,17 @@ class Manifest:
 
     def _download(self, entry: Entry, *, progress: bool) -> Path:
         target = self.cache / entry.name
-        # Downloads land beside their target and are renamed once verified: whoever interrupts leaves no half file
-        # under the real name, and two processes never write the same one.
-        partial = target.with_name(f"{target.name}.part-{os.getpid()}")
+        files.sweep(target.parent)
+        download = pooch.HTTPDownloader(progressbar=progress, timeout=_TIMEOUT_S)
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            download = pooch.HTTPDownloader(progressbar=progress, timeout=_TIMEOUT_S)
-            download(entry.url, str(partial), None)
-            _verify_or_set_aside(partial, entry, place=entry.url)
-            partial.replace(target)
+            with files.replacing(target, check=partial(_verify_or_set_aside, entry=entry, place=entry.url)) as beside:
+                download(entry.url, str(beside), None)
         except requests.RequestException as error:
             raise MissingDataError(
                 f"{entry.name} is neither in the mirror ({self.mirror or 'MASKOPT_MIRROR is not set'}) nor in the "
                 f"cache ({self.cache}), and could not be downloaded from {entry.url}: {_brief(error)}. Run `make data` "
                 "with a network connection, or point MASKOPT_MIRROR to a folder that has the file under that name."
             ) from error
-        finally:
-            partial.unlink(missing_ok=True)
         return target
 
     def fetch_group(self, group: str, *, progress: bool = False) -> dict[str, Path]:

@@ -31,6 +31,7 @@ import pyarrow.parquet as pq
 # Text, not a widget: these bars belong in the log of an unattended run.
 from tqdm import tqdm
 
+from maskopt_lib import files
 from maskopt_lib.data import tile_arrays as ta
 from maskopt_lib.data.splits import EXCLUDED, SPLITS, SplitRule
 from maskopt_lib.data.splits import splits as split_of
@@ -92,8 +93,6 @@ def export_parquet(
     contexts = store.open(layer)[ta.LABEL_CONTEXT].values.tolist()
     chosen = list(methods) if methods is not None else labels[ta.METHOD].values.tolist()
     schema = _schema(mask_column, target_column)
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     written = []
     for split in SPLITS[: SPLITS.index(EXCLUDED)]:
         sets = []
@@ -106,13 +105,19 @@ def export_parquet(
         n_files = -(-sum(map(len, sets)) // rows_a_file)
         rows = _rows(store, layer, sets, mask_column, target_column)
         for i in range(n_files):
-            path = folder / f"{split}-{i:05d}-of-{n_files:05d}.parquet"
-            part = list(islice(rows, rows_a_file))
-            partial = path.with_name(f".{path.name}.part")
-            pq.write_table(pa.Table.from_pylist(part, schema), partial, row_group_size=_ROWS_A_GROUP)
-            partial.replace(path)
+            path = Path(folder) / f"{split}-{i:05d}-of-{n_files:05d}.parquet"
+            _write(pa.Table.from_pylist(list(islice(rows, rows_a_file)), schema), path)
             written.append(path)
     return written
+
+
+def _write(table: pa.Table, path: Path) -> None:
+    def check(written: Path) -> None:
+        if not pq.read_table(written).equals(table):
+            raise files.not_as_written(path)
+
+    with files.replacing(path, check=check) as beside:
+        pq.write_table(table, beside, row_group_size=_ROWS_A_GROUP)
 
 
 def import_parquet(

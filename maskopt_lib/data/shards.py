@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -21,9 +20,10 @@ import xarray as xr
 import zarr
 from zarr.codecs import ZstdCodec
 
+from maskopt_lib import files
 from maskopt_lib.data.shard_file import ZSTD_LEVEL, shard_bytes
 from maskopt_lib.data.tile_arrays import ArraySpec
-from maskopt_lib.errors import MissingDataError, SchemaError
+from maskopt_lib.errors import DamagedFileError, MissingDataError, SchemaError
 
 WHOLE, MISSING, DAMAGED = "whole", "missing", "damaged"
 #: Folder of the manifests, and the arrays beside it.
@@ -58,7 +58,7 @@ class Kind:
     @classmethod
     def read(cls, path: Path) -> Kind:
         """A kind as it was reserved."""
-        said = json.loads(path.read_text(encoding="utf-8"))
+        said = files.read_json(path, unsealed=True)
         return cls(**said | {"arrays": tuple(said["arrays"])})
 
     @property
@@ -149,9 +149,9 @@ def reserve(
             of = group.create_array(dim, shape=values.shape, dtype=_dtype(values), dimension_names=(dim,))
             of[:] = values
     made = [*kind.arrays, *(f"{prefix}/{dim}" for dim in coords)]
-    files = {f"{array}/zarr.json" for array in made} | {f"{prefix}/{dim}/c/0" for dim in coords}
-    fixed = {file: sha256_of(root / ARRAYS / file) for file in sorted(files)}
-    write_json(asdict(replace(kind, fixed=fixed)), plan)
+    names_of_files = {f"{array}/zarr.json" for array in made} | {f"{prefix}/{dim}/c/0" for dim in coords}
+    fixed = {name: _sha256(root / ARRAYS / name) for name in sorted(names_of_files)}
+    files.write_json(plan, asdict(replace(kind, fixed=fixed)))
 
 
 def kinds(root: Path) -> Iterator[Kind]:
@@ -170,23 +170,26 @@ def write_shard(root: Path, kind: Kind, shard: int, values: Mapping[str, np.ndar
     """
     manifest = kind.manifest(root, shard)
     manifest.unlink(missing_ok=True)
+    files.sweep(manifest.parent)
     entries = kind.entries(shard)
-    files = {}
+    checksums = {}
     for path in kind.arrays:
         array = zarr.open_array(root / ARRAYS / path, mode="r+", zarr_format=3)
         file = _shard_file(kind, path, shard, array.ndim)
         # A writer that was killed leaves its unfinished file under a name of its own.
         for old in [root / ARRAYS / file, *(root / ARRAYS / file).parent.glob(f"{Path(file).name}.*.partial")]:
             old.unlink(missing_ok=True)
+        files.sweep((root / ARRAYS / file).parent)
         if array.shards is not None:
-            _write_file(root / ARRAYS / file, shard_bytes(values[path], kind.shard_size))
+            if (data := shard_bytes(values[path], kind.shard_size)) is not None:
+                files.write_bytes(root / ARRAYS / file, data)
         elif kind.second < 0:
             array[entries] = values[path]
         else:
             array[entries, kind.second : kind.second + 1] = values[path][:, None]
-        files[file] = _checksum(root / ARRAYS / file)
-    said = {"layer": kind.layer, "kind": kind.name, "shard": shard, "entries": [entries.start, entries.stop]}
-    write_json(said | {"files": files}, manifest)
+        checksums[file] = _checksum(root / ARRAYS / file)
+    described = {"layer": kind.layer, "kind": kind.name, "shard": shard, "entries": [entries.start, entries.stop]}
+    files.write_json(manifest, described | {"files": checksums})
 
 
 def state(root: Path, kind: Kind, shard: int, *, deep: bool) -> str:
@@ -194,8 +197,8 @@ def state(root: Path, kind: Kind, shard: int, *, deep: bool) -> str:
     said = read_manifest(root, kind, shard)
     if said is None:
         return MISSING
-    files = said["files"].items()
-    whole = len(files) == len(kind.arrays) and all(_holds(root / ARRAYS / file, known, deep) for file, known in files)
+    known = said["files"]
+    whole = len(known) == len(kind.arrays) and all(_holds(root / ARRAYS / name, known[name], deep) for name in known)
     return WHOLE if whole else DAMAGED
 
 
@@ -204,7 +207,7 @@ def fixed_state(root: Path, kind: Kind) -> str:
     for file, sha256 in kind.fixed.items():
         if not (root / ARRAYS / file).is_file():
             return MISSING
-        if sha256_of(root / ARRAYS / file) != sha256:
+        if files.sha256_of(root / ARRAYS / file) != sha256:
             return DAMAGED
     return WHOLE
 
@@ -246,23 +249,9 @@ def digest(root: Path) -> str:
 def read_manifest(root: Path, kind: Kind, shard: int) -> dict[str, Any] | None:
     """The checksums of a shard; None where it was not written to the end."""
     try:
-        return json.loads(kind.manifest(root, shard).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+        return files.read_json(kind.manifest(root, shard), unsealed=True)
+    except (FileNotFoundError, DamagedFileError):
         return None
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, as hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def write_json(values: Mapping[str, Any], path: Path) -> None:
-    """Write beside and rename, always the same bytes for the same values."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.part-{os.getpid()}")
-    partial.write_text(json.dumps(values, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    partial.replace(path)
 
 
 def _create(
@@ -299,21 +288,18 @@ def _shard_file(kind: Kind, path: str, shard: int, ndim: int) -> str:
     return "/".join([path, "c", *map(str, first + [0] * (ndim - len(first)))])
 
 
-def _write_file(path: Path, data: bytes | None) -> None:
-    if data is None:
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    partial.write_bytes(data)
-    partial.replace(path)
-
-
 def _checksum(path: Path) -> dict[str, Any] | None:
     # Zarr keeps no file where all values are the fill value.
-    return {"sha256": sha256_of(path), "bytes": path.stat().st_size} if path.is_file() else None
+    return {"sha256": _sha256(path), "bytes": path.stat().st_size} if path.is_file() else None
+
+
+def _sha256(path: Path) -> str:
+    """SHA-256 of a file that zarr wrote, flushed to the disk first."""
+    files.flush(path)
+    return files.sha256_of(path)
 
 
 def _holds(path: Path, known: Mapping[str, Any] | None, deep: bool) -> bool:
     if known is None or not path.is_file():
         return known is None and not path.is_file()
-    return path.stat().st_size == known["bytes"] and (not deep or sha256_of(path) == known["sha256"])
+    return path.stat().st_size == known["bytes"] and (not deep or files.sha256_of(path) == known["sha256"])

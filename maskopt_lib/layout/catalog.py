@@ -112,7 +112,6 @@ def _on_rows(design: Design, cache_dir: str | Path | None) -> Design:
     digest = hashlib.sha256("".join(pooch.file_hash(str(part)) for part in parts).encode()).hexdigest()
     path = Path(cache_dir) / f"{design.name}-{digest[:16]}.oas"
     if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
         legalize(design)[0].write(path)
     return replace(design, layout=read_design(path, platform=design.platform).layout)
 

@@ -7,7 +7,6 @@ without flattening the rest.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -16,6 +15,7 @@ import numpy as np
 import xarray as xr
 from klayout import db
 
+from maskopt_lib import files
 from maskopt_lib.data import manifest
 from maskopt_lib.errors import LayoutError, MissingDataError, UnknownNameError
 from maskopt_lib.layout import raster
@@ -30,6 +30,17 @@ _UM_IN_NM = 1000.0
 # Database unit of a DEF that comes without a KLayout technology: whole for 100, 1000, 2000 and 10000 units per micron.
 _DBU_UM = 0.0001
 _SUFFIXES = (".def", ".gds", ".oas")
+# Files may say boxes as polygons, arrays one by one, and the same shape once; GDS has no names of layers nor properties.
+_SAME_SHAPES = (
+    db.LayoutDiff.BoxesAsPolygons
+    | db.LayoutDiff.PathsAsPolygons
+    | db.LayoutDiff.FlattenArrayInsts
+    | db.LayoutDiff.IgnoreDuplicates
+    | db.LayoutDiff.NoLayerNames
+    | db.LayoutDiff.NoProperties
+    | db.LayoutDiff.NoTextDetails
+    | db.LayoutDiff.NoTextOrientation
+)
 # How DEF calls what KLayout calls r0, r90, ...
 _ORIENTATIONS = {"r0": "N", "r90": "W", "r180": "S", "r270": "E", "m0": "FS", "m45": "FW", "m90": "FN", "m135": "FE"}
 
@@ -208,19 +219,10 @@ class Design:
 
         Parameters
         ----------
-        path : the file, written beside it first and then moved. OASIS keeps the names of the instances.
+        path : the file; OASIS keeps the names of the instances. See :func:`write_layout`.
         """
-        path = Path(path)
-        options = db.SaveLayoutOptions()
-        options.set_format_from_filename(path.name)
-        options.gds2_write_timestamps = False
-        partial = path.with_name(f".{path.name}.part-{os.getpid()}")
-        try:
-            self.layout.write(str(partial), options)
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
-        return path
+        write_layout(self.layout, path)
+        return Path(path)
 
     @property
     def dbu_nm(self) -> float:
@@ -248,6 +250,33 @@ class Design:
 
     def _units(self, region_nm: Sequence[float]) -> db.Box:
         return db.Box(*(round(float(v) / self.dbu_nm) for v in region_nm))
+
+
+def write_layout(layout: db.Layout, path: str | Path) -> None:
+    """Write a hierarchical layout as .oas or .gds; it is in place when what was read back is the same.
+
+    Raises
+    ------
+    OSError : it cannot be written to the end; what was at the path stays.
+    """
+    path = Path(path)
+    options = db.SaveLayoutOptions()
+    options.set_format_from_filename(path.name)
+    options.gds2_write_timestamps = False
+
+    def check(written: Path) -> None:
+        back = db.Layout()
+        back.read(str(written))
+        for info in layout.layer_infos():  # a file has no layers without shapes
+            back.layer(info)
+        if not db.LayoutDiff().compare(layout, back, _SAME_SHAPES):
+            raise files.not_as_written(path)
+
+    try:
+        with files.replacing(path, check=check) as beside:
+            layout.write(str(beside), options)
+    except RuntimeError as error:  # KLayout's word for a full disk, and for half a file
+        raise files.not_as_written(path) from error
 
 
 def instance_name(reference: db.Instance) -> str | None:

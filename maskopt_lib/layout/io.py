@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import datetime
-import os
 import struct
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +12,7 @@ import gdstk
 import numpy as np
 import yaml
 
+from maskopt_lib import files
 from maskopt_lib.data.manifest import FOLDER
 from maskopt_lib.errors import LayoutError, UnknownNameError
 from maskopt_lib.layout.contours import DATABASE_NM, TOLERANCE_NM, as_mask, mask_polygons
@@ -54,10 +53,10 @@ def layer_names(process: str | Mapping[str, tuple[int, int]] = "freepdk45") -> d
     """
     if isinstance(process, Mapping):
         return dict(process)
-    files = {path.stem: path for path in sorted((FOLDER / "layers").glob("*.yaml"))}
-    if process not in files:
-        raise UnknownNameError(f"no layer names for process {process!r}; known: {', '.join(files)}")
-    table = yaml.safe_load(files[process].read_text(encoding="utf-8"))
+    known = {path.stem: path for path in sorted((FOLDER / "layers").glob("*.yaml"))}
+    if process not in known:
+        raise UnknownNameError(f"no layer names for process {process!r}; known: {', '.join(known)}")
+    table = yaml.safe_load(known[process].read_text(encoding="utf-8"))
     return {name: (int(number), int(datatype)) for name, (number, datatype) in table.items()}
 
 
@@ -187,7 +186,7 @@ def write_mask(
     Parameters
     ----------
     mask : (y, x) of 0 and 1, bool, or grey values in [0, 1]; array or tensor.
-    path : the file; its suffix chooses the format. Written beside it first and then moved, so it is whole or not there.
+    path : the file; its suffix chooses the format. In place when what was read back has the same polygons.
     pixel_nm : side of a pixel in nm.
     layer : (layer, datatype), or a layer name of the process.
     contours, tolerance_nm, database_nm : as in `mask_rings`: "smooth" within the tolerance, "pixel" exact.
@@ -204,6 +203,7 @@ def write_mask(
     Raises
     ------
     LayoutError : see `mask_rings`; unknown suffix or layer; a folder that is not there; an origin off the grid.
+    OSError : the file cannot be written to the end; what was at the path stays.
 
     Notes
     -----
@@ -261,18 +261,29 @@ def _fractured(points: np.ndarray, max_points: int) -> list[np.ndarray]:
 
 
 def _write(library: gdstk.Library, path: Path, *, is_gds: bool) -> None:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    os.close(handle)
-    part = Path(name)
-    try:
+    """Write a library of one cell; it is in place when what was read back has the same polygons."""
+
+    def check(written: Path) -> None:
+        try:
+            back = _load(written, is_gds)
+        except LayoutError as error:  # gdstk says nothing of a full disk
+            raise files.not_as_written(path) from error
+        if not np.array_equal(_areas_boxes(back), _areas_boxes(library)):
+            raise files.not_as_written(path)
+
+    with files.replacing(path, check=check) as beside:
         if is_gds:
-            library.write_gds(part, max_points=0, timestamp=_TIMESTAMP)
+            library.write_gds(beside, max_points=0, timestamp=_TIMESTAMP)
         else:
-            library.write_oas(part, validation="crc32")
-        part.chmod(0o644)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+            library.write_oas(beside, validation="crc32")
+
+
+def _areas_boxes(library: gdstk.Library) -> np.ndarray:
+    """(polygon, 5) area and bounding box of each polygon in database units, in an order of their own."""
+    to_units = library.unit / library.precision
+    polygons = [np.rint(p.points * to_units) for cell in library.cells for p in cell.polygons]
+    rows = [(abs(signed_area(points)), *points.min(axis=0), *points.max(axis=0)) for points in polygons]
+    return np.array(sorted(rows))
 
 
 def _called(pair, layer) -> str:

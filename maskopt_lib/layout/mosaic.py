@@ -8,7 +8,6 @@ before the contour, tile borders leave no vertex behind.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from maskopt_lib.errors import LayoutError, UnknownNameError
 from maskopt_lib.layout.contours import _SNAP_UNITS as SNAP_UNITS
 from maskopt_lib.layout.contours import CONTOURS, DATABASE_NM, TOLERANCE_NM
 from maskopt_lib.layout.contours import _simplified as simplified
-from maskopt_lib.layout.designs import INSTANCE, Design
+from maskopt_lib.layout.designs import INSTANCE, Design, write_layout
 from maskopt_lib.layout.io import resolve_layer
 
 _NM_IN_UM = 1e-3
@@ -110,7 +109,7 @@ def write_mosaic(
     Parameters
     ----------
     rows : as for :func:`whole_shapes`.
-    path : the file, written beside it first and then moved.
+    path : the file; see :func:`maskopt_lib.layout.designs.write_layout`.
     pixel_nm : side of a pixel in nm.
     origin_nm : (x, y) of the mosaic's lower left corner in the layout.
     contours : "smooth" or "pixel", as for :func:`maskopt_lib.layout.mask_rings`.
@@ -161,15 +160,7 @@ def write_mosaic(
     cells = 0
     if context is not None:
         cells = _show(context, layout, top, target, target_layer)
-    options = db.SaveLayoutOptions()
-    options.set_format_from_filename(path.name)
-    options.gds2_write_timestamps = False
-    partial = path.with_name(f".{path.name}.part-{os.getpid()}")
-    try:
-        layout.write(str(partial), options)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_layout(layout, path)
     return WrittenMosaic(
         path=path,
         polygons=polygons,

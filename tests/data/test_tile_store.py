@@ -134,7 +134,7 @@ def test_a_writer_that_was_stopped_leaves_a_missing_shard(tmp_path, monkeypatch)
             return "0"
 
         with monkeypatch.context() as patched:
-            patched.setattr("maskopt_lib.data.shards.sha256_of", dies)
+            patched.setattr("maskopt_lib.files.sha256_of", dies)
             with pytest.raises(OSError, match="No space"):
                 store.write_tiles("metal1", 0, arrays)
         assert store.missing("metal1") == [0]

@@ -221,7 +221,7 @@ def edge_sites(
     """Edge placement at all sites of a field, in layout coordinates; of the nominal aerial image, if it is there."""
     if nominal is None:
         nominal = sim.aerial(mask.astype(np.float32), corners=[schema.NOMINAL]).cpu().numpy()[0]
-    sites = metrics.epeedge_sites(nominal, target, pixel_nm=pixel_nm, threshold=sim.threshold)
+    sites = metrics.epe_sites(nominal, target, pixel_nm=pixel_nm, threshold=sim.threshold)
     x0, y0, *_ = window.field_nm
     return sites.assign(x_nm=sites["x_nm"] + x0, y_nm=sites["y_nm"] + y0)
 

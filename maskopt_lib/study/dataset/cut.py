@@ -32,7 +32,7 @@ from tqdm import tqdm
 from maskopt_lib.data import shards
 from maskopt_lib.data.tile_arrays import TILE_ARRAYS
 from maskopt_lib.data.tile_store import TileStore
-from maskopt_lib.files import sha256_of
+from maskopt_lib.files import sha256_of, write_json
 from maskopt_lib.layout import Design, Platform, TileRule, cut_tiles, read_design
 from maskopt_lib.runs.hashing import hashed, source_hash
 from maskopt_lib.runs.parts import file_name, read_part, said_of, write_part
@@ -224,7 +224,7 @@ def read_keys(store: TileStore) -> dict:
 
 def write_keys(store: TileStore, keys: Mapping[str, object]) -> None:
     """Say what a store is laid out for; before it is."""
-    shards.write_json(keys, store.path / KEYS)
+    write_json(store.path / KEYS, keys)
 
 
 def turned_signatures(todo: Sequence[Part], layer: str, context_nm: float) -> np.ndarray:

@@ -13,7 +13,7 @@ import pytest
 import xarray as xr
 
 from maskopt_lib import layout, metrics, optics, study
-from maskopt_lib.errors import GridMismatchError, LayoutError, MissingDataError
+from maskopt_lib.errors import DamagedFileError, GridMismatchError, LayoutError, MissingDataError
 from maskopt_lib.layout.mosaic import MASK_LAYER
 from maskopt_lib.opc import mask_rules
 from maskopt_lib.runs import parts
@@ -188,6 +188,29 @@ def test_lost_and_damaged_parts_are_made_again_and_nothing_changes(area, run):
     first, windows = tiles.solve_area(area, plan, CURVY, run, batch=2)
     second, moved = tiles.seam_pass(area, plan, CURVY, first, run, batch=2)
     assert windows.new + moved.new >= 3 and (first.digest(), second.digest()) == digests
+
+
+def test_a_stitched_mask_is_whole_or_not_there_and_a_run_that_was_stopped_goes_on(area, run, monkeypatch):
+    plan = plan_of()
+    with monkeypatch.context() as patched:
+        patched.setattr(tiles.StitchedMask, "write", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            tiles.solve_area(area, plan, CURVY, run)
+    assert [path.name for path in run.out_dir.glob("*mask*")] == []
+    first, windows = tiles.solve_area(area, plan, CURVY, run)
+    assert windows.new == 0  # all from parts
+    assert "mask.zarr" in study.record_of(run.out_dir)["outputs"] and study.load(first.path)["mask"].any()
+    chunk = next(path for path in (first.path / "mask").rglob("*") if path.is_file() and path.name != "zarr.json")
+    damaged = bytearray(chunk.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    chunk.write_bytes(damaged)
+    with pytest.raises(DamagedFileError, match=r"mask\.zarr: the file mask/c/"):
+        first.read(plan.region_nm)
+    chunk.unlink()
+    with pytest.raises(DamagedFileError, match=r"mask\.zarr: the file mask/c/"):
+        tiles.open_mask(first.path)
+    again, _ = tiles.solve_area(area, plan, CURVY, run)
+    assert again.read(plan.region_nm).any()
 
 
 def test_a_killed_worker_changes_nothing(area, run, tmp_path):
