@@ -30,7 +30,7 @@ _UM_IN_NM = 1000.0
 # Database unit of a DEF that comes without a KLayout technology: whole for 100, 1000, 2000 and 10000 units per micron.
 _DBU_UM = 0.0001
 _SUFFIXES = (".def", ".gds", ".oas")
-# Files may say boxes as polygons, arrays one by one, and the same shape once; GDS has no names of layers nor properties.
+# Files may say boxes as polygons, arrays one by one, and a shape once; GDS has neither names of layers nor properties.
 _SAME_SHAPES = (
     db.LayoutDiff.BoxesAsPolygons
     | db.LayoutDiff.PathsAsPolygons
