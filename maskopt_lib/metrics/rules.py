@@ -16,7 +16,7 @@ from maskopt_lib.data import schema
 from maskopt_lib.errors import UnknownNameError
 from maskopt_lib.metrics._arrays import crop, one_binary
 from maskopt_lib.metrics.curvature import outline_radii
-from maskopt_lib.metrics.shapes import close_pairs
+from maskopt_lib.metrics.shapes import neighbours
 from maskopt_lib.metrics.width import Places, space_places, width_places
 
 #: Dimensions of a report: what is broken, and the rules of the deck.
@@ -142,9 +142,7 @@ def _of_places(places: Places, limit: float, box: _Box) -> _Found:
     found = []
     for k in range(n):
         v, yy, xx = (column[owner == k] for column in (value, y, x))
-        # Of equally narrow places the middle one, so that a thin bar is marked at its centre.
-        least = np.flatnonzero(v <= v.min() + 1e-9)
-        at = least[np.argmin(np.hypot(yy[least] - yy[least].mean(), xx[least] - xx[least].mean()))]
+        at = _middle_of(v <= v.min() + 1e-9, yy, xx)
         found.append((float(v.min()), float(xx[at]), float(yy[at]), float(np.hypot(np.ptp(yy), np.ptp(xx)))))
     return smallest, found
 
@@ -194,16 +192,26 @@ def _distance(mask: np.ndarray, limit: float, box: _Box) -> _Found:
     # The closest pair of a region may be farther apart than the limit: look farther until there is one.
     within, field = limit, np.hypot(*part.shape) + 1
     while True:
-        pairs = close_pairs(part, labels, n, within, lambda y, x: _inside(x + x0, y + y0, box))
-        if len(pairs):
-            smallest = float(pairs[:, 0].min())
-            if within > limit:
-                return smallest, []
-            found = [(float(d), float(x + x0), float(y + y0), float(extent)) for d, y, x, extent in pairs]
-            return smallest, found
+        found = []
+        for pair in neighbours(labels, n, within):
+            y, x = (pair.on_first + pair.on_second).T / 2 + 0.5
+            counts = _inside(x + x0, y + y0, box)
+            if counts.any():
+                distance, y, x = pair.distance[counts], y[counts], x[counts]
+                at = _middle_of(distance <= distance.min() + 1e-9, y, x)
+                extent = np.hypot(np.ptp(y), np.ptp(x))
+                found.append((float(distance.min()), float(x[at] + x0), float(y[at] + y0), float(extent)))
+        if found:
+            return min(found)[0], found if within == limit else []
         if within > field:
             return float("nan"), []
         within *= 2
+
+
+def _middle_of(chosen: np.ndarray, y: np.ndarray, x: np.ndarray) -> int:
+    """Of several places the index of the one in the middle, so that a thin bar is marked at its centre."""
+    chosen = np.flatnonzero(chosen)
+    return int(chosen[np.argmin(np.hypot(y[chosen] - y[chosen].mean(), x[chosen] - x[chosen].mean()))])
 
 
 def _inside(x: np.ndarray, y: np.ndarray, box: _Box) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -52,50 +52,52 @@ def shape_rules(mask: Any, pixel_nm: float) -> ShapeRules:
     if n == 0:
         return ShapeRules(0, float("nan"), float("nan"))
     areas = np.bincount(labels.ravel())[1:]
-    return ShapeRules(int(n), float(areas.min()) * pixel_nm**2, _closest(part, labels, n) * pixel_nm)
+    return ShapeRules(int(n), float(areas.min()) * pixel_nm**2, _closest(labels, n) * pixel_nm)
 
 
-def close_pairs(
-    part: np.ndarray, labels: np.ndarray, n: int, within: float, inside: Callable[[np.ndarray, np.ndarray], np.ndarray]
-) -> np.ndarray:
+class Neighbours(NamedTuple):
+    """Two shapes that are close to each other.
+
+    Attributes
+    ----------
+    first, second : their numbers.
+    distance : (place,) of each outline pixel of the second shape that is close to the first, between pixel centres.
+    on_first, on_second : (place, 2) y and x of the two pixels.
+    """
+
+    first: int
+    second: int
+    distance: np.ndarray
+    on_first: np.ndarray
+    on_second: np.ndarray
+
+
+def neighbours(labels: np.ndarray, n: int, within: float) -> Iterator[Neighbours]:
     """Pairs of shapes of which pixel centres are less than ``within`` pixels apart.
 
     Parameters
     ----------
-    part : (y, x) bool.
-    labels, n : its shapes, numbered from 1, and their number.
+    labels, n : (y, x) shapes, numbered from 1, and their number.
     within : in pixels.
-    inside : (point,) y and x, in pixels of ``part``, to whether a place there counts.
-
-    Returns
-    -------
-    (pair, 4): the smallest distance of the two, y and x of the middle between them, and the diagonal of the box around
-    all places where they are that close.
     """
-    points, low, high = _outlines(part, labels, n)
-    found = []
+    if n < 2:
+        return
+    points, low, high = _outlines(labels, n)
     for a in range(n - 1):
         near = np.flatnonzero(_box_gap(low, high, a) < within)
         tree = cKDTree(points[a]) if near.size else None
-        for b in a + 1 + near:
+        for b in (a + 1 + near).tolist():
             distance, index = tree.query(points[b], distance_upper_bound=within)  # inf where nothing is closer
-            is_near = np.isfinite(distance)
-            middle = (points[a][index[is_near]] + points[b][is_near]) / 2 + 0.5
-            counts = inside(*middle.T)
-            if counts.any():
-                distance, middle = distance[is_near][counts], middle[counts]
-                closest = middle[distance <= distance.min() + 1e-9]
-                # Of equally close places the middle one.
-                at = closest[np.hypot(*(closest - closest.mean(axis=0)).T).argmin()]
-                found.append((distance.min(), *at, np.hypot(*np.ptp(middle, axis=0))))
-    return np.array(found, dtype=float).reshape(-1, 4)
+            close = np.isfinite(distance)
+            if close.any():
+                yield Neighbours(a + 1, b + 1, distance[close], points[a][index[close]], points[b][close])
 
 
-def _closest(part: np.ndarray, labels: np.ndarray, n: int) -> float:
+def _closest(labels: np.ndarray, n: int) -> float:
     """Smallest distance of pixel centres of two different labels, in pixels; nan for one label."""
     if n < 2:
         return float("nan")
-    points, low, high = _outlines(part, labels, n)
+    points, low, high = _outlines(labels, n)
     best = np.inf
     for a in range(n - 1):
         at_least = _box_gap(low, high, a)
@@ -111,8 +113,9 @@ def _closest(part: np.ndarray, labels: np.ndarray, n: int) -> float:
     return best
 
 
-def _outlines(part: np.ndarray, labels: np.ndarray, n: int) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
+def _outlines(labels: np.ndarray, n: int) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
     """For each shape the (pixel, 2) y and x of its outline, their lowest and their highest."""
+    part = labels > 0
     padded = np.pad(part, 1)
     inner = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
     outline = np.argwhere(part & ~inner)

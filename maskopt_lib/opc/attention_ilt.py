@@ -31,7 +31,7 @@ from maskopt_lib.opc import pixel_ilt
 from maskopt_lib.opc.descent import Phases, collect
 from maskopt_lib.opc.pixel_ilt import PixelIltOptions, Problem
 from maskopt_lib.opc.pixels import coarse, fine_nearest, whole
-from maskopt_lib.opc.result import OpcResult, StopCondition
+from maskopt_lib.opc.result import OpcResult
 
 TERMS = pixel_ilt.TERMS
 
@@ -89,16 +89,8 @@ TUNED = replace(PUBLISHED, n_steps=100, outer_weight=0.5, exponent=2, keep="best
 PRESETS = {"published": PUBLISHED, "searched": SEARCHED, "tuned": TUNED}
 
 
-def solve(
-    target: Tensor,
-    sim: Simulator,
-    options: AttentionIltOptions,
-    *,
-    initial: Tensor | None = None,
-    stop: StopCondition | None = None,
-    progress: bool = False,
-) -> OpcResult:
-    """Optimise masks near the targets' edges; parameters as for :func:`maskopt_lib.opc.pixel_ilt.solve`.
+def solve(target: Tensor, sim: Simulator, options: AttentionIltOptions, *, initial: Tensor | None, **loop) -> OpcResult:
+    """Optimise masks near the targets' edges, from the targets or first masks.
 
     Returns
     -------
@@ -115,14 +107,11 @@ def solve(
     descents, losses = [], []
     for sizes in options.candidates:
         attention = attention_map(on_map.to(sim.dtype), sizes)[:, inside, inside]
-        descent = problem.descend(
-            on_gradient=lambda gradient, step, attention=attention: fine_nearest(
-                coarse(gradient, block, gradient.dtype) * attention, block
-            ),
-            stop=stop,
-            progress=progress,
-            name=f"attention_ilt {sizes}",
-        )
+
+        def weighted(gradient: Tensor, step: int, attention: Tensor = attention) -> Tensor:
+            return fine_nearest(coarse(gradient, block, gradient.dtype) * attention, block)
+
+        descent = problem.descend(f"attention_ilt {sizes}", on_gradient=weighted, **loop)
         descents.append(descent)
         ends = descent.history @ np.asarray(options.weights)
         losses.append(ends[-1] if options.keep == "last" else ends.min(0))
@@ -139,16 +128,8 @@ def solve(
     phases("finish")
     groups = [np.flatnonzero(chosen == k) for k in np.unique(chosen)]
     kept = [descents[k] for k in np.unique(chosen)]
-    result = collect(
-        mask,
-        [d.history[:, members] for d, members in zip(kept, groups, strict=True)],
-        members=groups,
-        reasons=[d.reason for d in kept],
-        terms=TERMS,
-        weights=options.weights,
-        phases=phases,
-        method="attention_ilt",
-    )
+    kept = [replace(d, history=d.history[:, members]) for d, members in zip(kept, groups, strict=True)]
+    result = collect("attention_ilt", mask, kept, TERMS, options.weights, phases, members=groups)
     sizes = np.array(options.candidates)[chosen]
     along = {"long_name": "sides of the squares k0 to k3", "units": "1"}
     return replace(result, history=result.history.assign(size_px=(("sample", "size"), sizes, along)))

@@ -25,7 +25,7 @@ from torch import Tensor
 from maskopt_lib.litho import Simulator
 from maskopt_lib.opc import multilevel
 from maskopt_lib.opc.multilevel import Level, MultilevelOptions, Objective, solve_levels
-from maskopt_lib.opc.result import OpcResult, StopCondition
+from maskopt_lib.opc.result import OpcResult
 
 TERMS = (*multilevel.TERMS, "curvature")
 
@@ -73,17 +73,9 @@ TUNED = replace(
 PRESETS = {"openilt": OPENILT, "tuned": TUNED}
 
 
-def solve(
-    target: Tensor,
-    sim: Simulator,
-    options: CurvMultiOptions,
-    *,
-    initial: Tensor | None = None,
-    stop: StopCondition | None = None,
-    progress: bool = False,
-) -> OpcResult:
+def solve(target: Tensor, sim: Simulator, options: CurvMultiOptions, *, initial: Tensor | None, **loop) -> OpcResult:
     """Optimise masks level by level, prints with little curvature; as :func:`maskopt_lib.opc.multilevel.solve`."""
-    return solve_levels(target, sim, options, _Curved, TERMS, "curv_multi", initial, stop, progress)
+    return solve_levels("curv_multi", _Curved, TERMS, target, sim, options, initial, **loop)
 
 
 class _Curved(Objective):

@@ -32,10 +32,10 @@ from maskopt_lib.data import schema
 from maskopt_lib.litho import Simulator
 from maskopt_lib.opc import morphology
 from maskopt_lib.opc.cleanup import CleanUp
-from maskopt_lib.opc.descent import Phases, Stepper, collect, descend
+from maskopt_lib.opc.descent import Phases, Stepping, collect, descend
 from maskopt_lib.opc.objective import spectral_energy, squared_difference
-from maskopt_lib.opc.pixels import coarse, fine_bicubic, smooth, whole
-from maskopt_lib.opc.result import OpcResult, StopCondition
+from maskopt_lib.opc.pixels import check_box, coarse, fine_bicubic, smooth, whole
+from maskopt_lib.opc.result import OpcResult
 
 TERMS = ("fidelity", "pv_band", "spectral")
 
@@ -62,7 +62,7 @@ class LoopMorphology:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CurvyOptions:
+class CurvyOptions(Stepping):
     """Everything that can be set; the defaults are the released program's.
 
     Attributes
@@ -103,14 +103,13 @@ class CurvyOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.smoothing_px < 1 or self.smoothing_px % 2 == 0:
-            raise ValueError(f"smoothing_px must be odd and at least 1, got {self.smoothing_px}")
+        check_box(self.smoothing_px)
         self.stepper  # noqa: B018 - it checks itself
 
     @property
-    def stepper(self) -> Stepper:
-        """Optimizer, learning rate and schedule."""
-        return Stepper(optimizer=self.optimizer, learning_rate=self.learning_rate, schedule=self.schedule)
+    def weights(self) -> tuple[float, ...]:
+        """Weights of the terms."""
+        return self.fidelity_weight, self.pvb_weight, self.spectral_weight
 
 
 #: Steps for the ten ICCAD13 clips in the released results (cases 1 to 10).
@@ -142,26 +141,8 @@ TUNED = CurvyOptions(
 PRESETS = {"published": PUBLISHED, "paper": PAPER, "tuned": TUNED}
 
 
-def solve(
-    target: Tensor,
-    sim: Simulator,
-    options: CurvyOptions,
-    *,
-    initial: Tensor | None = None,
-    stop: StopCondition | None = None,
-    progress: bool = False,
-) -> OpcResult:
-    """Optimise curvilinear masks for a batch of targets; :func:`maskopt_lib.opc.solve` is the door.
-
-    Parameters
-    ----------
-    target : (sample, y, x), 0 or 1, on a grid that spans the simulator's period.
-    sim : simulator with the corners ``nominal``, ``outer`` and ``inner``.
-    options : a preset or a variation of one (``dataclasses.replace``).
-    initial : (sample, y, x) first masks in [0, 1]; the target by default.
-    stop : ends the optimisation before ``n_steps``.
-    progress : show a progress bar.
-    """
+def solve(target: Tensor, sim: Simulator, options: CurvyOptions, *, initial: Tensor | None, **loop) -> OpcResult:
+    """Optimise curvilinear masks for a batch of targets, from the targets or first masks."""
     phases = Phases()
     n_steps = np.broadcast_to(np.asarray(options.n_steps, int), (len(target),))
     pixel_nm = sim.grid(target).pixel_nm
@@ -180,7 +161,6 @@ def solve(
         latent = latent + options.start_noise * noise.to(latent)
     phases("prepare")
 
-    weights = (options.fidelity_weight, options.pvb_weight, options.spectral_weight)
     # Clips with another number of steps are optimised apart: none waits for, or is changed by, its neighbours.
     groups = [np.flatnonzero(n_steps == steps) for steps in np.unique(n_steps)]
     descents = []
@@ -190,10 +170,9 @@ def solve(
             _Objective(wanted[members], sim, options),
             options.stepper,
             n_steps=int(n_steps[members[0]]),
-            weights=weights,
-            stop=stop,
-            progress=progress,
+            weights=options.weights,
             name="curvy",
+            **loop,
         )
         latent[members] = descent.parameter
         descents.append(descent)
@@ -204,16 +183,7 @@ def solve(
     if options.cleanup:
         mask = options.cleanup(mask, pixel_nm)
     phases("finish")
-    return collect(
-        mask,
-        [d.history for d in descents],
-        members=groups,
-        reasons=[d.reason for d in descents],
-        terms=TERMS,
-        weights=weights,
-        phases=phases,
-        method="curvy",
-    )
+    return collect("curvy", mask, descents, TERMS, options.weights, phases, members=groups)
 
 
 @dataclass(frozen=True)

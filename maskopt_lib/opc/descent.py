@@ -46,7 +46,16 @@ class Stepper:
             raise ValueError(f"learning_rate must be positive, got {self.learning_rate}")
 
 
-@dataclass(frozen=True, kw_only=True)
+class Stepping:
+    """Options that have ``optimizer``, ``learning_rate`` and ``schedule``."""
+
+    @property
+    def stepper(self) -> Stepper:
+        """The three together; an error where they make no sense."""
+        return Stepper(optimizer=self.optimizer, learning_rate=self.learning_rate, schedule=self.schedule)
+
+
+@dataclass(frozen=True)
 class Descent:
     """What a descent leaves.
 
@@ -61,6 +70,12 @@ class Descent:
     history: np.ndarray
     reason: str
 
+    @classmethod
+    def joined(cls, parts: Sequence[tuple[str, Descent]]) -> Descent:
+        """Descents one after the other, under names that their reasons bear; the last one's parameters count."""
+        history = np.concatenate([descent.history for _, descent in parts])
+        return cls(parts[-1][1].parameter, history, "; ".join(f"{name}: {descent.reason}" for name, descent in parts))
+
 
 def descend(
     start: Tensor,
@@ -69,10 +84,10 @@ def descend(
     *,
     n_steps: int,
     weights: Sequence[float],
-    stop: StopCondition | None = None,
     keep: str = "last",
     on_gradient: Callable[[Tensor, int], Tensor] | None = None,
     on_step: Callable[[Tensor, int], Tensor] | None = None,
+    stop: StopCondition | None = None,
     progress: bool = False,
     name: str = "descent",
 ) -> Descent:
@@ -85,10 +100,10 @@ def descend(
     stepper : optimizer, learning rate and schedule.
     n_steps : gradient steps.
     weights : one a term.
-    stop : a further stop condition.
     keep : ``"last"`` or ``"best"``, the parameters of each clip's lowest objective.
     on_gradient : ``on_gradient(gradient, step)`` gives the gradient to use.
     on_step : ``on_step(parameter, step)`` gives the parameters to go on with after a step, without gradient.
+    stop : a further stop condition.
     progress, name : progress bar.
 
     Raises
@@ -132,7 +147,7 @@ def descend(
                 parameter.copy_(on_step(parameter.detach(), step))
         bar.update()
     bar.close()
-    return Descent(parameter=parameter.detach() if kept is None else kept, history=np.stack(history), reason=reason)
+    return Descent(parameter.detach() if kept is None else kept, np.stack(history), reason)
 
 
 class Phases:
@@ -149,44 +164,39 @@ class Phases:
 
 
 def collect(
+    method: str,
     mask: Tensor,
-    histories: Sequence[np.ndarray],
-    *,
-    members: Sequence[np.ndarray] | None = None,
-    reasons: Sequence[str],
+    descents: Sequence[Descent],
     terms: tuple[str, ...],
     weights: tuple[float, ...],
     phases: Phases,
-    method: str,
+    *,
+    members: Sequence[np.ndarray] | None = None,
     polygons: tuple[list[np.ndarray], ...] | None = None,
 ) -> OpcResult:
     """The result of a solver that optimised its clips in groups.
 
     Parameters
     ----------
+    method : its name.
     mask : (sample, y, x) uint8 of all clips.
-    histories : (step, member, term) of each group; shorter ones are filled with nan.
-    members : indices of each group's clips; one group of all by default.
-    reasons : why each group stopped.
+    descents : of each group; shorter histories are filled with nan.
     terms, weights : names and weights along ``term``.
     phases : with all phases ended.
-    method : its name.
+    members : indices of each group's clips; one group of all by default.
     polygons : the outlines of solvers that work on polygons.
     """
     members = [np.arange(len(mask))] if members is None else members
-    values = np.full((max(map(len, histories)), len(mask), len(terms)), np.nan)
-    for rows, index in zip(histories, members, strict=True):
-        values[: len(rows), index] = rows
-    together: dict[str, list[int]] = {}
-    for reason, index in zip(reasons, members, strict=True):
-        together.setdefault(reason, []).extend(int(i) for i in index)
+    values = np.full((max(len(descent.history) for descent in descents), len(mask), len(terms)), np.nan)
+    clips: dict[str, list[int]] = {}
+    for descent, index in zip(descents, members, strict=True):
+        values[: len(descent.history), index] = descent.history
+        clips.setdefault(descent.reason, []).extend(index.tolist())
     return OpcResult(
         mask=mask.cpu().numpy(),
         history=history_dataset(values, terms, weights),
         best_step=np.nanargmin((values * np.asarray(weights)).sum(-1), axis=0),
-        stopped_by=next(iter(together))
-        if len(together) == 1
-        else "; ".join(f"{reason} (clips {index})" for reason, index in together.items()),
+        stopped_by="; ".join(reason if len(clips) == 1 else f"{reason} (clips {clips[reason]})" for reason in clips),
         runtime_s=sum(phases.seconds.values()),
         phases_s=dict(phases.seconds),
         method=method,

@@ -27,48 +27,39 @@ from torch import Tensor
 
 from maskopt_lib.data import schema
 from maskopt_lib.litho import Simulator
-from maskopt_lib.opc.assist import AssistSeeds, assist_seeds, image_terms
-from maskopt_lib.opc.descent import Phases, Stepper, collect, descend
-from maskopt_lib.opc.fragments import Cutting, Fragments, MaskRules, outlines, sample, snap
-from maskopt_lib.opc.pixels import coarse, whole
-from maskopt_lib.opc.result import OpcResult, StopCondition
+from maskopt_lib.opc.assist import AssistSeeds, image_terms
+from maskopt_lib.opc.descent import Phases, Stepping, collect, descend
+from maskopt_lib.opc.edges import sample
+from maskopt_lib.opc.fragments import Fragments, outlines
+from maskopt_lib.opc.moving_edges import MovingEdges, MovingEdgesOptions, no_initial
+from maskopt_lib.opc.result import OpcResult
 
 TERMS = ("fidelity", "corner_fidelity", "epe", "curvature", "pv_band")
 
 
 @dataclass(frozen=True, kw_only=True)
-class EdgeGradientOptions:
+class EdgeGradientOptions(MovingEdgesOptions, Stepping):
     """Everything that can be set; the defaults are those of the source where it has one.
 
     Attributes
     ----------
-    pixel_nm : pixel of the optimisation; polygons are rasterised on it by area. A whole multiple of the target's.
-    n_steps : gradient steps.
+    pixel_nm, n_steps : as in :class:`~maskopt_lib.opc.moving_edges.MovingEdgesOptions`, like all that is not named
+        here. Squares that assist move like all edges.
     optimizer, learning_rate, schedule : how displacements (in nm) move, see :class:`~maskopt_lib.opc.descent.Stepper`.
-    corner_nm, segment_nm, pieces, line_end_nm : how edges are cut, see :class:`~maskopt_lib.opc.fragments.Cutting`.
     fidelity_weight, corner_weight, epe_weight, curvature_weight, pvb_weight : weights of the terms: squared difference
         of the nominal resist image and the target in nm2, the same summed over the outer and the inner image, sum over
         the control points of ``sigmoid(epe_steepness d)`` with ``d`` the squared difference integrated over
         ``epe_reach_nm`` along the normal to both sides, in nm, sum of squared slopes between neighbours of one edge,
         and squared difference of the inner and the outer image in nm2.
     epe_steepness, epe_reach_nm : see there.
-    max_move_nm : largest displacement.
-    min_width_nm, min_space_nm : mask rules; where the target itself is narrower, its own width or space is the rule.
-    jog_nm : smaller jogs are closed in the end.
-    grid_nm : displacements end on multiples of this; a whole multiple of the target's pixel.
-    assist : seeds of assist features; None for none.
-    keep : ``"best"`` or ``"last"``.
     """
 
-    pixel_nm: float = 4.0
     n_steps: int = 70
     optimizer: str = "adam"
     learning_rate: float = 4.0
     schedule: str = "constant"
     corner_nm: float = 0.0
     segment_nm: float = 60.0
-    pieces: str = "even"
-    line_end_nm: float = 0.0
     fidelity_weight: float = 1.0
     corner_weight: float = 0.5
     epe_weight: float = 100.0
@@ -77,30 +68,10 @@ class EdgeGradientOptions:
     epe_steepness: float = 4.0
     epe_reach_nm: float = 15.0
     max_move_nm: float = 60.0
-    min_width_nm: float = 30.0
-    min_space_nm: float = 30.0
-    jog_nm: float = 2.0
-    grid_nm: float = 1.0
-    assist: AssistSeeds | None = None
-    keep: str = "best"
 
     def __post_init__(self) -> None:
         self.cutting, self.stepper  # noqa: B018 - they check themselves
-        for name in ("pixel_nm", "max_move_nm", "grid_nm", "epe_reach_nm"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)!r}")
-
-    @property
-    def stepper(self) -> Stepper:
-        """Optimizer, learning rate and schedule."""
-        return Stepper(optimizer=self.optimizer, learning_rate=self.learning_rate, schedule=self.schedule)
-
-    @property
-    def cutting(self) -> Cutting:
-        """How edges are cut."""
-        return Cutting(
-            corner_nm=self.corner_nm, segment_nm=self.segment_nm, pieces=self.pieces, line_end_nm=self.line_end_nm
-        )
+        self.check_positive("pixel_nm", "max_move_nm", "grid_nm", "epe_reach_nm")
 
     @property
     def weights(self) -> tuple[float, ...]:
@@ -121,93 +92,34 @@ TUNED = replace(DIFFOPC, learning_rate=2.0, segment_nm=40.0, corner_weight=0.25,
 PRESETS = {"diffopc": DIFFOPC, "assisted": ASSISTED, "tuned": TUNED}
 
 
-def solve(
-    target: Tensor,
-    sim: Simulator,
-    options: EdgeGradientOptions,
-    *,
-    initial: Tensor | None = None,
-    stop: StopCondition | None = None,
-    progress: bool = False,
-) -> OpcResult:
-    """Move the edges of a batch of targets along a gradient; :func:`maskopt_lib.opc.solve` is the door.
-
-    Parameters
-    ----------
-    target : (sample, y, x), 0 or 1, on a grid that spans the simulator's period.
-    sim : simulator with the corners ``nominal``, ``outer`` and ``inner``.
-    options : a preset or a variation of one (``dataclasses.replace``).
-    initial : not possible here: fragments start on the target's edges.
-    stop : ends the optimisation before ``n_steps``.
-    progress : show a progress bar.
-
-    Raises
-    ------
-    ValueError : initial masks are given.
-    """
-    if initial is not None:
-        raise ValueError("method 'edge_gradient' moves the edges of its target and takes no initial masks")
+def solve(target: Tensor, sim: Simulator, options: EdgeGradientOptions, *, initial: Tensor | None, **loop) -> OpcResult:
+    """Move the edges of a batch of targets along a gradient, from where they are drawn: there are no initial masks."""
+    no_initial(initial, "edge_gradient")
     phases = Phases()
-    pixel_nm = sim.grid(target).pixel_nm
-    factor = whole(options.pixel_nm, pixel_nm, "pixel_nm")
-    whole(options.grid_nm, pixel_nm, "grid_nm")
-    wanted = coarse(target, factor, sim.dtype)
-    rings = outlines(target, pixel_nm)
-    n_drawn = [sum(len(ring) for ring in these) for these in rings]
-    if options.assist:
-        places = assist_seeds(
-            wanted,
-            sim,
-            options.assist,
-            pixel_nm=options.pixel_nm,
-            grid_nm=pixel_nm,
-            weights=(options.fidelity_weight, options.corner_weight),
-        )
-        rings = [[*these, *squares] for these, squares in zip(rings, places, strict=True)]
-    fragments = Fragments.of_rings(rings, options.cutting, grid_nm=pixel_nm, device=target.device, dtype=sim.dtype)
-    # Edges are numbered in the order of the rings, and a ring has as many edges as points: assist features come last.
-    is_drawn = fragments.edge < torch.tensor(n_drawn, device=target.device)[:, None]
-    rules = MaskRules(
-        fragments,
-        min_width_nm=options.min_width_nm,
-        min_space_nm=options.min_space_nm,
-        max_move_nm=options.max_move_nm,
-    )
-    legal = [torch.zeros_like(fragments.line_nm)]
+    edges = MovingEdges.of(target, sim, options, assist_weights=(options.fidelity_weight, options.corner_weight))
+    legal = [torch.zeros_like(edges.fragments.line_nm)]
 
     def keep_rules(displacement: Tensor, step: int) -> Tensor:
-        limited = displacement.clamp(-options.max_move_nm, options.max_move_nm)
-        legal[0] = rules.legal(limited, legal[0])
+        legal[0] = edges.legal(displacement, legal[0])
         return legal[0]
 
     phases("prepare")
     descent = descend(
         legal[0],
-        _Objective(wanted, fragments, is_drawn & fragments.is_real, sim, options),
+        _Objective(edges.wanted, edges.fragments, edges.is_drawn, sim, options),
         options.stepper,
         n_steps=options.n_steps,
         weights=options.weights,
-        stop=stop,
         keep=options.keep,
         on_step=keep_rules,
-        progress=progress,
         name="edge_gradient",
+        **loop,
     )
     phases("optimise")
-    snapped = snap(descent.parameter, fragments, rules, jog_nm=options.jog_nm, grid_nm=options.grid_nm)
-    mask = (fragments.raster(snapped, target.shape[-1], pixel_nm) >= 0.5).to(torch.uint8)
-    polygons = outlines(mask, pixel_nm)
+    mask = edges.mask(descent.parameter)
+    polygons = outlines(mask, edges.pixel_nm)
     phases("finish")
-    return collect(
-        mask,
-        [descent.history],
-        reasons=[descent.reason],
-        terms=TERMS,
-        weights=options.weights,
-        phases=phases,
-        method="edge_gradient",
-        polygons=polygons,
-    )
+    return collect("edge_gradient", mask, [descent], TERMS, options.weights, phases, polygons=polygons)
 
 
 @dataclass(frozen=True)

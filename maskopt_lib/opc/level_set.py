@@ -33,17 +33,17 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy import ndimage
 from torch import Tensor
 
 from maskopt_lib.data import schema
-from maskopt_lib.errors import GridMismatchError, UnknownNameError
+from maskopt_lib.errors import UnknownNameError
 from maskopt_lib.litho import Simulator
 from maskopt_lib.opc.cleanup import CleanUp
-from maskopt_lib.opc.descent import Phases, Stepper, collect, descend
+from maskopt_lib.opc.descent import Phases, Stepping, collect, descend
+from maskopt_lib.opc.distances import signed_distance
 from maskopt_lib.opc.objective import squared_difference
-from maskopt_lib.opc.pixels import coarse, fine_bicubic, whole
-from maskopt_lib.opc.result import OpcResult, StopCondition
+from maskopt_lib.opc.pixels import central, coarse, fine_bicubic, whole
+from maskopt_lib.opc.result import OpcResult
 
 TERMS = ("fidelity", "corner_fidelity", "pv_band")
 GRADIENTS = ("central", "godunov")
@@ -70,7 +70,7 @@ class Nucleation:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LevelSetOptions:
+class LevelSetOptions(Stepping):
     """Everything that can be set; the defaults are OpenILT's.
 
     Attributes
@@ -131,9 +131,9 @@ class LevelSetOptions:
         self.stepper  # noqa: B018 - it checks itself
 
     @property
-    def stepper(self) -> Stepper:
-        """Optimizer, learning rate and schedule."""
-        return Stepper(optimizer=self.optimizer, learning_rate=self.learning_rate, schedule=self.schedule)
+    def weights(self) -> tuple[float, ...]:
+        """Weights of the terms."""
+        return self.fidelity_weight, self.corner_weight, self.pvb_weight
 
 
 #: What OpenILT's program does, but for the prints: it compares them at every nanometre, this at every fourth, which
@@ -164,26 +164,8 @@ TUNED = SIGNED_DISTANCE
 PRESETS = {"openilt": OPENILT, "signed-distance": SIGNED_DISTANCE, "tuned": TUNED}
 
 
-def solve(
-    target: Tensor,
-    sim: Simulator,
-    options: LevelSetOptions,
-    *,
-    initial: Tensor | None = None,
-    stop: StopCondition | None = None,
-    progress: bool = False,
-) -> OpcResult:
-    """Optimise masks for a batch of targets; :func:`maskopt_lib.opc.solve` is the door.
-
-    Parameters
-    ----------
-    target : (sample, y, x), 0 or 1, on a grid that spans the simulator's period.
-    sim : simulator with the corners ``nominal``, ``outer`` and ``inner``.
-    options : a preset or a variation of one (``dataclasses.replace``).
-    initial : (sample, y, x) first masks in [0, 1], whose outline is where they cross 0.5; the target by default.
-    stop : ends the optimisation before ``n_steps``.
-    progress : show a progress bar.
-    """
+def solve(target: Tensor, sim: Simulator, options: LevelSetOptions, *, initial: Tensor | None, **loop) -> OpcResult:
+    """Optimise masks for a batch of targets, from the targets or where first masks cross 0.5."""
     phases = Phases()
     target_pixel_nm = sim.grid(target).pixel_nm
     pixel_nm = options.pixel_nm or target_pixel_nm
@@ -191,25 +173,21 @@ def solve(
     image_pixel_nm = options.image_pixel_nm or pixel_nm
     image_factor = whole(image_pixel_nm, target_pixel_nm, "image_pixel_nm")
     first = target if initial is None else initial >= 0.5
-    start = coarse(signed_distance(first, target_pixel_nm), factor, sim.dtype)
-    n = start.shape[-1]
-    side_px = n if options.window_nm is None else whole(options.window_nm, pixel_nm, "window_nm")
-    window = central_slice(n, side_px)
+    start = coarse(phi_of(first, target_pixel_nm), factor, sim.dtype)
+    window = central(start.shape[-1], options.window_nm, pixel_nm)
     phases("prepare")
 
     flow = _Flow(coarse(target, image_factor, sim.dtype), start, window, pixel_nm, sim, options)
-    weights = (options.fidelity_weight, options.corner_weight, options.pvb_weight)
     descent = descend(
         start[:, window, window],
         flow.objective,
         options.stepper,
         n_steps=options.n_steps,
-        weights=weights,
-        stop=stop,
+        weights=options.weights,
         keep=options.keep,
         on_step=flow.on_step,
-        progress=progress,
         name="level_set",
+        **loop,
     )
     phases("optimise")
 
@@ -218,15 +196,7 @@ def solve(
     if options.cleanup:
         mask = options.cleanup(mask, target_pixel_nm)
     phases("finish")
-    return collect(
-        mask,
-        [descent.history],
-        reasons=[descent.reason],
-        terms=TERMS,
-        weights=weights,
-        phases=phases,
-        method="level_set",
-    )
+    return collect("level_set", mask, [descent], TERMS, options.weights, phases)
 
 
 class _Flow:
@@ -275,20 +245,8 @@ class _Flow:
         return phi
 
 
-def central_slice(n: int, side_px: int) -> slice:
-    """The middle ``side_px`` of ``n`` pixels.
-
-    Raises
-    ------
-    GridMismatchError : they do not fit, or cannot stand in the middle.
-    """
-    if side_px > n or (n - side_px) % 2:
-        raise GridMismatchError(f"a window of {side_px} pixels has no place in the middle of {n}; give an even margin")
-    return slice((n - side_px) // 2, (n + side_px) // 2)
-
-
-def signed_distance(mask: Tensor, pixel_nm: float) -> Tensor:
-    """Euclidean distance of pixel centres from the outline of binary masks.
+def phi_of(mask: Tensor, pixel_nm: float) -> Tensor:
+    """``phi`` of binary masks: the signed distance of pixel centres from the outline.
 
     Parameters
     ----------
@@ -297,26 +255,10 @@ def signed_distance(mask: Tensor, pixel_nm: float) -> Tensor:
 
     Returns
     -------
-    (b, y, x) float64 in nm, negative inside. Along straight horizontal and vertical edges it is exact; elsewhere the
-    outline that pixels stand for is known to half a pixel only, and so is the distance.
+    (b, y, x) float64 in nm, negative inside: :func:`~maskopt_lib.opc.distances.signed_distance` with its sign turned.
     """
-    found = []
-    for one in mask.bool().cpu().numpy():
-        outside = _distance(~one)
-        # Inside, nothing beyond the shapes' frame is nearer than what is not mask at its border.
-        frame = tuple(slice(max(at.min() - 1, 0), at.max() + 2) for at in np.nonzero(one)) if one.any() else (slice(0),)
-        inside = np.zeros_like(outside)
-        inside[frame] = _distance(one[frame])
-        # Half a pixel: the outline runs between the centres that the transform measures between.
-        found.append(np.where(one, 0.5 - inside, outside - 0.5) * pixel_nm)
-    return torch.as_tensor(np.stack(found), device=mask.device)
-
-
-def _distance(is_here: np.ndarray) -> np.ndarray:
-    """Distance of each True pixel to the nearest False one; the array's diagonal where there is none."""
-    if is_here.all():
-        return np.full(is_here.shape, float(np.hypot(*is_here.shape)))
-    return ndimage.distance_transform_edt(is_here)
+    inside = [signed_distance(one, np.float64) for one in mask.cpu().numpy().astype(np.uint8)]
+    return torch.as_tensor(-pixel_nm * np.stack(inside), device=mask.device)
 
 
 def soft_mask(phi: Tensor, width_nm: float, pixel_nm: float, *, gradient: str = "central") -> Tensor:

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, fields
-from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,17 +24,16 @@ import cv2
 import numpy as np
 import yaml
 from scipy import ndimage
-from scipy.spatial import cKDTree
 from skimage.morphology import skeletonize
 
 from maskopt_lib.data import manifest
 from maskopt_lib.errors import MissingDataError, UnknownNameError
+from maskopt_lib.metrics.shapes import neighbours
+from maskopt_lib.opc.distances import distance
 
 #: Decks that come with the study.
 FOLDER = manifest.FOLDER / "mask_rules"
 
-_EXACT = cv2.DIST_MASK_PRECISE
-_CROSS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.uint8)
 _SQUARE = np.ones((3, 3), np.uint8)
 # Free of shapes around what a projection looks at, in pixels more than the largest rule.
 _MARGIN_PX = 4
@@ -211,42 +209,6 @@ def read_deck(name: str | Path) -> dict[str, float]:
     return {rule: float(limit) for rule, limit in deck.items()}
 
 
-def signed_distance(mask: np.ndarray) -> np.ndarray:
-    """(y, x) float32: distance to the outline in pixels, positive inside; at least half a pixel anywhere."""
-    inside, outside = distance(mask), distance(1 - mask)
-    return np.where(mask > 0, inside - 0.5, 0.5 - outside)
-
-
-def distance(mask: np.ndarray) -> np.ndarray:
-    """(y, x) float32: distance of each pixel of a mask to the nearest one outside, in pixels; 0 outside."""
-    return cv2.distanceTransform(mask, cv2.DIST_L2, _EXACT)
-
-
-def room(mask: np.ndarray) -> np.ndarray:
-    """How far each place is from where another shape is as near.
-
-    Parameters
-    ----------
-    mask : (y, x) uint8.
-
-    Returns
-    -------
-    (y, x) float32 in pixels: the distance to the border between the cells of the mask's shapes. Shapes that stay where
-    it is at least half of a distance can never come closer to each other than that distance.
-    """
-    n, labels = cv2.connectedComponents(mask, connectivity=4, ltype=cv2.CV_32S)
-    if n < 3:
-        return np.full(mask.shape, float(sum(mask.shape)), np.float32)
-    _, nearest = cv2.distanceTransformWithLabels(1 - mask, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
-    owner = np.zeros(nearest.max() + 1, np.int32)
-    owner[nearest[mask > 0]] = labels[mask > 0]
-    cell = owner[nearest]
-    border = np.zeros_like(mask)
-    border[:-1] |= cell[:-1] != cell[1:]
-    border[:, :-1] |= cell[:, :-1] != cell[:, 1:]
-    return distance(1 - border)
-
-
 class Pair(NamedTuple):
     """Two shapes that are close: their distance in pixels, their numbers, and y and x of the closest pixels of each."""
 
@@ -269,27 +231,12 @@ def close_pairs(labels: np.ndarray, areas: np.ndarray, within: float) -> list[Pa
     -------
     The nearest pair first.
     """
-    mask = (labels > 0).astype(np.uint8)
-    outline = mask & ~cv2.erode(mask, _CROSS, borderType=cv2.BORDER_CONSTANT, borderValue=0)
-    y, x = np.nonzero(outline)
-    order = np.argsort(labels[y, x], kind="stable")
-    points = np.stack([y, x], axis=1)[order]
-    ends = np.searchsorted(labels[y, x][order], np.arange(len(areas) + 1))
-    of = [points[a:b] for a, b in pairwise(ends)]
-    low, high = (np.array([getattr(p, f)(axis=0) if len(p) else [np.inf] * 2 for p in of]) for f in ("min", "max"))
-    trees: dict[int, cKDTree] = {}
-    found = []
-    for a in range(1, len(areas)):
-        gap = np.maximum(np.maximum(low[a] - high[a + 1 :], low[a + 1 :] - high[a]), 0)
-        for b in a + 1 + np.flatnonzero((gap**2).sum(axis=1) < within**2):
-            if a not in trees:
-                trees[a] = cKDTree(of[a])
-            away, index = trees[a].query(of[b], distance_upper_bound=within)
-            k = int(away.argmin())
-            if away[k] < within:
-                here, there = (tuple(int(v) for v in p) for p in (of[a][index[k]], of[b][k]))
-                found.append(Pair(float(away[k]), a, int(b), here, there))
-    return sorted(found)
+    pairs = []
+    for pair in neighbours(labels, len(areas) - 1, within):
+        k = int(pair.distance.argmin())
+        on_first, on_second = (tuple(int(v) for v in places[k]) for places in (pair.on_first, pair.on_second))
+        pairs.append(Pair(float(pair.distance[k]), pair.first, pair.second, on_first, on_second))
+    return sorted(pairs)
 
 
 def shapes(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

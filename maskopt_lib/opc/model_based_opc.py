@@ -28,19 +28,12 @@ from tqdm.auto import tqdm
 from maskopt_lib.data import schema
 from maskopt_lib.errors import UnknownNameError
 from maskopt_lib.litho import Simulator
-from maskopt_lib.opc.assist import AssistSeeds, assist_seeds
-from maskopt_lib.opc.descent import Phases, collect
-from maskopt_lib.opc.fragments import (
-    Cutting,
-    Fragments,
-    MaskRules,
-    edge_errors_nm,
-    outlines,
-    sample,
-    snap,
-)
+from maskopt_lib.opc.assist import AssistSeeds
+from maskopt_lib.opc.descent import Descent, Phases, collect
+from maskopt_lib.opc.edges import edge_errors_nm, sample
+from maskopt_lib.opc.fragments import Cutting, Fragments, outlines
+from maskopt_lib.opc.moving_edges import MovingEdges, MovingEdgesOptions, no_initial
 from maskopt_lib.opc.objective import squared_difference
-from maskopt_lib.opc.pixels import coarse, whole
 from maskopt_lib.opc.result import MaxSteps, OpcResult, StopCondition, check_finite
 
 TERMS = ("epe_nm", "violations", "fidelity", "pv_band")
@@ -51,41 +44,32 @@ LIMIT_NM = 15.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelBasedOptions:
+class ModelBasedOptions(MovingEdgesOptions):
     """Everything that can be set.
 
     Attributes
     ----------
-    pixel_nm : pixel of the simulation; polygons are rasterised on it by area. A whole multiple of the target's.
-    n_steps : moves.
-    corner_nm, segment_nm, pieces, line_end_nm, corner_probe_nm : how edges are cut and where they are measured, see
-        :class:`~maskopt_lib.opc.fragments.Cutting`.
+    pixel_nm, n_steps : as in :class:`~maskopt_lib.opc.moving_edges.MovingEdgesOptions`, like all that is not named
+        here. Squares that assist stay as they are set.
+    corner_probe_nm : where corner fragments are measured, see :class:`~maskopt_lib.opc.fragments.Cutting`.
     feedback : ``"proportional"`` moves by ``gain`` times the measured error, ``"fixed"`` by ``fixed_step_nm`` in the
         direction that probes on the binary print ask for.
     gain, damping : the gain of the first step, and the factor on it in each further step.
     corner_gain, line_end_gain : factors on the gain of corner fragments and of line ends.
     min_slope : smallest relative slope of the image across the drawn edge that is believed, in 1/nm; where the image is
         flatter, a fragment answers the missing intensity over this slope instead of the whole error. 0 for none.
-    max_step_nm, max_move_nm : largest move in one step, largest displacement in all.
+    max_step_nm : largest move in one step.
     fixed_step_nm, halve_every, probe_nm : of the fixed step: its size, after how many steps it is halved, distance of
         the probes from the drawn edge.
     aim : which printed edge should lie on the drawn one: ``"nominal"``, or the ``"middle"`` between the outer and the
         inner print.
-    min_width_nm, min_space_nm : mask rules; where the target itself is narrower, its own width or space is the rule.
-    jog_nm : smaller jogs are closed in the end.
-    grid_nm : displacements end on multiples of this; a whole multiple of the target's pixel.
-    assist : squares that assist the target where an ILT objective asks for light; they stay as they are set. None for
-        none.
     epe_weight, violation_weight, fidelity_weight, pvb_weight : weights of the terms (mean absolute error in nm,
         number of control points off by more than 15 nm, pixels) in the objective that ``best_step`` and ``keep`` use.
-    keep : ``"best"`` or ``"last"``.
     """
 
-    pixel_nm: float = 4.0
     n_steps: int = 20
     corner_nm: float = 30.0
     segment_nm: float = 40.0
-    pieces: str = "even"
     line_end_nm: float = 100.0
     corner_probe_nm: float | None = 40.0
     feedback: str = "proportional"
@@ -100,36 +84,22 @@ class ModelBasedOptions:
     halve_every: int = 4
     probe_nm: float = 16.0
     aim: str = "nominal"
-    min_width_nm: float = 30.0
-    min_space_nm: float = 30.0
-    jog_nm: float = 2.0
-    grid_nm: float = 1.0
-    assist: AssistSeeds | None = None
     epe_weight: float = 1.0
     violation_weight: float = 0.0
     fidelity_weight: float = 0.0
     pvb_weight: float = 0.0
-    keep: str = "best"
 
     def __post_init__(self) -> None:
         self.cutting  # noqa: B018 - it checks itself
         for name, known in (("feedback", FEEDBACKS), ("aim", AIMS), ("keep", ("best", "last"))):
             if getattr(self, name) not in known:
                 raise UnknownNameError(f"no {name} {getattr(self, name)!r}; known: {', '.join(known)}")
-        for name in ("n_steps", "gain", "damping", "max_step_nm", "max_move_nm", "fixed_step_nm", "halve_every"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)!r}")
+        self.check_positive("n_steps", "gain", "damping", "max_step_nm", "max_move_nm", "fixed_step_nm", "halve_every")
 
     @property
     def cutting(self) -> Cutting:
-        """How edges are cut."""
-        return Cutting(
-            corner_nm=self.corner_nm,
-            segment_nm=self.segment_nm,
-            pieces=self.pieces,
-            line_end_nm=self.line_end_nm,
-            corner_probe_nm=self.corner_probe_nm,
-        )
+        """How edges are cut, and where their corners are measured."""
+        return replace(super().cutting, corner_probe_nm=self.corner_probe_nm)
 
     @property
     def weights(self) -> tuple[float, ...]:
@@ -149,17 +119,10 @@ OPENILT = ModelBasedOptions(
     line_end_nm=0.0,
     corner_probe_nm=None,
     feedback="fixed",
-    fixed_step_nm=8.0,
-    halve_every=4,
-    probe_nm=16.0,
     max_move_nm=24.0,
     min_width_nm=1.0,
     min_space_nm=1.0,
     jog_nm=0.0,
-    grid_nm=1.0,
-    epe_weight=1.0,
-    fidelity_weight=0.0,
-    pvb_weight=0.0,
     keep="last",
 )
 
@@ -177,58 +140,26 @@ def solve(
     sim: Simulator,
     options: ModelBasedOptions,
     *,
-    initial: Tensor | None = None,
-    stop: StopCondition | None = None,
-    progress: bool = False,
+    initial: Tensor | None,
+    stop: StopCondition | None,
+    progress: bool,
 ) -> OpcResult:
-    """Correct the edges of a batch of targets; :func:`maskopt_lib.opc.solve` is the door.
-
-    Parameters
-    ----------
-    target : (sample, y, x), 0 or 1, on a grid that spans the simulator's period.
-    sim : simulator with the corners ``nominal``, ``outer`` and ``inner``.
-    options : a preset or a variation of one (``dataclasses.replace``).
-    initial : not possible here: fragments start on the target's edges.
-    stop : ends the optimisation before ``n_steps``.
-    progress : show a progress bar.
-
-    Raises
-    ------
-    ValueError : initial masks are given.
-    """
-    if initial is not None:
-        raise ValueError("method 'model_based_opc' moves the edges of its target and takes no initial masks")
+    """Correct the edges of a batch of targets, where fragments start: there are no initial masks."""
+    no_initial(initial, "model_based_opc")
     phases = Phases()
-    pixel_nm = sim.grid(target).pixel_nm
-    factor = whole(options.pixel_nm, pixel_nm, "pixel_nm")
-    whole(options.grid_nm, pixel_nm, "grid_nm")
-    wanted = coarse(target, factor, sim.dtype)
-    rings = outlines(target, pixel_nm)
-    n_drawn = torch.tensor([sum(map(len, these)) for these in rings], device=target.device)
-    if options.assist:
-        places = assist_seeds(wanted, sim, options.assist, pixel_nm=options.pixel_nm, grid_nm=pixel_nm)
-        rings = [[*these, *squares] for these, squares in zip(rings, places, strict=True)]
-    fragments = Fragments.of_rings(rings, options.cutting, grid_nm=pixel_nm, device=target.device, dtype=sim.dtype)
-    # Edges are numbered in the order of the rings, and a ring has as many edges as points: assist features come last.
-    is_drawn = fragments.is_real & (fragments.edge < n_drawn[:, None])
-    rules = MaskRules(
-        fragments,
-        min_width_nm=options.min_width_nm,
-        min_space_nm=options.min_space_nm,
-        max_move_nm=options.max_move_nm,
-    )
-    measure = _Measurement(wanted, fragments, is_drawn, sim, options)
+    edges = MovingEdges.of(target, sim, options, assist_weights=(1.0, 0.5))
+    measure = _Measurement(edges.wanted, edges.fragments, edges.is_drawn, sim, options)
     phases("prepare")
 
     weights = np.asarray(options.weights)
     stops = [MaxSteps(options.n_steps), *([stop] if stop else [])]
-    displacement = torch.zeros_like(fragments.line_nm)
+    displacement = torch.zeros_like(edges.fragments.line_nm)
     best = displacement.clone()
     history, losses = [], []
     bar = tqdm(total=options.n_steps, desc="model_based_opc", unit="step", disable=not progress, leave=False)
     while True:
         step = len(history)
-        terms, wanted_move = measure(displacement, step)
+        terms, move = measure(displacement, step)
         history.append(terms)
         losses.append(terms @ weights)
         check_finite(step, losses)
@@ -237,20 +168,23 @@ def solve(
         reason = next((r for condition in stops if (r := condition(step, losses))), None)
         if reason:
             break
-        moved = (displacement + wanted_move).clamp(-options.max_move_nm, options.max_move_nm)
-        displacement = rules.legal(moved, displacement)
+        displacement = edges.legal(displacement + move, displacement)
         bar.update()
     bar.close()
     phases("optimise")
 
     kept = best if options.keep == "best" else displacement
-    snapped = snap(kept, fragments, rules, jog_nm=options.jog_nm, grid_nm=options.grid_nm)
-    mask = (fragments.raster(snapped, target.shape[-1], pixel_nm) >= 0.5).to(torch.uint8)
+    mask = edges.mask(kept)
     phases("finish")
     return collect(
-        mask, [np.stack(history)], reasons=[reason], terms=TERMS, weights=options.weights, phases=phases,
-        method="model_based_opc", polygons=outlines(mask, pixel_nm),
-    )  # fmt: skip
+        "model_based_opc",
+        mask,
+        [Descent(kept, np.stack(history), reason)],
+        TERMS,
+        options.weights,
+        phases,
+        polygons=outlines(mask, edges.pixel_nm),
+    )
 
 
 @dataclass(frozen=True)
@@ -268,7 +202,7 @@ class _Measurement:
         mask = f.raster(displacement, self.wanted.shape[-1], o.pixel_nm)
         aerial = self.sim.aerial(mask, corners=schema.CORNERS)
         nominal, outer, inner = aerial.unbind(1)
-        resist = self.sim.resist_model.soft(aerial)
+        nominal_resist, outer_resist, inner_resist = self.sim.resist_model.soft(aerial).unbind(1)
         if o.aim == "nominal":
             error = edge_errors_nm(nominal, f, o.pixel_nm, self.sim.threshold)
         else:
@@ -278,10 +212,8 @@ class _Measurement:
         terms = (
             error.abs().sum(-1) / count,
             (error.abs() > LIMIT_NM).sum(-1).to(error.dtype),
-            squared_difference(resist[:, schema.CORNERS.index(schema.NOMINAL)], self.wanted),
-            squared_difference(
-                resist[:, schema.CORNERS.index(schema.INNER)], resist[:, schema.CORNERS.index(schema.OUTER)]
-            ),
+            squared_difference(nominal_resist, self.wanted),
+            squared_difference(inner_resist, outer_resist),
         )
         move = self._proportional(error, nominal, step) if o.feedback == "proportional" else self._fixed(nominal, step)
         return torch.stack(terms, dim=-1).cpu().double().numpy(), move * self.is_drawn

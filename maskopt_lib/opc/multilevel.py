@@ -35,10 +35,10 @@ from maskopt_lib.errors import GridMismatchError, UnknownNameError
 from maskopt_lib.litho import Simulator
 from maskopt_lib.opc import prints
 from maskopt_lib.opc.cleanup import CleanUp
-from maskopt_lib.opc.descent import Phases, Stepper, collect, descend
-from maskopt_lib.opc.pixels import central_window, coarse, fine_bicubic, fine_nearest, smooth, whole
+from maskopt_lib.opc.descent import Descent, Phases, Stepper, collect, descend
+from maskopt_lib.opc.pixels import central, check_box, coarse, fine_bicubic, fine_nearest, smooth, square, whole
 from maskopt_lib.opc.prints import Prints
-from maskopt_lib.opc.result import OpcResult, StopCondition
+from maskopt_lib.opc.result import OpcResult
 
 TERMS = prints.TERMS
 
@@ -66,8 +66,7 @@ class Level:
     window_nm: float | None = 1280.0
 
     def __post_init__(self) -> None:
-        if self.smoothing_px < 1 or self.smoothing_px % 2 == 0:
-            raise ValueError(f"smoothing_px must be odd and at least 1, got {self.smoothing_px}")
+        check_box(self.smoothing_px)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,53 +209,35 @@ class Objective:
         return self.prints.terms(intensity).unbind(-1)
 
 
-def solve(
-    target: Tensor,
-    sim: Simulator,
-    options: MultilevelOptions,
-    *,
-    initial: Tensor | None = None,
-    stop: StopCondition | None = None,
-    progress: bool = False,
-) -> OpcResult:
-    """Optimise masks level by level for a batch of targets; :func:`maskopt_lib.opc.solve` is the door.
-
-    Parameters
-    ----------
-    target : (sample, y, x), 0 or 1, on a grid that spans the simulator's period.
-    sim : simulator with the corners ``nominal``, ``outer`` and ``inner``.
-    options : a preset or a variation of one.
-    initial : (sample, y, x) first masks in [0, 1]; the target by default.
-    stop : ends a level before its ``n_steps``; the next one goes on from there.
-    progress : show a progress bar.
+def solve(target: Tensor, sim: Simulator, options: MultilevelOptions, *, initial: Tensor | None, **loop) -> OpcResult:
+    """Optimise masks level by level, from the targets or first masks; a stop condition ends each level for itself.
 
     Returns
     -------
     The result; its history holds the levels one after the other, each from its own start (``n_steps + 1`` rows), with
     the variable ``pixel_nm`` over ``step``.
     """
-    return solve_levels(target, sim, options, Objective, TERMS, "multilevel", initial, stop, progress)
+    return solve_levels("multilevel", Objective, TERMS, target, sim, options, initial, **loop)
 
 
 def solve_levels(
+    method: str,
+    objective: Callable[[Prints, int, int, Level, MultilevelOptions], Objective],
+    terms: tuple[str, ...],
     target: Tensor,
     sim: Simulator,
     options: MultilevelOptions,
-    objective: Callable[[Prints, int, int, Level, MultilevelOptions], Objective],
-    terms: tuple[str, ...],
-    method: str,
     initial: Tensor | None,
-    stop: StopCondition | None,
-    progress: bool,
+    **loop,
 ) -> OpcResult:
     """What :func:`solve` does, for an objective of its own.
 
     Parameters
     ----------
-    target, sim, options, initial, stop, progress : as for :func:`solve`.
+    method : name of the solver.
     objective : makes the objective of a level.
     terms : names of its terms; their weights are ``options.weights``.
-    method : name of the solver.
+    target, sim, options, initial, **loop : as for :func:`solve`.
     """
     phases = Phases()
     pixel_nm = sim.grid(target).pixel_nm
@@ -270,15 +251,15 @@ def solve_levels(
     latent = coarse(target if initial is None else initial, factors[0], sim.dtype)
     phases("prepare")
 
-    histories, reasons = [], []
+    levels = []
     for i, (level, factor) in enumerate(zip(options.levels, factors, strict=True)):
         if i:
             latent = fine_nearest(latent, factors[i - 1] // factor)
         wanted = coarse(target, factor, sim.dtype)
         n = wanted.shape[-1]
-        side = n if level.window_nm is None else whole(level.window_nm, level.pixel_nm, "window_nm")
-        clear = central_window(n, side, wanted.device)
-        margin = (n - side) // 2
+        inside = central(n, level.window_nm, level.pixel_nm)
+        clear = square(n, inside, wanted.device)
+        margin = inside.start
         reach = min(level.smoothing_px // 2, margin)
         near = slice(margin - reach, n - margin + reach)
         descent = descend(
@@ -287,14 +268,12 @@ def solve_levels(
             options.stepper(level),
             n_steps=level.n_steps,
             weights=options.weights,
-            stop=stop,
             keep=options.keep,
-            progress=progress,
             name=f"{method}, {level.pixel_nm:g} nm",
+            **loop,
         )
         latent[:, near, near] = descent.parameter
-        histories.append(descent.history * level.pixel_nm**2)
-        reasons.append(f"{level.pixel_nm:g} nm: {descent.reason}")
+        levels.append((f"{level.pixel_nm:g} nm", replace(descent, history=descent.history * level.pixel_nm**2)))
     phases("optimise")
 
     smoothed = smooth(latent, level.smoothing_px)
@@ -303,12 +282,8 @@ def solve_levels(
     if options.cleanup:
         mask = options.cleanup(mask, pixel_nm)
     phases("finish")
-    result = collect(
-        mask, [np.concatenate(histories)], reasons=["; ".join(reasons)], terms=terms, weights=options.weights,
-        phases=phases, method=method,
-    )  # fmt: skip
-    pixels = np.concatenate(
-        [np.full(len(h), level.pixel_nm) for h, level in zip(histories, options.levels, strict=True)]
-    )
+    result = collect(method, mask, [Descent.joined(levels)], terms, options.weights, phases)
+    steps = [len(descent.history) for _, descent in levels]
+    pixels = np.repeat([level.pixel_nm for level in options.levels], steps)
     along = {"long_name": "pixel of the level", "units": "nm"}
     return replace(result, history=result.history.assign(pixel_nm=(schema.STEP, pixels, along)))

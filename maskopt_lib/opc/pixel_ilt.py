@@ -24,7 +24,6 @@ J.-R. Gao, X. Xu, B. Yu, D. Z. Pan, "MOSAIC: Mask Optimizing Solution With Proce
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -33,16 +32,16 @@ from torch import Tensor
 from maskopt_lib.litho import Simulator
 from maskopt_lib.opc import prints
 from maskopt_lib.opc.cleanup import CleanUp
-from maskopt_lib.opc.descent import Descent, Phases, Stepper, collect, descend
-from maskopt_lib.opc.pixels import central_window, coarse, fine_nearest, whole
+from maskopt_lib.opc.descent import Descent, Phases, Stepping, collect, descend
+from maskopt_lib.opc.pixels import central, coarse, fine_nearest, square, whole
 from maskopt_lib.opc.prints import Prints
-from maskopt_lib.opc.result import OpcResult, StopCondition
+from maskopt_lib.opc.result import OpcResult
 
 TERMS = (*prints.TERMS, "discreteness")
 
 
 @dataclass(frozen=True, kw_only=True)
-class PixelIltOptions:
+class PixelIltOptions(Stepping):
     """Everything that can be set; the defaults are those of OpenILT's SimpleILT.
 
     Attributes
@@ -83,11 +82,6 @@ class PixelIltOptions:
         self.stepper  # noqa: B018 - it checks itself
 
     @property
-    def stepper(self) -> Stepper:
-        """Optimizer, learning rate and schedule."""
-        return Stepper(optimizer=self.optimizer, learning_rate=self.learning_rate, schedule=self.schedule)
-
-    @property
     def weights(self) -> tuple[float, ...]:
         """Weights of the terms."""
         return self.nominal_weight, self.outer_weight, self.inner_weight, self.pvb_weight, self.discreteness_weight
@@ -113,46 +107,33 @@ MOSAIC = PixelIltOptions(
 
 #: Winner of the search of notebook 10 (twelve settings, six StdMetal clips, lowest L2 + PV band).
 TUNED = replace(
-    OPENILT, pixel_nm=4.0, n_steps=100, optimizer="adam", learning_rate=0.2, schedule="cosine", outer_weight=0.5,
-    inner_weight=0.5, pvb_weight=1.0, window_nm=None,
-)  # fmt: skip
+    OPENILT,
+    pixel_nm=4.0,
+    n_steps=100,
+    optimizer="adam",
+    learning_rate=0.2,
+    schedule="cosine",
+    outer_weight=0.5,
+    inner_weight=0.5,
+    pvb_weight=1.0,
+    window_nm=None,
+)
 
 PRESETS = {"openilt": OPENILT, "lithobench": LITHOBENCH, "mosaic": MOSAIC, "tuned": TUNED}
 
 
-def solve(
-    target: Tensor,
-    sim: Simulator,
-    options: PixelIltOptions,
-    *,
-    initial: Tensor | None = None,
-    stop: StopCondition | None = None,
-    progress: bool = False,
-) -> OpcResult:
-    """Optimise the pixels of a batch of masks; :func:`maskopt_lib.opc.solve` is the door.
-
-    Parameters
-    ----------
-    target : (sample, y, x), 0 or 1, on a grid that spans the simulator's period.
-    sim : simulator with the corners ``nominal``, ``outer`` and ``inner``.
-    options : a preset or a variation of one.
-    initial : (sample, y, x) first masks in [0, 1]; the target by default.
-    stop : ends the optimisation before ``n_steps``.
-    progress : show a progress bar.
-    """
+def solve(target: Tensor, sim: Simulator, options: PixelIltOptions, *, initial: Tensor | None, **loop) -> OpcResult:
+    """Optimise the pixels of a batch of masks, from the targets or first masks."""
     phases = Phases()
     problem = Problem.pose(target, sim, options, initial)
     phases("prepare")
-    descent = problem.descend(stop=stop, progress=progress, name="pixel_ilt")
+    descent = problem.descend("pixel_ilt", **loop)
     phases("optimise")
     mask = problem.mask(descent.parameter)
     if options.cleanup:
         mask = options.cleanup(mask, sim.grid(target).pixel_nm)
     phases("finish")
-    return collect(
-        mask, [descent.history], reasons=[descent.reason], terms=TERMS, weights=options.weights, phases=phases,
-        method="pixel_ilt",
-    )  # fmt: skip
+    return collect("pixel_ilt", mask, [descent], TERMS, options.weights, phases)
 
 
 @dataclass(frozen=True)
@@ -182,35 +163,24 @@ class Problem:
         factor = whole(options.pixel_nm, sim.grid(target).pixel_nm, "pixel_nm")
         wanted = coarse(target, factor, sim.dtype)
         n = wanted.shape[-1]
-        side = n if options.window_nm is None else whole(options.window_nm, options.pixel_nm, "window_nm")
-        window = central_window(n, side, wanted.device)
-        inside = slice((n - side) // 2, (n + side) // 2)
+        inside = central(n, options.window_nm, options.pixel_nm)
         first = wanted if initial is None else coarse(initial, factor, sim.dtype)
         latent = 2 * first - 1
         return cls(
             start=latent[:, inside, inside],
             inside=inside,
             frame=torch.sigmoid(options.mask_steepness * (latent - options.mask_offset)),
-            prints=Prints.around(wanted, window | (first > 0.5).any(0), sim),
+            prints=Prints.around(wanted, square(n, inside, wanted.device) | (first > 0.5).any(0), sim),
             first=(target if initial is None else initial >= 0.5).to(torch.uint8),
             options=options,
         )
 
-    def descend(
-        self,
-        *,
-        on_gradient: Callable[[Tensor, int], Tensor] | None = None,
-        stop: StopCondition | None,
-        progress: bool,
-        name: str,
-    ) -> Descent:
-        """Minimise; the history is in nm2."""
+    def descend(self, name: str, **loop) -> Descent:
+        """Minimise, with further arguments of :func:`~maskopt_lib.opc.descent.descend`; the history is in nm2."""
         o = self.options
-        descent = descend(
-            self.start, self, o.stepper, n_steps=o.n_steps, weights=o.weights, stop=stop, keep=o.keep,
-            on_gradient=on_gradient, progress=progress, name=name,
-        )  # fmt: skip
-        return Descent(parameter=descent.parameter, history=descent.history * o.pixel_nm**2, reason=descent.reason)
+        settings = {"n_steps": o.n_steps, "weights": o.weights, "keep": o.keep, "name": name}
+        descent = descend(self.start, self, o.stepper, **settings, **loop)
+        return replace(descent, history=descent.history * o.pixel_nm**2)
 
     def __call__(self, latent: Tensor, step: int) -> tuple[Tensor, ...]:
         """Terms of :data:`TERMS`, (b,) each."""

@@ -47,19 +47,35 @@ def fine_bicubic(image: Tensor, factor: int) -> Tensor:
     return F.interpolate(image[:, None], scale_factor=factor, mode="bicubic", antialias=True)[:, 0]
 
 
-def central_window(n: int, side_px: int, device: torch.device) -> Tensor:
-    """(n, n) boolean: True in the central square of ``side_px`` pixels.
+def central(n: int, window_nm: float | None, pixel_nm: float) -> slice:
+    """The rows, and columns, of a central window on a grid of ``n`` pixels along a side.
+
+    Parameters
+    ----------
+    n, pixel_nm : the grid.
+    window_nm : side of the window; None is all.
 
     Raises
     ------
-    GridMismatchError : the square does not fit, or cannot stand in the middle.
+    GridMismatchError : the window does not fit, or cannot stand in the middle.
     """
-    margin = (n - side_px) // 2
-    if not 0 < side_px <= n or (n - side_px) % 2:
-        raise GridMismatchError(f"a window of {side_px} pixels has no place in the middle of {n}; give an even margin")
-    inside = torch.zeros(n, n, dtype=torch.bool, device=device)
-    inside[margin : n - margin, margin : n - margin] = True
-    return inside
+    side = n if window_nm is None else whole(window_nm, pixel_nm, "window_nm")
+    if side > n or (n - side) % 2:
+        raise GridMismatchError(f"a window of {side} pixels has no place in the middle of {n}; give an even margin")
+    return slice((n - side) // 2, (n + side) // 2)
+
+
+def square(n: int, inside: slice, device: torch.device) -> Tensor:
+    """(n, n) boolean: True in these rows and columns."""
+    is_inside = torch.zeros(n, n, dtype=torch.bool, device=device)
+    is_inside[inside, inside] = True
+    return is_inside
+
+
+def check_box(smoothing_px: int) -> None:
+    """Raise ValueError for a side of :func:`smooth`'s box that is not odd."""
+    if smoothing_px < 1 or smoothing_px % 2 == 0:
+        raise ValueError(f"smoothing_px must be odd and at least 1, got {smoothing_px}")
 
 
 def smooth(image: Tensor, size_px: int) -> Tensor:

@@ -40,7 +40,7 @@ are the constants (notebook 18).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -51,12 +51,12 @@ from torch import Tensor
 from maskopt_lib.data import schema
 from maskopt_lib.litho import Simulator
 from maskopt_lib.litho.imaging import interpolation_matrix, small_grid
-from maskopt_lib.opc import mask_rules
-from maskopt_lib.opc.descent import Phases, Stepper, collect, descend
+from maskopt_lib.opc.descent import Descent, Phases, Stepper, collect, descend
+from maskopt_lib.opc.distances import distance, room, signed_distance
 from maskopt_lib.opc.edges import EdgePoints
-from maskopt_lib.opc.mask_rules import MaskRules
-from maskopt_lib.opc.pixels import central_window, coarse, fine_bicubic, fine_nearest, smooth, whole
-from maskopt_lib.opc.result import OpcResult, StopCondition
+from maskopt_lib.opc.mask_rules import MaskRules, shapes
+from maskopt_lib.opc.pixels import central, check_box, coarse, fine_bicubic, fine_nearest, smooth, square, whole
+from maskopt_lib.opc.result import OpcResult
 
 TERMS = (schema.NOMINAL, "edge_placement", "pv_band", "corners", "outline")
 
@@ -123,8 +123,7 @@ class RuleAwareOptions:
     energy_lost: float = 1e-3
 
     def __post_init__(self) -> None:
-        if self.smoothing_px < 1 or self.smoothing_px % 2 == 0:
-            raise ValueError(f"smoothing_px must be odd and at least 1, got {self.smoothing_px}")
+        check_box(self.smoothing_px)
         if self.free_steps < 0 or self.n_rounds < 0 or (self.n_rounds and self.n_steps < 1):
             raise ValueError(f"steps and rounds must not be negative, got {self}")
         if not self.edge_width_px > 0 or not self.edge_scale_nm > 0:
@@ -160,25 +159,11 @@ CONTACT = replace(TUNED, pvb_weight=4.2)
 PRESETS = {"tuned": TUNED, "fast": FAST, "contact": CONTACT}
 
 
-def solve(
-    target: Tensor,
-    sim: Simulator,
-    options: RuleAwareOptions,
-    *,
-    initial: Tensor | None = None,
-    stop: StopCondition | None = None,
-    progress: bool = False,
-) -> OpcResult:
-    """Optimise masks that keep a rule deck for a batch of targets; :func:`maskopt_lib.opc.solve` is the door.
+def solve(target: Tensor, sim: Simulator, options: RuleAwareOptions, *, initial: Tensor | None, **loop) -> OpcResult:
+    """Optimise masks that keep a rule deck for a batch of targets, from the targets or first masks.
 
-    Parameters
-    ----------
-    target : (sample, y, x), 0 or 1, on a grid that spans the simulator's period.
-    sim : simulator with the corners ``nominal``, ``outer`` and ``inner``, and those of ``corner_weights``.
-    options : a preset or a variation of one (``dataclasses.replace``).
-    initial : (sample, y, x) first masks in [0, 1]; the target by default.
-    stop : ends the free steps, or a round, before its number of steps; the next part goes on from there.
-    progress : show a progress bar.
+    The simulator needs the corners of ``corner_weights`` as well. A stop condition ends the free steps, and each round,
+    for itself; the next part goes on from there.
 
     Returns
     -------
@@ -195,30 +180,29 @@ def solve(
     n = target.shape[-1] // factor
     window = None
     if options.window_nm is not None:
-        window = central_window(n, whole(options.window_nm, options.pixel_nm, "window_nm"), sim.device)
+        window = square(n, central(n, options.window_nm, options.pixel_nm), sim.device)
     wanted = coarse(target, factor, sim.dtype)
     free = _near(wanted, options) if window is None else _near(wanted, options) & window
     kept = torch.zeros_like(target) if initial is None or window is None else (initial >= 0.5).to(target.dtype)
     around = torch.zeros_like(wanted) if window is None else coarse(kept, factor, sim.dtype) * ~window
     objective = _Objective.of(target, wanted, sim, options, around=around, free=free)
-    histories, reasons = [], []
+    parts = []
     phases("prepare")
+
+    def follow(name: str, start: Tensor, terms: Callable, rate: float, n_steps: int) -> Tensor:
+        """The parameters at the end of one part."""
+        stepper = Stepper(optimizer="adam", learning_rate=rate, schedule="cosine")
+        descent = descend(
+            start, terms, stepper, n_steps=n_steps, weights=options.weights, name=f"rule_aware, {name}", **loop
+        )
+        parts.append((name, descent))
+        return descent.parameter
 
     # Latent image and displaced distance are both positive inside: what is projected is where they are.
     if options.free_steps:
-        descent = descend(
-            coarse(start, factor, sim.dtype),
-            objective.of_latent,
-            Stepper(optimizer="adam", learning_rate=options.free_rate, schedule="cosine"),
-            n_steps=options.free_steps,
-            weights=options.weights,
-            stop=stop,
-            progress=progress,
-            name="rule_aware, free",
-        )
-        inside = smooth(descent.parameter, options.smoothing_px) - options.mask_offset
-        histories.append(descent.history)
-        reasons.append(f"free: {descent.reason}")
+        latent = coarse(start, factor, sim.dtype)
+        latent = follow("free", latent, objective.of_latent, options.free_rate, options.free_steps)
+        inside = smooth(latent, options.smoothing_px) - options.mask_offset
     else:
         inside = coarse(start, factor, sim.dtype) - 0.5
     phases("optimise")
@@ -230,19 +214,14 @@ def solve(
         binary = _projected(binary, between_nm, options, window)
         bounded = _Bounded.of(binary, between_nm, options, sim)
         phases("project")
-        descent = descend(
+        displacement = follow(
+            f"round {i + 1}",
             torch.zeros_like(bounded.start),
             lambda displacement, step, bounded=bounded: objective.of_distance(bounded(displacement)),
-            Stepper(optimizer="adam", learning_rate=options.rate_nm, schedule="cosine"),
-            n_steps=options.n_steps,
-            weights=options.weights,
-            stop=stop,
-            progress=progress,
-            name=f"rule_aware, round {i + 1}",
+            options.rate_nm,
+            options.n_steps,
         )
-        inside = bounded(descent.parameter)
-        histories.append(descent.history)
-        reasons.append(f"round {i + 1}: {descent.reason}")
+        inside = bounded(displacement)
         phases("optimise")
 
     mask = _binary(inside, factor, free, around)
@@ -250,15 +229,9 @@ def solve(
         mask = torch.where(fine_nearest(window[None], factor), mask, kept)
     mask = _projected(mask, pixel_nm, options, window)
     phases("project")
-    return collect(
-        mask,
-        [np.concatenate(histories) if histories else np.zeros((1, len(mask), len(TERMS)))],
-        reasons=["; ".join(reasons) or "no steps asked for"],
-        terms=TERMS,
-        weights=options.weights,
-        phases=phases,
-        method="rule_aware",
-    )
+    nothing = Descent(inside, np.zeros((1, len(mask), len(TERMS))), "no steps asked for")
+    descent = Descent.joined(parts) if parts else nothing
+    return collect("rule_aware", mask, [descent], TERMS, options.weights, phases)
 
 
 def _near(wanted: Tensor, options: RuleAwareOptions) -> Tensor:
@@ -269,7 +242,7 @@ def _near(wanted: Tensor, options: RuleAwareOptions) -> Tensor:
     near = []
     for one in wanted.cpu().numpy():
         # An empty target is far from everywhere.
-        away_nm = mask_rules.distance((one <= 0).astype(np.uint8)) * options.pixel_nm
+        away_nm = distance((one <= 0).astype(np.uint8)) * options.pixel_nm
         reached = away_nm <= (np.inf if options.reach_nm is None else options.reach_nm)
         near.append(reached & (inside | (away_nm <= _BESIDE_NM)))
     return torch.as_tensor(np.stack(near), device=wanted.device)
@@ -312,20 +285,20 @@ class _Bounded:
         deck = options.deck
         fields = []
         for one in mask.cpu().numpy():
-            labels, areas = mask_rules.shapes(one)
+            labels, areas = shapes(one)
             smallest = areas < _NEAR_SMALLEST * deck.msa_nm2 / pixel_nm**2
             smallest[0] = False
             core = np.full(one.shape, -np.inf, np.float32)
             if smallest.any():
-                core = mask_rules.signed_distance(smallest[labels].astype(np.uint8)) * pixel_nm
+                core = signed_distance(smallest[labels].astype(np.uint8)) * pixel_nm
             # A pixel more on each side: the border between the cells is a pixel wide, and the grid's is coarse.
-            room = (mask_rules.room(one) - 0.5) * pixel_nm - (deck.msd_nm / 2 if deck.msd_nm else -np.inf)
-            fields.append((mask_rules.signed_distance(one) * pixel_nm, room, core))
-        start, room, core = (
+            free = (room(one) - 0.5) * pixel_nm - (deck.msd_nm / 2 if deck.msd_nm else -np.inf)
+            fields.append((signed_distance(one) * pixel_nm, free, core))
+        start, free, core = (
             coarse(torch.as_tensor(np.stack(f).clip(-_FAR_NM, _FAR_NM), device=sim.device), factor, sim.dtype)
             for f in zip(*fields, strict=True)
         )
-        return cls(start, room, core, options.smoothing_px)
+        return cls(start, free, core, options.smoothing_px)
 
     def __call__(self, displacement: Tensor) -> Tensor:
         moved = self.start + smooth(displacement, self.smoothing_px)

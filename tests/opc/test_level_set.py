@@ -54,26 +54,26 @@ def test_distance_of_a_half_plane_is_exact():
     mask = torch.zeros(1, 64, 64, dtype=torch.uint8)
     mask[:, :, :20] = 1
     wanted = (torch.arange(64, dtype=torch.float64) + 0.5 - 20) * 2.0
-    assert torch.equal(ls.signed_distance(mask, 2.0), wanted.expand(1, 64, 64))
+    assert torch.equal(ls.phi_of(mask, 2.0), wanted.expand(1, 64, 64))
 
 
 def test_distance_of_a_disk_is_within_half_a_pixel():
     # The outline of a pixel disk is itself half a pixel uncertain.
     phi = circle(200, 60.0, 1.0)
-    found = ls.signed_distance(phi < 0, 1.0)
+    found = ls.phi_of(phi < 0, 1.0)
     assert (found - phi).abs().max() < 0.5
     assert (found - phi).mean().abs() < 0.1
 
 
 @pytest.mark.parametrize("value", [0, 1])
 def test_distance_of_an_empty_or_full_mask_is_far(value):
-    phi = ls.signed_distance(torch.full((1, 8, 8), value), 1.0)
+    phi = ls.phi_of(torch.full((1, 8, 8), value), 1.0)
     assert (phi.abs() > 8).all() and ((phi < 0) == bool(value)).all()
 
 
 def test_coarse_distance_keeps_edges_between_pixels(targets):
     target = layout.demo_clips()["demo-metal-isolated"].rasterize(pixel_nm=1)[None]
-    phi = ls.coarse(ls.signed_distance(torch.as_tensor(target), 1.0), 8, torch.float64)
+    phi = ls.coarse(ls.phi_of(torch.as_tensor(target), 1.0), 8, torch.float64)
     area = ls.soft_mask(phi, 8.0, 8.0).sum() * 64
     # Corners are cut a little, edges are where they were although they lie between the coarse pixels.
     assert abs(area / target.sum() - 1) < 2e-3
@@ -178,7 +178,7 @@ def test_gradient_predicts_the_objective_along_a_move_of_the_outline(targets):
     sim = litho.Simulator(optics.load("embedded"), dtype=torch.float64)
     target = torch.as_tensor(targets[:1])
     wanted = target.double()
-    phi = ls.redistanced(ls.signed_distance(target, PIXEL_NM) - 3.0, PIXEL_NM, 10)
+    phi = ls.redistanced(ls.phi_of(target, PIXEL_NM) - 3.0, PIXEL_NM, 10)
 
     def objective(mask):
         return (sim.resist(mask, corners=["nominal"])[:, 0] - wanted).square().sum()
@@ -204,7 +204,7 @@ def test_steps_are_limited_for_each_clip_on_its_own():
 def test_no_step_of_the_solver_moves_phi_further_than_the_limit(sim, targets):
     options = replace(ls.SIGNED_DISTANCE, learning_rate=50.0, redistance_every=None, nucleation=None, cfl=0.5)
     target = torch.as_tensor(targets)
-    start = ls.signed_distance(target, PIXEL_NM).float()
+    start = ls.phi_of(target, PIXEL_NM).float()
     flow = ls._Flow(target.float(), start, slice(0, 256), PIXEL_NM, sim, options)
     phi = start.clone().requires_grad_()
     sum(term.sum() for term in flow.objective(phi, 0)).backward()

@@ -13,15 +13,9 @@ from maskopt_lib.errors import GridMismatchError, UnknownNameError
 from maskopt_lib.layout.raster import coverage, is_manhattan, signed_area
 from maskopt_lib.opc import edge_gradient, model_based_opc
 from maskopt_lib.opc.assist import AssistSeeds, assist_seeds
-from maskopt_lib.opc.fragments import (
-    Cutting,
-    Fragments,
-    MaskRules,
-    edge_errors_nm,
-    sample,
-    snap,
-    without_small_jogs,
-)
+from maskopt_lib.opc.edge_rules import EdgeRules, snap, without_small_jogs
+from maskopt_lib.opc.edges import edge_errors_nm, sample
+from maskopt_lib.opc.fragments import Cutting, Fragments, outlines
 
 METHODS = ("model_based_opc", "edge_gradient")
 #: Few steps, on a coarse raster: what must hold does so from the first step on.
@@ -49,6 +43,31 @@ def targets() -> np.ndarray:
 
 def rectangle(x0, y0, x1, y1) -> np.ndarray:
     return np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)], float)
+
+
+def fragments_of(targets: np.ndarray, cutting: Cutting, **how) -> Fragments:
+    return Fragments.of_rings(outlines(torch.as_tensor(targets), 4.0), cutting, grid_nm=4.0, **how)
+
+
+def rings_of(fragments: Fragments, displacement_nm: torch.Tensor) -> list[list[np.ndarray]]:
+    """The moved outlines of each clip: lists of (n, 2) rings in nm, with the points where nothing turns."""
+    line, start, end = (t.double().numpy() for t in fragments.moved(displacement_nm))
+    vertical, after = fragments.is_vertical.numpy(), fragments.after.numpy()
+    first = np.stack([np.where(vertical, line, start), np.where(vertical, start, line)], axis=-1)
+    last = np.stack([np.where(vertical, line, end), np.where(vertical, end, line)], axis=-1)
+    clips = []
+    for b, n in enumerate(fragments.n_fragments.tolist()):
+        seen, rings = np.zeros(n, bool), []
+        for begin in range(n):
+            points, i = [], begin
+            while not seen[i]:
+                seen[i] = True
+                points += [first[b, i], last[b, i]]
+                i = after[b, i]
+            if points:
+                rings.append(np.array(points))
+        clips.append(rings)
+    return clips
 
 
 # Cutting
@@ -107,7 +126,7 @@ def test_control_points_of_corner_fragments_keep_away_from_the_corner():
 
 
 def test_without_moves_the_raster_is_the_target(targets):
-    f = Fragments.of_masks(torch.as_tensor(targets), 4.0, Cutting(corner_nm=24, segment_nm=40))
+    f = fragments_of(targets, Cutting(corner_nm=24, segment_nm=40))
     still = torch.zeros_like(f.line_nm)
     np.testing.assert_array_equal(f.raster(still, 512, 4.0).numpy(), targets)
     np.testing.assert_array_equal(
@@ -116,9 +135,9 @@ def test_without_moves_the_raster_is_the_target(targets):
 
 
 def test_raster_of_moved_polygons_is_their_covered_area(targets):
-    f = Fragments.of_masks(torch.as_tensor(targets), 4.0, Cutting(corner_nm=24, segment_nm=40), dtype=torch.float64)
+    f = fragments_of(targets, Cutting(corner_nm=24, segment_nm=40), dtype=torch.float64)
     moves = torch.as_tensor(np.random.default_rng(0).uniform(-15, 15, f.line_nm.shape)) * f.is_real
-    rings = f.rings(moves)
+    rings = rings_of(f, moves)
     raster = f.raster(moves, 256, 8.0).numpy()
     assert all(is_manhattan(ring) for clip in rings for ring in clip)
     np.testing.assert_allclose(raster[0], coverage(rings[0], 256, 8.0), atol=1e-9)
@@ -184,7 +203,7 @@ def test_signed_errors_of_a_shifted_edge_and_of_lost_edges():
 
 
 def test_errors_of_a_real_image_lie_where_it_crosses_the_threshold(sim, targets):
-    f = Fragments.of_masks(torch.as_tensor(targets[:1]), 4.0, Cutting(corner_nm=0, segment_nm=60))
+    f = fragments_of(targets[:1], Cutting(corner_nm=0, segment_nm=60))
     aerial = sim.aerial(targets[:1], corners=["nominal"])[:, 0]
     error = edge_errors_nm(aerial, f, 4.0, sim.threshold)
     found = (error.abs() < 40) & f.is_real
@@ -203,7 +222,7 @@ def test_moves_stop_at_smallest_width_and_space():
     # Two bars of 60 nm, 50 nm apart.
     bars = [rectangle(400, 400, 900, 460), rectangle(400, 510, 900, 570)]
     f = Fragments.of_rings([bars], Cutting(corner_nm=20, segment_nm=40))
-    rules = MaskRules(f, min_width_nm=40, min_space_nm=30, max_move_nm=40)
+    rules = EdgeRules(f, min_width_nm=40, min_space_nm=30, max_move_nm=40)
     still = torch.zeros_like(f.line_nm)
     apart = rules.legal(torch.full_like(still, 40.0), still)
     horizontal = ~f.is_vertical[0]
@@ -218,7 +237,7 @@ def test_moves_stop_at_smallest_width_and_space():
 
 def test_a_narrow_target_is_its_own_rule():
     f = Fragments.of_rings([[rectangle(400, 400, 900, 420)]], Cutting(corner_nm=20, segment_nm=40))
-    rules = MaskRules(f, min_width_nm=40, min_space_nm=30, max_move_nm=40)
+    rules = EdgeRules(f, min_width_nm=40, min_space_nm=30, max_move_nm=40)
     assert not len(rules.excess_nm(torch.zeros_like(f.line_nm))[0])
     assert (rules.legal(torch.full_like(f.line_nm, -5.0), torch.zeros_like(f.line_nm))[0, ~f.is_vertical[0]] == 0).all()
 
@@ -226,16 +245,16 @@ def test_a_narrow_target_is_its_own_rule():
 def test_corners_keep_their_distance_too():
     diagonal = [rectangle(400, 400, 600, 600), rectangle(640, 640, 800, 800)]
     f = Fragments.of_rings([diagonal], Cutting(corner_nm=0, segment_nm=1e4))
-    rules = MaskRules(f, min_width_nm=10, min_space_nm=40, max_move_nm=40)
+    rules = EdgeRules(f, min_width_nm=10, min_space_nm=40, max_move_nm=40)
     moved = rules.legal(torch.full_like(f.line_nm, 30.0), torch.zeros_like(f.line_nm))
-    first, second = f.rings(moved)[0]
+    first, second = rings_of(f, moved)[0]
     assert np.hypot(*(second.min(0) - first.max(0))) >= 40 - 1e-3
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_any_moves_end_legal_and_never_cross(seed, targets):
-    f = Fragments.of_masks(torch.as_tensor(targets), 4.0, Cutting(corner_nm=40, segment_nm=60))
-    rules = MaskRules(f, min_width_nm=40, min_space_nm=40, max_move_nm=60)
+    f = fragments_of(targets, Cutting(corner_nm=40, segment_nm=60))
+    rules = EdgeRules(f, min_width_nm=40, min_space_nm=40, max_move_nm=60)
     wild = torch.as_tensor(np.random.default_rng(seed).uniform(-60, 60, f.line_nm.shape)).float()
     snapped = snap(wild, f, rules, jog_nm=4.0, grid_nm=4.0)
     assert not len(rules.excess_nm(snapped)[0])
@@ -317,7 +336,7 @@ def test_what_cannot_be_used_is_refused(method, sim, targets):
 
 
 def test_where_every_edge_prints_in_place_nothing_moves(targets):
-    f = Fragments.of_masks(torch.as_tensor(targets), 4.0, model_based_opc.FEEDBACK.cutting)
+    f = fragments_of(targets, model_based_opc.FEEDBACK.cutting)
 
     class Perfect:
         """An imaging model whose print is its mask: the image is linear across every edge."""
@@ -375,7 +394,7 @@ def test_constants_of_the_sources():
 
 def test_gradient_of_the_whole_objective_agrees_with_differences(targets):
     sim = litho.Simulator(optics.load("embedded"), dtype=torch.float64)
-    f = Fragments.of_masks(torch.as_tensor(targets[:1]), 4.0, edge_gradient.DIFFOPC.cutting, dtype=torch.float64)
+    f = fragments_of(targets[:1], edge_gradient.DIFFOPC.cutting, dtype=torch.float64)
     wanted = torch.nn.functional.avg_pool2d(torch.as_tensor(targets[:1]).double(), 2)
     options = replace(edge_gradient.DIFFOPC, pixel_nm=8.0, pvb_weight=0.3)
     objective = edge_gradient._Objective(wanted, f, f.is_real, sim, options)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from maskopt_lib import metrics
 from maskopt_lib.errors import MissingDataError, UnknownNameError
 from maskopt_lib.opc import mask_rules
+from maskopt_lib.opc.distances import room, signed_distance
 from maskopt_lib.opc.mask_rules import MaskRules
 
 DECK = MaskRules()
@@ -129,16 +130,16 @@ def test_an_empty_mask_and_a_rule_left_out():
 def test_signed_distance_of_a_half_plane():
     mask = np.zeros((20, 40), np.uint8)
     mask[:, :15] = 1
-    assert mask_rules.signed_distance(mask)[10] == pytest.approx(14.5 - np.arange(40))
+    assert signed_distance(mask)[10] == pytest.approx(14.5 - np.arange(40))
 
 
 def test_room_of_two_shapes_ends_midway():
     mask = np.zeros((60, 100), np.uint8)
     mask[20:40, 10:20], mask[20:40, 61:71] = 1, 1
-    room = mask_rules.room(mask)
-    assert np.argmin(room[30]) in (39, 40)
+    shared = room(mask)
+    assert np.argmin(shared[30]) in (39, 40)
     # Anything in the room of 12 is 24 from anything in the other shape's room of 12.
-    inside = (room >= 12).astype(np.uint8)
+    inside = (shared >= 12).astype(np.uint8)
     labels, areas = mask_rules.shapes(inside)
     assert len(areas) == 3 and mask_rules.close_pairs(labels, areas, 100)[0].distance >= 24
 

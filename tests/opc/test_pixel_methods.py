@@ -12,7 +12,7 @@ from maskopt_lib import layout, litho, metrics, opc, optics
 from maskopt_lib.data import schema
 from maskopt_lib.errors import GridMismatchError, UnknownNameError
 from maskopt_lib.opc import attention_ilt, curv_multi, multilevel, pixel_ilt
-from maskopt_lib.opc.pixels import central_window, fine_nearest
+from maskopt_lib.opc.pixels import fine_nearest, square
 from maskopt_lib.opc.prints import Prints
 
 #: Small settings of each method for targets on 8 nm pixels.
@@ -87,7 +87,7 @@ def test_gradient_of_each_objective_is_that_of_finite_differences(exact, targets
         start = aim.start
     else:
         kind = curv_multi._Curved if method == "curv_multi" else multilevel.Objective
-        clear = central_window(256, 160, target.device)
+        clear = square(256, slice(48, 208), target.device)
         aim = kind(Prints.around(target, clear, exact), 48, 3, multilevel.Level(pixel_nm=8.0, n_steps=1), options)
         start = target[:, 45:211, 45:211]
     weights = torch.tensor(options.weights)
@@ -165,7 +165,7 @@ def test_masks_change_inside_the_window_only(sim, targets, method):
     else:
         options["window_nm"] = 1280.0
     mask = opc.solve(target, sim, method=method, **options).mask
-    outside = ~central_window(256, 160, torch.device("cpu")).numpy()
+    outside = ~square(256, slice(48, 208), torch.device("cpu")).numpy()
     # Multi-level solvers leave it dark, as their source does; the others leave the target.
     expected = 0 * target[:, outside] if "levels" in options else target[:, outside]
     np.testing.assert_array_equal(mask[:, outside], expected)
