@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import xarray as xr
 
 from maskopt_lib.errors import SchemaError
@@ -56,6 +58,11 @@ _COORDINATES: dict[str, tuple[str, str]] = {
     X: ("x", "nm"),
     STEP: ("optimizer step", "1"),
 }
+
+
+def column(dims: str | tuple[str, ...], values: Any, long_name: str, units: str = "1") -> tuple:
+    """A variable as xarray takes it, with what it is called and its unit."""
+    return dims, values, {"long_name": long_name, "units": units}
 
 
 def label(ds: xr.Dataset) -> xr.Dataset:

@@ -1,6 +1,6 @@
 """Scores of masks: print quality, edge placement, mask rules, and the cost of writing the mask."""
 
-from maskopt_lib.metrics import process_window as process_window
+from maskopt_lib.metrics import dimensions, process_window
 from maskopt_lib.metrics.area import l2_nm2, pvb_nm2
 from maskopt_lib.metrics.core import CORE_SCORES, evaluate_core
 from maskopt_lib.metrics.curvature import min_radius_nm
@@ -18,6 +18,7 @@ __all__ = [
     "ShapeRules",
     "count_shots",
     "count_vertices",
+    "dimensions",
     "epe_sites",
     "evaluate",
     "evaluate_core",

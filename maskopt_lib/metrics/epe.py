@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from maskopt_lib.data import schema
+from maskopt_lib.data.schema import column
 from maskopt_lib.errors import GridMismatchError, LayoutError
 from maskopt_lib.metrics._arrays import one_binary, to_numpy
 
@@ -74,13 +75,18 @@ def target_sites(target: Any, pixel_nm: float) -> xr.Dataset:
             for place_nm in _places_nm(start * pixel_nm, stop * pixel_nm):
                 y_nm, x_nm = (line * pixel_nm, place_nm) if axis == 0 else (place_nm, line * pixel_nm)
                 sites.append((y_nm, x_nm, outward if axis == 0 else 0, outward if axis == 1 else 0))
-    table = np.array(sites, dtype=float).reshape(-1, 4)
-    return _labelled(
+    y_nm, x_nm, normal_y, normal_x = np.array(sites, dtype=float).reshape(-1, 4).T
+    return site_table(y_nm, x_nm, normal_y.astype(int), normal_x.astype(int))
+
+
+def site_table(y_nm: np.ndarray, x_nm: np.ndarray, normal_y: np.ndarray, normal_x: np.ndarray) -> xr.Dataset:
+    """Places on a target's edges and the outward normals there as a Dataset over ``site``."""
+    return xr.Dataset(
         {
-            "y_nm": (table[:, 0], "site on the target edge, y", "nm"),
-            "x_nm": (table[:, 1], "site on the target edge, x", "nm"),
-            "normal_y": (table[:, 2].astype(int), "outward normal, y", "1"),
-            "normal_x": (table[:, 3].astype(int), "outward normal, x", "1"),
+            "y_nm": column(schema.SITE, y_nm, "site on the target edge, y", "nm"),
+            "x_nm": column(schema.SITE, x_nm, "site on the target edge, x", "nm"),
+            "normal_y": column(schema.SITE, normal_y, "outward normal, y"),
+            "normal_x": column(schema.SITE, normal_x, "outward normal, x"),
         }
     )
 
@@ -150,12 +156,12 @@ def epe_sites(aerial: Any, target: Any, *, pixel_nm: float, threshold: float) ->
     new = {}
     for limit in LIMITS_NM:
         inner, outer = (along(np.array([[probe]]))[:, 0] >= threshold for probe in (-limit - 0.5, limit - 0.5))
-        text = f"probes that violate the {limit:g} nm limit"
-        new[f"violates{limit:g}"] = ((~inner).astype(int) + outer.astype(int), text, "1")
+        wrong = (~inner).astype(int) + outer.astype(int)
+        new[f"violates{limit:g}"] = column(schema.SITE, wrong, f"probes that violate the {limit:g} nm limit")
     error = _edge_error_nm(along, float(threshold))
-    new["edge_error_nm"] = (error, "edge placement error, positive outwards", "nm")
-    new["lost"] = (np.isnan(error), f"no printed edge within {SEARCH_NM:g} nm", "1")
-    return sites.assign(_labelled(new).data_vars)
+    new["edge_error_nm"] = column(schema.SITE, error, "edge placement error, positive outwards", "nm")
+    new["lost"] = column(schema.SITE, np.isnan(error), f"no printed edge within {SEARCH_NM:g} nm")
+    return sites.assign(new)
 
 
 def summarize(sites: xr.Dataset) -> dict[str, float]:
@@ -230,25 +236,33 @@ def _edge_error_nm(along: Any, threshold: float) -> np.ndarray:
     """(site,) signed distance of the printed edge that the search of `epe_sites` meets first; nan if none."""
     reach = int(SEARCH_NM)
     distance = np.arange(-reach, reach + 1, dtype=float)  # 1 nm: far below the 30 nm half period of any aerial image
-    printed = along(distance[None, :]) >= threshold
-    # The first change on either side, as a step index from the edge; `reach` where there is none.
-    outwards = np.argmin(np.c_[printed[:, reach + 1 :], np.zeros(len(printed), bool)], axis=1)
-    inwards = np.argmax(np.c_[printed[:, :reach][:, ::-1], np.ones(len(printed), bool)], axis=1)
-    walks_out = printed[:, reach]
-    step = np.where(walks_out, outwards, inwards)
-    low = np.where(walks_out, step, -step - 1.0)  # prints at low, not at low + 1
+    low, is_lost = first_change(along(distance[None, :]) >= threshold)
+    low = low.astype(float)
     high = low + 1
     for _ in range(30):  # bisection: 1 nm / 2^30
         middle = (low + high) / 2
         inside = along(middle[:, None])[:, 0] >= threshold
         low, high = np.where(inside, middle, low), np.where(inside, high, middle)
-    return np.where(step == reach, np.nan, (low + high) / 2)
+    return np.where(is_lost, np.nan, (low + high) / 2)
 
 
-def _labelled(columns: dict[str, tuple[np.ndarray, str, str]]) -> xr.Dataset:
-    return xr.Dataset(
-        {
-            name: (schema.SITE, values, {"long_name": long_name, "units": units})
-            for name, (values, long_name, units) in columns.items()
-        }
-    )
+def first_change(printed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The printed edge that a walk from the target's meets first: outwards where that prints, else inwards.
+
+    Parameters
+    ----------
+    printed : (..., distance) whether there is resist, at an odd number of equal steps along the outward normal, the
+        target's edge in the middle.
+
+    Returns
+    -------
+    low : (...) int, the step, counted from the middle, up to which it prints and beyond which it does not.
+    is_lost : (...) whether nothing changes on that side.
+    """
+    reach = printed.shape[-1] // 2
+    beyond = np.zeros((*printed.shape[:-1], 1), bool)
+    outwards = np.argmin(np.concatenate([printed[..., reach + 1 :], beyond], axis=-1), axis=-1)
+    inwards = np.argmax(np.concatenate([printed[..., :reach][..., ::-1], ~beyond], axis=-1), axis=-1)
+    walks_out = printed[..., reach]
+    step = np.where(walks_out, outwards, inwards)
+    return np.where(walks_out, step, -step - 1), step == reach

@@ -10,6 +10,7 @@ import xarray as xr
 
 from maskopt_lib import layout, litho, metrics, optics
 from maskopt_lib.errors import GridMismatchError, UnknownNameError
+from maskopt_lib.metrics import dimensions as dm
 from maskopt_lib.metrics import process_window as pw
 
 PITCH_NM, PIXEL_NM, N = 256.0, 4.0, 256  # four periods of lines and spaces of 128 nm
@@ -42,7 +43,7 @@ def two_beams() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def cuts() -> xr.Dataset:
-    found = pw.cutlines(lines(), PIXEL_NM)
+    found = dm.cutlines(lines(), PIXEL_NM)
     # Lines cut by the field's border are no features of the closed forms.
     return found.isel(cut=(found.x0_nm > 100).values & (found.x1_nm < 950).values)
 
@@ -58,39 +59,39 @@ def sim() -> litho.Simulator:
 def test_cutlines_join_facing_edges_once():
     target = np.zeros((256, 256), bool)
     target[50:200, 50:70] = target[50:200, 100:130] = True  # lines of 80 and 120 nm, 120 nm apart
-    through = pw.cutlines(target, 4.0)
-    between = pw.cutlines(target, 4.0, kind="space")
+    through = dm.cutlines(target, 4.0)
+    between = dm.cutlines(target, 4.0, kind="space")
     assert set(through.cd_nm.values[through.along_x == 1]) == {80.0, 120.0}
     assert (between.cd_nm == 120).all() and (between.x0_nm == 280).all() and (between.x1_nm == 400).all()
     assert len(np.unique(between.y0_nm)) == between.sizes["cut"]
-    assert pw.cutlines(target, 4.0, longest_nm=100).cd_nm.max() == 80
-    assert pw.cutlines(np.zeros((64, 64)), 4.0).sizes["cut"] == 0
+    assert dm.cutlines(target, 4.0, longest_nm=100).cd_nm.max() == 80
+    assert dm.cutlines(np.zeros((64, 64)), 4.0).sizes["cut"] == 0
     with pytest.raises(UnknownNameError, match="line, space"):
-        pw.cutlines(target, 4.0, kind="hole")
+        dm.cutlines(target, 4.0, kind="hole")
 
 
 def test_edges_are_those_of_epe_sites(sim):
     target = layout.demo_clips()["demo-metal-tips"].rasterize(pixel_nm=1)
     sites = metrics.epe_sites(sim.aerial(target)[0], target, pixel_nm=1, threshold=sim.threshold)
     coarse = sim.intensity(target, n_out=256)[:1]  # sampled eight times as coarsely: the image is band-limited
-    profiles = pw.edge_profiles(coarse, sites, pixel_nm=8)
-    found = pw.edge_errors_nm(profiles, [1.0], threshold=sim.threshold)[0, 0]
+    profiles = dm.edge_profiles(coarse, sites, pixel_nm=8)
+    found = dm.edge_errors_nm(profiles, [1.0], threshold=sim.threshold)[0, 0]
     assert (np.isnan(found) == (sites.lost == 1).values).all()
     assert np.nanmax(np.abs(found - sites.edge_error_nm)) < 1e-3
 
 
 def test_width_of_two_beams_follows_the_arc_cosine(cuts):
     exposures = [0.8, 1.0, 1.25]
-    cd = pw.critical_dimensions(two_beams(), cuts, exposures, pixel_nm=PIXEL_NM, threshold=0.5)
+    cd = dm.critical_dimensions(two_beams(), cuts, exposures, pixel_nm=PIXEL_NM, threshold=0.5)
     for exposure, widths in zip(exposures, cd.values[0], strict=True):
         assert widths == pytest.approx(PITCH_NM / np.pi * np.arccos(1 / exposure - 1), abs=2e-3)
 
 
 def test_lines_and_spaces_share_the_pitch(cuts):
-    spaces = pw.cutlines(lines(), PIXEL_NM, kind="space")
+    spaces = dm.cutlines(lines(), PIXEL_NM, kind="space")
     spaces = spaces.isel(cut=(spaces.x0_nm > 100).values & (spaces.x1_nm < 950).values)
     both = [
-        pw.critical_dimensions(beams((0.0, 60.0)), c, [0.9, 1.1], pixel_nm=PIXEL_NM, threshold=0.25).values[..., 0]
+        dm.critical_dimensions(beams((0.0, 60.0)), c, [0.9, 1.1], pixel_nm=PIXEL_NM, threshold=0.25).values[..., 0]
         for c in (cuts, spaces)
     ]
     assert np.abs(both[0] + both[1] - PITCH_NM).max() < 2e-3
@@ -101,7 +102,7 @@ def test_lines_and_spaces_share_the_pitch(cuts):
 
 def test_limits_of_three_beams_through_focus(cuts):
     planes, limit, threshold = np.array([-80.0, 0.0, 40.0]), 10.0, 0.3
-    ends = pw.cut_ends(cuts)
+    ends = dm.cut_ends(cuts)
     found = pw.exposure_limits(beams(planes), ends, limit_nm=limit, pixel_nm=PIXEL_NM, threshold=threshold)
     u_in, u_out = (2 * np.pi * (PITCH_NM / 4 + d) / PITCH_NM for d in (-limit, limit))
     for i, z in enumerate(planes):
@@ -113,7 +114,7 @@ def test_limits_of_widths_are_those_of_symmetric_edges(cuts):
     # Ten percent of 128 nm are 6.4 nm at each of two equal edges.
     image = beams((0.0, 50.0))
     by_width = pw.exposure_limits_of_cds(image, cuts, tolerance=0.1, pixel_nm=PIXEL_NM, threshold=0.3)
-    by_edge = pw.exposure_limits(image, pw.cut_ends(cuts), limit_nm=6.4, pixel_nm=PIXEL_NM, threshold=0.3)
+    by_edge = pw.exposure_limits(image, dm.cut_ends(cuts), limit_nm=6.4, pixel_nm=PIXEL_NM, threshold=0.3)
     for name in ("lowest", "highest"):
         assert by_width[name].values[:, 0] == pytest.approx(by_edge[name].values[:, 0], rel=1e-3)
 
@@ -123,7 +124,7 @@ def test_limits_agree_with_counting_on_a_grid(sim):
     image, sites = sim.intensity(target, n_out=256), metrics.target_sites(target, 4.0)
     limits = pw.exposure_limits(image, sites, limit_nm=15, pixel_nm=8, threshold=sim.threshold)
     exposures = np.linspace(0.9, 1.3, 9)
-    errors = pw.edge_errors_nm(pw.edge_profiles(image, sites, pixel_nm=8), exposures, threshold=sim.threshold)
+    errors = dm.edge_errors_nm(dm.edge_profiles(image, sites, pixel_nm=8), exposures, threshold=sim.threshold)
     holds = np.abs(errors) <= 15  # (focus, exposure, site), nan is out
     within = (limits.lowest.values[:, None] <= exposures[:, None]) & (
         exposures[:, None] <= limits.highest.values[:, None]
@@ -229,7 +230,7 @@ def test_unknown_shape_is_named():
 
 def test_nils_of_two_beams_is_pi(cuts):
     # d ln(1 + cos u) / dx = -(2 pi / p) tan(u / 2), at u = pi / 2 times a width of p / 2.
-    assert pw.nils(two_beams(), cuts, pixel_nm=PIXEL_NM).values == pytest.approx(np.pi, rel=1e-3)
+    assert dm.nils(two_beams(), cuts, pixel_nm=PIXEL_NM).values == pytest.approx(np.pi, rel=1e-3)
 
 
 def test_latitude_is_ten_percent_of_nils(cuts):
@@ -242,10 +243,10 @@ def test_latitude_is_ten_percent_of_nils(cuts):
 def test_print_of_a_wide_shape_follows_its_mask(sim):
     target = np.zeros((512, 512), np.float32)
     target[100:400, 140:372] = 1  # 928 nm wide on pixels of 4 nm
-    cuts = pw.cutlines(target, 4.0, longest_nm=1000)
+    cuts = dm.cutlines(target, 4.0, longest_nm=1000)
     wide = cuts.isel(cut=((cuts.along_x == 1) & (abs(cuts.y0_nm - 1000) < 100)).values)
-    less, more = (sim.intensity(pw.biased(target, b, 4.0))[:1] for b in (-1.0, 1.0))
-    factor = pw.meef(less, more, wide, bias_nm=1.0, pixel_nm=4.0, threshold=sim.threshold)
+    less, more = (sim.intensity(dm.biased(target, b, 4.0))[:1] for b in (-1.0, 1.0))
+    factor = dm.meef(less, more, wide, bias_nm=1.0, pixel_nm=4.0, threshold=sim.threshold)
     assert factor.values == pytest.approx(1, abs=0.03)
 
 
@@ -256,12 +257,12 @@ def test_meef_of_a_narrow_line_is_that_of_redrawn_masks(sim):
         return mask
 
     target = bar(45)
-    cuts = pw.cutlines(target, 1.0)
+    cuts = dm.cutlines(target, 1.0)
     cuts = cuts.isel(cut=(abs(cuts.y0_nm - 1024) < 50).values)
     images = {b: sim.intensity(bar(45 + b), n_out=256)[:1] for b in (-1, 1)}
-    wanted = pw.meef(images[-1], images[1], cuts, bias_nm=1, pixel_nm=8, threshold=0.2)
-    images = {b: sim.intensity(pw.biased(target, 0.5 * b, 1.0), n_out=256)[:1] for b in (-1, 1)}
-    found = pw.meef(images[-1], images[1], cuts, bias_nm=0.5, pixel_nm=8, threshold=0.2)
+    wanted = dm.meef(images[-1], images[1], cuts, bias_nm=1, pixel_nm=8, threshold=0.2)
+    images = {b: sim.intensity(dm.biased(target, 0.5 * b, 1.0), n_out=256)[:1] for b in (-1, 1)}
+    found = dm.meef(images[-1], images[1], cuts, bias_nm=0.5, pixel_nm=8, threshold=0.2)
     assert found.values == pytest.approx(wanted.values, rel=0.01)
     assert (wanted > 1).all()
 
@@ -270,12 +271,12 @@ def test_meef_of_a_narrow_line_is_that_of_redrawn_masks(sim):
 def test_bias_moves_area_by_the_outline(bias):
     yy, xx = np.mgrid[:200, :200] + 0.5
     disc = np.hypot(yy - 100.3, xx - 99.8) < 60
-    change = pw.biased(disc, bias, 1.0).sum() - pw.biased(disc, -bias, 1.0).sum()
+    change = dm.biased(disc, bias, 1.0).sum() - dm.biased(disc, -bias, 1.0).sum()
     assert change == pytest.approx(4 * np.pi * 60 * bias, rel=0.03)
     square = np.zeros((80, 80))
     square[20:60, 20:60] = 1
     for sign in (-1, 1):
-        assert pw.biased(square, sign * bias, 1.0)[40].sum() == pytest.approx(40 + 2 * sign * bias, abs=0.02)
+        assert dm.biased(square, sign * bias, 1.0)[40].sum() == pytest.approx(40 + 2 * sign * bias, abs=0.02)
 
 
 # Bands

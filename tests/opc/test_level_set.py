@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 from torch import Tensor
 
 from maskopt_lib import layout, litho, metrics, opc, optics
@@ -270,7 +271,7 @@ def test_only_nucleation_makes_assist_features(sim):
     run = {"method": "level_set", "preset": "signed-distance", "n_steps": 60, "cleanup": None}
     with_seeds = opc.solve(target, sim, **run).mask
     without = opc.solve(target, sim, **run, nucleation=None).mask
-    count = [int(ls.ndimage.label(mask)[1]) for mask in (target, without, with_seeds)]
+    count = [int(ndimage.label(mask)[1]) for mask in (target, without, with_seeds)]
     assert count[0] == count[1] < count[2]
 
 

@@ -24,6 +24,7 @@ from maskopt_lib.data import schema
 from maskopt_lib.errors import GridMismatchError, SchemaError, UnknownNameError
 from maskopt_lib.litho import Simulator
 from maskopt_lib.litho.process import CONTEST_CORNERS, ProcessCorner
+from maskopt_lib.metrics import dimensions as dm
 from maskopt_lib.metrics import process_window as pw
 from maskopt_lib.opc.solve import method_digest
 from maskopt_lib.optics import SocsKernels
@@ -167,21 +168,21 @@ def measure_window(mask: np.ndarray, target: np.ndarray, sim: Simulator, setting
 
     with torch.no_grad():
         aerial = through_focus(mask)
-        at_best = [through_focus(metrics.process_window.biased(mask, sign * settings.mask_bias_nm, grid.pixel_nm))
+        at_best = [through_focus(dm.biased(mask, sign * settings.mask_bias_nm, grid.pixel_nm))
                    [best : best + 1] for sign in (-1, 1)]  # fmt: skip
         union, common = union_band(mask, sim, settings)
     sites = metrics.target_sites(target, grid.pixel_nm)
-    cuts = pw.cutlines(target, grid.pixel_nm, longest_nm=settings.longest_nm)
-    profiles = pw.edge_profiles(aerial, sites, pixel_nm=how["pixel_nm"])
-    errors = pw.edge_errors_nm(profiles, settings.exposures, threshold=sim.threshold)
+    cuts = dm.cutlines(target, grid.pixel_nm, longest_nm=settings.longest_nm)
+    profiles = dm.edge_profiles(aerial, sites, pixel_nm=how["pixel_nm"])
+    errors = dm.edge_errors_nm(profiles, settings.exposures, threshold=sim.threshold)
     by_edge = [pw.exposure_limits(aerial, sites, limit_nm=limit, **how) for limit in settings.epe_limits_nm]
     by_width = pw.exposure_limits_of_cds(aerial, cuts, tolerance=settings.cd_tolerance, **how)
     scores = metrics.evaluate(mask, target, sim, only=SCORES).isel({schema.SAMPLE: 0}, drop=True)
     found = xr.Dataset(
         {
-            "cd_nm": pw.critical_dimensions(aerial, cuts, settings.exposures, **how),
+            "cd_nm": dm.critical_dimensions(aerial, cuts, settings.exposures, **how),
             "edge_error_nm": (
-                (schema.FOCUS, pw.EXPOSURE, schema.SITE),
+                (schema.FOCUS, dm.EXPOSURE, schema.SITE),
                 errors,
                 {"long_name": "edge placement error, positive outwards", "units": "nm"},
             ),
@@ -189,8 +190,8 @@ def measure_window(mask: np.ndarray, target: np.ndarray, sim: Simulator, setting
             "site_highest": xr.concat([part["highest"] for part in by_edge], LIMIT),
             "cut_lowest": by_width["lowest"],
             "cut_highest": by_width["highest"],
-            "nils": pw.nils(aerial, cuts, pixel_nm=how["pixel_nm"]).isel({schema.FOCUS: best}, drop=True),
-            "meef": pw.meef(*at_best, cuts, bias_nm=settings.mask_bias_nm, **how).isel({schema.FOCUS: 0}, drop=True),
+            "nils": dm.nils(aerial, cuts, pixel_nm=how["pixel_nm"]).isel({schema.FOCUS: best}, drop=True),
+            "meef": dm.meef(*at_best, cuts, bias_nm=settings.mask_bias_nm, **how).isel({schema.FOCUS: 0}, drop=True),
             BAND: (
                 (),
                 metrics.pvb_nm2(union, common, grid.pixel_nm),
@@ -199,19 +200,19 @@ def measure_window(mask: np.ndarray, target: np.ndarray, sim: Simulator, setting
         },
         coords={
             pw.DEFOCUS: (schema.FOCUS, planes[order], {"long_name": "defocus", "units": "nm"}),
-            pw.EXPOSURE: (
-                pw.EXPOSURE,
+            dm.EXPOSURE: (
+                dm.EXPOSURE,
                 np.asarray(settings.exposures, float),
                 {"long_name": "relative exposure", "units": "1"},
             ),
             LIMIT: np.asarray(settings.epe_limits_nm, float),
-            "target_cd_nm": (pw.CUT, cuts["cd_nm"].values, cuts["cd_nm"].attrs),
+            "target_cd_nm": (dm.CUT, cuts["cd_nm"].values, cuts["cd_nm"].attrs),
         }
         | {
             f"{dim}_{name}": (dim, values, {"long_name": f"{name} of the {dim}", "units": "nm"})
             for dim, name, values in (
-                (pw.CUT, "x_nm", (cuts["x0_nm"].values + cuts["x1_nm"].values) / 2),
-                (pw.CUT, "y_nm", (cuts["y0_nm"].values + cuts["y1_nm"].values) / 2),
+                (dm.CUT, "x_nm", (cuts["x0_nm"].values + cuts["x1_nm"].values) / 2),
+                (dm.CUT, "y_nm", (cuts["y0_nm"].values + cuts["y1_nm"].values) / 2),
                 (schema.SITE, "x_nm", sites["x_nm"].values),
                 (schema.SITE, "y_nm", sites["y_nm"].values),
             )
@@ -330,7 +331,7 @@ def windows(
         if unknown := [name for name in samples if name not in measured[schema.SAMPLE].values]:
             raise UnknownNameError(f"no clip {unknown[0]!r}; known: {', '.join(measured[schema.SAMPLE].values)}")
         measured = measured.isel(
-            {dim: np.isin(measured[f"{dim}_sample"].values, samples) for dim in (schema.SITE, pw.CUT)}
+            {dim: np.isin(measured[f"{dim}_sample"].values, samples) for dim in (schema.SITE, dm.CUT)}
         )
     by_method = []
     for method in measured[METHOD].values:
@@ -384,10 +385,10 @@ def summary(measured: xr.Dataset, found: xr.Dataset, *, criterion: str, shape: s
     columns = {
         "dof_nm": quoted["dof_nm"],
         "largest_latitude_percent": quoted["largest_latitude_percent"],
-        "nils_median": measured["nils"].median([pw.CUT, "edge"]),
-        "nils_p10": measured["nils"].quantile(0.1, [pw.CUT, "edge"]).drop_vars("quantile"),
-        "meef_median": measured["meef"].median(pw.CUT),
-        "meef_p90": measured["meef"].quantile(0.9, pw.CUT).drop_vars("quantile"),
+        "nils_median": measured["nils"].median([dm.CUT, "edge"]),
+        "nils_p10": measured["nils"].quantile(0.1, [dm.CUT, "edge"]).drop_vars("quantile"),
+        "meef_median": measured["meef"].median(dm.CUT),
+        "meef_p90": measured["meef"].quantile(0.9, dm.CUT).drop_vars("quantile"),
         BAND: measured[BAND].mean(schema.SAMPLE),
     } | {name: measured[name].mean(schema.SAMPLE) for name in (*SCORES, schema.RUNTIME)}
     texts = {
@@ -479,13 +480,13 @@ def _one_window(limits: xr.Dataset, planes: np.ndarray, *, share: float, latitud
 def _joined(measured: Sequence[xr.Dataset], clips: Sequence[str]) -> xr.Dataset:
     """Measurements of several clips: features behind each other, scores over samples."""
     named = [
-        one.assign_coords({f"{dim}_sample": (dim, [clip] * one.sizes[dim]) for dim in (schema.SITE, pw.CUT)})
+        one.assign_coords({f"{dim}_sample": (dim, [clip] * one.sizes[dim]) for dim in (schema.SITE, dm.CUT)})
         for one, clip in zip(measured, clips, strict=True)
     ]
     by_dim = {
         dim: xr.concat([one[[n for n in one.data_vars if dim in one[n].dims]] for one in named], dim,
                        coords="minimal", compat="override", join="override")
-        for dim in (schema.SITE, pw.CUT)
+        for dim in (schema.SITE, dm.CUT)
     }  # fmt: skip
     scores = xr.concat([one[[n for n in one.data_vars if not one[n].dims]] for one in named], schema.SAMPLE,
                        coords="minimal", compat="override", join="override")  # fmt: skip
