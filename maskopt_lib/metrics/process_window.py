@@ -191,8 +191,8 @@ def latitude_curve(window: xr.Dataset, *, shape: str = "ellipse") -> xr.Dataset:
     for width in range(n - 2, -1, -1):
         # A wider shape holds every narrower one of its height; the planes at hand may have missed that.
         if height[width] < height[width + 1]:
-            for column in (height, middle, exposure):
-                column[width] = column[width + 1]
+            for values in (height, middle, exposure):
+                values[width] = values[width + 1]
     return xr.Dataset(
         {
             "latitude_percent": column(DEPTH, height, "exposure latitude", "%"),
