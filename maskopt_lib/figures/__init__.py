@@ -12,11 +12,10 @@ from maskopt_lib.figures import model_ablations as model_ablations
 from maskopt_lib.figures import models as models
 from maskopt_lib.figures.ablation import deviations
 from maskopt_lib.figures.cells import cell_gallery
-from maskopt_lib.figures.devices import beside_aims
 from maskopt_lib.figures.optics import kernel_gallery, source_map
-from maskopt_lib.figures.pareto import attainment_curves, hypervolume_bars, mask_gallery, pareto_front
-from maskopt_lib.figures.pictures import edge_errors, mask_panels
-from maskopt_lib.figures.postprocess import limit_curves, mask_changes
+from maskopt_lib.figures.pareto import attainment_curves, hypervolume_bars, pareto_front
+from maskopt_lib.figures.pictures import edge_errors, mask_changes, mask_gallery, mask_panels
+from maskopt_lib.figures.postprocess import limit_curves
 from maskopt_lib.figures.process_window import (
     bossung,
     cumulative,
@@ -37,7 +36,7 @@ from maskopt_lib.figures.scores import (
     tradeoff,
 )
 from maskopt_lib.figures.tiles import tile_reading
-from maskopt_lib.figures.timing import over_batch, phase_bars
+from maskopt_lib.figures.timing import beside_aims, over_batch, phase_bars
 
 __all__ = [
     "attainment_curves",

@@ -8,13 +8,13 @@ import holoviews as hv
 import numpy as np
 import xarray as xr
 
-from maskopt_lib.figures import style
+from maskopt_lib.data import schema
+from maskopt_lib.figures import marks, style
 
 
 def deviations(
-    scores: xr.Dataset, *, names: Sequence[str], along: str, reference: str, spread: xr.Dataset | None = None,
-    width_inch: float = 9.0,
-) -> hv.Layout:  # fmt: skip
+    scores: xr.Dataset, *, names: Sequence[str], along: str, reference: str, spread: xr.Dataset | None = None
+) -> hv.Layout:
     """Mean deviation of each variation from the reference, one panel a score.
 
     Parameters
@@ -24,41 +24,34 @@ def deviations(
     along : dimension of the variations; the first stands at the top.
     reference : entry that the others are compared with.
     spread : standard deviation of the mean that chance makes, for each score; drawn as a band of two of them.
-    width_inch : of the figure.
 
     Returns
     -------
     Panels with one dot a variation, in percent of the reference's mean; counts that are zero there in units.
     """
-    mean = scores.mean("sample")
-    rows = [str(v) for v in mean[along].values if str(v) != reference]
-    height = 1.0 + 0.27 * len(rows)
+    mean = scores.mean(schema.SAMPLE, keep_attrs=True)
+    changed = mean.drop_sel({along: reference})
+    rows = style.names(changed[along])
+    heights = np.arange(len(rows))[::-1]
     panels = []
-    for i, name in enumerate(names):
+    for name in names:
         base = float(mean[name].sel({along: reference}))
-        scale, unit = (100 / base, "%") if base else (1.0, scores[name].attrs.get("units", "1").replace("1", ""))
-        values = np.array([float(mean[name].sel({along: row})) - base for row in rows]) * scale
-        heights = np.arange(len(rows))[::-1]
-        ticks = list(zip(heights.tolist(), rows, strict=True)) if i == 0 else [(int(h), "") for h in heights]
+        scale, unit = (100 / base, "%") if base else (1.0, style.unit_of(mean[name]))
+        values = (changed[name].values - base) * scale
         finite = np.isfinite(values)
         reach = 1.15 * max(float(np.abs(values[finite]).max(initial=0.0)), 1e-3)
-        drawn = [hv.VLine(0).opts(color="#888888", linewidth=1)]
+        drawn = [hv.VLine(0).opts(color=style.FAINT, linewidth=1)]
         if spread is not None:
             band = 2 * float(spread[name]) * scale
-            drawn.insert(0, hv.VSpan(-band, band).opts(facecolor="#DDDDDD", edgecolor="none", alpha=1.0))
-        stems = hv.Segments([(0.0, h, v, h) for h, v in zip(heights[finite], values[finite], strict=True)])
-        drawn.append(stems.opts(hv.opts.Segments(color=style.PALETTE[0], linewidth=1)))
-        dots = hv.Points((values[finite], heights[finite]))
-        drawn.append(dots.opts(hv.opts.Points(color=style.PALETTE[0], s=28)))
-        title = scores[name].attrs.get("long_name", name).partition(" (")[0]
-        panels.append(
-            hv.Overlay(drawn).opts(
-                hv.opts.Overlay(
-                    title=title, xlabel=f"change ({unit})" if unit else "change", ylabel="", yticks=ticks,
-                    aspect=width_inch / len(names) / height,
-                    xlim=(-reach, reach), ylim=(-0.7, len(rows) - 0.3), fontsize=style.FONT_SIZES, show_grid=True,
-                )
-            )
-        )  # fmt: skip
-    layout = hv.Layout(panels).cols(len(names))
-    return layout.opts(hv.opts.Layout(fig_inches=(width_inch, height), hspace=0.12, sublabel_format="", tight=False))
+            drawn.insert(0, hv.VSpan(-band, band).opts(facecolor=style.LIGHT, edgecolor="none", alpha=1.0))
+        at = np.stack([values, heights], -1)[finite]
+        drawn += marks.intervals(np.stack([at * (0, 1), at], 1), style.BLUE, width=1)
+        drawn.append(marks.dots(*at.T, style.BLUE))
+        look = {
+            "title": style.axis_label(mean[name].assign_attrs(units="1"), short=True),
+            "xlabel": f"change ({unit})" if unit else "change",
+            "xlim": (-reach, reach),
+            "ruled": True,
+        }
+        panels.append((drawn, look))
+    return style.row_grid(panels, rows, width_inch=9.0)

@@ -6,165 +6,148 @@ blue the nominal print, orange the process-variation band, a black line the targ
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable
 
 import holoviews as hv
 import numpy as np
 import xarray as xr
 from matplotlib.colors import to_rgb
-from skimage.measure import find_contours
 
 from maskopt_lib.data import schema
-from maskopt_lib.figures import style
+from maskopt_lib.figures import marks, style
 
-_LIGHT, _FAINT = "#E3E3E3", "#888888"
-_BAND_FILL, _PRINT_LINE, _ERROR = "#F6C7A3", "#0072B2", "#882255"
-_TITLES = {"title": 10, "labels": 10, "ticks": 9, "legend": 9}
+_PALE, _BAND_FILL, _ERROR = "#E3E3E3", "#F6C7A3", "#882255"
+_TITLES = {"title": 10}
+_PROBE_NM = 15.0  # distance of the EPE's probes from the target's edge
 
 
-def structuring_elements(elements: xr.Dataset, *, size_inch: float = 2.0) -> hv.Layout:
+def structuring_elements(elements: xr.Dataset) -> hv.Layout:
     """Round structuring elements, pixel by pixel, each on its own scale.
 
     Parameters
     ----------
     elements : Dataset (size_px, dy_px, dx_px) with ``element`` and ``pixels``.
-    size_inch : side of a panel.
     """
     panels = []
-    for size in elements["size_px"].values:
-        one = elements.sel(size_px=size)
-        half = int(size) / 2
+    for size in elements["size_px"].values.tolist():
+        one, half = elements.sel(size_px=size), size / 2
         inside = np.abs(one["dx_px"].values) <= half
-        image = _filled(one["element"].values[np.ix_(inside, inside)], [style.PRINT])
-        box = hv.RGB(image[::-1], bounds=(-half, -half, half, half), kdims=["dx", "dy"])
-        lines = np.arange(-half, half + 0.5)
-        grid = hv.Segments([(at, -half, at, half) for at in lines] + [(-half, at, half, at) for at in lines])
-        grid = grid.opts(hv.opts.Segments(color="white", linewidth=0.8 if size < 15 else 0.25))
-        radius = int(size) // 2
+        image = marks.painted((one["element"].values[np.ix_(inside, inside)] > 0, style.PRINT))
+        lines = [np.array([(at, -half), (at, half)]) for at in np.arange(-half, half + 0.5)]
+        lines += [line[:, ::-1] for line in lines]
+        ticks = [-(size // 2), 0, size // 2]
         panels.append(
-            (box * grid).opts(
-                hv.opts.RGB(
-                    title=f"{size} px: {int(one['pixels'])} pixels", aspect="equal", interpolation="nearest",
-                    xlabel="x (px)", ylabel="y (px)" if not panels else "", fontsize=_TITLES,
-                    xticks=[-radius, 0, radius], yticks=[-radius, 0, radius],
-                ),
+            style.axes(
+                [
+                    marks.picture(image, (-half, -half, half, half)),
+                    marks.paths(lines, "white", 0.8 if size < 15 else 0.25),
+                ],
+                fonts=_TITLES,
+                aspect="equal",
+                title=f"{size} px: {int(one['pixels'])} pixels",
+                xlabel="x (px)",
+                ylabel="" if panels else "y (px)",
+                xticks=ticks,
+                yticks=ticks,
             )
-        )  # fmt: skip
-    layout = hv.Layout(panels).cols(len(panels))
-    return layout.opts(hv.opts.Layout(fig_inches=size_inch, hspace=0.3, sublabel_format="", shared_axes=False))
+        )
+    return style.grid(panels, size_inch=2.0, hspace=0.3, shared_axes=False)
 
 
-def operators(images: xr.Dataset, *, columns: int = 3, size_inch: float = 2.9) -> hv.Layout:
+def operators(images: xr.Dataset) -> hv.Layout:
     """What operators keep (grey), add (blue) and remove (orange) of a shape, whose outline is black.
 
     Parameters
     ----------
     images : Dataset of ``image`` (operator, y, x); the first entry is the shape itself.
-    columns : panels side by side.
-    size_inch : width of a panel.
     """
-    shape = images["image"][0]
-    panels = []
-    for i, name in enumerate(images["operator"].values):
+    shape, columns, panels = images["image"][0], 3, []
+    was = shape.values > 0
+    colours = {"kept": "#B8B8B8", "added": style.PRINT, "removed": _BAND_FILL}
+    for i, name in enumerate(style.names(images["operator"])):
         result = images["image"][i].values > 0
-        was = shape.values > 0
-        colours = np.ones((*result.shape, 3))
-        for where, colour in ((result & was, "#B8B8B8"), (result & ~was, style.PRINT), (was & ~result, _BAND_FILL)):
-            colours[where] = to_rgb(colour)
-        drawn = [_picture(colours, shape), _contours(shape, 0.5, color=style.TARGET, linewidth=1.0)]
+        fills = zip((result & was, result & ~was, was & ~result), colours.values(), strict=True)
+        drawn = [marks.picture(marks.painted(*fills), marks.extent(shape)), marks.contours(shape, width=1.0)]
         if i == columns - 1:  # one legend serves all panels
-            drawn += _keys({"kept": ("#B8B8B8", 7), "added": (style.PRINT, 7), "removed": (_BAND_FILL, 7)})
-        is_bottom = i >= images.sizes["operator"] - columns
-        panel = _axes(hv.Overlay(drawn), title=str(name), left=i % columns == 0, bottom=is_bottom)
-        panels.append(panel.opts(hv.opts.Overlay(legend_position="right", fontsize=_TITLES)))
-    layout = hv.Layout(panels).cols(columns)
-    return layout.opts(hv.opts.Layout(fig_inches=size_inch, hspace=0.08, vspace=0.18, sublabel_format=""))
+            drawn += [marks.key(label, colour) for label, colour in colours.items()]
+        place = style.outer(i, images.sizes["operator"], columns)
+        panels.append(style.axes(drawn, fonts=_TITLES, title=name, aspect="equal", **place))
+    return style.grid(panels, columns=columns, size_inch=2.9, hspace=0.08, vspace=0.18)
 
 
-def edge_placement(
-    layers: xr.Dataset, sites: xr.Dataset, *, probe_nm: float = 15.0, size_inch: float = 5.0
-) -> hv.Layout:
+def edge_placement(layers: xr.Dataset, sites: xr.Dataset) -> hv.Layout:
     """EPE and PV band on real prints: what the metrics look at, one panel a mask.
 
     Parameters
     ----------
     layers : Dataset of ``target`` (y, x), ``nominal``, ``outer``, ``inner`` (*, y, x), cut to what is to be seen.
     sites : Dataset over (*, site) of EPE sites; those outside of the picture are left out.
-    probe_nm : distance of the probes from the target's edge; triangles mark them, crosses those that are violated.
-    size_inch : side of a panel.
 
     Returns
     -------
     Panels with the target grey, the band between outer and inner print orange, the nominal print a blue line; a purple
-    line leads from each site to the printed edge and carries its signed length in nm.
+    line leads from each site to the printed edge and carries its signed length in nm. Diamonds are the probes at 15 nm,
+    crosses the sites that violate them.
     """
     dim = layers[schema.NOMINAL].dims[0]
     x, y = layers[schema.X].values, layers[schema.Y].values
-    inside = (
-        (sites["x_nm"] > x[0] + 4) & (sites["x_nm"] < x[-1] - 4)
-        & (sites["y_nm"] > y[0] + 4) & (sites["y_nm"] < y[-1] - 4)
-    )  # fmt: skip
-    seen = sites.isel({schema.SITE: np.flatnonzero(inside.values)})
+    inside = (sites["x_nm"] > x[0] + 4) & (sites["x_nm"] < x[-1] - 4)
+    inside &= (sites["y_nm"] > y[0] + 4) & (sites["y_nm"] < y[-1] - 4)
+    sites = sites.isel({schema.SITE: inside.values})
+    keys = {"target": (style.TARGET, 1.2), "nominal print": (style.BLUE, 1.8), "PV band": (_BAND_FILL, 7)}
+    keys |= {"outer, inner print": (style.BAND, 0.8), "edge error (nm)": (_ERROR, 2.0)}
     panels = []
-    for i, name in enumerate(layers[dim].values):
-        one, at = layers.isel({dim: i}), seen.isel({dim: i})
-        colours = np.ones((len(y), len(x), 3))
-        colours[one["target"].values > 0] = to_rgb(_LIGHT)
-        colours[(one[schema.OUTER].values > 0) != (one[schema.INNER].values > 0)] = to_rgb(_BAND_FILL)
+    for i, name in enumerate(style.names(layers[dim])):
+        one, at = layers.isel({dim: i}), sites.isel({dim: i})
+        band = (one[schema.OUTER].values > 0) != (one[schema.INNER].values > 0)
+        image = marks.painted((one["target"].values > 0, _PALE), (band, _BAND_FILL))
         drawn = [
-            _picture(colours, one["target"]),
-            _contours(one["target"], 0.5, closed=False, color=style.TARGET, linewidth=1.2),
-            _contours(one[schema.OUTER], 0.5, closed=False, color=style.BAND, linewidth=0.8),
-            _contours(one[schema.INNER], 0.5, closed=False, color=style.BAND, linewidth=0.8),
-            _contours(one[schema.NOMINAL], 0.5, closed=False, color=_PRINT_LINE, linewidth=1.8),
-            *_keys({"target": (style.TARGET, 1.2), "nominal print": (_PRINT_LINE, 1.8), "PV band": (_BAND_FILL, 7),
-                    "outer, inner print": (style.BAND, 0.8), "edge error (nm)": (_ERROR, 2.0)}),
-            *_site_marks(at, probe_nm),
-        ]  # fmt: skip
-        violations = int(at["violates15"].sum())
+            marks.picture(image, marks.extent(layers)),
+            marks.contours(one["target"], closed=False, width=1.2),
+            marks.contours(one[schema.OUTER], closed=False, colour=style.BAND),
+            marks.contours(one[schema.INNER], closed=False, colour=style.BAND),
+            marks.contours(one[schema.NOMINAL], closed=False, colour=style.BLUE, width=1.8),
+            *marks.keys(keys),
+            *_site_marks(at),
+        ]
         panels.append(
-            hv.Overlay(drawn).opts(
-                hv.opts.RGB(aspect="equal", interpolation="nearest"),
-                hv.opts.Overlay(
-                    title=f"{name}: {violations} violations in view", xlabel="x (nm)",
-                    ylabel="y (nm)" if i == 0 else "", yaxis="left" if i == 0 else "bare",
-                    xlim=(x[0], x[-1]), ylim=(y[0], y[-1]), aspect="equal", fontsize=style.FONT_SIZES,
-                    show_legend=i == layers.sizes[dim] - 1, legend_position="right",
-                ),
+            style.axes(
+                drawn,
+                aspect="equal",
+                legend="right" if i == layers.sizes[dim] - 1 else None,
+                title=f"{name}: {int(at['violates15'].sum())} violations in view",
+                xlim=(x[0], x[-1]),
+                ylim=(y[0], y[-1]),
+                **style.outer(i, layers.sizes[dim], layers.sizes[dim]),
             )
-        )  # fmt: skip
-    layout = hv.Layout(panels).cols(len(panels))
-    return layout.opts(hv.opts.Layout(fig_inches=size_inch, hspace=0.06, sublabel_format=""))
+        )
+    return style.grid(panels, size_inch=5.0, hspace=0.06)
 
 
-def _site_marks(at: xr.Dataset, probe_nm: float) -> list:
-    x, y, nx, ny, error = (
-        at[name].values.astype(float) for name in ("x_nm", "y_nm", "normal_x", "normal_y", "edge_error_nm")
-    )
-    found = np.isfinite(error)
-    ends = [(a, b, a + m * e, b + n * e) for a, b, m, n, e in zip(x, y, nx, ny, error, strict=True) if np.isfinite(e)]
-    probes = np.array([[a + s * m * probe_nm, b + s * n * probe_nm] for a, b, m, n in zip(x, y, nx, ny, strict=True)
-                       for s in (-1, 1)]).reshape(-1, 2)  # fmt: skip
+def _site_marks(sites: xr.Dataset) -> list:
+    at = np.stack([sites["x_nm"].values, sites["y_nm"].values], axis=-1).astype(float)
+    normal = np.stack([sites["normal_x"].values, sites["normal_y"].values], axis=-1).astype(float)
+    error, violated = sites["edge_error_nm"].values.astype(float), sites["violates15"].values > 0
+    known = np.isfinite(error)
+    probes = np.concatenate([at - _PROBE_NM * normal, at + _PROBE_NM * normal])
     # Numbers stand outside of the target, beyond the outer probe; one that would cover another is left out.
-    names: list[tuple[float, float, str]] = []
-    for a, b, m, n, e in zip(x, y, nx, ny, error, strict=True):
-        place = a + (probe_nm + 14) * m, b + (probe_nm + 10) * n
-        if all(abs(place[0] - c) > 16 or abs(place[1] - d) > 10 for c, d, _ in names):
-            names.append((*place, _signed(e) if np.isfinite(e) else "lost"))
-    marks = [
-        hv.Points(probes, label=f"probes at {probe_nm:g} nm").opts(
-            hv.opts.Points(color="white", edgecolor="#444444", marker="D", s=14, linewidth=0.7)
-        ),
-        hv.Segments(ends).opts(hv.opts.Segments(color=_ERROR, linewidth=2.0)),
-        hv.Points((x[found], y[found]), label="EPE site").opts(hv.opts.Points(color="black", s=16)),
-        hv.Labels(names).opts(hv.opts.Labels(color=_ERROR, size=9)),
-    ]
-    violated = at["violates15"].values > 0
+    texts: list[tuple[float, float, str]] = []
+    for (x, y), value in zip(at + normal * (_PROBE_NM + 14, _PROBE_NM + 10), error, strict=True):
+        if all(abs(x - c) > 16 or abs(y - d) > 10 for c, d, _ in texts):
+            texts.append((x, y, _signed(value) if np.isfinite(value) else "lost"))
     # A point nowhere keeps the entry of the legend where nothing is violated.
-    places = np.append(x[violated], np.nan), np.append(y[violated], np.nan)
-    cross = hv.Points(places, label=f"violates {probe_nm:g} nm")
-    marks.append(cross.opts(hv.opts.Points(color="#CC0000", marker="X", edgecolor="white", linewidth=0.6, s=60)))
-    return marks
+    crosses = np.append(at[violated], [[np.nan, np.nan]], axis=0)
+    ends = np.concatenate([at, at + normal * error[:, None]], axis=1)[known]
+    look = {"marker": "D", "edgecolor": "#444444", "linewidth": 0.7}
+    return [
+        marks.dots(*probes.T, "white", f"probes at {_PROBE_NM:g} nm", size=14, **look),
+        hv.Segments(ends).opts(color=_ERROR, linewidth=2.0),
+        marks.dots(*at[known].T, "black", "EPE site", size=16),
+        marks.texts(texts, colour=_ERROR, size=9),
+        marks.dots(
+            *crosses.T, "#CC0000", f"violates {_PROBE_NM:g} nm", size=60, marker="X", edgecolor="white", linewidth=0.6
+        ),
+    ]
 
 
 def _signed(value: float) -> str:
@@ -172,85 +155,72 @@ def _signed(value: float) -> str:
     return f"{round(value):+d}" if round(value) else "0"
 
 
-def _keys(entries: Mapping[str, tuple[str, float]]) -> list[hv.Curve]:
-    """Entries of the legend, name -> (colour, linewidth), for what has none of its own."""
-    return [
-        hv.Curve([(np.nan, np.nan)], label=name).opts(hv.opts.Curve(color=colour, linewidth=width))
-        for name, (colour, width) in entries.items()
-    ]
-
-
-def trajectory(layers: xr.Dataset, *, size_inch: float = 2.7) -> hv.Layout:
+def trajectory(layers: xr.Dataset) -> hv.Layout:
     """Masks of an optimisation, step by step, above what each prints.
 
     Parameters
     ----------
     layers : Dataset of ``target`` (y, x), ``mask``, ``nominal``, ``outer``, ``inner`` over (stage, y, x), with
         ``l2_nm2``, ``pvb_nm2`` and the coordinate ``at_step`` over ``stage``.
-    size_inch : width of a panel.
     """
-    names = {
-        str(stage): f"{stage}\n(step {int(layers['at_step'].sel(stage=stage))})" for stage in layers["stage"].values
-    }
-    scores = {
-        str(stage): f"L2 {float(layers[schema.L2].sel(stage=stage)):,.0f} nm²\n"
-        f"PV band {float(layers[schema.PVB].sel(stage=stage)):,.0f} nm²"
-        for stage in layers["stage"].values
-    }
-    return _two_rows(layers, "stage", names, scores, size_inch=size_inch)
+    return _two_rows(
+        layers,
+        "stage",
+        lambda one: f"{one['stage'].item()}\n(step {int(one['at_step'])})",
+        lambda one: f"L2 {float(one[schema.L2]):,.0f} nm²\nPV band {float(one[schema.PVB]):,.0f} nm²",
+    )
 
 
-def solutions(
-    layers: xr.Dataset, scores: xr.Dataset, *, columns: int | None = None, size_inch: float = 3.2
-) -> hv.Layout:
+def solutions(layers: xr.Dataset, scores: xr.Dataset) -> hv.Layout:
     """One clip corrected by several methods, side by side, with their scores.
 
     Parameters
     ----------
     layers : Dataset of ``target`` (y, x), ``mask``, ``nominal``, ``outer``, ``inner`` over (method, y, x).
     scores : Dataset over ``method`` with the names of :mod:`maskopt_lib.data.schema`.
-    columns : methods in a row; all of them by default.
-    size_inch : width of a panel.
     """
-    names = {str(name): str(name) for name in layers["method"].values}
-    texts = {}
-    for name in names:
-        value = {key: float(scores[key].sel({schema.METHOD: name})) for key in (
-            schema.L2, schema.PVB, schema.EPE15, schema.SHOTS, schema.VERTICES, schema.MSA)}  # fmt: skip
-        texts[name] = (
-            f"L2 {value[schema.L2]:,.0f} nm²\nPV band {value[schema.PVB]:,.0f} nm²\n"
-            f"EPE violations {value[schema.EPE15]:.0f}\nsmallest shape {value[schema.MSA]:,.0f} nm²\n"
-            f"shots {value[schema.SHOTS]:,.0f}, vertices {value[schema.VERTICES]:,.0f}"
+
+    def text(one: xr.Dataset) -> str:
+        row = scores.sel({schema.METHOD: one[schema.METHOD].item()})
+        return (
+            f"L2 {float(row[schema.L2]):,.0f} nm²\nPV band {float(row[schema.PVB]):,.0f} nm²\n"
+            f"EPE violations {float(row[schema.EPE15]):.0f}\nsmallest shape {float(row[schema.MSA]):,.0f} nm²\n"
+            f"shots {float(row[schema.SHOTS]):,.0f}, vertices {float(row[schema.VERTICES]):,.0f}"
         )
-    return _two_rows(layers, "method", names, texts, size_inch=size_inch)
+
+    return _two_rows(layers, schema.METHOD, lambda one: str(one[schema.METHOD].item()), text, size_inch=3.2)
 
 
 def _two_rows(
-    layers: xr.Dataset, dim: str, titles: Mapping[str, str], texts: Mapping[str, str], *, size_inch: float
+    layers: xr.Dataset,
+    dim: str,
+    title: Callable[[xr.Dataset], str],
+    below: Callable[[xr.Dataset], str],
+    size_inch: float = 2.7,
 ) -> hv.Layout:
-    """Mask above print and band, which are cut to the target; one column an entry."""
-    above, below = [], []
-    target = layers["target"]
-    near = _around(target, margin_nm=40)
-    for i, (name, title) in enumerate(titles.items()):
-        one = layers.sel({dim: name})
-        grey = np.clip(one["mask"].values.astype(float), 0, 1)[..., None]
-        mask = grey * np.array(to_rgb(style.MASK)) + (1 - grey)
-        above.append(
-            _axes(_picture(mask, target) * _contours(target, 0.5, color=style.TARGET, linewidth=0.7),
-                  title=title, left=i == 0, bottom=False)
-        )  # fmt: skip
-        seen = one.isel(near)
-        colours = _filled(seen[schema.NOMINAL].values, [style.PRINT])
-        colours[(seen[schema.OUTER].values > 0) != (seen[schema.INNER].values > 0)] = to_rgb(style.BAND)
-        below.append(
-            _axes(_picture(colours, seen["target"]) * _contours(seen["target"], 0.5, color=style.TARGET, linewidth=0.7),
-                  title="", below=texts[name], left=i == 0, bottom=True)
-        )  # fmt: skip
-    layout = hv.Layout(above + below).cols(len(above))
-    return layout.opts(
-        hv.opts.Layout(fig_inches=size_inch, hspace=0.06, vspace=0.08, sublabel_format="", shared_axes=False)
-    )
+    """Mask above print and band, which are cut to the target; one column an entry, with its title and a text below."""
+    near, n = _around(layers["target"], margin_nm=40), layers.sizes[dim]
+    masks, prints = [], []
+    for i in range(n):
+        one, cut = layers.isel({dim: i}), layers.isel({dim: i, **near})
+        band = (cut[schema.OUTER].values > 0) != (cut[schema.INNER].values > 0)
+        image = marks.painted((cut[schema.NOMINAL].values > 0, style.PRINT), (band, style.BAND))
+        text = f"x (nm)\n\n{below(one)}"
+        for row, whole, drawn, look in (
+            (masks, one, _grey(1 - one["mask"].values, style.MASK), style.outer(i, 2 * n, n)),
+            (prints, cut, image, style.outer(n + i, 2 * n, n, xlabel=text)),
+        ):
+            parts = [marks.picture(drawn, marks.extent(whole)), marks.contours(whole["target"], width=0.7)]
+            look["title"] = title(one) if row is masks else ""
+            row.append(style.axes(parts, fonts=_TITLES, aspect="equal", **look))
+    size = {"size_inch": size_inch, "hspace": 0.06, "vspace": 0.08}
+    return style.grid(masks + prints, columns=n, shared_axes=False, **size)
+
+
+def _grey(clear: np.ndarray, dark: str) -> np.ndarray:
+    """A picture from ``dark`` (0) to white (1)."""
+    share = np.clip(clear.astype(float), 0, 1)[..., None]
+    return np.rint(255 * (share + (1 - share) * np.array(to_rgb(dark)))).astype(np.uint8)
 
 
 def _around(image: xr.DataArray, *, margin_nm: float) -> dict[str, slice]:
@@ -264,280 +234,199 @@ def _around(image: xr.DataArray, *, margin_nm: float) -> dict[str, slice]:
     return {dim: slice(start, start + side + 1) for dim, start in starts.items()}
 
 
-def gradient_share(shares: xr.Dataset, *, marks_percent: Sequence[float] = (20, 50), size_inch=(3.1, 3.3)) -> hv.Layout:
+def gradient_share(shares: xr.Dataset) -> hv.Layout:
     """The corner regions' share of the gradient over the steps, one panel a reading of "share".
 
     Parameters
     ----------
     shares : Dataset of :func:`maskopt_lib.study.solvers.anatomy.corner_gradient_share`.
-    marks_percent : horizontal lines, figures to compare with.
-    size_inch : of a panel.
 
     Returns
     -------
     Panels with a logarithmic axis in percent: thick lines are means over the clips, for the whole objective (full) and
-    for the fidelity alone (dashed), bands span the clips, a dotted line is the regions' share of the area.
+    for the fidelity alone (dashed), bands span the clips, a dotted line is the regions' share of the area. Grey lines
+    stand at 20 and 50 %.
     """
-    step = shares[schema.STEP].values
+    step, readings = shares[schema.STEP].values, style.names(shares["reading"])
     area = 100 * float(shares["area_share"].mean())
-    colours = dict(zip(shares["aim"].values, ("#D55E00", "#0072B2"), strict=True))
-    dashes = dict(zip(shares["objective"].values, ("--", "-"), strict=True))
-    width, height = size_inch
+    size = (3.1, 3.3)
+    logs = np.log10(np.maximum(100 * shares["share"], 1e-3))
+    means = np.log10(np.maximum(100 * shares["share"].mean(schema.SAMPLE), 1e-3))
     panels = []
-    for i, reading in enumerate(shares["reading"].values):
+    for reading in readings:
         # Logarithms with ticks of their own: a panel keeps its shape.
-        drawn = [hv.HLine(np.log10(m)).opts(color="#BBBBBB", linewidth=1) for m in marks_percent]
-        drawn.append(hv.HLine(np.log10(area)).opts(color="black", linestyle=":", linewidth=1.2))
-        for aim, colour in colours.items():
-            for objective, dash in dashes.items():
-                values = 100 * shares["share"].sel(aim=aim, objective=objective, reading=reading)
+        drawn = [hv.HLine(np.log10(percent)).opts(color="#BBBBBB", linewidth=1) for percent in (20, 50)]
+        for aim, colour in zip(style.names(shares["aim"]), (style.VERMILION, style.BLUE), strict=True):
+            for objective, dash in zip(style.names(shares["objective"]), ("--", "-"), strict=True):
+                at = {"aim": aim, "objective": objective, "reading": reading}
                 if dash == "-":
-                    low, high = (
-                        np.log10(np.maximum(v.values, 1e-3)) for v in (values.min("sample"), values.max("sample"))
-                    )
-                    span = hv.Area((step, low, high), "step", ["low", "high"])
-                    drawn.append(span.opts(hv.opts.Area(facecolor=colour, edgecolor="none", alpha=0.15)))
-                mean = np.log10(np.maximum(values.mean("sample").values, 1e-3))
-                curve = hv.Curve((step, mean), "step", "share", label=f"{aim}, {objective}")
-                drawn.append(curve.opts(hv.opts.Curve(color=colour, linestyle=dash, linewidth=1.8)))
-        key = hv.Curve([(0.0, np.nan)], label=f"share of the area ({area:.2g} %)")
-        drawn.append(key.opts(hv.opts.Curve(color="black", linestyle=":", linewidth=1.2)))
+                    ends = logs.sel(at).min(schema.SAMPLE).values, logs.sel(at).max(schema.SAMPLE).values
+                    span = hv.Area((step, *ends), "x", ["low", "high"])
+                    drawn.append(span.opts(facecolor=colour, edgecolor="none", alpha=0.15))
+                mean = means.sel(at).values
+                drawn.append(marks.line(step, mean, colour, f"{aim}, {objective}", width=1.8, linestyle=dash))
+        drawn += marks.across(np.log10(area), "black", f"share of the area ({area:.2g} %)", linestyle=":")
         panels.append(
-            hv.Overlay(drawn).opts(
-                hv.opts.Overlay(
-                    title=str(reading), xlabel="step", ylabel="share of the corner regions (%)" if i == 0 else "",
-                    xlim=(0, float(step.max())), ylim=(-2, 2.1), aspect=width / height,
-                    yticks=[(np.log10(v), f"{v:g}") for v in (0.01, 0.1, 1, 10, 20, 50, 100)],
-                    fontsize=style.FONT_SIZES, show_legend=i == len(shares["reading"]) - 1, legend_position="right",
-                ),
+            style.axes(
+                drawn,
+                aspect=size[0] / size[1],
+                legend="right" if reading == readings[-1] else None,
+                title=reading,
+                xlabel="step",
+                ylabel="" if panels else "share of the corner regions (%)",
+                xlim=(0, float(step.max())),
+                ylim=(-2, 2.1),
+                yticks=[(np.log10(percent), f"{percent:g}") for percent in (0.01, 0.1, 1, 10, 20, 50, 100)],
             )
-        )  # fmt: skip
-    layout = hv.Layout(panels).cols(len(panels))
-    inches = (len(panels) * width, height)
-    return layout.opts(hv.opts.Layout(fig_inches=inches, hspace=0.3, sublabel_format="", tight=False))
+        )
+    return style.grid(panels, size_inch=(len(panels) * size[0], size[1]), hspace=0.3)
 
 
-def through_pitch(grating: xr.Dataset, *, size_inch: tuple[float, float] = (4.6, 3.3)) -> hv.Layout:
+def through_pitch(grating: xr.Dataset) -> hv.Layout:
     """Printed width over pitch at the process corners, and the image of a dense beside that of an isolated line.
 
     Parameters
     ----------
     grating : Dataset of :func:`maskopt_lib.study.solvers.anatomy.through_pitch`.
-    size_inch : of a panel.
     """
-    drawn_nm, threshold = float(grating.attrs["width_nm"]), float(grating.attrs["threshold"])
-    width, height = size_inch
+    width_nm, widths, intensity = float(grating.attrs["width_nm"]), grating["cd_nm"], grating["intensity"]
     # Logarithms with ticks of their own: a panel keeps its shape.
-    pitch = np.log10(grating["pitch_nm"].values)
-    left = [hv.HLine(drawn_nm).opts(color=_FAINT, linestyle="--", linewidth=1)]
-    for corner, colour in zip(
-        grating[schema.CORNER].values, style.colours(list(grating[schema.CORNER].values)), strict=True
-    ):
-        cd = grating["cd_nm"].sel(corner=corner).values
-        curve = hv.Curve((pitch, cd), "pitch", "width", label=str(corner))
-        left.append(curve.opts(hv.opts.Curve(color=colour, linewidth=1.6)))
-        left.append(hv.Points((pitch, cd)).opts(hv.opts.Points(color=colour, s=16)))
-    key = hv.Curve([(pitch[0], np.nan)], label=f"drawn: {drawn_nm:g} nm")
-    left.append(key.opts(hv.opts.Curve(color=_FAINT, linestyle="--", linewidth=1)))
-    ticks = [(np.log10(p), str(p)) for p in (200, 300, 500, 1000, 2000)]
-    curves = hv.Overlay(left).opts(
-        hv.opts.Overlay(
-            xticks=ticks, xlim=(pitch[0] - 0.03, pitch[-1] + 0.03),
-            ylim=(0.9 * np.nanmin(grating["cd_nm"]), 1.1 * np.nanmax(grating["cd_nm"])),
-            title="width of one and the same line", xlabel="pitch (nm)", ylabel="printed width (nm)",
-            legend_position="top_right", fontsize=style.FONT_SIZES, aspect=width / height, show_grid=True,
-        )
-    )  # fmt: skip
-    x = grating["x_nm"].values
-    right = [hv.VSpan(-drawn_nm / 2, drawn_nm / 2).opts(facecolor=_LIGHT, edgecolor="none", alpha=1.0)]
-    for pattern, colour in zip(grating["pattern"].values, ("#0072B2", "#D55E00"), strict=True):
-        cut = hv.Curve((x, grating["intensity"].sel(pattern=pattern).values), "x", "intensity", label=str(pattern))
-        right.append(cut.opts(hv.opts.Curve(color=colour, linewidth=1.8)))
-    right.append(hv.HLine(threshold).opts(color="black", linestyle=":", linewidth=1.2))
-    key = hv.Curve([(0.0, np.nan)], label="threshold of the resist")
-    right.append(key.opts(hv.opts.Curve(color="black", linestyle=":", linewidth=1.2)))
-    cuts = hv.Overlay(right).opts(
-        hv.opts.Overlay(
-            title="its image", xlabel="x from the line's middle (nm)", ylabel="aerial intensity (clear field = 1)",
-            xlim=(float(x[0]), float(x[-1])), ylim=(0, 1.45 * float(grating["intensity"].max())),
-            legend_position="top_right", fontsize=style.FONT_SIZES, aspect=width / height,
-        )
-    )  # fmt: skip
-    layout = hv.Layout([curves, cuts]).cols(2)
-    return layout.opts(
-        hv.opts.Layout(fig_inches=(2 * width, height), hspace=0.28, sublabel_format="", tight=False, shared_axes=False)
+    pitch, corners = np.log10(grating["pitch_nm"].values), style.names(grating[schema.CORNER])
+    drawn = marks.across(width_nm, style.FAINT, f"drawn: {width_nm:g} nm", 1, linestyle="--")
+    for corner, colour in zip(corners, style.colours(corners), strict=True):
+        cd = widths.sel(corner=corner).values
+        drawn += [marks.line(pitch, cd, colour, corner), marks.dots(pitch, cd, colour, size=16)]
+    size = (4.6, 3.3)
+    look = {"aspect": size[0] / size[1], "legend": "top_right"}
+    curves = style.axes(
+        drawn,
+        **look,
+        title="width of one and the same line",
+        xlabel=style.axis_label(grating["pitch_nm"]),
+        ylabel=style.axis_label(widths),
+        xticks=[(np.log10(tick), str(tick)) for tick in (200, 300, 500, 1000, 2000)],
+        xlim=(pitch[0] - 0.03, pitch[-1] + 0.03),
+        ylim=(0.9 * float(widths.min()), 1.1 * float(widths.max())),
+        ruled=True,
     )
+    x = grating["x_nm"].values
+    drawn = [hv.VSpan(-width_nm / 2, width_nm / 2).opts(facecolor=_PALE, edgecolor="none", alpha=1.0)]
+    for pattern, colour in zip(style.names(grating["pattern"]), (style.BLUE, style.VERMILION), strict=True):
+        drawn.append(marks.line(x, intensity.sel(pattern=pattern).values, colour, pattern, width=1.8))
+    drawn += marks.across(float(grating.attrs["threshold"]), "black", "threshold of the resist", linestyle=":")
+    cuts = style.axes(
+        drawn,
+        **look,
+        title="its image",
+        xlabel=style.axis_label(grating["x_nm"]),
+        ylabel=style.axis_label(intensity),
+        xlim=(float(x[0]), float(x[-1])),
+        ylim=(0, 1.45 * float(intensity.max())),
+    )
+    return style.grid([curves, cuts], size_inch=(2 * size[0], size[1]), hspace=0.28, shared_axes=False)
 
 
-def neighbour_influence(shift: xr.Dataset, *, size_inch: tuple[float, float] = (6.4, 3.3)) -> hv.Overlay:
+def neighbour_influence(shift: xr.Dataset) -> hv.Overlay:
     """How far the edges of a line move over the space to its neighbour, and from where on they stay.
 
     Parameters
     ----------
     shift : Dataset of :func:`maskopt_lib.study.solvers.anatomy.neighbour_influence`.
-    size_inch : of the figure.
     """
     gap, tolerance, reach = shift["gap_nm"].values, float(shift.attrs["tolerance_nm"]), float(shift["reach_nm"])
-    drawn = [hv.HSpan(-tolerance, tolerance).opts(facecolor="#DDDDDD", edgecolor="none", alpha=1.0)]
-    for edge, colour in zip(shift["edge"].values, ("#D55E00", "#0072B2"), strict=True):
-        curve = hv.Curve((gap, shift["shift_nm"].sel(edge=edge).values), "gap", "shift", label=f"edge {edge}")
-        drawn.append(curve.opts(hv.opts.Curve(color=colour, linewidth=1.8)))
-    drawn.append(hv.VLine(reach).opts(color="black", linestyle=":", linewidth=1.2))
-    key = hv.Curve([(gap[0], np.nan)], label=f"beyond {reach:.0f} nm: below ±{tolerance:g} nm")
-    drawn.append(key.opts(hv.opts.Curve(color="black", linestyle=":", linewidth=1.2)))
-    width, height = size_inch
-    return hv.Overlay(drawn).opts(
-        hv.opts.Overlay(
-            fig_inches=size_inch, aspect=width / height, xlabel="space to the neighbour (nm)",
-            ylabel="shift of the printed edge (nm)", title="one line feels another", show_grid=True,
-            xlim=(float(gap[0]), float(gap[-1])), legend_position="top_right", fontsize=style.FONT_SIZES,
-        )
-    )  # fmt: skip
+    drawn = [hv.HSpan(-tolerance, tolerance).opts(facecolor=style.LIGHT, edgecolor="none", alpha=1.0)]
+    for edge, colour in zip(style.names(shift["edge"]), (style.VERMILION, style.BLUE), strict=True):
+        drawn.append(marks.line(gap, shift["shift_nm"].sel(edge=edge).values, colour, f"edge {edge}", width=1.8))
+    label = f"beyond {reach:.0f} nm: below ±{tolerance:g} nm"
+    drawn += marks.across(reach, "black", label, up=True, linestyle=":")
+    return style.axes(
+        drawn,
+        size_inch=(6.4, 3.3),
+        legend="top_right",
+        title="one line feels another",
+        xlabel=style.axis_label(shift["gap_nm"]),
+        ylabel=style.axis_label(shift["shift_nm"]),
+        xlim=(float(gap[0]), float(gap[-1])),
+        ruled=True,
+    )
 
 
-def context(layers: xr.Dataset, *, size_inch: float = 5.0) -> hv.Layout:
+def context(layers: xr.Dataset) -> hv.Overlay:
     """One shape, printed with and without its neighbours.
 
     Parameters
     ----------
     layers : Dataset of ``mask`` and ``nominal`` over (context, y, x); first with all shapes, then with one alone.
-    size_inch : side of the panel.
     """
-    drawn, alone = layers["mask"][0], layers["mask"][1]
-    colours = np.ones((*drawn.shape, 3))
-    colours[drawn.values > 0.5] = to_rgb(_LIGHT)
-    colours[alone.values > 0.5] = to_rgb("#BFBFBF")
-    parts = [_picture(colours, drawn)]
-    prints = {"print in context": (layers[schema.NOMINAL][0], _PRINT_LINE),
-              "print of the dark shape alone": (layers[schema.NOMINAL][1], style.BAND)}  # fmt: skip
-    for name, (image, colour) in prints.items():
-        name = name if bool(image.any()) else f"{name}: none"
-        parts.append(_contours(image, 0.5, color=colour, linewidth=1.6))
-        parts.append(hv.Curve([(np.nan, np.nan)], label=name).opts(hv.opts.Curve(color=colour, linewidth=1.6)))
-    x, y = drawn[schema.X].values, drawn[schema.Y].values
-    return hv.Overlay(parts).opts(
-        hv.opts.RGB(aspect="equal", interpolation="nearest"),
-        hv.opts.Overlay(
-            fig_inches=size_inch,
-            xlim=(x[0], x[-1]),
-            ylim=(y[0], y[-1]),
-            aspect="equal",
-            legend_position="right",
-            xlabel="x (nm)",
-            ylabel="y (nm)",
-            fontsize=style.FONT_SIZES,
-            title="",
-        ),
-    )
+    together, alone = layers["mask"]
+    image = marks.painted((together.values > 0.5, _PALE), (alone.values > 0.5, "#BFBFBF"))
+    drawn = [marks.picture(image, marks.extent(layers))]
+    labels = {"print in context": style.BLUE, "print of the dark shape alone": style.BAND}
+    for (label, colour), printed in zip(labels.items(), layers[schema.NOMINAL], strict=True):
+        drawn.append(marks.contours(printed, colour=colour, width=1.6))
+        drawn.append(marks.key(label if bool(printed.any()) else f"{label}: none", colour, 1.6))
+    x, y = layers[schema.X].values, layers[schema.Y].values
+    limits = {"xlim": (x[0], x[-1]), "ylim": (y[0], y[-1])}
+    return style.axes(drawn, size_inch=5.0, xlabel="x (nm)", ylabel="y (nm)", **limits)
 
 
-def corner_rounding(square: xr.Dataset, *, size_inch: float = 3.0) -> hv.Layout:
+def corner_rounding(square: xr.Dataset) -> hv.Layout:
     """Why corners round: a square, its spectrum within the optics' band, what is left of it, and its print.
 
     Parameters
     ----------
     square : Dataset of :func:`maskopt_lib.study.solvers.anatomy.spectrum_of_square`.
-    size_inch : side of a panel.
     """
-    band = float(square["band_per_um"])
-    f = square["fx_per_um"].values
-    step = f[1] - f[0]
-    log = np.log10(np.maximum(square["spectrum"].values, 1e-5))
-    bounds = (f[0] - step / 2, f[0] - step / 2, f[-1] + step / 2, f[-1] + step / 2)
-    angle = np.linspace(0, 2 * np.pi, 181)
-    spectrum = hv.Image(log[::-1], bounds=bounds, kdims=["fx", "fy"], vdims=["amplitude"]).opts(
-        hv.opts.Image(cmap="gray", clim=(-4, 0), interpolation="nearest", aspect="equal")
-    ) * hv.Curve((band * np.cos(angle), band * np.sin(angle)), "fx", "fy").opts(
-        hv.opts.Curve(color="#E69F00", linewidth=2)
-    )
-    mask = square["mask"]
-    outline = _contours(mask, 0.5, color=style.TARGET, linewidth=0.9, linestyle="--")
-    shown = [("mask", mask, (0, 1), None), ("what the optics lets pass", square["low_passed"], (-0.2, 1.2), 0.5),
-             ("image and print", square["aerial"], (0, 1.3), float(square.attrs["threshold"]))]  # fmt: skip
+    outline = marks.contours(square["mask"], width=0.9, linestyle="--")
     panels = []
-    for name, image, limits, level in shown:
-        grey = np.clip((limits[1] - image.values) / (limits[1] - limits[0]), 0, 1)[..., None] * np.ones(3)
-        panel = _picture(0.25 + 0.75 * grey, image) * outline
+    for title, name, (low, high), level in (
+        ("mask", "mask", (0, 1), None),
+        ("what the optics lets pass", "low_passed", (-0.2, 1.2), 0.5),
+        ("image and print", "aerial", (0, 1.3), float(square.attrs["threshold"])),
+    ):
+        image = _grey((high - square[name].values) / (high - low), "#404040")
+        drawn = [marks.picture(image, marks.extent(square)), outline]
         if level is not None:
-            panel = panel * _contours(image, level, color=_PRINT_LINE, linewidth=2.0)
-        panels.append(_axes(panel, title=name, left=not panels, bottom=True))
-    panels.insert(
-        1,
-        spectrum.opts(
-            hv.opts.Overlay(
-                title="its spectrum (log), band circled", xlabel="fx (1/µm)", ylabel="fy (1/µm)", aspect="equal",
-                xlim=(f[0], f[-1]), ylim=(f[0], f[-1]), fontsize=_TITLES,
-            )
-        ),
-    )  # fmt: skip
-    layout = hv.Layout(panels).cols(len(panels))
-    return layout.opts(hv.opts.Layout(fig_inches=size_inch, hspace=0.35, sublabel_format=""))
+            drawn.append(marks.contours(square[name], level, colour=style.BLUE, width=2.0))
+        place = style.outer(len(panels), 3, 3)
+        panels.append(style.axes(drawn, fonts=_TITLES, title=title, aspect="equal", **place))
+    f, band = square["fx_per_um"].values, float(square["band_per_um"])
+    bounds = marks.extent(square["spectrum"].rename(fx_per_um="x", fy_per_um="y"))
+    log = np.log10(np.maximum(square["spectrum"].values, 1e-5))
+    spectrum = hv.Image(log[::-1], bounds=bounds, kdims=["x", "y"])
+    spectrum.opts(cmap="gray", clim=(-4, 0), interpolation="nearest")
+    angle = np.linspace(0, 2 * np.pi, 181)
+    circle = marks.line(band * np.cos(angle), band * np.sin(angle), style.ORANGE, width=2)
+    look = {"title": "its spectrum (log), band circled", "xlim": (f[0], f[-1]), "ylim": (f[0], f[-1])}
+    look |= {"xlabel": style.axis_label(square["fx_per_um"]), "ylabel": style.axis_label(square["fy_per_um"])}
+    panels.insert(1, style.axes([spectrum, circle], fonts=_TITLES, aspect="equal", **look))
+    return style.grid(panels, size_inch=3.0, hspace=0.35, shared_axes=False)
 
 
-def corner_pull_back(square: xr.Dataset, *, size_inch: tuple[float, float] = (5.0, 3.2)) -> hv.Overlay:
+def corner_pull_back(square: xr.Dataset) -> hv.Overlay:
     """Distance of the rounded corner from the drawn one over the width of the pass band.
 
     Parameters
     ----------
     square : Dataset of :func:`maskopt_lib.study.solvers.anatomy.spectrum_of_square`.
-    size_inch : of the figure.
     """
-    band, distance = square["band"].values, square["pull_back_nm"].values
-    curve = hv.Curve((band, distance), "band", "pull-back", label="ideal band, edge kept in place")
-    law = hv.Curve((band, distance[0] / band), "band", "pull-back", label="one over the band")
-    printed = hv.Points([(1.0, float(square["printed_pull_back_nm"]))], label="print through the optics")
-    width, height = size_inch
-    return (
-        law.opts(hv.opts.Curve(color=_FAINT, linestyle="--", linewidth=1.2))
-        * curve.opts(hv.opts.Curve(color="#0072B2", linewidth=1.8))
-        * hv.Points((band, distance)).opts(hv.opts.Points(color="#0072B2", s=18))
-        * printed.opts(hv.opts.Points(color="#D55E00", s=50, marker="D"))
-    ).opts(
-        hv.opts.Overlay(
-            fig_inches=size_inch, aspect=width / height, xlabel="pass band (multiple of the optics' own)",
-            ylabel="corner pull-back (nm)", ylim=(0, 1.2 * float(max(distance.max(), square["printed_pull_back_nm"]))),
-            legend_position="top_right", fontsize=style.FONT_SIZES, show_grid=True, title="how far the corner goes",
-        )
-    )  # fmt: skip
-
-
-def _picture(colours: np.ndarray, like: xr.DataArray) -> hv.RGB:
-    """(y, x, 3) colours, row 0 lowest, where ``like`` lies."""
-    x, y = like[schema.X].values, like[schema.Y].values
-    half = (x[1] - x[0]) / 2
-    bounds = (x[0] - half, y[0] - half, x[-1] + half, y[-1] + half)
-    return hv.RGB(np.rint(255 * colours[::-1]).astype(np.uint8), bounds=bounds, kdims=["x", "y"])
-
-
-def _filled(image: np.ndarray, colours: Sequence[str]) -> np.ndarray:
-    """White with the pixels of value i in the i-th colour."""
-    result = np.ones((*image.shape, 3))
-    for value, colour in enumerate(colours, start=1):
-        result[image == value] = to_rgb(colour)
-    return result
-
-
-def _contours(image: xr.DataArray, level: float, *, closed: bool = True, **line) -> hv.Path:
-    """Contours of a level, closed at the picture's border or left open there."""
-    x, y = image[schema.X].values, image[schema.Y].values
-    pixel = float(x[1] - x[0])
-    values = image.transpose(schema.Y, schema.X).values.astype(float)
-    padded = (
-        np.pad(values, 1, constant_values=min(level - 1, values.min())) if closed else np.pad(values, 1, mode="edge")
+    band, distance, printed = (
+        square["band"].values,
+        square["pull_back_nm"].values,
+        float(square["printed_pull_back_nm"]),
     )
-    # One path with gaps draws many times faster than many paths.
-    gap = np.full((1, 2), np.nan)
-    found = [part for c in find_contours(padded, level) for part in (c, gap)]
-    rows, columns = np.concatenate(found or [gap]).T
-    path = np.column_stack([x[0] + (columns - 1) * pixel, y[0] + (rows - 1) * pixel])
-    return hv.Path([path], kdims=["x", "y"]).opts(hv.opts.Path(**line))
-
-
-def _axes(panel: hv.Overlay, *, title: str, left: bool, bottom: bool, below: str = "") -> hv.Overlay:
-    return panel.opts(
-        hv.opts.RGB(
-            title=title, aspect="equal", interpolation="nearest", fontsize=_TITLES,
-            xlabel=f"x (nm)\n\n{below}".rstrip() if bottom else "", ylabel="y (nm)" if left else "",
-            xaxis="bottom" if bottom else "bare", yaxis="left" if left else "bare",
-        )
-    )  # fmt: skip
+    return style.axes(
+        [
+            marks.line(band, distance[0] / band, style.FAINT, "one over the band", width=1.2, linestyle="--"),
+            marks.line(band, distance, style.BLUE, "ideal band, edge kept in place", width=1.8),
+            marks.dots(band, distance, style.BLUE, size=18),
+            marks.dots([1.0], [printed], style.VERMILION, "print through the optics", size=50, marker="D"),
+        ],
+        size_inch=(5.0, 3.2),
+        legend="top_right",
+        title="how far the corner goes",
+        xlabel=style.axis_label(square["band"]),
+        ylabel=style.axis_label(square["pull_back_nm"]),
+        ylim=(0, 1.2 * max(float(distance.max()), printed)),
+        ruled=True,
+    )

@@ -1,234 +1,161 @@
-"""What one score costs in another: fronts, attainment, hypervolumes, and masks along a front."""
+"""What one score costs in another: fronts, attainment and hypervolumes."""
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping, Sequence
 
 import holoviews as hv
 import numpy as np
 import xarray as xr
 
-from maskopt_lib.figures import style
-from maskopt_lib.figures.pictures import _panel
+from maskopt_lib.figures import marks, style
 
-_MARKERS = "os^Dvp"
-_FRONT, _DOMINATED = "#333333", "#EFEFEF"
-# As many as stand over a panel of the gallery without touching those of the next.
-_TITLE_CHARACTERS = 27
+_DOMINATED = "#EFEFEF"
 
 
 def pareto_front(
-    points: xr.Dataset, *, x: str, y: str, family: str = "family", names: str = "method",
-    published: xr.Dataset | None = None, numbered: Sequence[str] | None = None, log_x: bool = False,
-    limits: Mapping[str, tuple[float, float]] | None = None, title: str = "",
-    size_inch: tuple[float, float] = (9.5, 5.0),
-) -> hv.Overlay:  # fmt: skip
+    points: xr.Dataset,
+    *,
+    x: str,
+    y: str,
+    published: xr.Dataset | None = None,
+    numbered: Sequence[str] | None = None,
+    log_x: bool = False,
+    limits: Mapping[str, tuple[float, float]] | None = None,
+) -> hv.Overlay:
     """Settings of several families as points, the staircase of those that none beats, and what it dominates in grey.
 
     Parameters
     ----------
-    points : Dataset over ``names`` with ``family``, ``x`` and ``y``; both scores are better when smaller.
+    points : Dataset over ``method`` with ``family``, ``x`` and ``y``; both scores are better when smaller.
     x, y : scores on the axes.
-    family : variable or coordinate that gives a point its colour.
-    names : dimension of the points.
     published : more points, over the same dimension, drawn as hollow stars and named; they make no front.
-    numbered : entries of ``names`` that bear a number, in the order of the numbers; by default those of the staircase.
+    numbered : methods that bear a number, in the order of the numbers; by default those of the staircase.
     log_x : logarithmic x axis.
     limits : axis (``"x"``, ``"y"``) -> lowest and highest value shown; points beyond are left out.
-    title : over the figure.
-    size_inch : width and height, legend included.
 
     Returns
     -------
     Points with the numbers of the front's entries; the legend says which family has which colour.
     """
     limits = dict(limits or {})
-    px, py = (np.asarray(points[name], float) for name in (x, y))
-    labels, families = (points[name].values.astype(str) for name in (names, family))
-    px, py, labels, families = (column[np.isfinite(px) & np.isfinite(py)] for column in (px, py, labels, families))
-    stairs = _staircase(px, py)
-    shown = np.ones(len(px), bool)
-    for values, axis in ((px, "x"), (py, "y")):
-        if axis in limits:
-            shown &= (values >= limits[axis][0]) & (values <= limits[axis][1])
-    others = _finite(published, x, y, names, limits)
-    xs = np.concatenate([px[shown], [point[0] for point in others]])
-    ys = np.concatenate([py[shown], [point[1] for point in others]])
-    x_low, x_high = limits.get("x") or _room(xs, log=log_x)
-    y_low, y_high = limits.get("y") or _room(ys, log=False)
+    frame = _finite(points, x, y).assign(family=points["family"].to_series())
+    others = _finite(points.isel(method=[]) if published is None else published, x, y)
+    stairs = frame.iloc[_staircase(frame["x"].values, frame["y"].values)]
+    shown, others = (
+        one[np.logical_and.reduce([one[a].between(*limits[a]) for a in limits] or [one["x"].notna()])]
+        for one in (frame, others)
+    )
+    reach = {a: np.concatenate([shown[a], others[a]]) for a in ("x", "y")}
+    x_low, x_high = limits.get("x") or (
+        (0.8 * reach["x"].min(), 1.25 * reach["x"].max()) if log_x else style.limits(reach["x"])
+    )
+    bottom, top = limits.get("y") or style.limits(reach["y"])
     at = np.log10 if log_x else np.asarray
-    left, right = (float(at(value)) for value in (x_low, x_high))
+    left, right = float(at(x_low)), float(at(x_high))
 
     drawn = []
     if len(stairs):
-        step_x = np.repeat(at(px[stairs]), 2)[1:]
-        step_y = np.repeat(py[stairs], 2)[:-1]
-        step_x, step_y = np.r_[step_x[0], step_x, right], np.r_[y_high, step_y, step_y[-1]]
-        above = hv.Area((step_x, step_y, np.full(len(step_x), y_high)), kdims=["x"], vdims=["y", "y2"])
-        drawn.append(above.opts(hv.opts.Area(facecolor=_DOMINATED, edgecolor=_DOMINATED, linewidth=0)))
-        curve = hv.Curve((step_x, step_y), kdims=["x"], vdims=["y"])
-        drawn.append(curve.opts(hv.opts.Curve(color=_FRONT, linewidth=1.1)))
-    members = list(dict.fromkeys(families))
-    chosen = style.colours(members)
-    for i, (member, colour) in enumerate(zip(members, chosen, strict=True)):
-        mine = shown & (families == member)
-        # Where colours run out, the next shape begins.
-        look = {"color": colour, "marker": _MARKERS[chosen[:i].count(colour) % len(_MARKERS)]}
-        dots = hv.Points((at(px[mine]), py[mine]), kdims=["x", "y"], label=member)
-        drawn.append(dots.opts(hv.opts.Points(s=40, edgecolor="white", linewidth=0.5, **look)))
-    if others:
-        stars = hv.Points([(float(at(ox)), oy) for ox, oy, _ in others], kdims=["x", "y"], label="published")
-        drawn.append(stars.opts(hv.opts.Points(color="white", edgecolor="black", marker="*", s=110, linewidth=0.9)))
-    lift = 0.014 * (y_high - y_low)
-    marked = labels[stairs] if numbered is None else numbered
-    texts = [
-        (float(at(px[labels == name][0])), py[labels == name][0] - lift, str(number))
-        for number, name in enumerate(marked, start=1)
-        if (shown & (labels == name)).any()
+        step_x, step_y = _steps(at(stairs["x"].values), stairs["y"].values, right, top)
+        above = hv.Area((step_x, step_y, np.full(len(step_x), top)), "x", ["y", "y2"])
+        drawn.append(above.opts(facecolor=_DOMINATED, edgecolor=_DOMINATED, linewidth=0))
+        drawn.append(marks.line(step_x, step_y, style.INK, width=1.1))
+    families = list(dict.fromkeys(frame["family"]))
+    colours = style.colours(families)
+    for family, colour, marker in zip(families, colours, style.markers(colours), strict=True):
+        mine = shown[shown["family"] == family]
+        look = {"marker": marker, "size": 40, "edgecolor": "white", "linewidth": 0.5}
+        drawn.append(marks.dots(at(mine["x"].values), mine["y"].values, colour, family, **look))
+    if len(others):
+        look = {"marker": "*", "size": 110, "edgecolor": "black", "linewidth": 0.9}
+        drawn.append(marks.dots(at(others["x"].values), others["y"].values, "white", "published", **look))
+    lift, beside = 0.014 * (top - bottom), 0.014 * (right - left)
+    numbers = [
+        (float(at(shown["x"][name])), shown["y"][name] - lift, str(number))
+        for number, name in enumerate(stairs.index if numbered is None else numbered, start=1)
+        if name in shown.index
     ]
-    drawn.append(_texts(texts, size=8, verticalalignment="top", horizontalalignment="right"))
-    stars = [(float(at(ox)) + 0.014 * (right - left), oy, name) for ox, oy, name in others]
-    drawn.append(_texts(stars, size=8, verticalalignment="center", horizontalalignment="left"))
-    width, height = size_inch
-    return hv.Overlay(drawn).opts(
-        hv.opts.Overlay(
-            fig_inches=size_inch, aspect=0.68 * width / height, fontsize=style.FONT_SIZES, show_grid=False, title=title,
-            xlabel=style.axis_label(points[x]), ylabel=style.axis_label(points[y]), xlim=(left, right),
-            ylim=(y_low, y_high), xticks=_log_ticks(x_low, x_high) if log_x else None, legend_position="right",
-            legend_opts={"fontsize": 8},
-        ),
-    )  # fmt: skip
+    drawn.append(marks.texts(numbers, verticalalignment="top", horizontalalignment="right"))
+    named = [(float(at(one.x)) + beside, one.y, one.Index) for one in others.itertuples()]
+    drawn.append(marks.texts(named, **marks.RIGHT))
+    return style.axes(
+        drawn,
+        size_inch=(9.5, 5.0),
+        share=0.68,
+        xlabel=style.axis_label(points[x]),
+        ylabel=style.axis_label(points[y]),
+        xlim=(left, right),
+        ylim=(bottom, top),
+        xticks=style.log_ticks(x_low, x_high) if log_x else None,
+    )
 
 
-def attainment_curves(
-    attained: xr.Dataset, *, x: str = "l2_width_nm", y: str = "pvb_width_nm", title: str = "",
-    size_inch: tuple[float, float] = (6.0, 3.8),
-) -> hv.Overlay:  # fmt: skip
-    """Which pairs of two scores are attained in which share of the clips.
+def attainment_curves(attained: xr.Dataset) -> hv.Overlay:
+    """Which pairs of L2 and PV band are attained in which share of the clips.
 
     Parameters
     ----------
-    attained : Dataset over ``point`` with ``x``, ``y`` and ``share``, of :func:`maskopt_lib.study.attainment`.
-    x, y : scores on the axes, better when smaller.
-    title : over the figure.
-    size_inch : width and height, legend included.
+    attained : Dataset over ``point`` with ``l2_width_nm``, ``pvb_width_nm`` and ``share``, of
+        :func:`maskopt_lib.study.attainment`.
 
     Returns
     -------
     One staircase a share, the darker the more clips.
     """
-    shares = np.unique(attained["share"].values)
-    (left, right), (bottom, top) = (_room(attained[name].values, log=False) for name in (x, y))
-    drawn = []
-    for share, colour in zip(shares, style.colours([str(s) for s in shares]), strict=True):
-        mine = attained.isel(point=attained["share"].values == share).sortby(x)
-        px, py = np.repeat(mine[x].values, 2)[1:], np.repeat(mine[y].values, 2)[:-1]
-        line = (np.r_[px[0], px, right], np.r_[top, py, py[-1]])
-        curve = hv.Curve(line, kdims=["x"], vdims=["y"], label=f"{share:.0%} of the clips")
-        drawn.append(curve.opts(hv.opts.Curve(color=colour, linewidth=1.8)))
-    width, height = size_inch
-    return hv.Overlay(drawn).opts(
-        hv.opts.Overlay(
-            fig_inches=size_inch, aspect=0.72 * width / height, fontsize=style.FONT_SIZES, show_grid=True, title=title,
-            xlabel=style.axis_label(attained[x]), ylabel=style.axis_label(attained[y]), xlim=(left, right),
-            ylim=(bottom, top),
-            legend_position="right",
-        ),
-    )  # fmt: skip
+    x, y = attained["l2_width_nm"], attained["pvb_width_nm"]
+    (left, right), (bottom, top) = style.limits(x.values), style.limits(y.values)
+    shares, drawn = np.unique(attained["share"].values), []
+    for share, colour in zip(shares, style.colours([str(share) for share in shares]), strict=True):
+        mine = attained.isel(point=attained["share"].values == share).sortby(x.name)
+        steps = _steps(mine[x.name].values, mine[y.name].values, right, top)
+        drawn.append(marks.line(*steps, colour, f"{share:.0%} of the clips", width=1.8))
+    return style.axes(
+        drawn,
+        size_inch=(6.0, 3.8),
+        share=0.72,
+        xlabel=style.axis_label(x),
+        ylabel=style.axis_label(y),
+        xlim=(left, right),
+        ylim=(bottom, top),
+        ruled=True,
+    )
 
 
-def hypervolume_bars(
-    volumes: xr.Dataset, *, names: Sequence[str] = ("alone", "lost"), family: str = "family", spaces: str = "space",
-    width_inch: float = 11.0,
-) -> hv.Layout:  # fmt: skip
+def hypervolume_bars(volumes: xr.Dataset) -> hv.Layout:
     """What each family dominates by itself, and what is lost without it: a row of panels, one bar a family.
 
     Parameters
     ----------
-    volumes : Dataset of ``names`` over ``family`` and ``spaces``.
-    names : variables, one panel each and space.
-    family, spaces : its dimensions.
-    width_inch : of the figure.
+    volumes : Dataset of ``alone`` and ``lost`` over ``family`` and ``space``.
 
     Returns
     -------
     Panels: one row a variable, one column a space; the families in the order of the first panel's values.
     """
-    order = np.argsort(volumes[names[0]].isel({spaces: 0}).values, kind="stable")
-    ordered = volumes.isel({family: order})
-    members = [str(name) for name in ordered[family].values]
+    # The largest at the top.
+    ordered = volumes.isel(family=np.argsort(volumes["alone"].isel(space=0).values, kind="stable")[::-1])
+    families, spaces = style.names(ordered["family"]), style.names(ordered["space"])
+    heights = np.arange(len(families))[::-1]
     panels = []
-    n_columns = volumes.sizes[spaces]
-    height = 0.8 + 0.24 * len(members)
-    for name in names:
-        for j in range(n_columns):
-            values = ordered[name].isel({spaces: j}).values
-            boxes = [(0.0, i - 0.38, float(v), i + 0.38) for i, v in enumerate(values)]
-            bars = hv.Rectangles(boxes).opts(hv.opts.Rectangles(facecolor=style.PALETTE[0], edgecolor="white"))
+    for name in ("alone", "lost"):
+        for space, values in zip(spaces, ordered[name].transpose("space", "family").values, strict=True):
             most = float(np.max(values)) or 1.0
-            texts = _texts(
-                [(float(v) + 0.02 * most, i, f"{v:.3f}") for i, v in enumerate(values)],
-                size=8,
-                horizontalalignment="left",
-                verticalalignment="center",
-            )
-            panels.append(
-                hv.Overlay([bars, texts]).opts(
-                    hv.opts.Overlay(
-                        title=f"{volumes[name].attrs.get('long_name', name)}\n{ordered[spaces].values[j]}",
-                        xlabel="share of the box", ylabel="",
-                        yticks=[(i, "" if j else member) for i, member in enumerate(members)],
-                        xlim=(0, 1.18 * most), ylim=(-0.6, len(members) - 0.4), fontsize=style.FONT_SIZES,
-                        aspect=0.72 * width_inch / n_columns / height,
-                    )
-                )
-            )  # fmt: skip
-    return (
-        hv.Layout(panels)
-        .cols(n_columns)
-        .opts(hv.opts.Layout(fig_inches=(width_inch, height), sublabel_format="", hspace=0.12, vspace=0.4))
-    )
-
-
-def mask_gallery(
-    pictures: xr.Dataset, *, along: str = "sample", panel: str = "mask", columns: int = 3, size_inch: float = 2.8
-) -> hv.Layout:
-    """Several masks side by side, each under its name.
-
-    Parameters
-    ----------
-    pictures : Dataset of :func:`maskopt_lib.study.pictures`; the entries of ``along`` are the titles.
-    along : dimension of the panels.
-    panel : what is drawn, a key of :data:`maskopt_lib.figures.pictures.PANELS`.
-    columns : panels in a row.
-    size_inch : side of a panel.
-
-    Returns
-    -------
-    Grid of panels with axes in nm where they end; the target's outline is black.
-    """
-    n = pictures.sizes[along]
-    names = [
-        "\n".join(part for line in str(name).split("\n") for part in textwrap.wrap(line, _TITLE_CHARACTERS))
-        for name in pictures[along].values
-    ]
-    drawn = []
-    for i in range(n):
-        is_last, is_first = i + columns >= n, i % columns == 0
-        drawn.append(
-            _panel(pictures.isel({along: i}), panel).opts(
-                hv.opts.RGB(
-                    title=names[i], fontsize=style.FONT_SIZES | {"title": 9}, aspect="equal",
-                    xlabel="x (nm)" if is_last else "", ylabel="y (nm)" if is_first else "",
-                    xaxis="bottom" if is_last else "bare", yaxis="left" if is_first else "bare",
-                    interpolation="nearest",
+            ends = [(float(value) + 0.02 * most, at, f"{value:.3f}") for at, value in zip(heights, values, strict=True)]
+            drawn = [
+                marks.bars(
+                    [(0.0, at - 0.38, end, at + 0.38) for at, end in zip(heights, values, strict=True)], style.BLUE
                 ),
-            )
-        )  # fmt: skip
-    layout = hv.Layout(drawn).cols(columns)
-    vspace = 0.1 + 0.08 * max(name.count("\n") for name in names)
-    return layout.opts(hv.opts.Layout(fig_inches=size_inch, hspace=0.1, vspace=vspace, sublabel_format=""))
+                marks.texts(ends, **marks.RIGHT),
+            ]
+            title = f"{volumes[name].attrs.get('long_name', name)}\n{space}"
+            panels.append((drawn, {"title": title, "xlabel": "share of the box", "xlim": (0, 1.18 * most)}))
+    return style.row_grid(panels, families, width_inch=11.0, share=0.72, columns=len(spaces))
+
+
+def _finite(points: xr.Dataset, x: str, y: str):
+    """Finite pairs of two scores as a frame by method with the columns x and y."""
+    frame = points[[x, y]].to_dataframe()[[x, y]].set_axis(["x", "y"], axis=1).astype(float)
+    return frame[np.isfinite(frame).all(axis=1)].rename(index=str)
 
 
 def _staircase(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -238,30 +165,6 @@ def _staircase(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return order[y[order] < lowest]
 
 
-def _finite(published: xr.Dataset | None, x: str, y: str, names: str, limits: Mapping) -> list:
-    if published is None:
-        return []
-    found = zip(published[x].values, published[y].values, published[names].values, strict=True)
-    return [
-        (float(ox), float(oy), str(name))
-        for ox, oy, name in found
-        if np.isfinite(ox) and np.isfinite(oy)
-        if all(limits[a][0] <= v <= limits[a][1] for a, v in (("x", ox), ("y", oy)) if a in limits)
-    ]
-
-
-def _room(values: np.ndarray, *, log: bool) -> tuple[float, float]:
-    if log:
-        return 0.8 * float(values.min()), 1.25 * float(values.max())
-    margin = 0.06 * float(np.ptp(values) or abs(values[0]) or 1)
-    return float(values.min()) - margin, float(values.max()) + margin
-
-
-def _log_ticks(low: float, high: float) -> list[tuple[float, str]]:
-    round_numbers = [m * 10.0**e for e in range(-3, 7) for m in (1, 2, 5)]
-    return [(float(np.log10(v)), f"{v:.4g}") for v in round_numbers if low <= v <= high]
-
-
-def _texts(texts: list[tuple[float, float, str]], **look) -> hv.Labels:
-    labels = hv.Labels(texts, kdims=["x", "y"], vdims=["text"])
-    return labels.opts(hv.opts.Labels(color="#333333", **look))
+def _steps(x: np.ndarray, y: np.ndarray, right: float, top: float) -> tuple[np.ndarray, np.ndarray]:
+    """Corners of a staircase that comes down from the top and goes on to the right."""
+    return np.r_[x[0], np.repeat(x, 2)[1:], right], np.r_[top, np.repeat(y, 2)[:-1], y[-1]]

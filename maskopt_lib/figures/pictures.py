@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 import holoviews as hv
 import numpy as np
 import xarray as xr
-from skimage.measure import find_contours
 
 from maskopt_lib.errors import UnknownNameError
-from maskopt_lib.figures import style
+from maskopt_lib.figures import marks, style
 
+_PALE = "#C8C8C8"
 #: Panels by name: what is filled, in which order and colour.
 PANELS = {
     "mask": (("mask", style.MASK),),
     "nominal print": (("nominal", style.PRINT),),
     "PV band": (("outer", style.BAND), ("inner", "#F0F0F0")),
-    "mask, print": (("mask", "#C8C8C8"), ("nominal", style.PRINT)),
+    "mask, print": (("mask", _PALE), ("nominal", style.PRINT)),
 }
+#: What stays, what is taken away, what is added.
+KEPT, TAKEN, ADDED = _PALE, style.VERMILION, style.BLUE
+# As many as stand over a panel of the gallery without touching those of the next.
+_TITLE_CHARACTERS = 27
+
+
+def filled(entry: xr.Dataset, *fills: tuple[str, str]) -> list[hv.Element]:
+    """Images (y, x) of an entry, each in its colour, and the outline of its ``target``."""
+    image = marks.painted(*((entry[name].transpose("y", "x").values > 0, colour) for name, colour in fills))
+    return [marks.picture(image, marks.extent(entry)), marks.contours(entry["target"])]
 
 
 def mask_panels(
@@ -46,62 +57,84 @@ def mask_panels(
     ------
     UnknownNameError : no such panel; lists those there are.
     """
-    if unknown := [panel for panel in panels if panel not in PANELS]:
+    if unknown := [name for name in panels if name not in PANELS]:
         raise UnknownNameError(f"no panel {unknown[0]!r}; known: {', '.join(PANELS)}")
     entries = [pictures] if rows is None else [pictures.isel({rows: i}) for i in range(pictures.sizes[rows])]
     drawn = []
     for i, entry in enumerate(entries):
-        name = "" if rows is None else f"{entry[rows].item()}\n"
-        last = i == len(entries) - 1
-        for j, panel in enumerate(panels):
-            drawn.append(
-                _panel(entry, panel).opts(
-                    hv.opts.RGB(
-                        title=panel if i == 0 else "",
-                        fontsize=style.FONT_SIZES,
-                        xlabel="x (nm)" if last else "",
-                        ylabel=f"{name}y (nm)" if j == 0 else "",
-                        xaxis="bottom" if last else "bare",
-                        yaxis="left" if j == 0 else "bare",
-                        aspect="equal",
-                        interpolation="nearest",
-                    ),
-                )
-            )
-    layout = hv.Layout(drawn).cols(len(panels))
-    return layout.opts(hv.opts.Layout(fig_inches=size_inch, hspace=0.1, vspace=0.12, sublabel_format=""))
+        label = "y (nm)" if rows is None else f"{entry[rows].item()}\ny (nm)"
+        for name in panels:
+            place = style.outer(len(drawn), len(entries) * len(panels), len(panels), ylabel=label)
+            parts = filled(entry, *PANELS[name])
+            drawn.append(style.axes(parts, title="" if i else name, aspect="equal", **place))
+    return style.grid(drawn, columns=len(panels), size_inch=size_inch, hspace=0.1, vspace=0.12)
 
 
-def _panel(entry: xr.Dataset, panel: str) -> hv.Overlay:
-    x, y = entry["x"].values, entry["y"].values
-    pixel = float(x[1] - x[0])
-    image = style.painted(*((entry[name].transpose("y", "x").values > 0, colour) for name, colour in PANELS[panel]))
-    bounds = (x[0] - pixel / 2, y[0] - pixel / 2, x[-1] + pixel / 2, y[-1] + pixel / 2)
-    picture = hv.RGB(image[::-1], bounds=bounds, kdims=["x", "y"])
-    return picture * _outline(entry["target"])
+def mask_gallery(
+    pictures: xr.Dataset, *, along: str = "sample", panel: str = "mask", columns: int = 3, size_inch: float = 2.8
+) -> hv.Layout:
+    """Several masks side by side, each under its name.
 
+    Parameters
+    ----------
+    pictures : Dataset of :func:`maskopt_lib.study.pictures`; the entries of ``along`` are the titles.
+    along : dimension of the panels.
+    panel : what is drawn, a key of :data:`PANELS`.
+    columns : panels in a row.
+    size_inch : side of a panel.
 
-def _outline(target: xr.DataArray) -> hv.Path:
-    x, y = target["x"].values, target["y"].values
-    pixel = float(x[1] - x[0])
-    padded = np.pad(target.transpose("y", "x").values.astype(float), 1)
-    paths = [
-        np.column_stack([x[0] + (c[:, 1] - 1) * pixel, y[0] + (c[:, 0] - 1) * pixel])
-        for c in find_contours(padded, 0.5)
+    Returns
+    -------
+    Grid of panels with axes in nm where they end; the target's outline is black.
+    """
+    titles = [
+        "\n".join(part for line in name.split("\n") for part in textwrap.wrap(line, _TITLE_CHARACTERS))
+        for name in style.names(pictures[along])
     ]
-    return hv.Path(style.joined(paths), kdims=["x", "y"]).opts(hv.opts.Path(color=style.TARGET, linewidth=0.8))
+    drawn = [
+        style.axes(
+            filled(pictures.isel({along: i}), *PANELS[panel]),
+            title=title,
+            aspect="equal",
+            fonts={"title": 9},
+            **style.outer(i, len(titles), columns),
+        )
+        for i, title in enumerate(titles)
+    ]
+    vspace = 0.1 + 0.08 * max(title.count("\n") for title in titles)
+    return style.grid(drawn, columns=columns, size_inch=size_inch, hspace=0.1, vspace=vspace)
 
 
-def edge_errors(
-    picture: xr.Dataset, sites: xr.Dataset, *, size_inch: float = 7.0, limit_nm: float = 15.0
-) -> hv.Overlay:
+def mask_changes(before: xr.DataArray, after: xr.DataArray, target: xr.DataArray, *, along: str) -> hv.Layout:
+    """Masks before and after a change on top of each other, one panel each.
+
+    Parameters
+    ----------
+    before, after : (along, y, x), 0 or 1, y and x in nm.
+    target : (y, x), outlined in black.
+    along : dimension of the panels; its labels are their titles.
+
+    Returns
+    -------
+    Panels: grey what stays, orange what is taken away, blue what is added.
+    """
+    panels = []
+    for i, name in enumerate(before[along].values):
+        old, new = (masks.sel({along: name}).transpose("y", "x").values > 0 for masks in (before, after))
+        image = marks.painted((old & new, KEPT), (old & ~new, TAKEN), (new & ~old, ADDED))
+        parts = [marks.picture(image, marks.extent(before)), marks.contours(target)]
+        place = {"ylabel": "", "yaxis": "bare"} if i else {"ylabel": "y (nm)"}
+        panels.append(style.axes(parts, title=str(name), xlabel="x (nm)", aspect="equal", **place))
+    return style.grid(panels, columns=3, size_inch=3.8, hspace=0.1, vspace=0.25)
+
+
+def edge_errors(picture: xr.Dataset, sites: xr.Dataset, *, limit_nm: float = 15.0) -> hv.Overlay:
     """The print of one clip with each EPE site's signed edge error as a coloured dot.
 
     Parameters
     ----------
     picture : as for :func:`mask_panels`, without rows.
     sites : Dataset over ``site`` with ``y_nm``, ``x_nm`` and ``edge_error_nm``.
-    size_inch : side of the picture.
     limit_nm : edge error at which dots reach full colour.
 
     Returns
@@ -110,16 +143,17 @@ def edge_errors(
     """
     x, y, error = (sites[name].values for name in ("x_nm", "y_nm", "edge_error_nm"))
     lost = np.isnan(error)
-    points = hv.Points((x[~lost], y[~lost], error[~lost]), kdims=["x", "y"], vdims=["edge error (nm)"])
-    crosses = hv.Points((x[lost], y[lost]), kdims=["x", "y"])
-    drawn = _panel(picture, "mask, print").opts(
-        hv.opts.RGB(aspect="equal", xlabel="x (nm)", ylabel="y (nm)", fontsize=style.FONT_SIZES, fig_inches=size_inch),
-    ) * points.opts(
-        hv.opts.Points(
-            color="edge error (nm)", cmap="PuOr", clim=(-limit_nm, limit_nm), colorbar=True, s=16, edgecolor="black",
-            linewidth=0.4, clabel="signed edge error (nm), + = outside",
-        )
-    )  # fmt: skip
-    return (
-        drawn * crosses.opts(hv.opts.Points(color="red", marker="X", edgecolor="white", s=36)) if lost.any() else drawn
+    points = hv.Points((x[~lost], y[~lost], error[~lost]), ["x", "y"], "error").opts(
+        color="error",
+        cmap="PuOr",
+        clim=(-limit_nm, limit_nm),
+        colorbar=True,
+        clabel="signed edge error (nm), + = outside",
+        s=16,
+        edgecolor="black",
+        linewidth=0.4,
     )
+    drawn = [*filled(picture, *PANELS["mask, print"]), points]
+    if lost.any():
+        drawn.append(marks.dots(x[lost], y[lost], "red", size=36, marker="X", edgecolor="white"))
+    return style.axes(drawn, size_inch=5.0, xlabel="x (nm)", ylabel="y (nm)")

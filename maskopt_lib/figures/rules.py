@@ -7,28 +7,23 @@ import numpy as np
 import xarray as xr
 
 from maskopt_lib.errors import UnknownNameError
-from maskopt_lib.figures import style
-from maskopt_lib.figures.pictures import _outline
+from maskopt_lib.figures import marks, style
+from maskopt_lib.figures.pictures import KEPT, filled
 
 #: Rule -> legend, marker and colour; markers differ as well as colours.
 MARKS = {
-    "min_width_nm": ("width", "o", "#D55E00"),
-    "min_space_nm": ("space", "s", "#0072B2"),
-    "msa_nm2": ("area", "^", "#CC79A7"),
-    "msd_nm": ("distance", "D", "#E69F00"),
-    "min_radius_nm": ("radius", "v", "#009E73"),
+    "min_width_nm": ("width", "o", style.VERMILION),
+    "min_space_nm": ("space", "s", style.BLUE),
+    "msa_nm2": ("area", "^", style.PINK),
+    "msd_nm": ("distance", "D", style.ORANGE),
+    "min_radius_nm": ("radius", "v", style.GREEN),
 }
 # More numbers than this cover each other; the table has them all.
 _MOST_NUMBERS = 60
-_MASK = "#C8C8C8"
 
 
 def rule_violations(
-    picture: xr.Dataset,
-    report: xr.Dataset,
-    *,
-    frame_nm: tuple[float, float, float, float] | None = None,
-    size_inch: float = 7.5,
+    picture: xr.Dataset, report: xr.Dataset, *, frame_nm: tuple[float, float, float, float] | None = None
 ) -> hv.Overlay:
     """A mask with every violation of its rule deck marked by rule and numbered as in the report.
 
@@ -37,7 +32,6 @@ def rule_violations(
     picture : Dataset of 0/1 ``mask`` and ``target`` over ``y`` and ``x``, in nm, in the coordinates of the report.
     report : of :func:`maskopt_lib.metrics.rule_report`.
     frame_nm : (x0, y0, x1, y1) of a frame, the region that was checked.
-    size_inch : side of the picture.
 
     Returns
     -------
@@ -48,48 +42,26 @@ def rule_violations(
     ------
     UnknownNameError : the report has a rule that has no mark; lists those that have.
     """
-    rules = [str(rule) for rule in report["rule"].values]
+    rules = style.names(report["rule"])
     if unknown := [rule for rule in rules if rule not in MARKS]:
         raise UnknownNameError(f"no mark for the rule {unknown[0]!r}; known: {', '.join(MARKS)}")
-    drawn = [_mask(picture), _outline(picture["target"])]
+    drawn = filled(picture, ("mask", KEPT))
     if frame_nm is not None:
-        x0, y0, x1, y1 = frame_nm
-        corners = [(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)]
-        drawn.append(hv.Path([corners]).opts(hv.opts.Path(color="#000000", linestyle="--", linewidth=1)))
+        drawn.append(marks.frames([frame_nm], "#000000", 1, linestyle="--"))
     broken = report["broken"].values.astype(str)
     for rule in rules:
         name, marker, colour = MARKS[rule]
-        x, y = (report[axis].values[broken == rule] for axis in ("x_nm", "y_nm"))
-        limit = float(report["at_least"].sel(rule=rule))
+        # A point nowhere keeps the legend entry of a rule that is not broken.
+        x, y = (np.append(report[axis].values[broken == rule], np.nan) for axis in ("x_nm", "y_nm"))
         unit = "nm²" if rule.endswith("nm2") else "nm"
-        label = f"{name} < {limit:g} {unit}: {len(x)}"
-        # A point that is not drawn keeps the legend entry of a rule that is not broken.
-        x, y = (x, y) if len(x) else (np.array([np.nan]), np.array([np.nan]))
-        marks = hv.Points((x, y), kdims=["x", "y"], label=label)
-        drawn.append(
-            marks.opts(hv.opts.Points(marker=marker, facecolors="none", edgecolors=colour, linewidth=1.8, s=110))
-        )
+        label = f"{name} < {float(report['at_least'].sel(rule=rule)):g} {unit}: {len(x) - 1}"
+        look = {"marker": marker, "facecolors": "none", "edgecolors": colour, "linewidth": 1.8, "s": 110}
+        drawn.append(hv.Points((x, y), ["x", "y"], label=label).opts(**look))
     if len(broken):
         span = float(picture["x"][-1] - picture["x"][0])
-        texts = hv.Labels(_numbers(report, 0.03 * span, 0.012 * span), kdims=["x", "y"], vdims=["number"])
-        drawn.append(texts.opts(hv.opts.Labels(color="black", size=9, horizontalalignment="left")))
-    return hv.Overlay(drawn).opts(
-        hv.opts.Overlay(
-            fig_inches=size_inch, aspect="equal", legend_position="top", legend_cols=3, fontsize=style.FONT_SIZES
-        )
-    )
-
-
-def _mask(picture: xr.Dataset) -> hv.RGB:
-    x, y = picture["x"].values, picture["y"].values
-    half = float(x[1] - x[0]) / 2
-    image = style.painted((picture["mask"].transpose("y", "x").values > 0, _MASK))
-    drawn = hv.RGB(image[::-1], bounds=(x[0] - half, y[0] - half, x[-1] + half, y[-1] + half), kdims=["x", "y"])
-    return drawn.opts(
-        hv.opts.RGB(
-            aspect="equal", xlabel="x (nm)", ylabel="y (nm)", fontsize=style.FONT_SIZES, interpolation="nearest"
-        )
-    )
+        numbers = _numbers(report, near_nm=0.03 * span, beside_nm=0.012 * span)
+        drawn.append(marks.texts(numbers, colour="black", size=9, **marks.RIGHT))
+    return style.axes(drawn, size_inch=7.5, legend="top", legend_cols=3, xlabel="x (nm)", ylabel="y (nm)")
 
 
 def _numbers(report: xr.Dataset, near_nm: float, beside_nm: float) -> list[tuple[float, float, str]]:

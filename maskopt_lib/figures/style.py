@@ -1,39 +1,50 @@
-"""One look for all figures: colours that colour-blind readers can tell apart, sizes, and labels from the data."""
+"""One look for all figures: colours that colour-blind readers can tell apart, labels from the data, axes and grids."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import holoviews as hv
 import numpy as np
 import xarray as xr
-from matplotlib.colors import to_rgb
 
 #: Okabe and Ito's palette (https://jfly.uni-koeln.de/color/), its yellow, too pale for lines, replaced by a grey.
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000", "#8C8C8C")
+BLUE, ORANGE, GREEN, VERMILION, PINK, SKY, BLACK, GREY = PALETTE
 
 #: What a thing is drawn in, in every figure.
-MASK, TARGET, PRINT, BAND = "#7F7F7F", "#000000", "#56B4E9", "#D55E00"
+MASK, TARGET, PRINT, BAND = "#7F7F7F", BLACK, SKY, VERMILION
+#: Of text, of what is not the point, and of areas behind others.
+INK, FAINT, LIGHT = "#333333", "#888888", "#DDDDDD"
 
 #: Methods and kernel sets keep their colour in all figures.
 COLOURS = {
-    "published": "#000000",
-    "curvy-published": "#0072B2",
-    "curvy-paper": "#E69F00",
-    "identity": "#009E73",
-    "released masks": "#CC79A7",
-    "iccad13": "#0072B2",
-    "iccad13-symmetrised": "#E69F00",
-    "iccad13-transposed": "#009E73",
-    "iccad13-realigned": "#CC79A7",
-    "embedded": "#D55E00",
-    "embedded-ideal": "#56B4E9",
-    "nominal": "#0072B2",
-    "outer": "#E69F00",
-    "inner": "#009E73",
+    "published": BLACK,
+    "curvy-published": BLUE,
+    "curvy-paper": ORANGE,
+    "identity": GREEN,
+    "released masks": PINK,
+    "iccad13": BLUE,
+    "iccad13-symmetrised": ORANGE,
+    "iccad13-transposed": GREEN,
+    "iccad13-realigned": PINK,
+    "embedded": VERMILION,
+    "embedded-ideal": SKY,
+    "nominal": BLUE,
+    "outer": ORANGE,
+    "inner": GREEN,
 }
+#: How a mask is printed -> colour and dash.
+PRINTED = {"alone": (ORANGE, "--"), "in place": (BLUE, "-")}
+MARKERS = "os^Dvp<>"
+DASHES = ("-", "--", ":", "-.")
 
 FONT_SIZES = {"title": 11, "labels": 10, "ticks": 9, "legend": 9}
+
+
+def names(values: xr.DataArray) -> list[str]:
+    """Entries of a dimension as text."""
+    return [str(value) for value in values.values]
 
 
 def colours(names: Sequence[str]) -> list[str]:
@@ -50,70 +61,173 @@ def colours(names: Sequence[str]) -> list[str]:
     return chosen
 
 
-def painted(*fills: tuple[np.ndarray, str]) -> np.ndarray:
-    """A white picture with regions filled one over the other: (y, x, 3) uint8.
-
-    Drawing a picture of floats takes several times as long and eight times the memory.
-
-    Parameters
-    ----------
-    fills : (y, x) bool, and the colour.
+def markers(colours: Sequence[str]) -> list[str]:
+    """A marker for each entry: where a colour comes again, the next shape.
 
     Examples
     --------
-    >>> painted((np.array([[True, False]]), "#0072B2")).tolist()
-    [[[0, 114, 178], [255, 255, 255]]]
+    >>> markers(["red", "blue", "red"])
+    ['o', 'o', 's']
     """
-    picture = np.full((*fills[0][0].shape, 3), 255, np.uint8)
-    for where, colour in fills:
-        picture[where] = np.rint(255 * np.array(to_rgb(colour)))
-    return picture
+    return [MARKERS[colours[:i].count(colour) % len(MARKERS)] for i, colour in enumerate(colours)]
 
 
-def joined(outlines: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Many outlines (n, 2) as one, parted by nan: HoloViews draws them alike, in a fraction of the time.
-
-    Examples
-    --------
-    >>> len(joined([])), joined([np.zeros((1, 2)), np.ones((1, 2))])[0].tolist()
-    (0, [[0.0, 0.0], [nan, nan], [1.0, 1.0]])
-    """
-    gap = np.full((1, 2), np.nan)
-    rows = [row for outline in outlines for row in (gap, outline)]
-    return [np.concatenate(rows[1:])] if rows else []
-
-
-def intervals(ends: Sequence, colour: str, *, width: float = 1.2, dims: tuple[str, str] = ("x", "y")) -> list[hv.Curve]:
-    """Bars from end to end, drawn as one curve; those with an end that is not known are left out.
-
-    Parameters
-    ----------
-    ends : (bar, 2, 2) the two ends of each bar, x and y of each end.
-    colour, width : of the bars, in points.
-    dims : names of the axes.
-
-    Returns
-    -------
-    The curve, or nothing where there is no bar.
-
-    Examples
-    --------
-    >>> intervals([[(0, 1), (np.nan, 1)]], "#000000")
-    []
-    """
-    whole = [bar for bar in np.asarray(ends, float).reshape(-1, 2, 2) if np.isfinite(bar).all()]
-    look = hv.opts.Curve(color=colour, linewidth=width)
-    return [hv.Curve(line, *dims).opts(look) for line in joined(whole)]
-
-
-def axis_label(variable: xr.DataArray) -> str:
+def axis_label(variable: xr.DataArray, *, short: bool = False) -> str:
     """Axis label from ``long_name`` and ``units``; counts carry no unit.
+
+    Parameters
+    ----------
+    variable : one with attributes, else its name is the label.
+    short : leave out what stands in brackets, and write EPE for an edge placement error.
 
     Examples
     --------
     >>> axis_label(xr.DataArray(1.0, attrs={"long_name": "minimum width", "units": "nm"}))
     'minimum width (nm)'
+    >>> axis_label(xr.DataArray(1.0, attrs={"long_name": "L2 (nominal)", "units": "nm2"}), short=True)
+    'L2 (nm²)'
     """
-    name = variable.attrs.get("long_name", variable.name or "")
-    units = variable.attrs.get("units", "1")
-    return name if units == "1" else f"{name} ({units.replace('nm2', 'nm²')})"
+    name, unit = str(variable.attrs.get("long_name", variable.name or "")), unit_of(variable)
+    if short:
+        name = name.partition(" (")[0].replace("edge placement error", "EPE")
+    return f"{name} ({unit})" if unit else name
+
+
+def unit_of(variable: xr.DataArray) -> str:
+    """The unit as it is written on a figure; that of counts is empty."""
+    units = str(variable.attrs.get("units", "1"))
+    return "" if units == "1" else units.replace("nm2", "nm²").replace("um2", "µm²").replace("1/um", "1/µm")
+
+
+def limits(values: np.ndarray, room: float = 0.06) -> tuple[float, float]:
+    """Ends of an axis around all finite values, with some room, a share of their span."""
+    finite = np.asarray(values, float)
+    finite = finite[np.isfinite(finite)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+    beside = room * ((high - low) or abs(low) or 1.0)
+    return low - beside, high + beside
+
+
+def log_ticks(low: float, high: float, most: int = 8) -> list[tuple[float, str]]:
+    """Round numbers from ``low`` to ``high`` (positive) at their logarithms to the base of ten, at most so many.
+
+    Axes of logarithms with ticks of their own let a panel keep its shape.
+
+    Examples
+    --------
+    >>> [text for _, text in log_ticks(30, 6000)]
+    ['50', '100', '200', '500', '1,000', '2,000', '5,000']
+    >>> [text for _, text in log_ticks(0.24, 0.31)]
+    ['0.24', '0.25', '0.26', '0.27', '0.28', '0.29', '0.3', '0.31']
+    """
+    ticks: list[float] = []
+    for steps in (np.arange(100, 1000) / 100, np.arange(10, 100) / 10, range(1, 10), (1, 2, 5), (1, 3), (1,)):
+        ticks = [m * 10.0**e for e in range(-9, 10) for m in steps]
+        ticks = [tick for tick in ticks if 0.999 * low <= tick <= 1.001 * high]
+        if len(ticks) <= most:
+            break
+    return [(float(np.log10(tick)), f"{tick:,.6g}") for tick in ticks]
+
+
+def axes(
+    drawn: Iterable,
+    *,
+    size_inch: float | tuple[float, float] | None = None,
+    share: float = 1.0,
+    legend: str | None = "right",
+    fonts: Mapping[str, float] | None = None,
+    ruled: bool = False,
+    **options,
+) -> hv.Overlay:
+    """What is drawn, over each other on one pair of axes in the style of all figures.
+
+    Parameters
+    ----------
+    drawn : elements, the lowest first.
+    size_inch : of a figure of its own: width and height, or the width of a picture whose axes have one scale. None for
+        a panel of a :func:`grid`, whose ``aspect`` is an option.
+    share : of the width that the axes take beside the legend.
+    legend : where it stands; None for no legend.
+    fonts : sizes that differ from :data:`FONT_SIZES`.
+    ruled : with pale lines at the ticks.
+    options : HoloViews' options of an Overlay: title, xlabel, xlim, xticks ...
+    """
+    if isinstance(size_inch, tuple):
+        options = {"fig_inches": size_inch, "aspect": share * size_inch[0] / size_inch[1]} | options
+    elif size_inch is not None:
+        options = {"fig_inches": size_inch, "aspect": "equal"} | options
+    if legend is not None:
+        options = {"legend_position": legend, "legend_limit": 1000} | options
+    if ruled:
+        options = {"hooks": [_rule]} | options
+    return hv.Overlay(list(drawn)).opts(
+        fontsize=FONT_SIZES | dict(fonts or {}), show_legend=legend is not None, **options
+    )
+
+
+def _rule(plot, element) -> None:
+    # HoloViews' own option is without effect on an Overlay.
+    plot.handles["axis"].grid(True, color="#E3E3E3", linewidth=0.6)
+    plot.handles["axis"].set_axisbelow(True)
+
+
+def grid(panels: Sequence, *, columns: int | None = None, size_inch, **options) -> hv.Layout:
+    """Panels in rows, all in one row by default.
+
+    Parameters
+    ----------
+    panels : :func:`axes`, row by row.
+    columns : panels in a row.
+    size_inch : of a panel; of the figure's width and a row's height where two are given.
+    options : HoloViews' options of a Layout: hspace, vspace, shared_axes.
+    """
+    layout = hv.Layout(list(panels)).cols(columns or len(panels))
+    return layout.opts(fig_inches=size_inch, sublabel_format="", **options)
+
+
+def row_grid(
+    panels: Sequence[tuple[list, dict]], labels: Sequence[str], *, width_inch: float, share: float = 1.0, columns=None
+) -> hv.Layout:
+    """Panels whose rows stand for one thing each, named beside the first column.
+
+    Parameters
+    ----------
+    panels : what is drawn, at the heights ``len(labels) - 1`` (the top) to 0, and the options of its axes.
+    labels : of the rows, the first at the top.
+    width_inch : of the figure.
+    share : of the width that the axes take.
+    columns : panels in a row; all by default.
+    """
+    columns = columns or len(panels)
+    height = 1.0 + 0.28 * len(labels)
+    heights = range(len(labels) - 1, -1, -1)
+    drawn = [
+        axes(
+            parts,
+            legend=None,
+            aspect=share * width_inch / columns / height,
+            ylabel="",
+            yticks=[(at, "" if i % columns else label) for at, label in zip(heights, labels, strict=True)],
+            ylim=(-0.7, len(labels) - 0.3),
+            **options,
+        )
+        for i, (parts, options) in enumerate(panels)
+    ]
+    return grid(drawn, columns=columns, size_inch=(width_inch, height), hspace=0.12, vspace=0.4, shared_axes=False)
+
+
+def outer(i: int, n: int, columns: int, xlabel: str = "x (nm)", ylabel: str = "y (nm)") -> dict[str, str]:
+    """Options of the i-th of n panels that share their axes: labels and ticks only where the grid ends.
+
+    Examples
+    --------
+    >>> outer(2, 3, 2)
+    {'xlabel': 'x (nm)', 'xaxis': 'bottom', 'ylabel': 'y (nm)', 'yaxis': 'left'}
+    """
+    is_last, is_first = i + columns >= n, i % columns == 0
+    return {
+        "xlabel": xlabel if is_last else "",
+        "xaxis": "bottom" if is_last else "bare",
+        "ylabel": ylabel if is_first else "",
+        "yaxis": "left" if is_first else "bare",
+    }

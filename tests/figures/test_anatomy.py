@@ -13,7 +13,7 @@ import xarray as xr
 
 from maskopt_lib import figures
 from maskopt_lib.data import schema
-from maskopt_lib.figures import anatomy
+from maskopt_lib.figures import anatomy, marks
 
 NM = (np.arange(30) + 0.5) * 4
 
@@ -87,15 +87,15 @@ def shares() -> xr.Dataset:
 
 
 def grating() -> xr.Dataset:
-    x = np.linspace(-200, 200, 41)
+    x, widths = np.linspace(-200, 200, 41), [[np.nan, 90.0, 100.0], [110.0, 95.0, 105.0], [np.nan, 80.0, 90.0]]
     return xr.Dataset(
         {
-            "cd_nm": (("corner", "pitch_nm"), [[np.nan, 90.0, 100.0], [110.0, 95.0, 105.0], [np.nan, 80.0, 90.0]]),
+            "cd_nm": (("corner", "pitch_nm"), widths, {"long_name": "printed width", "units": "nm"}),
             "intensity": (("pattern", "x_nm"), np.stack([0.4 + 0.2 * np.cos(x / 20), np.exp(-((x / 50) ** 2))])),
         },
         coords={
             "corner": list(schema.CORNERS),
-            "pitch_nm": [200.0, 500.0, 2000.0],
+            "pitch_nm": ("pitch_nm", [200.0, 500.0, 2000.0], {"long_name": "pitch", "units": "nm"}),
             "pattern": ["dense", "isolated"],
             "x_nm": x,
         },
@@ -122,11 +122,17 @@ def square() -> xr.Dataset:
             "low_passed": (plane, 0.9 * image),
             "aerial": (plane, 0.8 * image),
             "spectrum": (("fy_per_um", "fx_per_um"), np.exp(-np.hypot(f[:, None], f) / 3)),
-            "pull_back_nm": ("band", [20.0, 10.0]),
+            "pull_back_nm": ("band", [20.0, 10.0], {"long_name": "corner pull-back", "units": "nm"}),
             "printed_pull_back_nm": ((), 27.0),
             "band_per_um": ((), 7.4),
         },
-        coords={"y": NM, "x": NM, "fy_per_um": f, "fx_per_um": f, "band": [1.0, 2.0]},
+        coords={
+            "y": NM,
+            "x": NM,
+            "fy_per_um": f,
+            "fx_per_um": ("fx_per_um", f, {"long_name": "fx", "units": "1/um"}),
+            "band": [1.0, 2.0],
+        },
         attrs={"threshold": 0.225},
     )
 
@@ -213,9 +219,9 @@ def test_an_edge_error_is_drawn_from_the_edge_to_the_print():
 def test_contours_have_gaps_between_them():
     two = np.zeros((30, 30))
     two[4:8, 4:8] = two[20:24, 20:24] = 1
-    path = anatomy._contours(xr.DataArray(two, dims=("y", "x"), coords={"y": NM, "x": NM}), 0.5)
+    path = marks.contours(xr.DataArray(two, dims=("y", "x"), coords={"y": NM, "x": NM}))
     points = path.array()
-    assert int(np.isnan(points[:, 0]).sum()) == 2
+    assert int(np.isnan(points[:, 0]).sum()) == 1
     assert (np.nanmin(points), np.nanmax(points)) == (16, 96)
 
 
@@ -227,5 +233,5 @@ def test_a_shape_that_prints_nothing_alone_is_named():
 
 
 def test_drawing_needs_no_torch():
-    program = "import sys; from maskopt_lib.figures import anatomy; sys.exit('torch' in sys.modules)"
+    program = "import sys; from maskopt_lib.figures import anatomy, marks; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], timeout=300).returncode == 0

@@ -82,7 +82,7 @@ def test_before_and_after_have_the_same_frame_and_rows(tmp_path):
 
 
 def test_shares_add_up_and_means_are_told(tmp_path):
-    drawn = designs.move_histogram({"one": moves([0, 50, 150, 350]), "two": moves([100, 100])}, bin_nm=100)
+    drawn = designs.move_histogram({"one": moves([0, 50, 150, 350]), "two": moves([100, 100])})
     curves = [part for part in drawn if isinstance(part, hv.Curve)]
     one, two = (curve.array() for curve in curves)
     assert one[::2, 1].tolist() == [50, 25, 0, 25] and two[::2, 1].tolist() == [0, 100, 0, 0]

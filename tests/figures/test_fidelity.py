@@ -29,14 +29,13 @@ def rows(dims, coords, names, spread=0.1) -> xr.Dataset:
 METHODS = ["GAN-OPC", "DAMO", "labels", "ours, dial 0", "ours, dial 0.5", "ours, dial 1"]
 
 
-@pytest.mark.parametrize("log_x", [False, True])
-def test_a_dial_is_a_curve_with_its_values(log_x, tmp_path):
+def test_a_dial_is_a_curve_with_its_values(tmp_path):
     found = rows([schema.METHOD], {schema.METHOD: METHODS}, [schema.SHOTS, schema.EPE_MEAN_ABS])
-    drawn = figures.fidelity.fidelity_map(found, log_x=log_x, title="metal1, ilt")
+    drawn = figures.fidelity.fidelity_map(found, title="metal1, ilt")
     points = {one.label: one for one in drawn.values() if isinstance(one, hv.Points)}
     assert list(points) == ["GAN-OPC", "DAMO", "labels", "ours"] and len(points["ours"]) == 3
     expected = found[schema.SHOTS].sel({"method": "DAMO", "statistic": "mean"}).item()
-    assert points["DAMO"]["x"][0] == pytest.approx(np.log10(expected) if log_x else expected)
+    assert points["DAMO"]["x"][0] == pytest.approx(expected)
     labels = next(one for one in drawn.values() if isinstance(one, hv.Labels))
     assert [text.strip() for text in labels["text"]] == ["0", "0.5", "1"]
     figures.save(drawn, "map", tmp_path)

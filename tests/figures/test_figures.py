@@ -232,7 +232,7 @@ DRAWINGS = {
     "latitude_curves": lambda: figures.latitude_curves(windows(), mark_percent=5.0),
     "process_windows": lambda: figures.process_windows(windows()),
     "histories": lambda: figures.histories(history()),
-    "kernel_gallery": lambda: figures.kernel_gallery(systems(), columns=2),
+    "kernel_gallery": lambda: figures.kernel_gallery(systems()),
     "hypervolume_bars": lambda: figures.hypervolume_bars(volumes()),
     "limit_curves": lambda: figures.limit_curves(
         scores().isel(sample=[0, 1]).assign_coords(sample=[640.0, 1000.0]), x=schema.L2, y=schema.EPE3, along="sample"
@@ -404,7 +404,7 @@ def test_distributions_end_with_all_clips(tmp_path):
     assert len(curves) == 6
     for curve in curves:
         share = curve.dimension_values(1)
-        assert share[-1] == 1.0 and (np.diff(share) > 0).all() and (np.diff(curve.dimension_values(0)) >= 0).all()
+        assert share[-1] == 100 and (np.diff(share) > 0).all() and (np.diff(curve.dimension_values(0)) >= 0).all()
     figures.save(drawn, "distributions", tmp_path)
 
 
