@@ -10,8 +10,8 @@ from torch import Tensor
 from maskopt_lib.data.tile_dataset import PIXELS
 from maskopt_lib.errors import GridMismatchError, UnknownNameError
 
-#: Side of the window that every network sees, whatever its pixels.
-IMAGE_NM = 1024
+#: Side of the window that every network sees, whatever its pixels, and of the core in its middle that is scored.
+IMAGE_NM, CORE_NM = 1024, 512
 #: Code of a cell that is not told.
 NO_CELL = -1
 

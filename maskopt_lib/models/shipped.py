@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pooch
 import yaml
 
+from maskopt_lib import files
 from maskopt_lib.data import manifest
 from maskopt_lib.errors import HashMismatchError, MissingDataError, UnknownNameError
 
@@ -43,7 +43,7 @@ def path(name: str) -> Path:
     file = FOLDER / f"{name}.safetensors"
     if not file.is_file():
         raise MissingDataError(f"{file} is not there; get it back with git, or train the network: notebook 31")
-    if (found := pooch.file_hash(str(file))) != hashes[name]:
+    if (found := files.sha256_of(file)) != hashes[name]:
         raise HashMismatchError(f"{file} has SHA-256 {found}, expected {hashes[name]}; get it back with git")
     return file
 

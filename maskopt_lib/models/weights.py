@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pooch
+import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
+from maskopt_lib import files
 from maskopt_lib.errors import HashMismatchError, MissingDataError, SchemaError
 from maskopt_lib.models.library import from_spec
 from maskopt_lib.models.model import MaskModel
@@ -31,18 +31,15 @@ def save(model: MaskModel, path: str | Path, about: Mapping[str, Any]) -> str:
     -------
     SHA-256 of the file.
     """
-    path = Path(path)
     try:
         # One entry: the format keeps several in no order, and then no two files have the same hash.
         record = json.dumps({"spec": model.spec, "about": dict(about)}, allow_nan=False, sort_keys=True)
     except (TypeError, ValueError) as error:
         raise SchemaError(f"what is said about weights must be plain JSON: {error}") from None
     tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.part-{os.getpid()}")
-    save_file(tensors, partial, metadata={"record": record})
-    partial.replace(path)
-    return pooch.file_hash(str(path))
+    data = safetensors.torch.save(tensors, metadata={"record": record})
+    files.write_bytes(path, data)
+    return files.bytes_sha256(data)
 
 
 def load(path: str | Path, *, sha256: str | None = None, device: str | torch.device = "cpu") -> MaskModel:
@@ -62,7 +59,7 @@ def load(path: str | Path, *, sha256: str | None = None, device: str | torch.dev
     """
     path = Path(path)
     spec = _metadata(path)["spec"]
-    if sha256 is not None and (found := pooch.file_hash(str(path))) != sha256:
+    if sha256 is not None and (found := files.sha256_of(path)) != sha256:
         raise HashMismatchError(f"{path} has SHA-256 {found}, expected {sha256}; fetch or train the weights again")
     # Fresh weights are drawn and dropped: a load must not move anybody's random numbers.
     with torch.random.fork_rng(devices=[]):

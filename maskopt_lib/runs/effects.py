@@ -86,7 +86,8 @@ def effect_rows(effects: Mapping[tuple[str, str], Effect], *, rows: str, columns
     frame.index = pd.MultiIndex.from_tuples(values, names=[rows, columns])
     order = {dim: frame.index.get_level_values(dim).unique() for dim in (rows, columns)}
     attrs = {"long_name": long_name, "units": "%"}
-    return frame.to_xarray().reindex(order).map(lambda values: values.assign_attrs(attrs))
+    ds = frame.to_xarray().reindex(order)
+    return ds.assign({name: values.assign_attrs(attrs) for name, values in ds.items()})
 
 
 def statement_table(statements: Mapping[str, tuple[Effect, str]]) -> pd.DataFrame:

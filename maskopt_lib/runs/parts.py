@@ -97,6 +97,7 @@ def write_part(
     said: Mapping[str, Any] | None = None,
     *,
     bits: Mapping[str, np.ndarray] | None = None,
+    compress: bool = True,
 ) -> None:
     """Keep arrays and what is to be said of them; in place in one go, and read back.
 
@@ -106,13 +107,14 @@ def write_part(
     arrays : name -> values; no objects.
     said : plain JSON.
     bits : name -> large uint8 arrays, mostly zeros.
+    compress : False for numbers that take long to compress and get no smaller, such as weights.
     """
     held = dict(arrays) | {_SAID: np.array(json.dumps(dict(said or {})))}
     for name, values in (bits or {}).items():
         packed = Zstd(_ZSTD_LEVEL).encode(np.ascontiguousarray(values).reshape(-1))
         held |= {f"{name}.zstd": np.frombuffer(packed, np.uint8), f"{name}.shape": np.array(values.shape)}
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **held)
+    (np.savez_compressed if compress else np.savez)(buffer, allow_pickle=False, **held)
     with zipfile.ZipFile(buffer, "a") as archive:
         archive.comment = b"0" * _SEAL_DIGITS
     body = buffer.getvalue()[:-_SEAL_DIGITS]

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import os
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 import xarray as xr
 
 from maskopt_lib.data import schema
+from maskopt_lib.errors import DamagedFileError
 from maskopt_lib.runs.parts import read_part, said_of, write_part
 
-CHECKPOINT, WEIGHTS, CURVES = "checkpoint.pt", "weights.safetensors", "curves.npz"
+WEIGHTS, CURVES = "weights.safetensors", "curves.npz"
 #: Of each step beside its terms: learning rate, seconds of the whole step, and of them those spent waiting for tiles.
 STEP_COLUMNS = {
     "lr": ("learning rate", "1"),
@@ -24,19 +26,36 @@ STEP_COLUMNS = {
 CHECK = "check"
 
 
-def write_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
-    """Keep plain values and tensors; a reader sees the old file or the new one."""
-    partial = path.with_name(f".{path.name}.part-{os.getpid()}")
-    try:
-        torch.save(dict(state), partial)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+def write_checkpoint(folder: Path, state: Mapping[str, Any]) -> None:
+    """Keep plain values and tensors of a training after ``step`` steps, beside the checkpoint before it."""
+    before = _newest_first(folder)
+    buffer = io.BytesIO()
+    torch.save(dict(state), buffer)
+    path = folder / f"checkpoint-{state['step']:08d}.npz"
+    write_part(path, {"state": np.frombuffer(buffer.getbuffer(), np.uint8)}, compress=False)
+    for path in before[1:]:
+        path.unlink()
 
 
-def read_checkpoint(path: Path) -> dict[str, Any] | None:
-    """What :func:`write_checkpoint` kept, on the CPU; None where there is none."""
-    return torch.load(path, map_location="cpu", weights_only=True) if path.is_file() else None
+def read_checkpoint(folder: Path) -> dict[str, Any] | None:
+    """The newest checkpoint that is whole, on the CPU; None where there is none."""
+    for path in _newest_first(folder):
+        try:
+            state = read_part(path)["state"]
+        except DamagedFileError:
+            continue
+        return torch.load(io.BytesIO(state), map_location="cpu", weights_only=True)
+    return None
+
+
+def remove_checkpoints(folder: Path) -> None:
+    """Of a training that is finished."""
+    for path in _newest_first(folder):
+        path.unlink()
+
+
+def _newest_first(folder: Path) -> list[Path]:
+    return sorted(folder.glob("checkpoint-*.npz"), reverse=True)
 
 
 def write_curves(path: Path, steps: np.ndarray, checks: np.ndarray, said: Mapping[str, Any]) -> None:
@@ -47,7 +66,8 @@ def write_curves(path: Path, steps: np.ndarray, checks: np.ndarray, said: Mappin
     path : of the part.
     steps : (step, term and column of `STEP_COLUMNS`).
     checks : (check, step done, then terms and scores).
-    said : ``terms`` and ``scores`` by name, ``stages`` with the step each ends at, and what else is to be said.
+    said : ``terms`` and ``scores`` by name, ``stages`` with the steps from and to (not included), and what else is to
+        be said.
     """
     write_part(path, {"steps": steps, "checks": checks}, said)
 
@@ -62,26 +82,26 @@ def read_curves(path: Path) -> xr.Dataset:
     counts from 1, and ``at_step`` says how many were done before a check.
     """
     said, kept = said_of(path), read_part(path)
-    terms, scores, steps, checks = said["terms"], said["scores"], kept["steps"], kept["checks"]
-    n = len(terms)
-    stage = np.empty(len(steps), object)
-    for name, (first, last) in said["stages"]:
-        stage[first:last] = name
+    terms, scores = said["terms"], said["scores"]
+    steps = pd.DataFrame(kept["steps"], columns=[*terms, *STEP_COLUMNS])
+    checks = pd.DataFrame(kept["checks"], columns=["at_step", *terms, *scores])
+    names, bounds = zip(*said["stages"], strict=True)
+    stage = np.repeat(names, [last - first for first, last in bounds])[: len(steps)]
     ds = xr.Dataset(
         {
-            "loss": ((schema.STEP, schema.TERM), steps[:, :n], {"long_name": "loss", "units": "1"}),
-            "stage": (schema.STEP, stage.astype(str), {"long_name": "stage", "units": "1"}),
-            "validation_loss": ((CHECK, schema.TERM), checks[:, 1 : 1 + n], {"long_name": "loss", "units": "1"}),
+            "loss": ((schema.STEP, schema.TERM), steps[terms], {"long_name": "loss", "units": "1"}),
+            "stage": (schema.STEP, stage, {"long_name": "stage", "units": "1"}),
+            "validation_loss": ((CHECK, schema.TERM), checks[terms], {"long_name": "loss", "units": "1"}),
         }
         | {
-            name: (schema.STEP, steps[:, n + i], {"long_name": long, "units": units})
-            for i, (name, (long, units)) in enumerate(STEP_COLUMNS.items())
+            name: (schema.STEP, steps[name], {"long_name": long_name, "units": units})
+            for name, (long_name, units) in STEP_COLUMNS.items()
         }
-        | {name: (CHECK, checks[:, 1 + n + i]) for i, name in enumerate(scores)},
+        | {name: (CHECK, checks[name]) for name in scores},
         coords={
             schema.STEP: np.arange(1, len(steps) + 1),
             schema.TERM: terms,
-            "at_step": (CHECK, checks[:, 0].astype(int), {"long_name": "steps done", "units": "1"}),
+            "at_step": (CHECK, checks["at_step"].astype(int), {"long_name": "steps done", "units": "1"}),
         },
         attrs={name: said[name] for name in ("name", "n_parameters", "best_check", "stopped_by", "device")},
     )

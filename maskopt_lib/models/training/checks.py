@@ -16,7 +16,7 @@ from maskopt_lib.data import schema
 from maskopt_lib.data.tile_store import TileStore
 from maskopt_lib.litho import Simulator
 from maskopt_lib.models import weights
-from maskopt_lib.models.inputs import NO_CELL
+from maskopt_lib.models.inputs import CORE_NM, NO_CELL
 from maskopt_lib.models.training import checkpoints
 from maskopt_lib.models.training.objective import TOLD, Objective, told
 from maskopt_lib.models.training.rules import TrainRule
@@ -53,7 +53,7 @@ class State:
             "step": self.step,
             "model": self.model.state_dict(),
             "critic": self.critic.state_dict() if self.critic is not None else {},
-            "optimisers": [one.state_dict() for one in self.optimisers],
+            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
             "steps": self.steps,
             "checks": self.checks,
             "best": [self.best, self.best_check, self.since_best],
@@ -70,8 +70,8 @@ class State:
         self.best_weights, self.stopped = kept["best_weights"], kept["stopped"]
 
     def restore_optimisers(self, kept: dict[str, Any]) -> None:
-        for one, state in zip(self.optimisers, kept["optimisers"], strict=True):
-            one.load_state_dict(state)
+        for optimiser, state in zip(self.optimisers, kept["optimisers"], strict=True):
+            optimiser.load_state_dict(state)
 
 
 class Judge:
@@ -81,12 +81,15 @@ class Judge:
         rule = job.rule
         self.job, self.terms, self.device = job, list(terms), device
         self.sim = Simulator(job.kernels, device=str(device))
-        self.core_nm = TileStore(job.store).rule["core_nm"]
         kinds = rule.kinds if any(stage.wants_labels for stage in rule.stages) else ()
-        where = {"split": rule.validation_split, "context_nm": rule.context_nm, "kinds": kinds}
-        where["label_context_nm"] = rule.label_context_nm
-        samples = choose_tiles(job.store, rule.layer, n=rule.n_validation, **where)
-        self.tiles = read_tiles(job.store, rule.layer, samples, shuffle_cells=rule.shuffle_cells, **where)
+        choice = {
+            "split": rule.validation_split,
+            "context_nm": rule.context_nm,
+            "kinds": kinds,
+            "label_context_nm": rule.label_context_nm,
+        }
+        samples = choose_tiles(job.store, rule.layer, n=rule.n_validation, **choice)
+        self.tiles = read_tiles(job.store, rule.layer, samples, shuffle_cells=rule.shuffle_cells, **choice)
         # Cells that it does not learn from are not told, neither here nor in use.
         self.seen = seen
         self.cell = np.where(np.isin(self.tiles.cell, seen), self.tiles.cell, NO_CELL)
@@ -104,11 +107,9 @@ class Judge:
                 for term, values in objective(logits.float(), batch).items():
                     parts.setdefault(term, []).extend(values.tolist())
         sums |= {term: float(np.mean(values)) for term, values in parts.items()}
-        masks = models.predict(
-            model, self.tiles.image, cells=self.cell, kind=kind, context_nm=float(rule.context_nm),
-            batch=rule.batch,
-        )  # fmt: skip
-        scores = metrics.evaluate_core(masks, self.tiles.drawn, self.sim, core_nm=self.core_nm)
+        told_too = {"cells": self.cell, "kind": kind, "context_nm": float(rule.context_nm)}
+        masks = models.predict(model, self.tiles.image, batch=rule.batch, **told_too)
+        scores = metrics.evaluate_core(masks, self.tiles.drawn, self.sim, core_nm=CORE_NM)
         means = [float(scores[name].mean()) for name in metrics.CORE_SCORES]
         state.checks.append([float(state.step), *sums.values(), *means])
         # Without the PV band: a mask that prints nothing has none, which on vias makes up for all that it misses.
@@ -134,16 +135,14 @@ class Judge:
             "best_check": state.best_check,
             "stopped_by": state.stopped or "steps",
         }
-        path = job.folder / checkpoints.WEIGHTS
-        sha256 = weights.save(state.model, path, said)
         said |= {
-            "weights_sha256": sha256,
+            "weights_sha256": weights.save(state.model, job.folder / checkpoints.WEIGHTS, said),
             "terms": self.terms,
             "scores": list(metrics.CORE_SCORES),
             "stages": [(stage.name, bounds) for stage, bounds in zip(rule.stages, rule.bounds, strict=True)],
         }
         checkpoints.write_curves(job.folder / checkpoints.CURVES, np.array(state.steps), np.array(state.checks), said)
-        (job.folder / checkpoints.CHECKPOINT).unlink()
+        checkpoints.remove_checkpoints(job.folder)
 
     def _batch(self, part: slice, kind: str) -> dict[str, Tensor]:
         rule, tiles = self.job.rule, self.tiles

@@ -23,9 +23,6 @@ import xarray as xr
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-# Text, not a widget: these bars belong in the log of an unattended run.
-from tqdm import tqdm
-
 from maskopt_lib import models, optics
 from maskopt_lib.data.tile_dataset import TileDataset
 from maskopt_lib.data.tile_store import TileStore
@@ -37,16 +34,17 @@ from maskopt_lib.models.inputs import NO_CELL
 from maskopt_lib.models.training import checkpoints
 from maskopt_lib.models.training.checks import Job, Judge, State
 from maskopt_lib.models.training.objective import Objective, told
-from maskopt_lib.models.training.rules import ADVERSARIAL, TERMS, TrainRule
+from maskopt_lib.models.training.rules import ADVERSARIAL, LABEL, TERMS, TrainRule
 from maskopt_lib.models.training.tiles import Places, TestTiles, TileStream
 from maskopt_lib.optics.kernels import SocsKernels, kernels_digest
-from maskopt_lib.runs.hashing import hashed, source_hash
+from maskopt_lib.runs.gather import progress
+from maskopt_lib.runs.hashing import key_of, source_hash
+from maskopt_lib.runs.locks import FolderLock
 from maskopt_lib.runs.parts import said_of
 from maskopt_lib.runs.paths import resolved
 
 #: Folder of trainings in that of a run.
 TRAININGS = "trainings"
-_KEY_DIGITS = 12
 # The learning rate from the middle of a stage on, as a share of that before.
 _LATE_RATE = 0.1
 
@@ -76,6 +74,16 @@ class Trained:
         """File of the weights."""
         return self.path / checkpoints.WEIGHTS
 
+    def codes(self, tiles: TestTiles) -> np.ndarray:
+        """(n,) codes of the tiles' cells as the network is told them; `NO_CELL` for those it was not trained on."""
+        names = tiles.cell_names
+        return np.array([self.cells.index(name) if name in self.seen else NO_CELL for name in names])
+
+    def kind(self, kind: str) -> str:
+        """What to ask for masks of a kind: a network that learnt from no masks draws one, whatever it is called."""
+        learnt = any(term in stage["weights"] for stage in self.rule["stages"] for term in LABEL + ADVERSARIAL)
+        return kind if learnt else self.model.conditioning.kinds[0]
+
 
 def train(
     rule: TrainRule,
@@ -100,46 +108,60 @@ def train(
         step's batch.
     known : folders of other runs where this training may be finished already.
     n_workers : processes that read tiles, on each device; 0 reads in between steps.
+
+    Raises
+    ------
+    BusyFolderError : another process is at this very training.
     """
     store, run_dir = Path(store).resolve(), Path(run_dir).resolve()
     kernels = optics.load(kernels) if isinstance(kernels, str) else kernels
     name = f"{rule.name}-{train_key(rule, store, kernels)}"
     for folder in (run_dir, *map(resolved, known)):
-        if is_finished(folder / TRAININGS / name):
+        if said_of_training(folder / TRAININGS / name):
             return read_trained(folder / TRAININGS / name)
     if rule.batch % (rule.accumulate * devices):
         raise ValueError(
             f"a batch of {rule.batch} does not divide over {devices} devices, {rule.accumulate} times each"
         )
     folder = run_dir / TRAININGS / name
-    folder.mkdir(parents=True, exist_ok=True)
     # Of the ways to start several processes a notebook can only take the one that copies it.
     interactive = hasattr(sys, "ps1")
     strategy = "auto" if devices == 1 else "ddp_notebook" if interactive else "ddp_spawn"
     fabric = Fabric(accelerator=accelerator, devices=devices, strategy=strategy, precision=rule.precision)
     job = Job(rule=rule, store=store, kernels=kernels, folder=folder, n_workers=n_workers)
-    # As part of the function: Fabric looks into arguments, and refuses frozen ones.
-    fabric.launch(partial(_train, job=job))
+    with FolderLock(folder, f"training {rule.name}"):
+        # As part of the function: Fabric looks into arguments, and refuses frozen ones.
+        fabric.launch(partial(_train, job=job))
     return read_trained(folder)
 
 
 def train_key(rule: TrainRule, store: Path, kernels: SocsKernels) -> str:
     """Short hash of all that determines a training but the device and its arithmetic."""
-    own = models.MODELS[rule.model].__name__
-    code = [
-        own,
-        *(f"maskopt_lib.models.{name}" for name in ("conditioning", "layers", "losses", "middle_images", "model")),
-    ]
-    code += [f"maskopt_lib.models.training.{name}" for name in ("checks", "tiles", "loop", "objective")]
-    tiles = TileStore(store).digest()
-    return hashed([rule.to_dict(), tiles, kernels_digest(kernels), source_hash(code, follow=False)])[:_KEY_DIGITS]
+    network = ("conditioning", "layers", "losses", "middle_images", "model")
+    training = ("checks", "tiles", "loop", "objective")
+    code = [models.MODELS[rule.model].__name__, *(f"maskopt_lib.models.{name}" for name in network)]
+    code += [f"maskopt_lib.models.training.{name}" for name in training]
+    return key_of([rule.to_dict(), TileStore(store).digest(), kernels_digest(kernels), source_hash(code, follow=False)])
 
 
-def is_finished(folder: Path) -> bool:
-    """Whether a folder holds a finished training, whole."""
-    said = said_of(folder / checkpoints.CURVES)
-    file = folder / checkpoints.WEIGHTS
-    return said is not None and file.is_file() and sha256_of(file) == said["weights_sha256"]
+def said_of_training(folder: Path) -> dict[str, Any] | None:
+    """What is said of a finished training; None where it is not finished, or its curves or weights are damaged."""
+    said, file = said_of(folder / checkpoints.CURVES), folder / checkpoints.WEIGHTS
+    whole = said is not None and file.is_file() and sha256_of(file) == said["weights_sha256"]
+    return said if whole else None
+
+
+def described(folder: str | Path) -> dict[str, Any]:
+    """What is said of a finished training: its ``rule``, ``weights_sha256``, ``cells``, and more.
+
+    Raises
+    ------
+    MissingDataError : it is not there, not finished, or damaged.
+    """
+    said = said_of_training(Path(folder))
+    if said is None:
+        raise MissingDataError(f"no finished training at {folder}; train it: notebook 31_train_models does")
+    return said
 
 
 def read_trained(folder: str | Path) -> Trained:
@@ -149,10 +171,7 @@ def read_trained(folder: str | Path) -> Trained:
     ------
     MissingDataError : it is not there, not finished, or damaged.
     """
-    folder = Path(folder)
-    if not is_finished(folder):
-        raise MissingDataError(f"no finished training at {folder}; train it: notebook 31_train_models does")
-    said = said_of(folder / checkpoints.CURVES)
+    folder, said = Path(folder), described(folder)
     return Trained(
         model=weights.load(folder / checkpoints.WEIGHTS).eval(),
         curves=checkpoints.read_curves(folder / checkpoints.CURVES),
@@ -174,35 +193,27 @@ def predict_tiles(trained: Trained, tiles: TestTiles, *, kind: str, dial: float 
     dial : wished simplicity.
     batch : tiles at a time.
     """
-    names = [tiles.cells[code] for code in tiles.cell]
-    codes = [trained.cells.index(n) if n in trained.seen else NO_CELL for n in names]
-    return models.predict(
-        trained.model, tiles.image, cells=codes, kind=kind, context_nm=float(tiles.context_nm), dial=dial, batch=batch
-    )
+    told_too = {"cells": trained.codes(tiles), "kind": kind, "context_nm": float(tiles.context_nm), "dial": dial}
+    return models.predict(trained.model, tiles.image, batch=batch, **told_too)
 
 
 def _train(fabric: Fabric, job: Job) -> None:
-    rule, file = job.rule, job.folder / checkpoints.CHECKPOINT
+    rule = job.rule
     terms = [term for term in TERMS if any(term in stage.weights for stage in rule.stages)]
     sim = Simulator(job.kernels)
     streams = tile_streams(job.store, rule, optics.allowed_turns(job.kernels))
     judge = Judge(job, terms, streams[0].cells_seen(), fabric.device) if fabric.is_global_zero else None
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(rule.seed)
-        model = models.build(
-            rule.model, preset=rule.preset, width=rule.width, pixel_nm=rule.pixel_nm,
-            conditioning=rule.conditioning, **rule.options,
-        )  # fmt: skip
+        size = {"width": rule.width, "pixel_nm": rule.pixel_nm}
+        model = models.build(rule.model, preset=rule.preset, conditioning=rule.conditioning, **size, **rule.options)
         critic = model.discriminator()
     network = fabric.setup_module(_Unpacked(model))
     state = State(model=model, critic=critic)
-    kept = checkpoints.read_checkpoint(file)
+    kept = checkpoints.read_checkpoint(job.folder)
     if kept:
         state.restore(kept)
-    bar = tqdm(
-        total=rule.steps, initial=state.step, desc=rule.name, unit="step", file=sys.stdout,
-        mininterval=10, maxinterval=60, disable=not fabric.is_global_zero,
-    )  # fmt: skip
+    bar = progress(rule.steps, rule.name, "step", initial=state.step, disable=not fabric.is_global_zero)
     for number, (stage, (first, last)) in enumerate(zip(rule.stages, rule.bounds, strict=True)):
         if state.step >= last or state.stopped:
             continue
@@ -224,8 +235,8 @@ def _train(fabric: Fabric, job: Job) -> None:
         for step in range(state.step, last):
             began = time.perf_counter()
             rate = rule.rate * stage.lr * (1.0 if 2 * (step - first) < last - first else _LATE_RATE)
-            for one in state.optimisers:
-                one.param_groups[0]["lr"] = rate
+            for each in state.optimisers:
+                each.param_groups[0]["lr"] = rate
             waited, found = 0.0, torch.zeros(len(terms), device=fabric.device)
             for part in range(rule.accumulate):
                 asked = time.perf_counter()
@@ -246,15 +257,15 @@ def _train(fabric: Fabric, job: Job) -> None:
                         # In place, so that it counts as one of the last draft's terms.
                         named |= losses.generator_loss(verdict.float())
                         critic.requires_grad_(True)
-                    total = sum(objective.total(one, tiles["dial"]) for one in all_named) / len(drafts)
+                    total = sum(objective.total(draft, tiles["dial"]) for draft in all_named) / len(drafts)
                     fabric.backward(total / rule.accumulate)
                 values = [named[term].detach().mean() if term in named else found.new_tensor(np.nan) for term in terms]
                 found += torch.stack(values) / rule.accumulate
             if stage.clip_norm:
                 fabric.clip_gradients(network, optimiser, max_norm=stage.clip_norm)
-            for one in state.optimisers:
-                one.step()
-                one.zero_grad()
+            for each in state.optimisers:
+                each.step()
+                each.zero_grad()
             found = fabric.all_reduce(found, reduce_op="mean").tolist()
             said = {term: value for term, value in zip(terms, found, strict=True) if term in named}
             if not np.isfinite(list(said.values())).all():
@@ -268,7 +279,7 @@ def _train(fabric: Fabric, job: Job) -> None:
                     judge.check(state, objective)
                     if is_last_stage and rule.patience and state.since_best >= rule.patience:
                         state.stopped = "patience"
-                    checkpoints.write_checkpoint(file, state.to_dict())
+                    checkpoints.write_checkpoint(job.folder, state.to_dict())
                 state.stopped = fabric.broadcast(state.stopped)
                 network.train()
                 if state.stopped:
@@ -288,6 +299,16 @@ def tile_streams(store: Path, rule: TrainRule, turns: Sequence[int] = (0,)) -> l
     rule : of the training.
     turns : symmetries of the optics, of :func:`maskopt_lib.optics.allowed_turns`.
     """
+    choice = {
+        "split": rule.train_split,
+        "context_nm": rule.context_nm,
+        "label_context_nm": rule.label_context_nm,
+        "shuffle_cells": rule.shuffle_cells,
+        "pixel_nm": rule.pixel_nm,
+        "turns": turns,
+        "tag": "index",
+        "unique": True,
+    }
     opened: dict[str | None, TileDataset] = {}
     streams = []
     for number, stage in enumerate(rule.stages):
@@ -295,21 +316,15 @@ def tile_streams(store: Path, rule: TrainRule, turns: Sequence[int] = (0,)) -> l
         methods = kinds if stage.wants_labels else [None]
         for method in methods:
             if method not in opened:
-                opened[method] = TileDataset(
-                    store, rule.layer, split=rule.train_split, context_nm=rule.context_nm, method=method, tag="index",
-                    turns=turns, pixel_nm=rule.pixel_nm, unique=True, label_context_nm=rule.label_context_nm,
-                    shuffle_cells=rule.shuffle_cells,
-                )  # fmt: skip
+                opened[method] = TileDataset(store, rule.layer, method=method, **choice)
         told = [rule.conditioning.kind(kind) for kind in kinds]
         streams.append(TileStream([opened[m] for m in methods], told, (rule.seed, number), rule.n_train))
     return streams
 
 
 def _loader(fabric: Fabric, stream: TileStream, rule: TrainRule, first: int, last: int, n_workers: int):
-    places = Places(
-        first=first, last=last, batch=rule.batch, parts=rule.accumulate, rank=fabric.global_rank,
-        world=fabric.world_size,
-    )  # fmt: skip
+    process = {"rank": fabric.global_rank, "world": fabric.world_size}
+    places = Places(first=first, last=last, batch=rule.batch, parts=rule.accumulate, **process)
     on_gpu = fabric.device.type == "cuda"
     loader = torch.utils.data.DataLoader(stream, batch_sampler=places, num_workers=n_workers, pin_memory=on_gpu)
     return fabric.setup_dataloaders(loader, use_distributed_sampler=False)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from maskopt_lib.data import tile_arrays as ta
-from maskopt_lib.data.splits import SplitRule
 from maskopt_lib.data.tile_dataset import TileDataset
 from maskopt_lib.data.tile_store import TileStore
 
@@ -37,8 +37,8 @@ class TileStream(torch.utils.data.Dataset):
         self.sets, self.kinds, self.seed = list(sets), list(kinds), tuple(seed)
         self.items = [
             (which, int(i))
-            for which, one in enumerate(self.sets)
-            for i in np.sort(np.random.default_rng(0).permutation(len(one))[:n])
+            for which, tiles in enumerate(self.sets)
+            for i in np.sort(np.random.default_rng(0).permutation(len(tiles))[:n])
         ]
         self._round: tuple[int, np.ndarray] = -1, np.empty(0, np.int64)
 
@@ -123,6 +123,11 @@ class TestTiles:
     def __len__(self) -> int:
         return len(self.sample)
 
+    @property
+    def cell_names(self) -> list[str]:
+        """(n,) names of the cells."""
+        return [self.cells[code] for code in self.cell]
+
 
 def choose_tiles(
     store: str | Path,
@@ -133,7 +138,6 @@ def choose_tiles(
     kinds: Sequence[str] = (),
     n: int | None = None,
     seed: int = 0,
-    rule: SplitRule | None = None,
     label_context_nm: int | None = None,
 ) -> np.ndarray:
     """Draw tiles of different geometry that have labels of all ``kinds``: (n,) indices in the store, ascending.
@@ -141,22 +145,15 @@ def choose_tiles(
     Parameters
     ----------
     store : folder of the store.
-    layer, split, context_nm, rule, label_context_nm : as for `TileDataset`.
+    layer, split, context_nm, label_context_nm : as for `TileDataset`.
     kinds : of masks; none for targets only.
     n : how many, all where there are fewer; None for all.
     seed : of the draw; a smaller ``n`` draws some of the same.
     """
-    sets = [
-        TileDataset(
-            store, layer, split=split, context_nm=context_nm, method=kind, rule=rule, unique=True,
-            label_context_nm=label_context_nm,
-        )
-        for kind in (kinds or [None])
-    ]  # fmt: skip
-    there = sets[0].samples
-    for other in sets[1:]:
-        there = np.intersect1d(there, other.samples)
-    return np.sort(np.random.default_rng(seed).permutation(there)[:n])
+    choice = {"split": split, "context_nm": context_nm, "label_context_nm": label_context_nm, "unique": True}
+    of_each_kind = [TileDataset(store, layer, method=kind, **choice).samples for kind in kinds or [None]]
+    of_all = reduce(np.intersect1d, of_each_kind)
+    return np.sort(np.random.default_rng(seed).permutation(of_all)[:n])
 
 
 def read_tiles(
@@ -167,7 +164,6 @@ def read_tiles(
     split: str | None,
     context_nm: int,
     kinds: Sequence[str] = (),
-    rule: SplitRule | None = None,
     label_context_nm: int | None = None,
     shuffle_cells: int | None = None,
 ) -> TestTiles:
@@ -175,24 +171,21 @@ def read_tiles(
 
     Parameters
     ----------
-    store, layer, split, context_nm, kinds, rule, label_context_nm : as for :func:`choose_tiles`.
+    store, layer, split, context_nm, kinds, label_context_nm : as for :func:`choose_tiles`.
     samples : of :func:`choose_tiles`, or other tiles that have such labels.
     shuffle_cells : as for `TileDataset`.
     """
-    images: dict[str | None, np.ndarray] = {}
+    choice = {"split": split, "context_nm": context_nm, "label_context_nm": label_context_nm, "tag": "index"}
     masks = {}
     for kind in kinds or [None]:
-        dataset = TileDataset(
-            store, layer, split=split, context_nm=context_nm, method=kind, rule=rule, tag="index",
-            label_context_nm=label_context_nm, shuffle_cells=shuffle_cells,
-        )  # fmt: skip
+        dataset = TileDataset(store, layer, method=kind, shuffle_cells=shuffle_cells, **choice)
         items = [dataset[int(i)] for i in np.searchsorted(dataset.samples, samples)]
-        images["target"] = np.stack([item["target"][0].numpy().astype(np.uint8) for item in items])
+        image = np.stack([item["target"][0].numpy().astype(np.uint8) for item in items])
         if kind is not None:
             masks[kind] = np.stack([item["mask"][0].numpy().astype(np.uint8) for item in items])
     content = TileStore(Path(store)).open(layer)["content"].isel({ta.SAMPLE: samples}).values
     content = np.unpackbits(content, axis=-1, count=content.shape[-2], bitorder="little")
-    beyond = (images["target"].shape[-1] - content.shape[-1]) // 2
+    beyond = (image.shape[-1] - content.shape[-1]) // 2
     return TestTiles(
         layer=layer,
         split=split,
@@ -200,7 +193,7 @@ def read_tiles(
         sample=np.asarray(samples),
         cell=np.array([int(item["cell"]) for item in items]),
         cells=dataset.cells,
-        image=images["target"],
+        image=image,
         drawn=np.pad(content, ((0, 0), (beyond, beyond), (beyond, beyond))),
         masks=masks,
     )

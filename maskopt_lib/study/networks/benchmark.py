@@ -6,44 +6,41 @@ it: what is there is not made again, and any score can be taken anew.
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import distributed
 import numpy as np
-import pandas as pd
 import torch
 import xarray as xr
 
-# Text, not a widget: these bars belong in the log of an unattended run.
-from tqdm import tqdm
-
-from maskopt_lib import metrics, opc, optics
+from maskopt_lib import metrics
 from maskopt_lib.data import schema
 from maskopt_lib.data import tile_arrays as ta
 from maskopt_lib.data.tile_store import TileStore
 from maskopt_lib.errors import UnknownNameError
 from maskopt_lib.litho import Simulator
-from maskopt_lib.models.training.loop import Trained, is_finished, predict_tiles, read_trained
-from maskopt_lib.models.training.rules import ADVERSARIAL, LABEL
-from maskopt_lib.models.training.tiles import read_tiles
-from maskopt_lib.opc.solve import method_digest
+from maskopt_lib.models.inputs import CORE_NM
+from maskopt_lib.models.training.loop import Trained, described, predict_tiles, read_trained
+from maskopt_lib.models.training.tiles import TestTiles, choose_tiles, read_tiles
+from maskopt_lib.opc import Recipe
 from maskopt_lib.optics.kernels import SocsKernels, kernels_digest
-from maskopt_lib.runs.hashing import hashed, source_hash
-from maskopt_lib.runs.parts import file_name, read_part, said_of, write_part
-from maskopt_lib.runs.spread import Kept, spread, torch_threads
-from maskopt_lib.study.dataset.tile_masks import LabelRule, TileSolver, scorer
+from maskopt_lib.runs.gather import complete, labelled
+from maskopt_lib.runs.hashing import key_of, source_hash
+from maskopt_lib.runs.parts import part_path, read_part, write_part
+from maskopt_lib.runs.spread import Kept
+from maskopt_lib.study.dataset.tile_masks import LabelRule, TileSolver
 from maskopt_lib.study.networks.scores import TRAITS
+from maskopt_lib.study.pictures import images, pictures
+from maskopt_lib.study.solvers.pareto import family_of
 
 IDENTITY, LABELS = "layout as mask", "labels"
-#: Folder of the parts in that of a run.
-PARTS = "parts"
-_KEY_DIGITS = 16
+_SCORES = (*metrics.CORE_SCORES, schema.RUNTIME)
 # Kind under which the solver of an entry knows its recipe.
 _OWN = "own"
 
@@ -64,10 +61,21 @@ class Entry:
 
     name: str
     trained: Path | None = None
-    recipe: opc.Recipe | None = None
+    recipe: Recipe | None = None
     label: str | None = None
     seed: int = 0
     dial: float = 0.0
+
+    def determined_by(self, kind: str) -> list[Any]:
+        """All that determines its masks of given tiles."""
+        if self.trained is not None:
+            said = described(self.trained)
+            modules = ["maskopt_lib.models.predict", f"maskopt_lib.models.{said['rule']['model']}"]
+            code = source_hash(modules, follow=False)
+            return ["network", said["weights_sha256"], code, kind, self.dial]
+        if self.recipe is not None:
+            return ["solver", self.recipe.digest()]
+        return ["label", self.label] if self.label else ["identity"]
 
 
 def solver_entries(solvers: Mapping[str, Mapping[str, Any]], layer: str) -> list[Entry]:
@@ -75,20 +83,33 @@ def solver_entries(solvers: Mapping[str, Mapping[str, Any]], layer: str) -> list
 
     Parameters
     ----------
-    solvers : name -> ``method``, ``preset``, and ``options`` that differ from it; ``presets`` may name others by layer.
+    solvers : name -> fields of a :class:`~maskopt_lib.opc.Recipe`; ``presets`` may name other presets by layer.
     layer : of the tiles.
     """
-    return [
-        Entry(
-            name=name,
-            recipe=opc.Recipe(
-                method=said["method"],
-                preset=said.get("presets", {}).get(layer, said["preset"]),
-                options=said.get("options", {}),
-            ),
-        )
-        for name, said in solvers.items()
-    ]
+    return [Entry(name=name, recipe=recipe_for(fields, layer)) for name, fields in solvers.items()]
+
+
+def recipe_for(fields: Mapping[str, Any], layer: str) -> Recipe:
+    """A recipe of its fields, with the preset that ``presets`` names for a layer, if it does."""
+    chosen = {name: value for name, value in fields.items() if name != "presets"}
+    return Recipe(**chosen | {"preset": fields.get("presets", {}).get(layer, fields["preset"])})
+
+
+def network_entries(networks: Mapping[tuple[str, int], Path], dials: Sequence[float] = ()) -> list[Entry]:
+    """Trained networks as entries.
+
+    Parameters
+    ----------
+    networks : (network, seed) -> folder of its training.
+    dials : from 0 (faithful) to 1 (simple); a network with a dial enters at each, as ``"<network>, dial <value>"``.
+    """
+    entries = []
+    for (name, seed), folder in networks.items():
+        if dials and described(folder)["rule"]["conditioning"]["dial"]:
+            entries += [Entry(name=f"{name}, dial {d:g}", trained=folder, seed=seed, dial=d) for d in dials]
+        else:
+            entries.append(Entry(name=name, trained=folder, seed=seed))
+    return entries
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,93 +118,214 @@ class Tiles:
 
     Attributes
     ----------
-    store : folder of the dataset.
     layer, split, context_nm, kinds : as for :func:`maskopt_lib.models.training.tiles.choose_tiles`.
     samples : index in the store.
     """
 
-    store: Path
     layer: str
     split: str | None
     context_nm: int
     samples: tuple[int, ...]
     kinds: tuple[str, ...] = ()
 
+    def part(self, places: slice | Sequence[int]) -> Tiles:
+        """Those at some places."""
+        return replace(self, samples=tuple(np.array(self.samples)[places].tolist()))
+
 
 @dataclass(frozen=True, kw_only=True)
-class _Part:
-    entry: Entry
-    tiles: Tiles
-    kind: str
-    kernels: SocsKernels
-    device: str
-    path: Path
+class Comparison:
+    """What several make of the same tiles.
 
-
-def benchmark(
-    entries: Sequence[Entry],
-    tiles: Tiles,
-    run_dir: str | Path,
-    *,
-    kind: str,
-    kernels: str | SocsKernels,
-    device: str = "cpu",
-    batch: int = 8,
-    client: distributed.Client | None = None,
-) -> xr.Dataset:
-    """Make and score masks, or take those that are there.
-
-    Parameters
+    Attributes
     ----------
-    entries : who makes them; networks of several seeds have the same name.
-    tiles : what is solved.
+    kind : of masks.
+    tiles : that all were given.
+    entries : who made masks of them.
+    scores : see :meth:`Bench.scores`.
+    """
+
+    kind: str
+    tiles: Tiles
+    entries: list[Entry]
+    scores: xr.Dataset
+
+    @property
+    def first_seeds(self) -> list[Entry]:
+        """The entries, of networks those of the smallest seed only."""
+        least = min((entry.seed for entry in self.entries if entry.trained), default=0)
+        return [entry for entry in self.entries if not entry.trained or entry.seed == least]
+
+    @property
+    def networks(self) -> list[str]:
+        """Names of the networks."""
+        return list(dict.fromkeys(entry.name for entry in self.entries if entry.trained))
+
+    @property
+    def dialled(self) -> list[str]:
+        """Names of entries that are one value of a dial, or one setting of a solver, among several."""
+        return list(dict.fromkeys(entry.name for entry in self.entries if family_of(entry.name) != entry.name))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """Where masks of tiles are made, scored and kept.
+
+    Attributes
+    ----------
+    store : folder of the dataset.
     run_dir : folder of the run; masks and scores are kept in ``parts/`` below.
-    kind : of masks, for networks that make several.
-    kernels : the optics, or their name.
+    kernels : the optics.
     device : of networks, solvers and scores.
     batch : tiles a part.
-    client : of workers; each computes on one thread.
-
-    Returns
-    -------
-    Dataset over ``method``, ``seed`` and ``sample``: the scores of :func:`maskopt_lib.metrics.evaluate_core` and
-    ``runtime_s`` a tile, nan where a method has no such seed; over ``sample``: ``tile`` (index in the store), ``cell``
-    (name) and the `TRAITS`.
     """
-    todo = _parts(entries, tiles, Path(run_dir), kind, kernels, device, batch)
-    lacking = list({part.path: part for part in todo if said_of(part.path) is None}.values())
-    with (
-        tqdm(total=len(lacking), desc=f"{tiles.layer} {kind}", unit="part", file=sys.stdout, mininterval=10) as bar,
-    ):
-        for _ in spread(_score, lacking, client=client, keep=3):
-            bar.update()
-    methods = list(dict.fromkeys(entry.name for entry in entries))
-    seeds = sorted({entry.seed for entry in entries})
-    names = (*metrics.CORE_SCORES, schema.RUNTIME)
-    values = {name: np.full((len(methods), len(seeds), len(tiles.samples)), np.nan) for name in names}
-    for part in todo:
-        kept, first = read_part(part.path, names), tiles.samples.index(part.tiles.samples[0])
-        at = methods.index(part.entry.name), seeds.index(part.entry.seed)
-        for name in names:
-            values[name][(*at, slice(first, first + len(kept[name])))] = kept[name]
-    dims = (schema.METHOD, schema.SEED, schema.SAMPLE)
-    found = xr.Dataset(
-        {name: (dims, column) for name, column in values.items()},
-        coords={schema.METHOD: methods, schema.SEED: seeds, schema.SAMPLE: np.arange(len(tiles.samples))},
-        attrs={"layer": tiles.layer, "kind": kind, "split": str(tiles.split), "context_nm": tiles.context_nm},
-    )
-    found[schema.RUNTIME].attrs["long_name"] = "time a tile"
-    return schema.label(found.assign(traits(tiles)))
+
+    store: Path
+    run_dir: Path
+    kernels: SocsKernels
+    device: str = "cpu"
+    batch: int = 8
+
+    def choose(self, layer: str, *, n: int | None = None, seed: int = 0, **choice: Any) -> Tiles:
+        """Tiles of different geometry; parameters as for :func:`~maskopt_lib.models.training.tiles.choose_tiles`."""
+        samples = choose_tiles(self.store, layer, n=n, seed=seed, **choice)
+        choice["kinds"] = tuple(choice.get("kinds", ()))
+        return Tiles(layer=layer, samples=tuple(samples.tolist()), **choice)
+
+    def read(self, tiles: Tiles) -> TestTiles:
+        """Tiles in memory."""
+        choice = {"split": tiles.split, "context_nm": tiles.context_nm, "kinds": tiles.kinds}
+        return read_tiles(self.store, tiles.layer, np.array(tiles.samples), **choice)
+
+    def compare(
+        self,
+        networks: Mapping[tuple[str, int], Path],
+        tiles: Tiles,
+        kind: str,
+        *,
+        solvers: Mapping[str, Mapping[str, Any]] | None = None,
+        dials: Sequence[float] = (),
+        client: distributed.Client | None = None,
+    ) -> Comparison:
+        """Networks beside the layout as its own mask, the labels, and solvers, on the same tiles.
+
+        Parameters
+        ----------
+        networks : (network, seed) -> folder of its training.
+        tiles : with labels of the kind.
+        kind : of masks.
+        solvers : see :func:`solver_entries`.
+        dials : see :func:`network_entries`.
+        client : of workers.
+        """
+        entries = [Entry(name=IDENTITY), Entry(name=LABELS, label=kind)]
+        entries += [*solver_entries(solvers or {}, tiles.layer), *network_entries(networks, dials)]
+        scores = self.scores(entries, tiles, kind, client=client)
+        return Comparison(kind=kind, tiles=tiles, entries=entries, scores=scores)
+
+    def scores(
+        self, entries: Sequence[Entry], tiles: Tiles, kind: str, *, client: distributed.Client | None = None
+    ) -> xr.Dataset:
+        """Make and score masks, or take those that are there.
+
+        Parameters
+        ----------
+        entries : who makes them; networks of several seeds have the same name.
+        tiles : what is solved.
+        kind : of masks, for networks that make several.
+        client : of workers; each computes on one thread.
+
+        Returns
+        -------
+        Dataset over ``method``, ``seed`` and ``sample``: the scores of :func:`maskopt_lib.metrics.evaluate_core` and
+        ``runtime_s`` a tile, nan where a method has no such seed; over ``sample``: ``tile`` (index in the store),
+        ``cell`` (name) and the `TRAITS`.
+        """
+        parts = [self._parts(entry, tiles, kind) for entry in entries]
+        complete(_score, chain(*parts), client=client, title=f"{tiles.layer} {kind}", keep=3)
+        rows = {
+            (entry.name, entry.seed): joined([read_part(part.path, _SCORES) for part in own])
+            for entry, own in zip(entries, parts, strict=True)
+        }
+        ds = labelled(rows, (schema.METHOD, schema.SEED)).sortby(schema.SEED)
+        ds[schema.RUNTIME].attrs["long_name"] = "time a tile"
+        about = {"layer": tiles.layer, "kind": kind, "split": str(tiles.split), "context_nm": tiles.context_nm}
+        return schema.label(ds.assign(self.traits(tiles)).assign_attrs(about))
+
+    def masks(self, entry: Entry, tiles: Tiles, kind: str) -> np.ndarray:
+        """Masks that :meth:`scores` kept, (n, y, x) uint8."""
+        packed = [read_part(part.path, ["mask"])["mask"] for part in self._parts(entry, tiles, kind)]
+        return np.unpackbits(np.concatenate(packed), axis=-1, bitorder="little")
+
+    def traits(self, tiles: Tiles) -> dict[str, Any]:
+        """What is known of tiles, over ``sample``: ``tile``, ``cell``, and the `TRAITS` that are no scores."""
+        store = TileStore(self.store)
+        ds = store.open(tiles.layer).isel({ta.SAMPLE: list(tiles.samples)})
+        cut = ds.isel({ta.CONTEXT: ds[ta.CONTEXT].values.tolist().index(tiles.context_nm)})
+        shown = self.read(replace(tiles, kinds=())).image.mean((1, 2))
+        core, all_of_it = store.rule["core_nm"] ** 2, (store.rule["core_nm"] + 2 * tiles.context_nm) ** 2
+        density = ds["core_density"].values
+        around = (shown * store.rule["image_nm"] ** 2 - density * core) / max(all_of_it - core, 1)
+        values = {
+            "core_density": density,
+            "n_shapes_cut": cut["n_shapes_cut"].values.astype(float),
+            "min_cut_nm": cut["min_cut_nm"].values.astype(float),
+            "context_density": around if tiles.context_nm else np.full(len(density), np.nan),
+        }
+        names = np.array(ds["cell"].attrs["names"])[ds["cell"].values].astype(str)
+        return {
+            name: (schema.SAMPLE, column, {"long_name": TRAITS[name][0], "units": TRAITS[name][1]})
+            for name, column in values.items()
+        } | {
+            "cell": (schema.SAMPLE, names, {"long_name": "cell", "units": "1"}),
+            "tile": (schema.SAMPLE, np.array(tiles.samples), {"long_name": "tile in the store", "units": "1"}),
+        }
+
+    def gallery(self, comparison: Comparison, entry: Entry, *, by: str = schema.L2) -> xr.Dataset:
+        """The best, the median and the worst tile of an entry, with mask and prints.
+
+        Parameters
+        ----------
+        comparison : with the entry.
+        entry : whose masks are shown.
+        by : score that decides.
+
+        Returns
+        -------
+        Dataset over ``title``, ``y`` and ``x`` (nm) of 0 and 1: ``target`` (the layout with its widest context),
+        ``mask``, ``nominal``, ``outer`` and ``inner``.
+        """
+        tiles, kind = comparison.tiles, comparison.kind
+        values = comparison.scores[by].sel({schema.METHOD: entry.name, schema.SEED: entry.seed}).values
+        order = np.argsort(values, kind="stable")
+        places = {"best": order[0], "median": order[(len(order) - 1) // 2], "worst": order[-1]}
+        shown = list(places.values())
+        unit = schema.VARIABLES[by][1].replace("nm2", "nm²").replace("1", "")
+        titles = [f"{entry.name}, {name}: {values[place]:,.0f} {unit}".strip() for name, place in places.items()]
+        masks = images(self.masks(entry, tiles, kind)[shown], 1.0, title=titles)
+        layout = images(self.read(tiles.part(shown)).drawn, 1.0, title=titles)
+        sim = Simulator(self.kernels, device=self.device)
+        return pictures(masks, layout, sim, margin_nm=None).assign_attrs(core_nm=CORE_NM)
+
+    def _parts(self, entry: Entry, tiles: Tiles, kind: str) -> list[_MaskPart]:
+        code = source_hash([__name__, "maskopt_lib.models.training.tiles"], follow=False)
+        code += source_hash(["maskopt_lib.metrics.core", "maskopt_lib.litho.simulator"])
+        common = [code, kernels_digest(self.kernels), TileStore(self.store).digest(), self.device, torch.__version__]
+        common += [tiles.layer, tiles.context_nm, entry.determined_by(kind)]
+        parts = []
+        for start in range(0, len(tiles.samples), self.batch):
+            own = tiles.part(slice(start, start + self.batch))
+            name = (tiles.layer, entry.name, f"seed{entry.seed}", f"{start:05d}")
+            path = part_path(self.run_dir, *name, key=key_of([*common, own.samples]))
+            parts.append(_MaskPart(bench=self, entry=entry, tiles=own, kind=kind, path=path.resolve()))
+        return parts
 
 
-def masks_of(
-    entry: Entry, tiles: Tiles, run_dir: str | Path, *, kind: str, kernels: str | SocsKernels, device: str = "cpu",
-    batch: int = 8,
-) -> np.ndarray:  # fmt: skip
-    """Masks that :func:`benchmark` kept, (n, y, x) uint8; parameters as there."""
-    parts = _parts([entry], tiles, Path(run_dir), kind, kernels, device, batch)
-    packed = np.concatenate([read_part(part.path, ["mask"])["mask"] for part in parts])
-    return np.unpackbits(packed, axis=-1, bitorder="little")
+def joined(parts: Sequence[Mapping[str, np.ndarray]]) -> xr.Dataset:
+    """Scores of some tiles after the other, as numbers over ``sample``."""
+    columns = {name: np.concatenate([part[name] for part in parts]).astype(float) for name in parts[0]}
+    ds = xr.Dataset({name: (schema.SAMPLE, values) for name, values in columns.items()})
+    return ds.assign_coords({schema.SAMPLE: np.arange(ds.sizes[schema.SAMPLE])})
 
 
 def together(scores: Mapping[tuple[str, str], xr.Dataset]) -> xr.Dataset:
@@ -191,200 +333,75 @@ def together(scores: Mapping[tuple[str, str], xr.Dataset]) -> xr.Dataset:
 
     Parameters
     ----------
-    scores : (layer, kind) -> of :func:`benchmark`, every kind for every layer; what one lacks is nan, and an empty
-        name.
+    scores : (layer, kind) -> of :meth:`Bench.scores`; what one lacks is nan, and an empty name.
     """
-    layers, kinds = (list(dict.fromkeys(names)) for names in zip(*scores, strict=True))
-    how = {"join": "outer", "combine_attrs": "drop_conflicts"}
-    by_layer = [
-        xr.concat([scores[layer, kind] for kind in kinds], pd.Index(kinds, name="kind"), **how) for layer in layers
-    ]
-    found = xr.concat(by_layer, pd.Index(layers, name="layer"), **how)
     methods = list(dict.fromkeys(name for ds in scores.values() for name in ds[schema.METHOD].values.tolist()))
-    found = found.sel({schema.METHOD: methods})
-    return found.assign(cell=found["cell"].where(found["cell"].notnull(), "").astype(str))
+    return labelled(scores, ("layer", "kind")).sel({schema.METHOD: methods})
 
 
-def traits(tiles: Tiles) -> dict[str, Any]:
-    """What is known of tiles, over ``sample``: ``tile``, ``cell`` and the `TRAITS`, but for those that are scores."""
-    ds = TileStore(tiles.store).open(tiles.layer).isel({ta.SAMPLE: list(tiles.samples)})
-    context = ds[ta.CONTEXT].values.tolist().index(tiles.context_nm)
-    shown = read_tiles(
-        tiles.store, tiles.layer, np.array(tiles.samples), split=tiles.split, context_nm=tiles.context_nm
-    ).image.mean((1, 2))
-    rule = TileStore(tiles.store).rule
-    core, all_of_it = rule["core_nm"] ** 2, (rule["core_nm"] + 2 * tiles.context_nm) ** 2
-    density = ds["core_density"].values
-    around = (shown * rule["image_nm"] ** 2 - density * core) / max(all_of_it - core, 1)
-    values = {
-        "core_density": density,
-        "n_shapes_cut": ds["n_shapes_cut"].values[:, context].astype(float),
-        "min_cut_nm": ds["min_cut_nm"].values[:, context].astype(float),
-        "context_density": around if tiles.context_nm else np.full(len(density), np.nan),
-    }
-    found: dict[str, Any] = {
-        name: (schema.SAMPLE, column, {"long_name": TRAITS[name][0], "units": TRAITS[name][1]})
-        for name, column in values.items()
-    }
-    names = np.array(ds["cell"].attrs["names"])[ds["cell"].values]
-    found["cell"] = (schema.SAMPLE, names.astype(str), {"long_name": "cell", "units": "1"})
-    found["tile"] = (schema.SAMPLE, np.array(tiles.samples), {"long_name": "tile in the store", "units": "1"})
-    return found
+@dataclass(frozen=True, kw_only=True)
+class _MaskPart:
+    bench: Bench
+    entry: Entry
+    tiles: Tiles
+    kind: str
+    path: Path
+
+    def __str__(self) -> str:
+        return self.path.stem
 
 
-def error_gallery(
-    scores: xr.Dataset, entry: Entry, tiles: Tiles, run_dir: str | Path, *, kind: str,
-    kernels: str | SocsKernels, by: str = schema.L2, device: str = "cpu", batch: int = 8,
-) -> xr.Dataset:  # fmt: skip
-    """The best, the median and the worst tile of a method, with mask and prints.
-
-    Parameters
-    ----------
-    scores : of :func:`benchmark`, with the entry.
-    by : score that decides.
-    entry, tiles, run_dir, kind, kernels, device, batch : as for :func:`benchmark`.
-
-    Returns
-    -------
-    Dataset over ``title``, ``y`` and ``x`` (nm) of 0 and 1: ``target`` (the layout with its widest context), ``mask``,
-    ``nominal``, ``outer`` and ``inner``.
-    """
-    values = scores[by].sel({schema.METHOD: entry.name, schema.SEED: entry.seed}).values
-    order = np.argsort(values, kind="stable")
-    chosen = {"best": order[0], "median": order[(len(order) - 1) // 2], "worst": order[-1]}
-    masks = masks_of(entry, tiles, run_dir, kind=kind, kernels=kernels, device=device, batch=batch)
-    at = np.array(list(chosen.values()))
-    drawn = _read(tiles, at).drawn
-    solver = scorer(_loaded(kernels))
-    aerial = solver.sim.aerial_in_middle(masks[at].astype(np.float32), pixel_nm=solver.rule.pixel_nm)
-    printed = (aerial >= solver.sim.threshold).cpu().numpy().astype(np.uint8)
-    images = {"target": drawn, "mask": masks[at]} | {c: printed[:, i] for i, c in enumerate(schema.CORNERS)}
-    unit = schema.VARIABLES[by][1].replace("nm2", "nm²").replace("1", "")
-    titles = [f"{entry.name}, {name}: {values[i]:,.0f} {unit}".strip() for name, i in chosen.items()]
-    centres = (np.arange(masks.shape[-1]) + 0.5) * solver.rule.pixel_nm
-    dims = ("title", schema.Y, schema.X)
-    return xr.Dataset(
-        {name: (dims, image, {"units": "1"}) for name, image in images.items()},
-        coords={
-            "title": titles,
-            **{axis: (axis, centres, {"long_name": axis, "units": "nm"}) for axis in (schema.Y, schema.X)},
-        },
-        attrs={"core_nm": solver.rule.core_nm},
-    )
-
-
-def _read(tiles: Tiles, at: Sequence[int] | None = None):
-    """Tiles in memory, all or those at some places."""
-    samples = np.array(tiles.samples)
-    order = np.arange(len(samples)) if at is None else np.asarray(at)
-    where = {"split": tiles.split, "context_nm": tiles.context_nm, "kinds": tiles.kinds}
-    return read_tiles(tiles.store, tiles.layer, samples[order], **where)
-
-
-def _parts(
-    entries: Sequence[Entry], tiles: Tiles, run_dir: Path, kind: str, kernels: str | SocsKernels, device: str,
-    batch: int,
-) -> list[_Part]:  # fmt: skip
-    kernels = _loaded(kernels)
-    folder = (run_dir / PARTS).resolve()
-    folder.mkdir(parents=True, exist_ok=True)
-    code = source_hash(["maskopt_lib.study.networks.benchmark", "maskopt_lib.models.training.tiles"], follow=False)
-    code += source_hash(["maskopt_lib.metrics.core", "maskopt_lib.litho.simulator"])
-    common = [code, kernels_digest(kernels), TileStore(tiles.store).digest(), device, torch.__version__]
-    common += [tiles.layer, tiles.context_nm]
-    found = []
-    for entry in entries:
-        who = _who(entry, kind)
-        for start in range(0, len(tiles.samples), batch):
-            own = Tiles(**asdict(tiles) | {"samples": tiles.samples[start : start + batch]})
-            key = hashed([common, who, own.samples])[:_KEY_DIGITS]
-            path = folder / f"{file_name(tiles.layer, entry.name, f'seed{entry.seed}', f'{start:05d}', key)}.npz"
-            found.append(_Part(entry=entry, tiles=own, kind=kind, kernels=kernels, device=device, path=path))
-    return found
-
-
-def _who(entry: Entry, kind: str) -> list[Any]:
-    """All that determines an entry's masks of given tiles."""
+def _score(part: _MaskPart, kept: Kept) -> None:
+    """Read tiles, make masks, score, keep."""
+    bench, entry, tiles = part.bench, part.entry, part.bench.read(part.tiles)
+    lens = kernels_digest(bench.kernels), bench.device
+    sim = kept(("simulator", *lens), partial(Simulator, bench.kernels, device=bench.device))
+    seconds = np.nan
     if entry.trained is not None:
-        if not is_finished(entry.trained):
-            read_trained(entry.trained)
-        said = said_of(entry.trained / "curves.npz")
-        code = source_hash(["maskopt_lib.models.predict", f"maskopt_lib.models.{said['rule']['model']}"], follow=False)
-        return ["network", said["weights_sha256"], code, kind, entry.dial]
-    if entry.recipe is not None:
-        options = opc.options_of(entry.recipe.method, entry.recipe.preset, **entry.recipe.options)
-        return ["solver", entry.recipe.method, method_digest(entry.recipe.method), asdict(options)]
-    return ["label", entry.label] if entry.label else ["identity"]
-
-
-def _score(part: _Part, kept: Kept) -> None:
-    """What a worker does with a part: read, make masks, score, keep."""
-    with torch_threads(1 if _in_worker() else torch.get_num_threads()):
-        entry, tiles = part.entry, _read(part.tiles)
-        lens = kernels_digest(part.kernels)
-        judge = kept(("judge", lens, part.device), partial(scorer, part.kernels, part.device))
-        seconds = 0.0
-        if entry.trained is not None:
-            trained = kept(("network", entry.trained, part.device), partial(_ready, entry.trained, part, tiles))
-            kind = _kind_of(trained, part.kind)
-            seconds, masks = _timed(lambda: predict_tiles(trained, tiles, kind=kind, dial=entry.dial), part.device)
-        elif entry.recipe is not None:
-            solver = kept(
-                ("solver", hashed([asdict(entry.recipe), lens]), tiles.layer, part.device), partial(_solver, part)
-            )
-            masks, seconds = solver.solve(tiles.image, tiles.layer, _OWN)
-        elif entry.label is not None:
-            if entry.label not in tiles.masks:
-                raise UnknownNameError(f"tiles were chosen without labels {entry.label!r}; name it in Tiles.kinds")
-            masks = tiles.masks[entry.label]
-        else:
-            masks = tiles.image
-        scores = judge.score(masks, tiles.drawn)
+        trained = kept(("network", entry.trained, bench.device), partial(_warm_network, part, tiles))
+        draw = partial(predict_tiles, trained, tiles, kind=trained.kind(part.kind), dial=entry.dial)
+        masks, seconds = _timed(draw, bench.device)
+    elif entry.recipe is not None:
+        solver = kept(("solver", entry.recipe.digest(), tiles.layer, *lens), partial(_warm_solver, part))
+        masks, seconds = solver.solve(tiles.image, tiles.layer, _OWN)
+    elif entry.label is not None:
+        if entry.label not in tiles.masks:
+            raise UnknownNameError(f"tiles were chosen without labels {entry.label!r}; name it in Tiles.kinds")
+        masks = tiles.masks[entry.label]
+    else:
+        masks = tiles.image
+    scores = metrics.evaluate_core(masks, tiles.drawn, sim, core_nm=CORE_NM)
     arrays = {name: scores[name].values for name in metrics.CORE_SCORES}
-    times = np.full(len(masks), seconds / len(masks) if entry.trained or entry.recipe else np.nan)
-    bits = {"mask": np.packbits(masks, axis=-1, bitorder="little")}
-    write_part(part.path, arrays | {schema.RUNTIME: times}, {"name": entry.name}, bits=bits)
+    arrays[schema.RUNTIME] = np.full(len(masks), seconds / len(masks))
+    write_masks(part.path, masks, arrays, {"name": entry.name})
 
 
-def _in_worker() -> bool:
-    """Whether this code runs in a worker of a cluster."""
-    try:
-        distributed.get_worker()
-    except ValueError:
-        return False
-    return True
+def write_masks(path: Path, masks: np.ndarray, arrays: Mapping[str, np.ndarray], said: Mapping[str, Any]) -> None:
+    """A part with masks (n, y, x) of 0 and 1 as ``mask``, (n, y, x_byte), beside other arrays."""
+    write_part(path, arrays, said, bits={"mask": np.packbits(masks, axis=-1, bitorder="little")})
 
 
-def _loaded(kernels: str | SocsKernels) -> SocsKernels:
-    return optics.load(kernels) if isinstance(kernels, str) else kernels
-
-
-def _solver(part: _Part) -> TileSolver:
-    recipes = {_OWN: {part.tiles.layer: part.entry.recipe}}
-    solver = TileSolver(LabelRule(kernels=part.kernels.name, recipes=recipes), device=part.device)
-    solver.sim = Simulator(part.kernels, device=part.device)
+def _warm_solver(part: _MaskPart) -> TileSolver:
+    bench, tiles = part.bench, part.tiles
+    rule = LabelRule(kernels=bench.kernels.name, recipes={_OWN: {tiles.layer: part.entry.recipe}})
+    solver = TileSolver(rule, device=bench.device)
+    solver.sim = Simulator(bench.kernels, device=bench.device)
     # The first solve prepares the optics; no mask's time holds that.
-    solver.solve(_read(part.tiles, [0]).image, part.tiles.layer, _OWN)
+    solver.solve(bench.read(tiles.part([0])).image, tiles.layer, _OWN)
     return solver
 
 
-def _ready(folder: Path, part: _Part, tiles) -> Trained:
-    trained = read_trained(folder)
-    trained.model.to(part.device)
+def _warm_network(part: _MaskPart, tiles: TestTiles) -> Trained:
+    trained = read_trained(part.entry.trained)
+    trained.model.to(part.bench.device)
     # The first prediction prepares; no mask's time holds that.
-    predict_tiles(trained, tiles, kind=_kind_of(trained, part.kind))
+    predict_tiles(trained, tiles, kind=trained.kind(part.kind))
     return trained
 
 
-def _kind_of(trained: Trained, kind: str) -> str:
-    """What to ask a network for: one that learnt from no masks draws one kind, whatever it is called."""
-    labels = any(term in stage["weights"] for stage in trained.rule["stages"] for term in LABEL + ADVERSARIAL)
-    return kind if labels else trained.model.conditioning.kinds[0]
-
-
-def _timed(do, device: str) -> tuple[float, Any]:
+def _timed(do: Callable[[], np.ndarray], device: str) -> tuple[np.ndarray, float]:
     began = time.perf_counter()
-    found = do()
+    masks = do()
     if device != "cpu":
         torch.cuda.synchronize(device)
-    return time.perf_counter() - began, found
+    return masks, time.perf_counter() - began

@@ -12,35 +12,68 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import xarray as xr
 
-# Text, not a widget: these bars belong in the log of an unattended run.
-from tqdm import tqdm
-
-from maskopt_lib import metrics
+from maskopt_lib import layout, metrics
 from maskopt_lib.data import schema
 from maskopt_lib.data import tile_arrays as ta
 from maskopt_lib.data.tile_store import TileStore
 from maskopt_lib.errors import GridMismatchError, MissingDataError
 from maskopt_lib.files import sha256_of
 from maskopt_lib.layout import Design
+from maskopt_lib.litho import Simulator
 from maskopt_lib.models import MaskModel, TileInput
-from maskopt_lib.models.inputs import NO_CELL
+from maskopt_lib.models.inputs import CORE_NM
 from maskopt_lib.models.training.loop import Trained, predict_tiles
+from maskopt_lib.models.training.rules import TrainRule
 from maskopt_lib.models.training.tiles import TestTiles
-from maskopt_lib.runs.hashing import hashed, source_hash
-from maskopt_lib.runs.parts import Bits, file_name, read_part, said_of, write_part
+from maskopt_lib.opc import Recipe
+from maskopt_lib.optics.kernels import kernels_digest
+from maskopt_lib.runs.effects import Effect, effect_rows, gain
+from maskopt_lib.runs.gather import complete, labelled
+from maskopt_lib.runs.hashing import hashed, key_of, source_hash
+from maskopt_lib.runs.parts import Bits, part_path, read_part
+from maskopt_lib.runs.spread import Kept
 from maskopt_lib.study.dataset.context import ALL_AROUND, ALONE, CONTEXT, IN_PLACE, PRINTED, seen
-from maskopt_lib.study.dataset.tile_masks import TileSolver, label_digest
-from maskopt_lib.study.networks.benchmark import IDENTITY, LABELS, PARTS
+from maskopt_lib.study.dataset.tile_masks import RECIPES, LabelRule, TileSolver, label_digest
+from maskopt_lib.study.networks.benchmark import IDENTITY, LABELS, Bench, Tiles, write_masks
+from maskopt_lib.study.networks.trainings import Key, common_fields, rules_for
 
 NETWORK = "network"
-_KEY_DIGITS = 16
-#: (network, context that it is shown, seed).
-Key = tuple[str, int, int]
+#: Layer whose labels are made with little context; statements compare others with it.
+METAL = "metal1"
+
+
+def rules_of(params: Mapping[str, Any], kernels: str) -> dict[Key, TrainRule]:
+    """The rules of all trainings of notebook 33; a network's name says the context that it is shown.
+
+    Parameters
+    ----------
+    params : of the notebook: ``networks``, ``layers``, ``kind``, ``contexts_nm``, ``label_context_nm``, ``seeds``, and
+        those of `COMMON`.
+    kernels : optics of the dataset.
+    """
+    rules: dict[Key, TrainRule] = {}
+    for layer in params["layers"]:
+        common = common_fields(params) | {"label_context_nm": params["label_context_nm"][layer], "kernels": kernels}
+        for context_nm in params["contexts_nm"]:
+            networks = {f"{name}, {context_nm} nm": own for name, own in params["networks"].items()}
+            seeds = {params["kind"]: params["seeds"]}
+            rules |= rules_for(networks, layers=[layer], seeds=seeds, context_nm={layer: context_nm}, **common)
+    return rules
+
+
+def by_context(trained: Mapping[Key, Trained], layer: str) -> dict[tuple[str, int, int], Trained]:
+    """Networks of one layer by name, the context that they are shown, and seed."""
+    return {
+        (name.rpartition(", ")[0], training.rule["context_nm"], seed): training
+        for (name, its_layer, _, seed), training in trained.items()
+        if its_layer == layer
+    }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,77 +83,106 @@ class Placed:
     Attributes
     ----------
     tiles : with labels, shown with the context that labels were made with.
+    kind : of masks.
     layout : (n, y, x) uint8, all that the optics see around each tile.
     surroundings : (n, y, x) uint8, masks that a solver makes of it.
     digest : of all that determines them.
     """
 
     tiles: TestTiles
+    kind: str
     layout: np.ndarray
     surroundings: np.ndarray
     digest: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Field:
+    image: np.ndarray
+    path: Path
+
+
 def place(
-    tiles: TestTiles, store: str | Path, designs: Mapping[str, Design], run_dir: str | Path, solver: TileSolver, *,
-    kind: str, batch: int = 1,
-) -> Placed:  # fmt: skip
+    bench: Bench, tiles: Mapping[str, Tiles], kind: str, surroundings: Mapping[str, Any] | None = None
+) -> dict[str, Placed]:
     """Make the masks of all that stands around tiles, or take those that are there.
 
     Parameters
     ----------
-    tiles : of :func:`maskopt_lib.models.training.tiles.read_tiles`.
-    store : they are from.
-    designs : by name, opened.
-    run_dir : folder of the run; masks are kept in ``parts/`` below.
-    solver : its rule says by which recipe.
+    bench : of the tiles; masks are kept in its run.
+    tiles : by layer.
     kind : of masks.
-    batch : fields solved together.
+    surroundings : fields of the recipe that makes masks of them; by default the one that made the labels.
+
+    Raises
+    ------
+    MissingDataError : the dataset was cut from other designs than there are.
     """
-    rule, layer, folder = solver.rule, tiles.layer, _folder(run_dir)
-    ds = TileStore(Path(store)).open(layer)[["design", "x_nm", "y_nm"]].isel({ta.SAMPLE: tiles.sample}).load()
-    margin_nm = (solver.sim.kernels.period_nm - rule.core_nm) / 2
-    fields, paths = [], []
-    digest = label_digest(rule, [layer], [kind], solver.device)[layer, kind]
-    for code, x, y in zip(*(ds[name].values.tolist() for name in ("design", "x_nm", "y_nm")), strict=True):
-        box = (x - margin_nm, y - margin_nm, x + rule.core_nm + margin_nm, y + rule.core_nm + margin_nm)
-        field = designs[ds["design"].attrs["names"][code]].rasterize(layer, box, rule.pixel_nm)
-        fields.append(field)
-        key = hashed([digest, source_hash([__name__], follow=False), Bits.of(field, rule.pixel_nm).digest()])
-        paths.append(folder / f"{file_name('surroundings', layer, kind, key[:_KEY_DIGITS])}.npz")
-    content = round((rule.core_nm + 2 * TileStore(Path(store)).rule["context_nm"]) / rule.pixel_nm)
-    for field, drawn in zip(fields, tiles.drawn, strict=True):
-        if not np.array_equal(_middle(field, content), _middle(drawn, content)):
-            raise MissingDataError("the dataset was cut from other designs than there are: build it anew, notebook 22")
-    lacking = [i for i, path in enumerate(paths) if said_of(path) is None]
-    for start in tqdm(range(0, len(lacking), batch), desc=f"{layer}, surroundings", unit="batch"):
-        part = lacking[start : start + batch]
-        masks, _ = solver.solve_in_surroundings(np.stack([fields[i] for i in part]), layer, kind)
-        for i, mask in zip(part, masks, strict=True):
-            write_part(paths[i], {}, {"kind": kind}, bits={"mask": np.packbits(mask, axis=-1, bitorder="little")})
-    masks = np.stack([_unpacked(read_part(path)["mask"]) for path in paths])
-    return Placed(
-        tiles=tiles, layout=np.stack(fields).astype(np.uint8), surroundings=masks,
-        digest=hashed([path.name for path in paths]),
-    )  # fmt: skip
+    store, kernels = TileStore(bench.store), bench.kernels
+    recipes = {kind: dict.fromkeys(tiles, Recipe(**surroundings))} if surroundings else RECIPES
+    solver = TileSolver(LabelRule(kernels=kernels.name, recipes=recipes), device=bench.device)
+    solver.sim = Simulator(kernels, device=bench.device)
+    rule = solver.rule
+    margin_nm = (kernels.period_nm - rule.core_nm) / 2
+    content = round((rule.core_nm + 2 * store.rule["context_nm"]) / rule.pixel_nm)
+    designs: dict[str, Design] = {}
+    placed = {}
+    for layer, chosen in tiles.items():
+        read = bench.read(chosen)
+        digest = label_digest(rule, [layer], [kind], bench.device)[layer, kind]
+        ds = store.open(layer)[["design", "x_nm", "y_nm"]].isel({ta.SAMPLE: read.sample}).load()
+        places = zip(*(ds[name].values.tolist() for name in ("design", "x_nm", "y_nm")), read.drawn, strict=True)
+        fields = []
+        for code, x, y, drawn in places:
+            name = ds["design"].attrs["names"][code]
+            if name not in designs:
+                designs[name] = layout.open_design(name)
+            far = rule.core_nm + margin_nm
+            image = designs[name].rasterize(layer, (x - margin_nm, y - margin_nm, x + far, y + far), rule.pixel_nm)
+            if not np.array_equal(_middle(image, content), _middle(drawn, content)):
+                raise MissingDataError(
+                    "the dataset was cut from other designs than there are: build it anew, notebook 22"
+                )
+            key = key_of([digest, source_hash([__name__], follow=False), Bits.of(image, rule.pixel_nm).digest()])
+            path = part_path(bench.run_dir, "surroundings", layer, kind, key=key)
+            fields.append(_Field(image=image.astype(np.uint8), path=path))
+        complete(partial(_solve_field, solver, layer, kind), fields, title=f"{layer}, surroundings")
+        placed[layer] = Placed(
+            tiles=read,
+            kind=kind,
+            layout=np.stack([field.image for field in fields]),
+            surroundings=np.stack([_unpacked(read_part(field.path)["mask"]) for field in fields]),
+            digest=hashed([field.path.name for field in fields]),
+        )
+    return placed
+
+
+def _solve_field(solver: TileSolver, layer: str, kind: str, field: _Field, kept: Kept) -> None:
+    masks, _ = solver.solve_in_surroundings(field.image[None], layer, kind)
+    write_masks(field.path, masks[0], {}, {"kind": kind})
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Drawing:
+    """Masks of one row and context: who draws them, and whether they can be printed alone."""
+
+    draw: Callable[[], np.ndarray]
+    alone: bool
+    path: Path
 
 
 def score_contexts(
-    trained: Mapping[Key, Trained], placed: Placed, run_dir: str | Path, solver: TileSolver, *, kind: str,
-    at_large: Sequence[str] = (), batch: int = 8,
-) -> xr.Dataset:  # fmt: skip
+    bench: Bench, trained: Mapping[tuple[str, int, int], Trained], placed: Placed, *, at_large: Sequence[str] = ()
+) -> xr.Dataset:
     """Scores of what networks draw of each context, alone and in place.
 
     Parameters
     ----------
-    trained : networks, on the device that is to be used.
+    bench : of the tiles; masks and scores are kept in its run.
+    trained : (network, context that it is shown, seed) -> network.
     placed : tiles that they have not seen.
-    run_dir : folder of the run; masks and scores are kept in ``parts/`` below.
-    solver : that scores, under whose rule surroundings were made.
-    kind : of masks.
     at_large : networks that take windows of any size: with the widest of their contexts they are shown all
         surroundings as well, which they were not trained with.
-    batch : tiles at a time.
 
     Returns
     -------
@@ -129,59 +191,64 @@ def score_contexts(
     networks there are the layout as its own mask, and the labels: made with their own context, and with all
     surroundings.
     """
-    tiles, rule = placed.tiles, solver.rule
-    n = tiles.drawn.shape[-1]
-    contexts = [*sorted({context for _, context, _ in trained}), ALL_AROUND]
-    names = list(dict.fromkeys(network for network, _, _ in trained))
-    seeds = sorted({number for _, _, number in trained})
-    common = [source_hash([__name__, "maskopt_lib.models.predict"], follow=False), placed.digest, kind, n]
-    common += [hashed([tiles.layer, tiles.sample.tolist()]), solver.sim.kernels.name, torch.__version__]
-    shown = {context: seen(tiles.drawn, rule, context) for context in contexts if context != ALL_AROUND}
+    tiles, kind = placed.tiles, placed.kind
+    n, first_seed = tiles.drawn.shape[-1], min(seed for _, _, seed in trained)
+    contexts = sorted({context for _, context, _ in trained})
+    shown = {context: seen(tiles.drawn, LabelRule(), context) for context in contexts}
 
-    makers: dict[Key, tuple[str, Callable[[], np.ndarray]]] = {}
-    for (name, context, number), one in trained.items():
-        draw = partial(predict_tiles, one, _shown(tiles, shown[context], context), kind=kind, batch=batch)
-        makers[name, context, number] = sha256_of(one.weights), draw
-        if name in at_large and context == contexts[-2]:
-            draw = partial(_middle_of_field, one, placed, kind)
-            makers[name, ALL_AROUND, number] = sha256_of(one.weights), draw
-    for context in contexts[:-1]:
-        makers[IDENTITY, context, seeds[0]] = "layout", partial(shown.get, context)
+    makers: dict[tuple[str, int, int], tuple[str, Callable[[], np.ndarray]]] = {}
+    for (name, context, seed), training in trained.items():
+        training.model.to(bench.device)
+        weights = sha256_of(training.weights)
+        own = replace(tiles, image=shown[context], context_nm=context)
+        makers[name, context, seed] = weights, partial(predict_tiles, training, own, kind=kind, batch=bench.batch)
+        if name in at_large and context == contexts[-1]:
+            makers[name, ALL_AROUND, seed] = weights, partial(_middle_of_field, training, placed)
+    for context in contexts:
+        makers[IDENTITY, context, first_seed] = "layout", partial(shown.get, context)
     if kind in tiles.masks:
-        makers[LABELS, tiles.context_nm, seeds[0]] = "labels", partial(tiles.masks.get, kind)
-    makers[LABELS, ALL_AROUND, seeds[0]] = "surroundings", partial(_middle, placed.surroundings, n)
+        makers[LABELS, tiles.context_nm, first_seed] = "labels", partial(tiles.masks.get, kind)
+    makers[LABELS, ALL_AROUND, first_seed] = "surroundings", partial(_middle, placed.surroundings, n)
 
-    rows = [*names, IDENTITY, LABELS]
-    contexts = [*sorted({context for _, context, _ in makers} - {ALL_AROUND}), ALL_AROUND]
-    shape = (len(rows), len(contexts), len(seeds), 2, len(tiles))
-    values = {score: np.full(shape, np.nan) for score in metrics.CORE_SCORES}
-    for (name, context, number), (digest, make) in tqdm(makers.items(), desc=f"{tiles.layer} {kind}", unit="network"):
-        key = hashed([*common, digest, context])[:_KEY_DIGITS]
-        path = _folder(run_dir) / f"{file_name(tiles.layer, name, f'{context}nm', f'seed{number}', key)}.npz"
-        if said_of(path) is None:
-            _score(path, make(), placed, solver, alone=context != ALL_AROUND)
-        at = rows.index(name), contexts.index(context), seeds.index(number)
-        for score, both in read_part(path, metrics.CORE_SCORES).items():
-            values[score][at] = both
-    dims = (NETWORK, CONTEXT, schema.SEED, PRINTED, schema.SAMPLE)
-    density = _middle(tiles.drawn, round(rule.core_nm / rule.pixel_nm))
-    found = xr.Dataset(
-        {score: (dims, numbers) for score, numbers in values.items()}
-        | {
-            "cell": (schema.SAMPLE, [tiles.cells[code] for code in tiles.cell], {"long_name": "cell", "units": "1"}),
-            "core_density": (
-                schema.SAMPLE, density.mean((1, 2)), {"long_name": "share of the core that is drawn", "units": "1"},
-            ),
-        },
-        coords={
-            NETWORK: rows,
-            CONTEXT: (CONTEXT, contexts, {"long_name": "context (-1: all that the optics see)", "units": "nm"}),
-            schema.SEED: seeds,
-            PRINTED: [ALONE, IN_PLACE],
-        },
-        attrs={"layer": tiles.layer, "kind": kind, "split": str(tiles.split), "label_context_nm": tiles.context_nm},
-    )  # fmt: skip
-    return schema.label(found)
+    common = [source_hash([__name__, "maskopt_lib.models.predict"], follow=False), placed.digest, kind, n]
+    common += [tiles.layer, tiles.sample.tolist(), kernels_digest(bench.kernels), torch.__version__]
+    drawings = {}
+    for (name, context, seed), (digest, draw) in makers.items():
+        key = key_of([*common, digest, context])
+        path = part_path(bench.run_dir, tiles.layer, name, f"{context}nm", f"seed{seed}", key=key)
+        drawings[name, context, seed] = _Drawing(draw=draw, alone=context != ALL_AROUND, path=path)
+    sim = Simulator(bench.kernels, device=bench.device)
+    complete(partial(_score, sim, placed), drawings.values(), title=f"{tiles.layer} {kind}", unit="network")
+
+    rows = {
+        at: xr.Dataset(
+            {
+                score: ((PRINTED, schema.SAMPLE), values)
+                for score, values in read_part(drawing.path, metrics.CORE_SCORES).items()
+            }
+        )
+        for at, drawing in drawings.items()
+    }
+    names = [*dict.fromkeys(name for name, _, _ in trained), IDENTITY, LABELS]
+    in_order = [*sorted({context for _, context, _ in makers} - {ALL_AROUND}), ALL_AROUND]
+    ds = labelled(rows, (NETWORK, CONTEXT, schema.SEED)).sortby(schema.SEED).sel({NETWORK: names, CONTEXT: in_order})
+    density = _middle(tiles.drawn, CORE_NM).mean((1, 2))
+    ds = ds.assign(
+        cell=(schema.SAMPLE, tiles.cell_names, {"long_name": "cell", "units": "1"}),
+        core_density=(schema.SAMPLE, density, {"long_name": "share of the core that is drawn", "units": "1"}),
+    ).assign_coords({PRINTED: [ALONE, IN_PLACE]})
+    ds[CONTEXT].attrs = {"long_name": "context (-1: all that the optics see)", "units": "nm"}
+    about = {"layer": tiles.layer, "kind": kind, "split": str(tiles.split), "label_context_nm": tiles.context_nm}
+    return schema.label(ds.assign_attrs(about))
+
+
+def _score(sim: Simulator, placed: Placed, drawing: _Drawing, kept: Kept) -> None:
+    """Keep masks with their scores, alone (nan where they were drawn with all surroundings) and in place."""
+    masks, drawn = drawing.draw(), placed.tiles.drawn
+    in_place = metrics.evaluate_core(masks, drawn, sim, core_nm=CORE_NM, surroundings=placed.surroundings)
+    alone = metrics.evaluate_core(masks, drawn, sim, core_nm=CORE_NM) if drawing.alone else in_place * np.nan
+    arrays = {name: np.stack([alone[name], in_place[name]]).astype(float) for name in metrics.CORE_SCORES}
+    write_masks(drawing.path, masks, arrays, {"masks": len(masks)})
 
 
 @torch.inference_mode()
@@ -206,14 +273,15 @@ def draw_field(trained: Trained, fields: np.ndarray, *, cells: Sequence[int], ki
     model: MaskModel = trained.model.eval()
     device, pixel = next(model.parameters()).device, model.options.pixel_nm
     told = model.conditioning
-    found = np.empty(fields.shape, np.uint8)
+    told_too = {
+        "kind": told.kind(kind) if len(told.kinds) > 1 else 0,
+        "context_nm": float(trained.rule["context_nm"]),
+    }
+    masks = np.empty(fields.shape, np.uint8)
     for i, (field, cell) in enumerate(zip(fields, cells, strict=True)):
         image = torch.tensor(field, device=device)[None, None].float()
         target = torch.nn.functional.avg_pool2d(image, pixel)
-        x = TileInput.of(
-            target, cell=int(cell), kind=told.kind(kind) if len(told.kinds) > 1 else 0,
-            context_nm=float(trained.rule["context_nm"]),
-        )  # fmt: skip
+        x = TileInput.of(target, cell=int(cell), **told_too)
         logits = model.draw(model.conditioner.planes(x), x)
         if logits.shape != target.shape:
             raise GridMismatchError(
@@ -221,35 +289,14 @@ def draw_field(trained: Trained, fields: np.ndarray, *, cells: Sequence[int], ki
                 "windows of other sizes; leave it out of `at_large`"
             )
         fine = torch.nn.functional.interpolate(logits.float(), size=image.shape[-2:], mode="bicubic")
-        found[i] = (fine[0, 0] > 0).to(torch.uint8).cpu().numpy()
-    return found
+        masks[i] = (fine[0, 0] > 0).to(torch.uint8).cpu().numpy()
+    return masks
 
 
-def _score(path: Path, masks: np.ndarray, placed: Placed, solver: TileSolver, *, alone: bool) -> None:
-    """Keep masks with their scores, alone (nan where they were drawn with all surroundings) and in place."""
-    drawn = placed.tiles.drawn
-    both = [solver.score(masks, drawn) if alone else None]
-    both.append(solver.score(masks, drawn, surroundings=placed.surroundings))
-    arrays = {
-        name: np.stack([np.full(len(masks), np.nan) if one is None else one[name].values for one in both])
-        for name in metrics.CORE_SCORES
-    }
-    bits = {"mask": np.packbits(masks, axis=-1, bitorder="little")}
-    write_part(path, arrays, {"masks": len(masks)}, bits=bits)
-
-
-def _shown(tiles: TestTiles, image: np.ndarray, context_nm: int) -> TestTiles:
-    return replace(tiles, image=image, context_nm=context_nm)
-
-
-def _middle_of_field(trained: Trained, placed: Placed, kind: str) -> np.ndarray:
+def _middle_of_field(trained: Trained, placed: Placed) -> np.ndarray:
     tiles = placed.tiles
-    return _middle(draw_field(trained, placed.layout, cells=_codes(trained, tiles), kind=kind), tiles.drawn.shape[-1])
-
-
-def _codes(trained: Trained, tiles: TestTiles) -> list[int]:
-    names = [tiles.cells[code] for code in tiles.cell]
-    return [trained.cells.index(name) if name in trained.seen else NO_CELL for name in names]
+    masks = draw_field(trained, placed.layout, cells=trained.codes(tiles), kind=placed.kind)
+    return _middle(masks, tiles.drawn.shape[-1])
 
 
 def _middle(images: np.ndarray, n: int) -> np.ndarray:
@@ -257,11 +304,119 @@ def _middle(images: np.ndarray, n: int) -> np.ndarray:
     return np.ascontiguousarray(images[..., edge : edge + n, edge : edge + n])
 
 
-def _folder(run_dir: str | Path) -> Path:
-    folder = (Path(run_dir) / PARTS).resolve()
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
 def _unpacked(packed: np.ndarray) -> np.ndarray:
     return np.unpackbits(packed, axis=-1, bitorder="little")
+
+
+def context_gain(
+    scores: xr.Dataset,
+    network: str,
+    narrow: int,
+    wide: int,
+    *,
+    printed: str = IN_PLACE,
+    name: str = schema.L2,
+    dense: bool = False,
+    seed: int = 0,
+) -> Effect:
+    """By how many percent a score is smaller with more context than with less, on the same tiles.
+
+    Parameters
+    ----------
+    scores : of :func:`score_contexts`.
+    network : which of them.
+    narrow, wide : contexts in nm.
+    printed : how.
+    name : of the score.
+    dense : count only the denser half of the tiles.
+    seed : of the bootstrap over cells and seeds.
+    """
+    own = scores[[name, "cell", "core_density"]].sel({NETWORK: network, PRINTED: printed})
+    if dense:
+        own = own.isel({schema.SAMPLE: own["core_density"].values >= float(own["core_density"].median())})
+    less, more = (own[name].sel({CONTEXT: context}) for context in (narrow, wide))
+    return gain(less, more, own["cell"].values, seed=seed)
+
+
+def context_effects(scores: xr.Dataset, networks: Sequence[str], *, name: str = schema.L2, seed: int = 0) -> xr.Dataset:
+    """What each context gains against the narrowest, alone and in place, and how much printing alone flatters.
+
+    Parameters
+    ----------
+    scores : of :func:`score_contexts`.
+    networks : that are listed.
+    name : of the score.
+    seed : of the bootstrap over cells and seeds.
+
+    Returns
+    -------
+    Dataset over ``row`` (network and context) and ``effect``: ``mean``, ``low`` and ``high``, in percent. "gain alone"
+    and "gain in place": by how much the score is smaller than with the narrowest context; "flattered": by how much it
+    is smaller alone than in place.
+    """
+    alone = scores[name].sel({NETWORK: list(networks), PRINTED: ALONE})
+    was_shown = alone.notnull().any((NETWORK, schema.SEED, schema.SAMPLE)).values
+    contexts = [context for context in scores[CONTEXT].values[was_shown].tolist() if context != ALL_AROUND]
+    effects = {}
+    for network in networks:
+        for context in contexts:
+            row = f"{network}, {context} nm"
+            for printed in (ALONE, IN_PLACE) if context != contexts[0] else ():
+                told = {"printed": printed, "name": name, "seed": seed}
+                effects[row, f"gain {printed}"] = context_gain(scores, network, contexts[0], context, **told)
+            own = scores[name].sel({NETWORK: network, CONTEXT: context})
+            by_print = [own.sel({PRINTED: printed}) for printed in (IN_PLACE, ALONE)]
+            effects[row, "flattered"] = gain(*by_print, scores["cell"].values, seed=seed)
+    long_name = f"{schema.VARIABLES[name][0]}: effect"
+    ds = effect_rows(effects, rows="row", columns="effect", long_name=long_name)
+    columns = (f"gain {ALONE}", f"gain {IN_PLACE}", "flattered")
+    return ds.sel(effect=[column for column in columns if column in ds["effect"].values])
+
+
+def statements(
+    scores: Mapping[str, xr.Dataset],
+    networks: Sequence[str],
+    contexts_nm: Sequence[int],
+    label_context_nm: Mapping[str, int],
+    *,
+    name: str = schema.L2,
+    tiles: str = "",
+    seed: int = 0,
+) -> dict[str, tuple[Effect, str]]:
+    """What is said of context, as effects that are above zero where it is true; of the layers that were scored.
+
+    Parameters
+    ----------
+    scores : layer -> of :func:`score_contexts`.
+    networks : that statements are about.
+    contexts_nm : that they were shown.
+    label_context_nm : layer -> context that labels were made with.
+    name : of the score.
+    tiles : what to call them.
+    seed : of the bootstrap over cells and seeds.
+
+    Returns
+    -------
+    Sentence -> effect, and what was measured; for :func:`maskopt_lib.runs.effects.statement_table`.
+    """
+    narrow, wide = min(contexts_nm), max(contexts_nm)
+    measured = f"{name}, {wide} against {narrow} nm, {tiles}"
+    said: dict[str, tuple[Effect, str]] = {}
+    for network in networks:
+        for printed in (IN_PLACE, ALONE):
+            told = {"printed": printed, "name": name, "seed": seed}
+            gains = {layer: context_gain(ds, network, narrow, wide, **told) for layer, ds in scores.items()}
+            for layer in [layer for layer in scores if layer != METAL]:
+                said[f"{network}: context helps {layer}, printed {printed}"] = gains[layer], measured
+                if METAL in gains:
+                    sentence = f"{network}: context helps {layer} more than {METAL}, printed {printed}"
+                    said[sentence] = gains[layer] - gains[METAL], measured
+            if METAL not in scores:
+                continue
+            # Of the contexts that were trained, the one that metal's labels were made with, or the nearest to it.
+            best = min(contexts_nm, key=lambda context: (abs(context - label_context_nm[METAL]), context))
+            if best < wide:
+                harm = context_gain(scores[METAL], network, wide, best, dense=True, **told)
+                sentence = f"{network}: too much context hurts dense {METAL}, printed {printed}"
+                said[sentence] = harm, f"{name}, {best} against {wide} nm, denser half of {tiles}"
+    return said

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
-# Text, not a widget: these bars belong in the log of an unattended run.
-from tqdm import tqdm
-
 from maskopt_lib import metrics, optics
 from maskopt_lib.data import schema
 from maskopt_lib.errors import GridMismatchError, UnknownNameError
 from maskopt_lib.litho import CONTEST_CORNERS, Simulator
-from maskopt_lib.models.training.loop import Trained
+from maskopt_lib.models.inputs import CORE_NM
+from maskopt_lib.models.training.checkpoints import WEIGHTS
 from maskopt_lib.optics import SocsKernels
 from maskopt_lib.runs.bootstrap import resampled_means
 from maskopt_lib.runs.effects import Effect
-from maskopt_lib.study.dataset.tile_masks import scorer
-from maskopt_lib.study.networks.benchmark import IDENTITY, LABELS
+from maskopt_lib.runs.gather import labelled, progress
+from maskopt_lib.study.networks.benchmark import IDENTITY, LABELS, Bench, Comparison
 from maskopt_lib.study.networks.fields import network_mask
 
 OPTICS = "optics"
+_CLIP_SCORES = (schema.L2, schema.PVB, schema.EPE15, schema.EPE3, schema.SHOTS)
 
 
 def way_to_label(scores: xr.Dataset, method: str, *, name: str = schema.L2, seed: int = 0) -> Effect:
@@ -34,7 +34,7 @@ def way_to_label(scores: xr.Dataset, method: str, *, name: str = schema.L2, seed
 
     Parameters
     ----------
-    scores : of :func:`maskopt_lib.study.networks.benchmark.benchmark`, with both of these rows.
+    scores : of a benchmark, with both of these rows.
     method : the network.
     name : score, better when smaller.
     seed : of the bootstrap over cells and seeds.
@@ -54,8 +54,8 @@ def way_to_label(scores: xr.Dataset, method: str, *, name: str = schema.L2, seed
     means = np.nanmean(values, axis=(1, 2))
     draws = resampled_means(values, scores["cell"].values, seed=seed)
     with np.errstate(invalid="ignore", divide="ignore"):
-        shares = [100 * (one[0] - one[2]) / (one[0] - one[1]) for one in (means, draws)]
-    return Effect(float(shares[0]), shares[1])
+        mean, drawn = (100 * (layout - net) / (layout - label) for layout, label, net in (means, draws))
+    return Effect(float(mean), drawn)
 
 
 def defocused(kernels: SocsKernels) -> Simulator:
@@ -65,75 +65,66 @@ def defocused(kernels: SocsKernels) -> Simulator:
     return Simulator(kernels, corners=[replace(corner, focus=1) for corner in CONTEST_CORNERS])
 
 
-def score_optics(
-    masks: Mapping[str, np.ndarray], drawn: np.ndarray, kernel_sets: Mapping[str, str], *, device: str = "cpu"
-) -> xr.Dataset:
-    """Masks that were made for one optics, printed by others.
+def score_optics(bench: Bench, comparison: Comparison, kernel_sets: Mapping[str, str]) -> xr.Dataset:
+    """Masks that were made for one optics, of networks those of the smallest seed, printed by others.
 
     Parameters
     ----------
-    masks : name -> (n, y, x) at 1 nm.
-    drawn : (n, y, x) the layout.
+    bench : where masks were made.
+    comparison : whose masks are printed.
     kernel_sets : what to call it -> name for :func:`maskopt_lib.optics.load`; with `` defocused`` behind it every
         corner is printed out of focus.
-    device : of the simulator.
 
     Returns
     -------
-    Dataset over ``method``, ``optics`` and ``sample`` with the scores of :func:`maskopt_lib.metrics.evaluate_core`.
+    Dataset over ``optics``, ``method`` and ``sample`` with the scores of :func:`maskopt_lib.metrics.evaluate_core`.
     """
-    per_optics = []
-    for name in kernel_sets.values():
+    drawn = bench.read(comparison.tiles).drawn
+    masks = {e.name: bench.masks(e, comparison.tiles, comparison.kind) for e in comparison.first_seeds}
+    sims = {}
+    for called, name in kernel_sets.items():
         kernels = optics.load(name.removesuffix(" defocused"))
-        solver = scorer(kernels, device)
-        if name.endswith(" defocused"):
-            solver.sim = defocused(kernels).to(device)
-        found = [solver.score(one, drawn) for one in tqdm(masks.values(), desc=name, unit="method")]
-        per_optics.append(xr.concat(found, schema.METHOD, combine_attrs="drop_conflicts"))
-    both = xr.concat(per_optics, OPTICS, combine_attrs="drop_conflicts")
-    return schema.label(both.assign_coords({OPTICS: list(kernel_sets), schema.METHOD: list(masks)}))
+        sim = defocused(kernels) if name.endswith(" defocused") else Simulator(kernels)
+        sims[called] = sim.to(bench.device)
+    rows = {}
+    with progress(len(masks) * len(sims), comparison.tiles.layer, "method") as bar:
+        for called, method in product(sims, masks):
+            rows[called, method] = metrics.evaluate_core(masks[method], drawn, sims[called], core_nm=CORE_NM)
+            bar.update()
+    return schema.label(labelled(rows, (OPTICS, schema.METHOD)))
 
 
 def score_clips(
-    networks: Mapping[tuple[str, int], Trained | Path],
+    networks: Mapping[tuple[str, int], Path],
     clips: Mapping[str, np.ndarray],
     sim: Simulator,
     *,
-    only: Sequence[str] = (schema.L2, schema.PVB, schema.EPE15, schema.EPE3, schema.SHOTS),
     batch: int = 4,
 ) -> xr.Dataset:
     """Whole clips, drawn core by core with the context that each network was trained with, and scored as clips are.
 
     Parameters
     ----------
-    networks : (name, seed) -> training, or its folder.
+    networks : (name, seed) -> folder of its training.
     clips : name -> (y, x) at 1 nm, as wide as the optics' field.
     sim : the simulator.
-    only : scores of :func:`maskopt_lib.metrics.evaluate`.
     batch : tiles at a time.
 
     Returns
     -------
-    Dataset over ``method``, ``seed`` and ``sample``; the layout as its own mask stands first. ``cell`` names the clip:
-    each is drawn by itself in a bootstrap.
+    Dataset over ``method``, ``seed`` and ``sample`` with scores of :func:`maskopt_lib.metrics.evaluate`; the layout as
+    its own mask stands first. ``cell`` names the clip: each is drawn by itself in a bootstrap.
     """
-    seeds = sorted({number for _, number in networks})
-    methods = [IDENTITY, *dict.fromkeys(name for name, _ in networks)]
-    values = {name: np.full((len(methods), len(seeds), len(clips)), np.nan) for name in only}
-    for j, target in enumerate(tqdm(clips.values(), desc="clips", unit="clip")):
-        made = {(IDENTITY, seeds[0]): target}
-        for key, one in networks.items():
-            folder = one.path if isinstance(one, Trained) else Path(one)
-            made[key], _, _ = network_mask(folder / "weights.safetensors", target, batch=batch)
-        for (name, number), mask in made.items():
-            found = metrics.evaluate(mask, target, sim, only=only)
-            for score in only:
-                values[score][methods.index(name), seeds.index(number), j] = float(found[score].squeeze())
-    dims = (schema.METHOD, schema.SEED, schema.SAMPLE)
-    ds = xr.Dataset(
-        {name: (dims, column) for name, column in values.items()}
-        | {"cell": (schema.SAMPLE, list(clips), {"long_name": "clip", "units": "1"})},
-        coords={schema.METHOD: methods, schema.SEED: seeds, schema.SAMPLE: list(clips)},
-        attrs={"kernels": sim.kernels.name},
-    )
-    return schema.label(ds)
+    rows = {}
+    with progress(len(clips), "clips", "clip") as bar:
+        for clip, target in clips.items():
+            masks = {(IDENTITY, min(seed for _, seed in networks)): target}
+            for key, folder in networks.items():
+                masks[key], _, _ = network_mask(folder / WEIGHTS, target, batch=batch)
+            for key, mask in masks.items():
+                scores = metrics.evaluate(mask, target, sim, only=_CLIP_SCORES)
+                rows[*key, clip] = {score: float(scores[score].squeeze()) for score in _CLIP_SCORES}
+            bar.update()
+    ds = labelled(rows, (schema.METHOD, schema.SEED, schema.SAMPLE)).sortby(schema.SEED)
+    ds["cell"] = (schema.SAMPLE, list(clips), {"long_name": "clip", "units": "1"})
+    return schema.label(ds.assign_attrs(kernels=sim.kernels.name))

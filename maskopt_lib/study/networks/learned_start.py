@@ -9,36 +9,42 @@ What one start becomes is a part on disk under a key of masks, solver and tiles:
 
 from __future__ import annotations
 
-import hashlib
-import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
+from itertools import chain, product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import xarray as xr
 
-# Text, not a widget: these bars belong in the log of an unattended run.
-from tqdm import tqdm
-
-from maskopt_lib import metrics, opc, optics
+from maskopt_lib import metrics, optics
 from maskopt_lib.data import schema
 from maskopt_lib.litho import Simulator
-from maskopt_lib.models.training.tiles import TestTiles, read_tiles
+from maskopt_lib.models.inputs import CORE_NM
+from maskopt_lib.opc import Recipe
 from maskopt_lib.opc.solve import method_digest
 from maskopt_lib.optics.kernels import kernels_digest
-from maskopt_lib.runs.bootstrap import HIGH, LOW, MEAN, N_DRAWS, STATISTIC, ends, intervals, resampled_means
-from maskopt_lib.runs.hashing import hashed, source_hash
-from maskopt_lib.runs.parts import file_name, read_part, said_of, write_part
-from maskopt_lib.study.dataset.tile_masks import LabelRule, TileSolver
-from maskopt_lib.study.networks.benchmark import Entry, Tiles, masks_of
+from maskopt_lib.runs.gather import complete, labelled
+from maskopt_lib.runs.hashing import hashed, key_of, source_hash
+from maskopt_lib.runs.parts import part_path, read_part
+from maskopt_lib.runs.spread import Kept
+from maskopt_lib.study.dataset.tile_masks import LabelRule
+from maskopt_lib.study.networks.benchmark import (
+    Bench,
+    Entry,
+    Tiles,
+    joined,
+    network_entries,
+    solver_entries,
+    write_masks,
+)
+from maskopt_lib.study.networks.scores import DRAW, drawn_means, interval_of, mean_scores
 from maskopt_lib.study.solvers.settings import MERIT, merit
 
-START = "start"
-#: Folder of the parts in that of a run.
-PARTS = "refined"
-_KEY_DIGITS = 16
+START, TARGET = "start", "target"
+_SCORES = (*metrics.CORE_SCORES, schema.RUNTIME)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,26 +64,37 @@ class Start:
 
 
 def starts_of(
-    entries: Sequence[Entry], scores: xr.Dataset, tiles: Tiles, run_dir: str | Path, **how
-) -> list[Start]:  # fmt: skip
-    """Masks that a benchmark made, with its seconds, as starts.
+    bench: Bench,
+    networks: Mapping[tuple[str, int], Path],
+    tiles: Tiles,
+    kind: str,
+    names: Sequence[str],
+    opc: Mapping[str, Any],
+) -> list[Start]:
+    """The layout itself, what OPC makes of it, and the masks of networks, as starts.
 
     Parameters
     ----------
-    entries : of the benchmark.
-    scores : what :func:`maskopt_lib.study.networks.benchmark.benchmark` returned for them.
-    tiles, run_dir, **how : as there.
+    bench : where masks are made.
+    networks : (network, seed) -> folder of its training; the first seed of each is taken.
+    tiles : whose masks.
+    kind : of masks, for networks that make several.
+    names : of the networks that are taken, where they are there.
+    opc : fields of the recipe of the OPC start; see :func:`~maskopt_lib.study.networks.benchmark.solver_entries`.
     """
-    found = []
+    first = {name: (name, seed) for name, seed in sorted(networks, reverse=True)}
+    chosen = {first[name]: networks[first[name]] for name in names if name in first}
+    entries = [Entry(name=TARGET), *solver_entries({"OPC": opc}, tiles.layer), *network_entries(chosen)]
+    seconds = bench.scores(entries, tiles, kind)[schema.RUNTIME]
+    starts = []
     for entry in entries:
-        seconds = scores[schema.RUNTIME].sel({schema.METHOD: entry.name, schema.SEED: entry.seed}).values
-        masks = masks_of(entry, tiles, run_dir, **how)
+        own = seconds.sel({schema.METHOD: entry.name, schema.SEED: entry.seed}).values
         # What is there already, such as the layout, takes no time.
-        found.append(Start(name=entry.name, masks=masks, seconds=np.nan_to_num(seconds)))
-    return found
+        starts.append(Start(name=entry.name, masks=bench.masks(entry, tiles, kind), seconds=np.nan_to_num(own)))
+    return starts
 
 
-def random_start(n: int, *, block_nm: int = 8, seed: int = 0, name: str = "random") -> Start:
+def random_start(n: int, *, block_nm: int = 8, seed: int = 0) -> Start:
     """Noise from 0 to 1, another for each of ``n`` tiles.
 
     Parameters
@@ -85,13 +102,12 @@ def random_start(n: int, *, block_nm: int = 8, seed: int = 0, name: str = "rando
     n : tiles.
     block_nm : side of the squares that have one value; finer noise than a solver's pixel is grey to it.
     seed : of the noise.
-    name : of the start.
     """
     rule = LabelRule()
     side = round(rule.image_nm / block_nm)
     noise = np.random.default_rng(seed).random((n, side, side), np.float32)
     factor = round(block_nm / rule.pixel_nm)
-    return Start(name=name, masks=noise.repeat(factor, -1).repeat(factor, -2), seconds=np.zeros(n))
+    return Start(name="random", masks=noise.repeat(factor, -1).repeat(factor, -2), seconds=np.zeros(n))
 
 
 def split_steps(n_steps: int, shares: Mapping[str, float]) -> dict[str, int]:
@@ -115,131 +131,116 @@ def split_steps(n_steps: int, shares: Mapping[str, float]) -> dict[str, int]:
     return {name: bounds[i + 1] - bounds[i] for i, name in enumerate(shares)}
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Refining:
+    """A start of some tiles, and how many steps it is refined in."""
+
+    images: np.ndarray
+    drawn: np.ndarray
+    masks: np.ndarray
+    n_steps: int
+    path: Path
+
+
 def refine(
-    starts: Sequence[Start], tiles: Tiles, run_dir: str | Path, *, solver: opc.Recipe, shares: Mapping[str, float],
-    budgets: Sequence[int], kernels: str, device: str = "cpu", batch: int = 8,
-) -> xr.Dataset:  # fmt: skip
+    bench: Bench,
+    starts: Sequence[Start],
+    tiles: Tiles,
+    *,
+    solver: Recipe,
+    shares: Mapping[str, float],
+    budgets: Sequence[int],
+) -> xr.Dataset:
     """What a solver makes of several starts in several numbers of steps.
 
     Parameters
     ----------
+    bench : of the tiles; masks and scores are kept in its run. A tile's time is its share of that of a batch.
     starts : with one name each.
     tiles : of the starts, in their order.
-    run_dir : folder of the run; masks and scores are kept in ``refined/`` below.
     solver : one that takes first masks.
     shares : see :func:`split_steps`.
     budgets : numbers of steps, ascending; 0 is the start itself, made binary.
-    kernels : name of the optics.
-    device : where to solve and to score.
-    batch : tiles at a time; a tile's time is its share of that of all.
 
     Returns
     -------
     Dataset over ``start``, ``step`` (the budgets) and ``sample``: the scores of the core, ``merit_nm2`` (L2 + PV band)
     and ``runtime_s`` a tile, that of the start included; over ``sample``: ``cell``.
     """
-    folder = (Path(run_dir) / PARTS).resolve()
-    folder.mkdir(parents=True, exist_ok=True)
-    where = {"split": tiles.split, "context_nm": tiles.context_nm}
-    read = read_tiles(tiles.store, tiles.layer, np.array(tiles.samples), **where)
-    refiner = _Refiner(solver, shares, kernels, device)
-    common = [refiner.digest(), hashlib.sha256(read.image.tobytes() + read.drawn.tobytes()).hexdigest()]
-    names, budgets = (*metrics.CORE_SCORES, schema.RUNTIME), list(budgets)
-    values = {name: np.full((len(starts), len(budgets), len(read)), np.nan) for name in names}
-    todo = [
-        (i, j, first) for i in range(len(starts)) for j in range(len(budgets)) for first in range(0, len(read), batch)
-    ]
-    for i, j, first in tqdm(todo, desc=f"{tiles.layer}, {solver.method}", unit="part", file=sys.stdout, mininterval=10):
-        start, part = starts[i], slice(first, first + batch)
-        key = hashed([common, first, batch, budgets[j], hashlib.sha256(start.masks[part].tobytes()).hexdigest()])
-        name = file_name(
-            tiles.layer, solver.method, start.name, f"{budgets[j]}steps", f"{first:05d}", key[:_KEY_DIGITS]
-        )
-        path = folder / f"{name}.npz"
-        if said_of(path) is None:
-            refiner(path, read, part, start.masks[part], budgets[j])
-        kept = read_part(path, names)
-        for one in names:
-            values[one][i, j, part] = kept[one]
-        values[schema.RUNTIME][i, j, part] += start.seconds[part]
-    dims = (START, schema.STEP, schema.SAMPLE)
-    found = xr.Dataset(
-        {name: (dims, column) for name, column in values.items()},
-        coords={START: [start.name for start in starts], schema.STEP: budgets, schema.SAMPLE: np.arange(len(read))},
-        attrs={"layer": tiles.layer, "solver": solver.method, "preset": solver.preset, "context_nm": tiles.context_nm},
-    )
-    found[MERIT] = merit(found)
-    cells = np.array([read.cells[code] for code in read.cell])
-    found = schema.label(found.assign(cell=(schema.SAMPLE, cells, {"long_name": "cell", "units": "1"})))
-    found[schema.STEP].attrs["long_name"] = "steps of the solver"
-    found[schema.RUNTIME].attrs["long_name"] = "time a tile, with that of the start"
-    return found
+    refiner, read = _Refiner(bench, solver, shares), bench.read(tiles)
+    tasks: dict[tuple[str, int], list[_Refining]] = {}
+    for start, n_steps, first in product(starts, budgets, range(0, len(read), bench.batch)):
+        part = slice(first, first + bench.batch)
+        arrays = {"images": read.image[part], "drawn": read.drawn[part], "masks": start.masks[part]}
+        key = key_of([refiner.digest, n_steps], *(values.tobytes() for values in arrays.values()))
+        name = ("refined", tiles.layer, solver.method, start.name, f"{n_steps}steps", f"{first:05d}")
+        task = _Refining(**arrays, n_steps=n_steps, path=part_path(bench.run_dir, *name, key=key))
+        tasks.setdefault((start.name, n_steps), []).append(task)
+    complete(refiner, chain(*tasks.values()), title=f"{tiles.layer}, {solver.method}")
+    seconds = {start.name: start.seconds for start in starts}
+    rows = {}
+    for (name, n_steps), parts in tasks.items():
+        ds = rows[name, n_steps] = joined([read_part(part.path, _SCORES) for part in parts])
+        ds[schema.RUNTIME] = ds[schema.RUNTIME] + seconds[name]
+    ds = labelled(rows, (START, schema.STEP))
+    ds = schema.label(ds.assign({MERIT: merit(ds)}))
+    ds["cell"] = (schema.SAMPLE, read.cell_names, {"long_name": "cell", "units": "1"})
+    ds[schema.STEP].attrs["long_name"] = "steps of the solver"
+    ds[schema.RUNTIME].attrs["long_name"] = "time a tile, with that of the start"
+    about = {"solver": solver.method, "preset": solver.preset, "context_nm": tiles.context_nm}
+    return ds.assign_attrs({"layer": tiles.layer} | about)
 
 
 class _Refiner:
-    """Solves tiles from given masks, in the field that labels are made in."""
+    """Solves tiles from given masks, in the field that labels are made in, and keeps masks with their scores."""
 
-    def __init__(self, solver: opc.Recipe, shares: Mapping[str, float], kernels: str, device: str) -> None:
-        self.solver, self.shares, self.kernels, self.device = solver, dict(shares), kernels, device
-        rule = LabelRule(kernels=kernels)
-        self.judge = TileSolver(rule, device=device)
-        self.sim = Simulator(optics.cropped(self.judge.sim.kernels, rule.field_nm), device=device)
-        options = opc.options_of(solver.method, solver.preset, **solver.options)
+    def __init__(self, bench: Bench, solver: Recipe, shares: Mapping[str, float]) -> None:
+        self.rule, self.shares = LabelRule(kernels=bench.kernels.name), dict(shares)
         # Methods that know a window draw in the image only, as for labels.
-        known = {f.name for f in fields(options)}
-        self.window = {"window_nm": rule.image_nm} if "window_nm" in known else {}
-        self.is_warm = False
-
-    def digest(self) -> str:
-        """Hash of all that determines masks and scores but the tiles and the starts."""
-        options = opc.options_of(self.solver.method, self.solver.preset, **self.solver.options)
+        knows_window = "window_nm" in {field.name for field in fields(solver.resolved)}
+        window = {"window_nm": self.rule.image_nm} if knows_window else {}
+        self.solver = replace(solver, options={**solver.options, **window})
+        self.field = Simulator(optics.cropped(bench.kernels, self.rule.field_nm), device=bench.device)
+        self.sim = Simulator(bench.kernels, device=bench.device)
         code = [source_hash([__name__], follow=False), source_hash(["maskopt_lib.metrics.core"])]
-        code += [method_digest(self.solver.method), kernels_digest(optics.load(self.kernels))]
-        return hashed([code, self.solver.method, asdict(options), self.shares, self.device, torch.__version__])
+        code += [method_digest(solver.method), kernels_digest(bench.kernels), bench.device, torch.__version__]
+        #: Of all that determines masks and scores but tiles, starts and steps.
+        self.digest = hashed([code, solver.method, asdict(self.solver.resolved), self.shares])
 
-    def __call__(self, path: Path, tiles: TestTiles, part: slice, starts: np.ndarray, n_steps: int) -> None:
-        masks, seconds = (starts >= 0.5).astype(np.uint8), 0.0
-        if n_steps:
-            if not self.is_warm:
-                # The first solve prepares the optics; no mask's time holds that.
-                self._solved(tiles.image[part], starts, len(self.shares))
-                self.is_warm = True
-            masks, seconds = self._solved(tiles.image[part], starts, n_steps)
-        scores = self.judge.score(masks, tiles.drawn[part])
+    def __call__(self, task: _Refining, kept: Kept) -> None:
+        masks, seconds = (task.masks >= 0.5).astype(np.uint8), 0.0
+        if task.n_steps:
+            # The first solve prepares the optics; no mask's time holds that.
+            kept("warm", lambda: self._solved(task.images, task.masks, len(self.shares)))
+            masks, seconds = self._solved(task.images, task.masks, task.n_steps)
+        scores = metrics.evaluate_core(masks, task.drawn, self.sim, core_nm=CORE_NM)
         arrays = {name: scores[name].values for name in metrics.CORE_SCORES}
         arrays[schema.RUNTIME] = np.full(len(masks), seconds / len(masks))
-        bits = {"mask": np.packbits(masks, axis=-1, bitorder="little")}
-        write_part(path, arrays, {"steps": n_steps, "method": self.solver.method}, bits=bits)
+        write_masks(task.path, masks, arrays, {"steps": task.n_steps, "method": self.solver.method})
 
     def _solved(self, images: np.ndarray, starts: np.ndarray, n_steps: int) -> tuple[np.ndarray, float]:
-        rule, n = self.judge.rule, images.shape[-1]
-        pad = round((rule.field_nm - rule.image_nm) / (2 * rule.pixel_nm))
+        n = images.shape[-1]
+        pad = round((self.rule.field_nm - self.rule.image_nm) / (2 * self.rule.pixel_nm))
         around = ((0, 0), (pad, pad), (pad, pad))
-        options = dict(self.solver.options) | self.window | split_steps(n_steps, self.shares)
-        result = opc.solve(
-            np.pad(images, around), self.sim, method=self.solver.method, preset=self.solver.preset,
-            initial=np.pad(starts.astype(np.float32), around), **options,
-        )  # fmt: skip
-        inside = slice(pad, pad + n)
-        return np.ascontiguousarray(result.mask[:, inside, inside]), result.runtime_s
+        initial = np.pad(starts.astype(np.float32), around)
+        steps = split_steps(n_steps, self.shares)
+        result = self.solver.solve(np.pad(images, around), self.field, initial=initial, **steps)
+        return np.ascontiguousarray(result.mask[:, pad : pad + n, pad : pad + n]), result.runtime_s
 
 
-def savings(
-    refined: xr.Dataset, *, reference: str, within: float = 0.01, seed: int = 0, n_draws: int = N_DRAWS
-) -> xr.Dataset:
-    """How many steps, and seconds, each start needs to reach what the reference start ends with.
+def savings(refined: xr.Dataset, *, within: float = 0.01, seed: int = 0) -> xr.Dataset:
+    """How many steps, and seconds, each start needs to reach what the layout as a start ends with.
 
     Parameters
     ----------
-    refined : of :func:`refine`.
-    reference : start whose last L2 + PV band is the goal.
+    refined : of :func:`refine`; the last L2 + PV band of the start ``"target"`` is the goal.
     within : share by which the goal may be missed.
-    seed, n_draws : of the bootstrap, which draws cells.
+    seed : of the bootstrap, which draws cells.
 
     Returns
     -------
     Dataset over ``start`` and ``statistic``: ``steps`` and ``seconds`` to the goal, ``steps_saved`` and
-    ``seconds_saved`` against the reference; and ``reached``, the share of draws in which the goal is reached. Where it
+    ``seconds_saved`` against the layout; and ``reached``, the share of draws in which the goal is reached. Where it
     is not, the numbers are infinite.
 
     Notes
@@ -247,44 +248,35 @@ def savings(
     Curves of means over tiles are straight between the budgets. A start that is better than the goal by itself needs no
     step, and as many seconds as it takes to make.
     """
-    names = refined[START].values.tolist()
-    budgets = refined[schema.STEP].values.astype(float)
-    shape = (len(names), len(budgets), -1)
-    dims = (START, schema.STEP, schema.SAMPLE)
+    cells = refined["cell"].values
+    means, seconds = (drawn_means(refined[name], cells, seed=seed) for name in (MERIT, schema.RUNTIME))
+    goal = (1 + within) * means.sel({START: TARGET}, drop=True).isel({schema.STEP: -1}, drop=True)
 
-    def curves(name: str) -> np.ndarray:
-        """(start, step, 1 + draw): of all tiles, and of the draws."""
-        values = refined[name].transpose(*dims).values
-        rows = values.reshape(-1, 1, values.shape[-1])
-        drawn = resampled_means(rows, refined["cell"].values, seed=seed, n_draws=n_draws).reshape(shape)
-        return np.concatenate([values.mean(-1)[..., None], drawn], axis=-1)
+    def crossing(x: xr.DataArray) -> xr.DataArray:
+        core = {"input_core_dims": [[schema.STEP], [schema.STEP], []], "vectorize": True}
+        return xr.apply_ufunc(first_crossing, x, means, goal, **core).transpose(START, DRAW)
 
-    merit, seconds = curves(MERIT), curves(schema.RUNTIME)
-    goal = (1 + within) * merit[names.index(reference), -1]
-    steps_to, seconds_to = np.full((2, len(names), merit.shape[-1]), np.nan)
-    for i in range(len(names)):
-        for d in range(merit.shape[-1]):
-            if np.isfinite(goal[d]):
-                steps_to[i, d] = first_crossing(budgets, merit[i, :, d], goal[d])
-                seconds_to[i, d] = first_crossing(seconds[i, :, d], merit[i, :, d], goal[d])
-    own = names.index(reference)
+    steps, in_seconds = crossing(refined[schema.STEP].astype(float)), crossing(seconds)
     columns = {
-        "steps": (steps_to, "steps to the goal", "1"),
-        "seconds": (seconds_to, "seconds a tile to the goal", "s"),
-        "steps_saved": (steps_to[own] - steps_to, f"steps saved against the {reference}", "1"),
-        "seconds_saved": (seconds_to[own] - seconds_to, f"seconds a tile saved against the {reference}", "s"),
+        "steps": (steps, "steps to the goal", "1"),
+        "seconds": (in_seconds, "seconds a tile to the goal", "s"),
+        "steps_saved": (steps.sel({START: TARGET}) - steps, f"steps saved against the {TARGET}", "1"),
+        "seconds_saved": (
+            in_seconds.sel({START: TARGET}) - in_seconds,
+            f"seconds a tile saved against the {TARGET}",
+            "s",
+        ),
     }
-    found = {
-        name: ((START, STATISTIC), np.concatenate([v[:, :1], ends(v[:, 1:])], axis=1), {"long_name": n, "units": u})
-        for name, (v, n, u) in columns.items()
-    }
-    drawn = steps_to[:, 1:]
-    there = np.where(np.isnan(drawn).all(1), np.nan, np.isfinite(drawn).mean(1))
-    found["reached"] = (START, there, {"long_name": "share of draws that reach the goal", "units": "1"})
-    return xr.Dataset(
-        found, coords={START: names, STATISTIC: [MEAN, LOW, HIGH]},
-        attrs={"goal_nm2": float(goal[0]), "within": within, "reference": reference},
-    )  # fmt: skip
+    ds = xr.Dataset(
+        {
+            name: interval_of(values).assign_attrs(long_name=long_name, units=units)
+            for name, (values, long_name, units) in columns.items()
+        }
+    )
+    known = steps.isel({DRAW: slice(1, None)})
+    reached = np.isfinite(known).mean(DRAW).where(known.notnull().any(DRAW))
+    ds["reached"] = reached.assign_attrs(long_name="share of draws that reach the goal", units="1")
+    return ds.assign_attrs(goal_nm2=float(goal[0]), within=within, reference=TARGET)
 
 
 def first_crossing(x: np.ndarray, y: np.ndarray, goal: float) -> float:
@@ -297,6 +289,8 @@ def first_crossing(x: np.ndarray, y: np.ndarray, goal: float) -> float:
     >>> first_crossing(np.array([0.0, 2.0]), np.array([9.0, 5.0]), 3.0)
     inf
     """
+    if not np.isfinite(goal):
+        return np.nan
     below = np.flatnonzero(y <= goal)
     if not len(below):
         return np.inf
@@ -306,56 +300,38 @@ def first_crossing(x: np.ndarray, y: np.ndarray, goal: float) -> float:
     return float(x[i - 1] + (x[i] - x[i - 1]) * (y[i - 1] - goal) / (y[i - 1] - y[i]))
 
 
-def at_equal_time(
-    refined: xr.Dataset, *, reference: str, slack: float = 0.05, seed: int = 0, n_draws: int = N_DRAWS
-) -> xr.Dataset:
-    """What each start is when the reference start has done so many steps.
+def at_equal_time(refined: xr.Dataset, *, slack: float = 0.05, seed: int = 0) -> xr.Dataset:
+    """What each start is when the layout as a start has done so many steps.
 
     Parameters
     ----------
-    refined : of :func:`refine`.
-    reference : start whose mean times are the limits.
+    refined : of :func:`refine`; the mean times of the start ``"target"`` are the limits.
     slack : share by which a time may be longer; two solves of the same steps never take quite the same.
-    seed, n_draws : of the bootstrap, which draws cells.
+    seed : of the bootstrap, which draws cells.
 
     Returns
     -------
-    Dataset over ``start`` and ``step`` (the reference's): ``merit_nm2`` over ``statistic``, of the most steps that a
+    Dataset over ``start`` and ``step`` (of the layout): ``merit_nm2`` over ``statistic``, of the most steps that a
     start can have done by then, ``steps``, and ``limit_s``; nan where it has not even begun.
     """
-    names, budgets = refined[START].values.tolist(), refined[schema.STEP].values
+    done = "done"
     seconds = refined[schema.RUNTIME].mean(schema.SAMPLE)
-    rows = (
-        mean_rows(refined, [MERIT], seed=seed, n_draws=n_draws)[MERIT].transpose(START, schema.STEP, STATISTIC).values
-    )
-    limits = seconds.sel({START: reference}).values
-    merit = np.full((len(names), len(budgets), 3), np.nan)
-    steps = np.full((len(names), len(budgets)), np.nan)
-    for i, name in enumerate(names):
-        own = seconds.sel({START: name}).values
-        for j, limit in enumerate(limits):
-            able = np.flatnonzero(own <= (1 + slack) * limit)
-            if len(able):
-                merit[i, j], steps[i, j] = rows[i, able[-1]], budgets[able[-1]]
-    return xr.Dataset(
-        {
-            MERIT: ((START, schema.STEP, STATISTIC), merit, refined[MERIT].attrs),
-            "steps": ((START, schema.STEP), steps, {"long_name": "steps done by then", "units": "1"}),
-            "limit_s": (schema.STEP, limits, {"long_name": f"time a tile of the {reference}", "units": "s"}),
-        },
-        coords={START: names, schema.STEP: refined[schema.STEP], STATISTIC: [MEAN, LOW, HIGH]},
-    )
-
-
-def mean_rows(refined: xr.Dataset, names: Sequence[str], *, seed: int = 0, n_draws: int = N_DRAWS) -> xr.Dataset:
-    """Means over tiles with 95 % intervals over cells: Dataset over ``start``, ``step`` and ``statistic``."""
-    return intervals(refined[list(names)], refined["cell"].values, seed=seed, n_draws=n_draws)
+    limits = seconds.sel({START: TARGET}, drop=True)
+    able = seconds.rename({schema.STEP: done}) <= (1 + slack) * limits
+    steps = able[done].where(able).max(done).transpose(START, schema.STEP)
+    means = mean_scores(refined, [MERIT], seed=seed)[MERIT].rename({schema.STEP: done})
+    chosen = means.sel({START: steps[START], done: steps.fillna(means[done][0]).astype(int)}).drop_vars(done)
+    labels = {"steps": ("steps done by then", "1"), "limit_s": (f"time a tile of the {TARGET}", "s")}
+    ds = xr.Dataset({MERIT: chosen.where(steps.notnull()), "steps": steps, "limit_s": limits})
+    for name, (long_name, units) in labels.items():
+        ds[name].attrs = {"long_name": long_name, "units": units}
+    ds[MERIT].attrs = refined[MERIT].attrs
+    return ds
 
 
 def apart(
-    refined: xr.Dataset, starts: Sequence[str], *, names: Sequence[str] = (schema.L2, MERIT), seed: int = 0,
-    n_draws: int = N_DRAWS,
-) -> xr.Dataset:  # fmt: skip
+    refined: xr.Dataset, starts: Sequence[str], *, names: Sequence[str] = (schema.L2, MERIT), seed: int = 0
+) -> xr.Dataset:
     """By how much starts differ after refinement: the largest mean less the smallest, in percent of the smallest.
 
     Parameters
@@ -363,25 +339,17 @@ def apart(
     refined : of :func:`refine`.
     starts : that are compared, such as those by networks.
     names : scores.
-    seed, n_draws : of the bootstrap, which draws cells.
+    seed : of the bootstrap, which draws cells.
 
     Returns
     -------
     Dataset over ``step`` and ``statistic``, one variable a score, such as ``l2_apart_percent``. A largest of several is
     never below zero: of equal starts, the interval says how much tiles alone make of it.
     """
-    chosen = refined.sel({START: list(starts)})
-    found = {}
+    columns = {}
     for name in names:
-        values = chosen[name].transpose(schema.STEP, START, schema.SAMPLE).values
-        rows = values.reshape(-1, 1, values.shape[-1])
-        drawn = resampled_means(rows, refined["cell"].values, seed=seed, n_draws=n_draws)
-        means = np.concatenate([values.mean(-1)[..., None], drawn.reshape(*values.shape[:2], -1)], axis=-1)
-        percent = 100 * (means.max(1) / means.min(1) - 1)
-        label = refined[name].attrs.get("long_name", name)
-        found[f"{name.removesuffix('_nm2')}_apart_percent"] = (
-            (schema.STEP, STATISTIC),
-            np.concatenate([percent[:, :1], ends(percent[:, 1:])], axis=1),
-            {"long_name": f"{label}: worst start beside best", "units": "%"},
-        )
-    return xr.Dataset(found, coords={schema.STEP: refined[schema.STEP], STATISTIC: [MEAN, LOW, HIGH]})
+        means = drawn_means(refined[name].sel({START: list(starts)}), refined["cell"].values, seed=seed)
+        percent = interval_of(100 * (means.max(START, skipna=False) / means.min(START, skipna=False) - 1))
+        long_name = f"{refined[name].attrs.get('long_name', name)}: worst start beside best"
+        columns[f"{name.removesuffix('_nm2')}_apart_percent"] = percent.assign_attrs(long_name=long_name, units="%")
+    return xr.Dataset(columns)

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 
 import numpy as np
 import xarray as xr
 
 from maskopt_lib import metrics
 from maskopt_lib.data import schema
-from maskopt_lib.runs.bootstrap import intervals
+from maskopt_lib.runs.bootstrap import HIGH, LOW, MEAN, N_DRAWS, STATISTIC, ends, intervals, resampled_means
+from maskopt_lib.runs.gather import labelled
+from maskopt_lib.study.solvers.settings import MERIT, merit
 
+#: Dimension of draws of a bootstrap, behind what all tiles give.
+DRAW = "draw"
 #: What is known of a tile and may explain a score: name -> (long_name, units, name in tables).
 TRAITS = {
     "core_density": ("share of the core that is drawn", "1", "core density"),
@@ -21,20 +26,56 @@ TRAITS = {
 }
 
 
-def mean_scores(scores: xr.Dataset, *, seed: int = 0) -> xr.Dataset:
-    """Means with 95 % intervals of a bootstrap that draws cells and seeds.
+def mean_scores(
+    scores: xr.Dataset, names: Sequence[str] = (*metrics.CORE_SCORES, schema.RUNTIME), *, seed: int = 0
+) -> xr.Dataset:
+    """Means with 95 % intervals of a bootstrap that draws cells, and seeds where there are any.
 
     Parameters
     ----------
-    scores : of :func:`maskopt_lib.study.networks.benchmark.benchmark`.
+    scores : over ``sample`` and other dimensions, with ``cell``, such as those of a benchmark.
+    names : of its variables; ``merit_nm2`` is L2 + PV band.
     seed : of the bootstrap.
 
     Returns
     -------
-    Scores and seconds over ``method`` and ``statistic`` (mean, low, high).
+    The variables over ``statistic`` (mean, low, high) in place of ``sample`` and ``seed``.
     """
-    names = [name for name in (*metrics.CORE_SCORES, schema.RUNTIME) if name in scores]
-    return intervals(scores[names], scores["cell"].values, seed=seed)
+    if MERIT in names and MERIT not in scores:
+        scores = scores.assign({MERIT: merit(scores)})
+    return intervals(scores[[name for name in names if name in scores]], scores["cell"].values, seed=seed)
+
+
+def drawn_means(scores: xr.DataArray, cells: np.ndarray, *, seed: int = 0, n_draws: int = N_DRAWS) -> xr.DataArray:
+    """Means over tiles and seeds, of all of them and of many draws of cells and seeds.
+
+    Parameters
+    ----------
+    scores : over ``sample``, maybe ``seed``, and other dimensions.
+    cells : (sample,) tiles of a cell are drawn together.
+    seed, n_draws : of the bootstrap.
+
+    Returns
+    -------
+    Over the other dimensions and ``draw``: the first is that of all tiles.
+    """
+    scores = (scores if schema.SEED in scores.dims else scores.expand_dims(schema.SEED)).astype(float)
+
+    def draws(values: np.ndarray) -> np.ndarray:
+        means = resampled_means(values.reshape(-1, *values.shape[-2:]), cells, seed=seed, n_draws=n_draws)
+        return means.reshape(*values.shape[:-2], n_draws)
+
+    core = {"input_core_dims": [[schema.SEED, schema.SAMPLE]], "output_core_dims": [[DRAW]]}
+    drawn = xr.apply_ufunc(draws, scores, **core)
+    return xr.concat([scores.mean((schema.SEED, schema.SAMPLE)), drawn], DRAW).transpose(..., DRAW)
+
+
+def interval_of(drawn: xr.DataArray) -> xr.DataArray:
+    """Mean with the ends of its 95 % interval, over ``statistic`` in place of the ``draw`` of :func:`drawn_means`."""
+    drawn = drawn.transpose(..., DRAW)
+    values = np.concatenate([drawn.values[..., :1], ends(drawn.values[..., 1:])], axis=-1)
+    dims = [*drawn.dims[:-1], STATISTIC]
+    return xr.DataArray(values, drawn.coords | {STATISTIC: [MEAN, LOW, HIGH]}, dims)
 
 
 def at_equal_time(scores: xr.Dataset, networks: Sequence[str], solvers: Sequence[str]) -> xr.Dataset:
@@ -42,7 +83,7 @@ def at_equal_time(scores: xr.Dataset, networks: Sequence[str], solvers: Sequence
 
     Parameters
     ----------
-    scores : of :func:`maskopt_lib.study.networks.benchmark.benchmark`.
+    scores : of a benchmark.
     networks, solvers : methods of it.
 
     Returns
@@ -52,30 +93,32 @@ def at_equal_time(scores: xr.Dataset, networks: Sequence[str], solvers: Sequence
     """
     mean = scores.mean((schema.SEED, schema.SAMPLE), keep_attrs=True)
     seconds = mean[schema.RUNTIME].sel({schema.METHOD: list(solvers)})
-    rows = []
-    for name in networks:
-        own = float(mean[schema.RUNTIME].sel({schema.METHOD: name}))
-        able = seconds.where(seconds <= own, drop=True)
-        chosen = able.idxmax() if able.size else seconds.idxmin()
-        rows.append(chosen.item())
-    pick = {schema.METHOD: xr.DataArray(rows, dims=schema.METHOD)}
-    left, right = mean.sel({schema.METHOD: list(networks)}), mean.sel(pick).drop_vars(schema.METHOD)
-    said = {"long_name": "solver at equal time", "units": "1"}
-    found = {"solver": (schema.METHOD, rows, said), schema.RUNTIME: left[schema.RUNTIME]}
-    found["solver_s"] = right[schema.RUNTIME].assign_attrs(long_name="time of the solver", units="s")
+    ours = mean.sel({schema.METHOD: list(networks)})
+    able = [seconds.where(seconds <= limit, drop=True) for limit in ours[schema.RUNTIME].values]
+    rivals = [each.idxmax().item() if each.size else seconds.idxmin().item() for each in able]
+    theirs = mean.sel({schema.METHOD: xr.DataArray(rivals, dims=schema.METHOD)}).drop_vars(schema.METHOD)
+    columns = {
+        "solver": (schema.METHOD, rivals, {"long_name": "solver at equal time", "units": "1"}),
+        schema.RUNTIME: ours[schema.RUNTIME],
+        "solver_s": theirs[schema.RUNTIME].assign_attrs(long_name="time of the solver", units="s"),
+    }
     for name in (schema.L2, schema.PVB, schema.EPE15, schema.EPE3, schema.SHOTS):
         long_name, units = schema.VARIABLES[name]
-        found[f"gain_{name}"] = (right[name] - left[name]).assign_attrs(long_name=f"gain: {long_name}", units=units)
-    return xr.Dataset(found, coords={schema.METHOD: list(networks)})
+        columns[f"gain_{name}"] = (theirs[name] - ours[name]).assign_attrs(long_name=f"gain: {long_name}", units=units)
+    return xr.Dataset(columns, coords={schema.METHOD: list(networks)})
 
 
-def failure_signatures(scores: xr.Dataset, *, names: Sequence[str] = (schema.EPE3, schema.PVB, schema.SHOTS),
-                       share: float = 0.1) -> xr.Dataset:  # fmt: skip
+def failure_signatures(
+    scores: xr.Dataset,
+    *,
+    names: Sequence[str] = (schema.EPE3, schema.PVB, schema.SHOTS),
+    share: float = 0.1,
+) -> xr.Dataset:
     """What the worst tiles of each method have in common.
 
     Parameters
     ----------
-    scores : of :func:`maskopt_lib.study.networks.benchmark.benchmark`.
+    scores : of a benchmark.
     names : scores by which tiles fail.
     share : of the tiles that count as failed, at least one.
 
@@ -87,40 +130,39 @@ def failure_signatures(scores: xr.Dataset, *, names: Sequence[str] = (schema.EPE
     the failed are no worse than the rest.
     """
     mean = scores.mean(schema.SEED)
-    known = {name: scores[name].values for name in TRAITS if name in scores and scores[name].dims == (schema.SAMPLE,)}
-    known["epe_sites"] = mean["epe_sites"].isel({schema.METHOD: 0}).values
-    n = scores.sizes[schema.SAMPLE]
-    n_failed = max(1, round(share * n))
-    methods = scores[schema.METHOD].values.tolist()
-    difference = np.full((len(methods), len(names), len(known)), np.nan)
-    failed, others = np.full((2, len(methods), len(names)), np.nan)
-    worst = np.zeros((len(methods), len(names), n_failed), int)
-    for i, method in enumerate(methods):
-        for j, name in enumerate(names):
-            values = mean[name].sel({schema.METHOD: method}).values
-            order = np.argsort(-values, kind="stable")
-            bad, good = order[:n_failed], order[n_failed:]
-            worst[i, j] = bad
-            failed[i, j], others[i, j] = values[bad].mean(), values[good].mean() if len(good) else np.nan
-            if values[bad[-1]] == values[order[-1]]:
-                continue  # the last of the worst is no worse than the best: nothing tells them apart
-            for k, trait in enumerate(known.values()):
-                spread_of = np.nanstd(trait)
-                if len(good) and spread_of > 0 and np.isfinite(trait[bad]).any() and np.isfinite(trait[good]).any():
-                    difference[i, j, k] = (np.nanmean(trait[bad]) - np.nanmean(trait[good])) / spread_of
-    dims = (schema.METHOD, "score")
-    said = "worst tiles against the others, in standard deviations"
-    return xr.Dataset(
-        {
-            "difference": ((*dims, "trait"), difference, {"long_name": said, "units": "1"}),
-            "failed": (dims, failed, {"long_name": "mean of the worst tiles", "units": "1"}),
-            "others": (dims, others, {"long_name": "mean of the others", "units": "1"}),
-            "worst": ((*dims, "rank"), worst, {"long_name": "sample", "units": "1"}),
-        },
-        coords={
-            schema.METHOD: methods,
-            "score": [schema.VARIABLES[name][0].partition(" (")[0] for name in names],
-            "trait": [TRAITS[name][2] for name in known],
-        },
-        attrs={"share": share},
-    )
+    traits = {name: scores[name].values for name in TRAITS if name in scores and scores[name].dims == (schema.SAMPLE,)}
+    traits["epe_sites"] = mean["epe_sites"].isel({schema.METHOD: 0}).values
+    n_failed = max(1, round(share * scores.sizes[schema.SAMPLE]))
+    rows = {}
+    for method, name in product(scores[schema.METHOD].values.tolist(), names):
+        values = mean[name].sel({schema.METHOD: method}).values
+        order = np.argsort(-values, kind="stable")
+        failed, others = order[:n_failed], order[n_failed:]
+        # Where the last of the worst is no worse than the best, nothing tells them apart.
+        differ = values[failed[-1]] != values[order[-1]]
+        differences = [_difference(trait, failed, others) if differ else np.nan for trait in traits.values()]
+        rows[method, schema.VARIABLES[name][0].partition(" (")[0]] = xr.Dataset(
+            {
+                "difference": ("trait", differences),
+                "failed": values[failed].mean(),
+                "others": values[others].mean() if len(others) else np.nan,
+                "worst": ("rank", failed),
+            }
+        )
+    labels = {
+        "difference": "worst tiles against the others, in standard deviations",
+        "failed": "mean of the worst tiles",
+        "others": "mean of the others",
+        "worst": "sample",
+    }
+    attrs = {name: {"long_name": text, "units": "1"} for name, text in labels.items()}
+    ds = labelled(rows, (schema.METHOD, "score"), attrs=attrs)
+    return ds.assign_coords(trait=[TRAITS[name][2] for name in traits]).assign_attrs(share=share)
+
+
+def _difference(trait: np.ndarray, failed: np.ndarray, others: np.ndarray) -> float:
+    """Mean of a trait over failed tiles minus that over others, in standard deviations; nan where that says nothing."""
+    spread = np.nanstd(trait)
+    if not (spread > 0 and np.isfinite(trait[failed]).any() and np.isfinite(trait[others]).any()):
+        return np.nan
+    return (np.nanmean(trait[failed]) - np.nanmean(trait[others])) / spread

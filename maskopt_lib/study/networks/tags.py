@@ -9,32 +9,38 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import xarray as xr
-
-# Text, not a widget: these bars belong in the log of an unattended run.
-from tqdm import tqdm
 
 from maskopt_lib import metrics, models
 from maskopt_lib.data import schema
 from maskopt_lib.data.splits import cell_function
 from maskopt_lib.errors import UnknownNameError
 from maskopt_lib.files import sha256_of
-from maskopt_lib.models.inputs import NO_CELL
+from maskopt_lib.litho import Simulator
+from maskopt_lib.models.inputs import CORE_NM, NO_CELL
 from maskopt_lib.models.training.loop import Trained
+from maskopt_lib.models.training.rules import TrainRule
 from maskopt_lib.models.training.tiles import TestTiles
-from maskopt_lib.runs.hashing import hashed, source_hash
-from maskopt_lib.runs.parts import file_name, read_part, said_of, write_part
-from maskopt_lib.study.dataset.tile_masks import TileSolver
-from maskopt_lib.study.networks.benchmark import PARTS
+from maskopt_lib.optics.kernels import kernels_digest
+from maskopt_lib.runs.effects import Effect, gain
+from maskopt_lib.runs.gather import complete, labelled
+from maskopt_lib.runs.hashing import key_of, source_hash
+from maskopt_lib.runs.parts import part_path, read_part
+from maskopt_lib.runs.spread import Kept
+from maskopt_lib.study.networks.benchmark import Bench, Tiles, write_masks
+from maskopt_lib.study.networks.trainings import Key, common_fields, n_cells_of, rules_for
 
 TAG, TOLD = "tag", "told"
 #: What a network is told of a tile: as it was trained (nothing of cells it did not see), nothing, another cell.
-OWN, NONE, ANOTHER = "own", "none", "another"
-_KEY_DIGITS = 16
+WAYS = OWN, NONE, ANOTHER = "own", "none", "another"
 #: What cells do, by the first letters of their function.
 FAMILIES = {
     "inverters and buffers": ("INV", "BUF", "CLKBUF", "TBUF", "TINV"),
@@ -73,6 +79,27 @@ def drive(cell: str) -> int:
     return int(found[1]) if found else 0
 
 
+def rules_of(params: Mapping[str, Any], store: str | Path, kernels: str) -> dict[Key, TrainRule]:
+    """The rules of all trainings of notebook 34, whose networks are called by their tags.
+
+    Parameters
+    ----------
+    params : of the notebook: ``network``, ``tags``, ``kinds``, ``layers``, ``seeds``, ``context_nm``, and those of
+        `COMMON`.
+    store : folder of the dataset.
+    kernels : its optics.
+    """
+    rules: dict[Key, TrainRule] = {}
+    for layer, (kind, tags) in product(params["layers"], params["kinds"].items()):
+        networks = {tag: params["network"] | params["tags"][tag] for tag in tags}
+        grid = {"layers": [layer], "seeds": {kind: params["seeds"][kind]}, "context_nm": params["context_nm"]}
+        # The context of labels as notebook 33 says it, so that its networks are found.
+        more = common_fields(params) | {"label_context_nm": params["context_nm"][layer], "kernels": kernels}
+        n_cells = n_cells_of(store, layer, params["context_nm"])
+        rules |= rules_for(networks, n_cells=n_cells, **grid, **more)
+    return rules
+
+
 def codes_told(trained: Trained, tiles: TestTiles, told: str, seed: int = 0) -> np.ndarray:
     """(n,) codes of cells that a network is told.
 
@@ -80,16 +107,15 @@ def codes_told(trained: Trained, tiles: TestTiles, told: str, seed: int = 0) -> 
     ----------
     trained : the network; where it learnt shuffled tags, its own are shuffled too.
     tiles : that it is shown.
-    told : ``"own"``, ``"none"`` or ``"another"``, one that it was trained on, drawn for each tile.
+    told : one of `WAYS`; ``"another"`` is one that it was trained on, drawn for each tile.
     seed : of the draw.
     """
-    if told not in (OWN, NONE, ANOTHER):
-        raise UnknownNameError(f"no way {told!r} to tell a cell; known: {OWN}, {NONE}, {ANOTHER}")
+    if told not in WAYS:
+        raise UnknownNameError(f"no way {told!r} to tell a cell; known: {', '.join(WAYS)}")
     if told == NONE:
         return np.full(len(tiles), NO_CELL)
     seen = np.array([code for code, name in enumerate(trained.cells) if name in trained.seen])
-    names = [tiles.cells[code] for code in tiles.cell]
-    own = np.array([trained.cells.index(name) if name in trained.seen else NO_CELL for name in names])
+    own = trained.codes(tiles)
     shuffle = trained.rule.get("shuffle_cells")
     rng = np.random.default_rng(seed if shuffle is None else shuffle)
     if told == OWN:
@@ -98,20 +124,26 @@ def codes_told(trained: Trained, tiles: TestTiles, told: str, seed: int = 0) -> 
     return np.array([rng.choice(few) if len(few) else NO_CELL for few in others])
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Drawing:
+    """Masks of a network that is told these cells."""
+
+    trained: Trained
+    codes: np.ndarray
+    path: Path
+
+
 def score_tags(
-    trained: Mapping[tuple[str, int], Trained], tiles: TestTiles, run_dir: str | Path, solver: TileSolver, *, kind: str,
-    batch: int = 8, seed: int = 0,
-) -> xr.Dataset:  # fmt: skip
+    bench: Bench, trained: Mapping[tuple[str, int], Trained], tiles: Tiles, kind: str, *, seed: int = 0
+) -> xr.Dataset:
     """Scores of masks by what networks are told.
 
     Parameters
     ----------
-    trained : (tag, seed) -> network, on the device that is to be used.
+    bench : of the tiles; masks and scores are kept in its run.
+    trained : (tag, seed) -> network.
     tiles : that are shown.
-    run_dir : folder of the run; masks and scores are kept in ``parts/`` below.
-    solver : that scores.
     kind : of masks.
-    batch : tiles at a time.
     seed : of the other cells that are told.
 
     Returns
@@ -119,38 +151,128 @@ def score_tags(
     Dataset over ``tag``, ``told``, ``seed`` and ``sample`` with the scores of
     :func:`maskopt_lib.metrics.evaluate_core`, and ``cell``. A network without a tag has only ``"own"``.
     """
-    folder = (Path(run_dir) / PARTS).resolve()
-    folder.mkdir(parents=True, exist_ok=True)
-    tags, seeds = (list(dict.fromkeys(key[i] for key in trained)) for i in range(2))
-    ways = [OWN, NONE, ANOTHER]
-    dims = (TAG, TOLD, schema.SEED, schema.SAMPLE)
-    values = {name: np.full((len(tags), 3, len(seeds), len(tiles)), np.nan) for name in metrics.CORE_SCORES}
-    common = [source_hash([__name__, "maskopt_lib.models.predict"], follow=False), solver.sim.kernels.name, kind]
-    common += [hashed([tiles.layer, str(tiles.split), tiles.context_nm, tiles.sample.tolist()]), torch.__version__]
-    for (tag, number), one in tqdm(trained.items(), desc=f"{tiles.layer} {kind} {tiles.split}", unit="network"):
-        for told in ways if one.model.conditioning.tag != "none" else [OWN]:
-            codes = codes_told(one, tiles, told, seed)
-            key = hashed([*common, sha256_of(one.weights), codes.tolist()])[:_KEY_DIGITS]
-            path = folder / f"{file_name(tiles.layer, kind, tag, told, f'seed{number}', key)}.npz"
-            if said_of(path) is None:
-                masks = models.predict(
-                    one.model, tiles.image, cells=codes, kind=kind, context_nm=float(tiles.context_nm), batch=batch
-                )
-                scores = solver.score(masks, tiles.drawn)
-                bits = {"mask": np.packbits(masks, axis=-1, bitorder="little")}
-                arrays = {name: scores[name].values for name in metrics.CORE_SCORES}
-                write_part(path, arrays, {"tag": tag, "told": told}, bits=bits)
-            kept = read_part(path, metrics.CORE_SCORES)
-            for name, column in kept.items():
-                values[name][tags.index(tag), ways.index(told), seeds.index(number)] = column
-    names = [tiles.cells[code] for code in tiles.cell]
-    found = xr.Dataset(
-        {name: (dims, numbers) for name, numbers in values.items()}
-        | {"cell": (schema.SAMPLE, names, {"long_name": "cell", "units": "1"})},
-        coords={TAG: tags, TOLD: ways, schema.SEED: seeds},
-        attrs={"layer": tiles.layer, "kind": kind, "split": str(tiles.split), "context_nm": tiles.context_nm},
-    )
-    return schema.label(found)
+    read, sim = bench.read(tiles), Simulator(bench.kernels, device=bench.device)
+    common = [source_hash([__name__, "maskopt_lib.models.predict"], follow=False), kernels_digest(bench.kernels), kind]
+    common += [tiles.layer, str(tiles.split), tiles.context_nm, tiles.samples, torch.__version__]
+    drawings = {}
+    for (tag, number), training in trained.items():
+        training.model.to(bench.device)
+        for told in WAYS if training.model.conditioning.tag != "none" else [OWN]:
+            codes = codes_told(training, read, told, seed)
+            key = key_of([*common, sha256_of(training.weights), codes.tolist()])
+            path = part_path(bench.run_dir, tiles.layer, kind, tag, told, f"seed{number}", key=key)
+            drawings[tag, told, number] = _Drawing(trained=training, codes=codes, path=path)
+    score = partial(_score, bench, sim, read, kind)
+    complete(score, drawings.values(), title=f"{tiles.layer} {kind} {tiles.split}", unit="network")
+    rows = {
+        at: xr.Dataset({name: (schema.SAMPLE, column.astype(float)) for name, column in _kept(drawing).items()})
+        for at, drawing in drawings.items()
+    }
+    ds = labelled(rows, (TAG, TOLD, schema.SEED)).reindex({TOLD: list(WAYS)})
+    ds["cell"] = (schema.SAMPLE, read.cell_names, {"long_name": "cell", "units": "1"})
+    about = {"layer": tiles.layer, "kind": kind, "split": str(tiles.split), "context_nm": tiles.context_nm}
+    return schema.label(ds.assign_attrs(about))
+
+
+def _kept(drawing: _Drawing) -> dict[str, np.ndarray]:
+    return read_part(drawing.path, metrics.CORE_SCORES)
+
+
+def _score(bench: Bench, sim: Simulator, tiles: TestTiles, kind: str, drawing: _Drawing, kept: Kept) -> None:
+    told_too = {"cells": drawing.codes, "kind": kind, "context_nm": float(tiles.context_nm)}
+    masks = models.predict(drawing.trained.model, tiles.image, batch=bench.batch, **told_too)
+    scores = metrics.evaluate_core(masks, tiles.drawn, sim, core_nm=CORE_NM)
+    arrays = {name: scores[name].values for name in metrics.CORE_SCORES}
+    write_masks(drawing.path, masks, arrays, {"masks": len(masks)})
+
+
+#: (layer, kind of masks, what to call the tiles) -> scores.
+Scores = Mapping[tuple[str, str, str], xr.Dataset]
+
+
+def tag_gains(scores: Scores, *, name: str = schema.L2, seed: int = 0) -> dict[tuple[str, str], Effect]:
+    """By how many percent each tag makes a score smaller than no tag does, on the same tiles.
+
+    Parameters
+    ----------
+    scores : of :func:`score_tags`.
+    name : of the score.
+    seed : of the bootstrap over cells and seeds.
+
+    Returns
+    -------
+    (``"<layer>, <kind>, <tag>"``, what to call the tiles) -> effect.
+    """
+    return {
+        (f"{layer}, {kind}, {tag}", tiles): _gain(ds[name], ("none", OWN), (tag, OWN), ds["cell"].values, seed)
+        for (layer, kind, tiles), ds in scores.items()
+        if "none" in ds[TAG].values
+        for tag in _tags(ds)
+    }
+
+
+def listening(scores: Scores, *, name: str = schema.L2, seed: int = 0) -> dict[tuple[str, str], Effect]:
+    """By how many percent a network's score is smaller with the cell's own name than with none, or another's.
+
+    Parameters and result as of :func:`tag_gains`; the second name is ``"<tiles>: own, not <told>"``.
+    """
+    return {
+        (f"{layer}, {kind}, {tag}", f"{tiles}: own, not {told}"): _gain(
+            ds[name], (tag, told), (tag, OWN), ds["cell"].values, seed
+        )
+        for (layer, kind, tiles), ds in scores.items()
+        for tag in _tags(ds)
+        for told in (NONE, ANOTHER)
+    }
+
+
+def statements(scores: Scores, judged: str, *, name: str = schema.L2, seed: int = 0) -> dict[str, tuple[Effect, str]]:
+    """What is said of a tag, as effects that are above zero where it is true; of what was trained and scored.
+
+    Parameters
+    ----------
+    scores : of :func:`score_tags`; the first tiles are those of cells that were seen.
+    judged : the tag.
+    name : of the score.
+    seed : of the bootstrap over cells and seeds.
+
+    Returns
+    -------
+    Sentence -> effect, and what was measured; for :func:`maskopt_lib.runs.effects.statement_table`.
+    """
+    gains, seen = tag_gains(scores, name=name, seed=seed), next(iter(scores))[2]
+    said: dict[str, tuple[Effect, str]] = {}
+    for (layer, kind, tiles), ds in scores.items():
+        groups, own = ds["cell"].values, gains.get((f"{layer}, {kind}, {judged}", tiles))
+        if judged not in ds[TAG].values:
+            continue
+        n_seeds = int(ds[name].sel({TAG: judged, TOLD: OWN}).notnull().any(schema.SAMPLE).sum())
+        measured = f"{judged} against none, {name}, {tiles}, {n_seeds} seeds"
+        if own is not None:
+            said[f"Tags help {layer}, {kind} masks, {tiles}"] = own, measured
+        if tiles != seen:
+            continue
+        if "shuffled" in ds[TAG].values:
+            more = _gain(ds[name], ("shuffled", OWN), (judged, OWN), groups, seed)
+            said[f"Tags help {layer}, {kind} masks more than shuffled ones"] = more, f"{judged}, {name}, {tiles}"
+        harm = _gain(ds[name], (judged, ANOTHER), (judged, OWN), groups, seed)
+        said[f"Another cell's name harms {layer}, {kind} masks"] = harm, f"{judged}, {name}, {tiles}"
+        on_metal, of_opc = (gains.get((f"{row}, {judged}", tiles)) for row in (f"metal1, {kind}", f"{layer}, opc"))
+        if layer == "via1" and own is not None and on_metal is not None:
+            said[f"Tags help via1 more than metal1, {kind} masks"] = own - on_metal, measured
+        if kind == "ilt" and own is not None and of_opc is not None:
+            said[f"Tags help ILT masks more than OPC masks, {layer}"] = own - of_opc, measured
+    return said
+
+
+def _tags(ds: xr.Dataset) -> list[str]:
+    return [tag for tag in ds[TAG].values.tolist() if tag != "none"]
+
+
+def _gain(score: xr.DataArray, base: tuple[str, str], other: tuple[str, str], groups: np.ndarray, seed: int) -> Effect:
+    """Of (tag, told) against (tag, told)."""
+    rows = [score.sel({TAG: tag, TOLD: told}) for tag, told in (base, other)]
+    return gain(*rows, groups, seed=seed)
 
 
 def embedding_space(trained: Trained, n_components: int = 2) -> xr.Dataset:

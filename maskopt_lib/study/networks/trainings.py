@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import numpy as np
 import xarray as xr
 
 from maskopt_lib import optics
 from maskopt_lib.data import schema
+from maskopt_lib.data.tile_dataset import TileDataset
 from maskopt_lib.errors import MissingDataError, UnknownNameError
 from maskopt_lib.models import MODELS, Conditioning
 from maskopt_lib.models.training.loop import TRAININGS, Trained, train
-from maskopt_lib.models.training.rules import TrainRule
+from maskopt_lib.models.training.rules import Stage, TrainRule
 from maskopt_lib.optics.kernels import SocsKernels
+from maskopt_lib.runs.gather import labelled
 from maskopt_lib.runs.paths import run_folder
 from maskopt_lib.runs.reference import has_result, load_result
 
@@ -27,7 +29,13 @@ NOTEBOOK = "31_train_models"
 RESULT = "trainings"
 #: Names of a training in a grid: network as the notebook calls it, layer, kind of masks, seed.
 Key = tuple[str, str, str, int]
+#: Parameters of a notebook that are fields of the rules of all its trainings.
+COMMON = (
+    "width", "pixel_nm", "steps", "pretrain_share", "rate", "batch", "accumulate", "check_every", "n_train",
+    "n_validation", "patience", "train_split", "validation_split", "precision", "stages",
+)  # fmt: skip
 _SCORES = (schema.L2, schema.PVB, schema.EPE15, schema.EPE3, schema.SHOTS)
+_T = TypeVar("_T")
 
 
 def rules_for(
@@ -64,24 +72,53 @@ def rules_for(
     >>> [rule.name for rule in rules.values()][:2]
     ['neural_ilt-published-via1-opc-128nm-seed0', 'neural_ilt-published-via1-opc-128nm-seed1']
     """
-    found = {}
-    for name, own in networks.items():
+    rules = {}
+    for (name, own), layer, kind in product(networks.items(), layers, seeds):
         settings = {**common, **own}
         told = dict(settings.pop("conditioning", {}))
         if told.get("tag", "none") != "none":
             told.setdefault("n_cells", n_cells)
         if settings["model"] in MODELS and "kernels" in {f.name for f in fields(MODELS[settings["model"]].Options)}:
             settings["options"] = {"kernels": kernels, **settings.get("options", {})}
-        for layer in layers:
-            for i, kind in enumerate(seeds):
-                for seed in seeds[kind]:
-                    rule = TrainRule(
-                        layer=layer, kind=kind, context_nm=context_nm[layer], seed=seed,
-                        conditioning=Conditioning(kinds=tuple(kind.split("+")), **told), **settings,
-                    )  # fmt: skip
-                    if i == 0 or any(stage.wants_labels for stage in rule.stages):
-                        found[name, layer, kind, seed] = rule
-    return found
+        settings |= {"layer": layer, "kind": kind, "context_nm": context_nm[layer]}
+        settings["conditioning"] = Conditioning(kinds=tuple(kind.split("+")), **told)
+        for seed in seeds[kind]:
+            rule = TrainRule(seed=seed, **settings)
+            if kind == next(iter(seeds)) or any(stage.wants_labels for stage in rule.stages):
+                rules[name, layer, kind, seed] = rule
+    return rules
+
+
+def common_fields(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of the rules of all trainings among a notebook's parameters: those of `COMMON`.
+
+    Parameters
+    ----------
+    params : of the notebook. ``n_train`` of 0 takes all tiles; ``stages`` are dictionaries, none of them each network's
+        own.
+    """
+    common = {name: params[name] for name in COMMON if name in params}
+    common["n_train"] = common.get("n_train") or None
+    return common | {"stages": tuple(Stage(**stage) for stage in common.get("stages", ()))}
+
+
+def rules_of(params: Mapping[str, Any], store: str | Path, kernels: str) -> dict[Key, TrainRule]:
+    """The rules of all trainings of notebook 31.
+
+    Parameters
+    ----------
+    params : of the notebook: ``networks``, ``layers``, ``seeds``, ``context_nm``, and those of `COMMON`.
+    store : folder of the dataset.
+    kernels : its optics.
+    """
+    grid = {name: params[name] for name in ("layers", "seeds", "context_nm")}
+    n_cells = n_cells_of(store, params["layers"][0], params["context_nm"])
+    return rules_for(params["networks"], n_cells=n_cells, kernels=kernels, **grid, **common_fields(params))
+
+
+def n_cells_of(store: str | Path, layer: str, context_nm: Mapping[str, int]) -> int:
+    """Cells that a dataset has codes for."""
+    return len(TileDataset(store, layer, context_nm=context_nm[layer]).cells)
 
 
 def train_all(
@@ -101,33 +138,41 @@ def summary(trained: Mapping[Key, Trained]) -> xr.Dataset:
     ``n_parameters``, ``width``, ``pixel_nm``, ``steps``, ``train_s`` (all steps, checks not), ``step_s`` (median),
     ``wait_percent`` of the steps' time, ``best_step``, ``stopped_by``, and scores of the check that was kept.
     """
-    rows: list[dict[str, Any]] = []
-    for (network, layer, kind, seed), one in trained.items():
-        curves = one.curves
+    rows: dict[tuple[int], dict[str, Any]] = {}
+    for i, ((network, layer, kind, seed), training) in enumerate(trained.items()):
+        curves, rule = training.curves, training.rule
         best = curves.isel(check=curves.attrs["best_check"])
         total = float(curves["step_s"].sum())
-        rows.append(
-            {
-                "network": network, "layer": layer, "kind": kind, "seed": seed, "folder": one.path.name,
-                "n_parameters": curves.attrs["n_parameters"], "width": float(one.rule["width"]),
-                "pixel_nm": float(one.rule["pixel_nm"]), "steps": curves.sizes[schema.STEP], "train_s": total,
-                "step_s": float(curves["step_s"].median()),
-                "wait_percent": 100 * float(curves["wait_s"].sum()) / total,
-                "best_step": int(best["at_step"]), "stopped_by": curves.attrs["stopped_by"],
-            }
-            | {name: float(best[name]) for name in _SCORES}
-        )  # fmt: skip
+        rows[i,] = {
+            "network": network,
+            "layer": layer,
+            "kind": kind,
+            "seed": seed,
+            "folder": training.path.name,
+            "n_parameters": curves.attrs["n_parameters"],
+            "width": float(rule["width"]),
+            "pixel_nm": float(rule["pixel_nm"]),
+            "steps": curves.sizes[schema.STEP],
+            "train_s": total,
+            "step_s": float(curves["step_s"].median()),
+            "wait_percent": 100 * float(curves["wait_s"].sum()) / total,
+            "best_step": int(best["at_step"]),
+            "stopped_by": curves.attrs["stopped_by"],
+        } | {name: float(best[name]) for name in _SCORES}
     labels = {
-        "n_parameters": ("parameters", "1"), "width": ("factor on channels", "1"), "pixel_nm": ("pixel", "nm"),
-        "train_s": ("time of all steps", "s"), "step_s": ("median time of a step", "s"),
-        "wait_percent": ("share of the time spent waiting for tiles", "%"), "best_step": ("steps of the kept", "1"),
-    }  # fmt: skip
-    found = xr.Dataset(coords={TRAINING: np.arange(len(rows))})
-    for name in rows[0]:
+        "n_parameters": ("parameters", "1"),
+        "width": ("factor on channels", "1"),
+        "pixel_nm": ("pixel", "nm"),
+        "train_s": ("time of all steps", "s"),
+        "step_s": ("median time of a step", "s"),
+        "wait_percent": ("share of the time spent waiting for tiles", "%"),
+        "best_step": ("steps of the kept", "1"),
+    }
+    ds = labelled(rows, [TRAINING])
+    for name in [name for name in ds.data_vars if name not in schema.VARIABLES]:
         long_name, units = labels.get(name, (name.replace("_", " "), "1"))
-        said = {} if name in schema.VARIABLES else {"long_name": long_name, "units": units}
-        found[name] = (TRAINING, np.array([row[name] for row in rows]), said)
-    return schema.label(found)
+        ds[name].attrs |= {"long_name": long_name, "units": units}
+    return schema.label(ds)
 
 
 def run_of(out_dir: str | Path, run_dir: str | Path = "") -> Path:
@@ -159,27 +204,26 @@ def folders(run_dir: str | Path) -> dict[Key, Path]:
     ------
     MissingDataError : it left no list.
     """
-    ds = load_result(run_dir, RESULT)
-    names = ("network", "layer", "kind", "seed")
-    keys = zip(*(ds[name].values.tolist() for name in names), strict=True)
+    listed = load_result(run_dir, RESULT).to_dataframe()
     root = Path(run_dir) / TRAININGS
-    return {key: root / folder for key, folder in zip(keys, ds["folder"].values.tolist(), strict=True)}
+    return {(row.network, row.layer, row.kind, row.seed): root / row.folder for row in listed.itertuples()}
 
 
-def of(found: Mapping[Key, Any], *, layer: str, kind: str) -> dict[tuple[str, int], Any]:
+def select(trainings: Mapping[Key, _T], *, layer: str, kind: str) -> dict[tuple[str, int], _T]:
     """Those of one layer and kind of masks, by network and seed; networks that learn from no masks count for all kinds.
 
     Raises
     ------
     UnknownNameError : there is none; lists what there is.
     """
-    mine: dict[tuple[str, int], Any] = {}
     # Seeds may differ from kind to kind: what counts is whether the network has any of this kind.
-    of_this_kind = {network for network, of_layer, of_kind, _ in found if (of_layer, of_kind) == (layer, kind)}
-    for (network, of_layer, of_kind, seed), one in found.items():
-        if of_layer == layer and (of_kind == kind or network not in of_this_kind):
-            mine[network, seed] = one
-    if not mine:
-        known = ", ".join(dict.fromkeys(f"{key[1]} {key[2]}" for key in found))
+    of_this_kind = {name for name, its_layer, its_kind, _ in trainings if (its_layer, its_kind) == (layer, kind)}
+    chosen = {
+        (name, seed): training
+        for (name, its_layer, its_kind, seed), training in trainings.items()
+        if its_layer == layer and (its_kind == kind or name not in of_this_kind)
+    }
+    if not chosen:
+        known = ", ".join(dict.fromkeys(f"{key[1]} {key[2]}" for key in trainings))
         raise UnknownNameError(f"no trainings for {layer} {kind}; there are: {known}")
-    return mine
+    return chosen

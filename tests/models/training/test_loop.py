@@ -105,7 +105,7 @@ def test_a_killed_training_goes_on_to_the_same_losses_and_weights(store, kernels
     np.testing.assert_array_equal(resumed.curves["loss"], whole.curves["loss"])
     np.testing.assert_array_equal(resumed.curves["l2_nm2"], whole.curves["l2_nm2"])
     assert resumed.weights.read_bytes() == whole.weights.read_bytes()
-    assert not list(resumed.path.glob("*.pt*"))
+    assert not list(resumed.path.glob("checkpoint*"))
     # The rival has a say in the second stage only.
     assert np.isfinite(whole.curves["loss"].sel(term="adversarial")).values.tolist() == [False] * 2 + [True] * 4
     assert whole.curves["stage"].values.tolist() == ["pretrain"] * 2 + ["adversarial"] * 4
@@ -118,6 +118,38 @@ def test_a_killed_training_goes_on_to_the_same_losses_and_weights(store, kernels
     other = small("gan_opc", preset="corrected", steps=6, check_every=3, seed=1)
     keys = {train_models.train_key(one, store.path, kernels) for one in (rule, other)}
     assert len(keys) == 2
+
+
+@pytest.mark.parametrize("n_damaged", [0, 1, 2])
+def test_a_damaged_checkpoint_means_the_one_before_or_anew(run, tmp_path, monkeypatch, n_damaged):
+    rule = small("neural_ilt", stages=(Stage(name="label", weights={"label": 1.0}),), steps=3, check_every=1)
+    whole = run(rule, "whole")
+    monkeypatch.setattr(train_models.Judge, "finish", lambda *_: pytest.exit("killed"))
+    with pytest.raises(pytest.exit.Exception):
+        run(rule, "killed")
+    monkeypatch.undo()
+    (folder,) = (tmp_path / "killed" / train_models.TRAININGS).iterdir()
+    kept = sorted(folder.glob("checkpoint-*"))
+    assert len(kept) == 2
+    for path in kept[2 - n_damaged :]:
+        path.write_bytes(path.read_bytes()[:-9])
+    written = []
+    write = train_models.checkpoints.write_checkpoint
+    monkeypatch.setattr(train_models.checkpoints, "write_checkpoint", lambda *args: written.append(1) or write(*args))
+    resumed = run(rule, "killed")
+    assert len(written) == {0: 0, 1: 1, 2: 3}[n_damaged]
+    np.testing.assert_array_equal(resumed.curves["loss"], whole.curves["loss"])
+    assert resumed.weights.read_bytes() == whole.weights.read_bytes()
+
+
+def test_what_is_finished_and_damaged_is_trained_again(run):
+    rule = small("neural_ilt", stages=(Stage(name="label", weights={"label": 1.0}),), steps=1)
+    first = run(rule)
+    data = first.weights.read_bytes()
+    first.weights.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    with pytest.raises(MissingDataError, match="no finished training"):
+        train_models.described(first.path)
+    assert run(rule).weights.read_bytes() == data
 
 
 def test_a_step_in_parts_is_the_step(run):

@@ -8,7 +8,7 @@ import torch
 import xarray as xr
 from model_stores import model_store
 
-from maskopt_lib import metrics, models
+from maskopt_lib import metrics, models, optics
 from maskopt_lib.data import schema
 from maskopt_lib.data.tile_store import TileStore
 from maskopt_lib.errors import MissingDataError, UnknownNameError
@@ -16,24 +16,24 @@ from maskopt_lib.models import Conditioning, weights
 from maskopt_lib.models.inputs import NO_CELL
 from maskopt_lib.models.training.loop import Trained
 from maskopt_lib.models.training.tiles import choose_tiles, read_tiles
-from maskopt_lib.opc import Recipe
 from maskopt_lib.runs.effects import CONFIRMED, REFUTED, UNDECIDED, effect_rows, gain
 from maskopt_lib.study.dataset.context import ALL_AROUND, ALONE, IN_PLACE
-from maskopt_lib.study.dataset.tile_masks import LabelRule, TileSolver
-from maskopt_lib.study.networks import context_gains, generalisation
+from maskopt_lib.study.dataset.tile_masks import scorer
 from maskopt_lib.study.networks import contexts as context_ablation
+from maskopt_lib.study.networks import generalisation
 from maskopt_lib.study.networks import tags as cell_tags
-from maskopt_lib.study.networks.benchmark import IDENTITY, LABELS
+from maskopt_lib.study.networks.benchmark import IDENTITY, LABELS, Bench, Comparison, Entry, Tiles
+from maskopt_lib.study.networks.scores import mean_scores
 
 #: The layout is its own mask: no solver takes time here.
-IDLE = {"ilt": {"metal1": Recipe(method="identity", preset="identity")}}
+IDLE = {"method": "identity", "preset": "identity"}
 WHERE = {"split": "train", "context_nm": 16, "kinds": ("ilt",)}
 CELLS = ("INV_X1", "NAND2_X1", "NAND2_X2")
 
 
 @pytest.fixture(scope="module")
 def solver():
-    return TileSolver(LabelRule(kernels="embedded", recipes=IDLE))
+    return scorer(optics.load("embedded"))
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +44,15 @@ def store(tmp_path_factory):
 @pytest.fixture(scope="module")
 def tiles(store):
     return read_tiles(store.path, "metal1", choose_tiles(store.path, "metal1", n=1, **WHERE), **WHERE)
+
+
+@pytest.fixture
+def bench(store, tmp_path):
+    return Bench(store=store.path, run_dir=tmp_path / "run", kernels=optics.load("embedded"))
+
+
+def chosen(tiles) -> Tiles:
+    return Tiles(layer="metal1", samples=tuple(tiles.sample.tolist()), **WHERE)
 
 
 def network(folder, *, tag="none", seen=CELLS, shuffle_cells=None) -> Trained:
@@ -71,10 +80,9 @@ class Chip:
         return field
 
 
-def test_a_mask_in_place_stands_among_those_of_its_neighbours(store, tiles, solver, tmp_path, monkeypatch):
-    chip = Chip(store, tiles)
-    designs = {"gcd_dense": chip, "aes_psm": chip}
-    placed = context_ablation.place(tiles, store.path, designs, tmp_path, solver, kind="ilt")
+def test_a_mask_in_place_stands_among_those_of_its_neighbours(store, tiles, solver, bench, tmp_path, monkeypatch):
+    monkeypatch.setattr(context_ablation.layout, "open_design", lambda name: Chip(store, tiles))
+    placed = context_ablation.place(bench, {"metal1": chosen(tiles)}, "ilt", IDLE)["metal1"]
     np.testing.assert_array_equal(placed.surroundings, placed.layout)
     shown = []
 
@@ -86,8 +94,7 @@ def test_a_mask_in_place_stands_among_those_of_its_neighbours(store, tiles, solv
     monkeypatch.setattr(context_ablation, "draw_field", lambda trained, fields, **how: fields)
     one = network(tmp_path / "net")
     trained = {("net", context, 0): one for context in (0, 32)}
-    how = {"kind": "ilt", "at_large": ["net"]}
-    ds = context_ablation.score_contexts(trained, placed, tmp_path, solver, **how)
+    ds = context_ablation.score_contexts(bench, trained, placed, at_large=["net"])
     assert shown == [0, 32] and ds["network"].values.tolist() == ["net", IDENTITY, LABELS]
     l2 = ds[schema.L2].isel(seed=0, sample=0)
     np.testing.assert_array_equal(l2.sel(network="net", context=[0, 32]), l2.sel(network=IDENTITY, context=[0, 32]))
@@ -101,10 +108,10 @@ def test_a_mask_in_place_stands_among_those_of_its_neighbours(store, tiles, solv
     assert float(l2.sel(network=LABELS, printed=IN_PLACE, context=ALL_AROUND)) == float(whole[schema.L2][0])
     # What is there is not made again.
     monkeypatch.setattr(context_ablation, "_score", lambda *args, **how: pytest.fail("scored again"))
-    xr.testing.assert_identical(context_ablation.score_contexts(trained, placed, tmp_path, solver, **how), ds)
+    xr.testing.assert_identical(context_ablation.score_contexts(bench, trained, placed, at_large=["net"]), ds)
+    monkeypatch.setattr(context_ablation.layout, "open_design", lambda name: Chip(store, tiles, broken=True))
     with pytest.raises(MissingDataError, match="other designs"):
-        broken = dict.fromkeys(designs, Chip(store, tiles, broken=True))
-        context_ablation.place(tiles, store.path, broken, tmp_path, solver, kind="ilt")
+        context_ablation.place(bench, {"metal1": chosen(tiles)}, "ilt", IDLE)
 
 
 def test_a_network_without_a_size_draws_a_window_as_it_draws_a_tile(tiles, tmp_path):
@@ -136,7 +143,7 @@ def test_cells_are_told_as_said(store, tmp_path):
         cell_tags.codes_told(one, tiles, "both")
 
 
-def test_each_way_to_tell_a_cell_is_scored(tiles, solver, tmp_path, monkeypatch):
+def test_each_way_to_tell_a_cell_is_scored(tiles, solver, bench, tmp_path, monkeypatch):
     trained = {("none", 0): network(tmp_path / "a"), ("embedding", 0): network(tmp_path / "b", tag="embedding")}
     told = []
 
@@ -145,7 +152,7 @@ def test_each_way_to_tell_a_cell_is_scored(tiles, solver, tmp_path, monkeypatch)
         return images
 
     monkeypatch.setattr(cell_tags.models, "predict", layout_itself)
-    ds = cell_tags.score_tags(trained, tiles, tmp_path, solver, kind="ilt")
+    ds = cell_tags.score_tags(bench, trained, chosen(tiles), "ilt")
     expected = solver.score(tiles.image, tiles.drawn)[schema.L2].values
     scored = np.isfinite(ds[schema.L2].isel(seed=0, sample=0))
     assert scored.values.tolist() == [[True, False, False], [True, True, True]]
@@ -201,7 +208,7 @@ def test_what_context_gains_is_told_from_what_the_window_flatters():
         {"network": ["net"], "context": contexts, "seed": [0], "printed": prints},
     )
     ds = schema.label(ds)
-    effects = context_gains.context_effects(ds, ["net"])
+    effects = context_ablation.context_effects(ds, ["net"])
     # Nothing was shown 32 nm.
     assert effects["row"].values.tolist() == ["net, 0 nm", "net, 64 nm"]
     found = effects.sel(row="net, 64 nm")
@@ -209,16 +216,39 @@ def test_what_context_gains_is_told_from_what_the_window_flatters():
         one = found.sel(effect=name)
         assert [float(one[s]) for s in ("mean", "low", "high")] == pytest.approx([expected] * 3)
     assert float(effects["mean"].sel(row="net, 0 nm", effect="flattered")) == pytest.approx(20)
-    means = context_gains.context_means(ds)[schema.L2].sel(network="net", printed=IN_PLACE)
+    means = mean_scores(ds)[schema.L2].sel(network="net", printed=IN_PLACE)
     assert float(means.sel(context=ALL_AROUND, statistic="mean")) == pytest.approx(0.5 * tile.mean())
     low, high = means.sel(context=0, statistic=["low", "high"]).values
     assert low < tile.mean() < high
     assert np.isnan(means.sel(context=32)).all()
+    # Of the layers that are there: none is compared with one that is not.
+    told = context_ablation.statements({"via1": ds}, ["net"], [0, 64], {"metal1": 32}, tiles="some")
+    assert list(told) == [f"net: context helps via1, printed {printed}" for printed in (IN_PLACE, ALONE)]
+    told = context_ablation.statements({"metal1": ds}, ["net"], [0, 64], {"metal1": 0})
+    assert list(told) == [f"net: too much context hurts dense metal1, printed {p}" for p in (IN_PLACE, ALONE)]
+    effect, _ = told["net: too much context hurts dense metal1, printed in place"]
+    assert effect.mean == pytest.approx(100 * (1 - 1 / 0.9))
 
 
-def test_other_optics_and_other_clips(tiles, solver, tmp_path, monkeypatch):
+def test_what_is_said_of_tags_is_of_what_was_trained(tiles, bench, tmp_path, monkeypatch):
+    monkeypatch.setattr(cell_tags.models, "predict", lambda model, images, **told: images)
+    trained = {("none", 0): network(tmp_path / "a"), ("embedding", 0): network(tmp_path / "b", tag="embedding")}
+    scores = {("via1", "ilt", "seen"): cell_tags.score_tags(bench, trained, chosen(tiles), "ilt")}
+    assert list(cell_tags.tag_gains(scores)) == [("via1, ilt, embedding", "seen")]
+    assert len(cell_tags.listening(scores)) == 2
+    said = cell_tags.statements(scores, "embedding")
+    assert list(said) == ["Tags help via1, ilt masks, seen", "Another cell's name harms via1, ilt masks"]
+    assert cell_tags.statements(scores, "FiLM") == {}
+    alone = {("via1", "ilt", "seen"): scores["via1", "ilt", "seen"].sel(tag=["embedding"])}
+    assert list(cell_tags.statements(alone, "embedding")) == ["Another cell's name harms via1, ilt masks"]
+
+
+def test_other_optics_and_other_clips(tiles, solver, bench, tmp_path, monkeypatch):
     kernel_sets = {"its own": "embedded", "defocused": "embedded defocused"}
-    ds = generalisation.score_optics({"layout": tiles.image}, tiles.drawn, kernel_sets)
+    entries = [Entry(name="layout")]
+    shown = chosen(tiles)
+    compared = Comparison(kind="ilt", tiles=shown, entries=entries, scores=bench.scores(entries, shown, "ilt"))
+    ds = generalisation.score_optics(bench, compared, kernel_sets)
     expected = solver.score(tiles.image, tiles.drawn)
     assert float(ds[schema.L2].sel(optics="its own").item()) == float(expected[schema.L2][0])
     out_of_focus = generalisation.defocused(solver.sim.kernels)
@@ -231,6 +261,6 @@ def test_other_optics_and_other_clips(tiles, solver, tmp_path, monkeypatch):
     monkeypatch.setattr(generalisation, "network_mask", lambda path, target, **how: (target, 0.0, {}))
     clip = np.zeros((2048, 2048), np.uint8)
     clip[700:900, 500:1500] = 1
-    scored = generalisation.score_clips({("net", 3): tmp_path}, {"bar": clip}, solver.sim, only=[schema.L2])
+    scored = generalisation.score_clips({("net", 3): tmp_path}, {"bar": clip}, solver.sim)
     net, layout_itself = (scored[schema.L2].sel({schema.METHOD: name}).item() for name in ("net", IDENTITY))
     assert net == layout_itself > 0

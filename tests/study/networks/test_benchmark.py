@@ -11,7 +11,7 @@ from maskopt_lib import optics
 from maskopt_lib.data import schema
 from maskopt_lib.errors import MissingDataError, UnknownNameError
 from maskopt_lib.models.training.rules import Stage
-from maskopt_lib.models.training.tiles import choose_tiles, read_tiles
+from maskopt_lib.models.training.tiles import choose_tiles
 from maskopt_lib.study.dataset.tile_masks import scorer
 from maskopt_lib.study.networks import benchmark as bm
 from maskopt_lib.study.networks import scores as model_scores
@@ -53,30 +53,27 @@ def trained(tmp_path_factory, kernels):
     found = trainings.train_all(rules, store.path, folder / "run", kernels=kernels)
     where = {"split": "validation", "context_nm": 16, "kinds": ("opc", "ilt")}
     samples = choose_tiles(store.path, "metal1", **where)
-    return found, folder / "run", bm.Tiles(store=store.path, layer="metal1", samples=tuple(samples.tolist()), **where)
+    tiles = bm.Tiles(layer="metal1", samples=tuple(samples.tolist()), **where)
+    return found, bm.Bench(store=store.path, run_dir=folder / "run", kernels=kernels, batch=2), tiles
 
 
 def test_a_network_that_learnt_from_no_masks_draws_one_kind(trained, kernels):
-    found, folder, tiles = trained
+    found, bench, tiles = trained
     (network,) = found.values()
     rules = trainings.rules_for(
         {"ours": {"model": "neural_ilt", "stages": (Stage(name="litho", weights={"l2": 1.0}),)}},
         layers=["metal1"], seeds={"ilt": [3]}, steps=1,
         **{name: value for name, value in SMALL.items() if name != "context_nm"} | {"context_nm": {"metal1": 16}},
     )  # fmt: skip
-    (ours,) = trainings.train_all(rules, tiles.store, folder, kernels=kernels).values()
-    how = {"kernels": kernels, "batch": 2}
-    opc, ilt = (
-        bm.benchmark([bm.Entry(name="ours", trained=ours.path)], tiles, folder, kind=kind, **how)
-        for kind in ("opc", "ilt")
-    )
+    (ours,) = trainings.train_all(rules, bench.store, bench.run_dir, kernels=kernels).values()
+    opc, ilt = (bench.scores([bm.Entry(name="ours", trained=ours.path)], tiles, kind) for kind in ("opc", "ilt"))
     xr.testing.assert_equal(opc.drop_vars(schema.RUNTIME), ilt.drop_vars(schema.RUNTIME))
     with pytest.raises(UnknownNameError, match="this network draws: ilt"):
-        bm.benchmark([bm.Entry(name="U-Net", trained=network.path)], tiles, folder, kind="opc", **how)
+        bench.scores([bm.Entry(name="U-Net", trained=network.path)], tiles, "opc")
 
 
 def test_every_row_scores_its_masks_of_the_same_tiles(trained, kernels, monkeypatch):
-    found, folder, tiles = trained
+    found, bench, tiles = trained
     (network,) = found.values()
     entries = [
         bm.Entry(name=bm.IDENTITY),
@@ -84,11 +81,10 @@ def test_every_row_scores_its_masks_of_the_same_tiles(trained, kernels, monkeypa
         bm.Entry(name="U-Net", trained=network.path, seed=3),
         *bm.solver_entries({"OPC": {"method": "identity", "preset": "identity"}}, "metal1"),
     ]
-    how = {"kind": "ilt", "kernels": kernels, "batch": 2}
-    ds = bm.benchmark(entries, tiles, folder, **how)
+    ds = bench.scores(entries, tiles, "ilt")
     assert ds.sizes == {schema.METHOD: 4, schema.SEED: 2, schema.SAMPLE: len(tiles.samples)}
 
-    read = read_tiles(tiles.store, "metal1", np.array(tiles.samples), split="validation", context_nm=16, kinds=("opc",))
+    read = bench.read(tiles)
     judge = scorer(kernels)
     for method, masks in {bm.IDENTITY: read.image, bm.LABELS: read.masks["opc"], "OPC": read.image}.items():
         expected = judge.score(masks, read.drawn)
@@ -98,7 +94,7 @@ def test_every_row_scores_its_masks_of_the_same_tiles(trained, kernels, monkeypa
     assert np.isfinite(ds[schema.L2].sel({"method": "U-Net"})).all(schema.SAMPLE).values.tolist() == [False, True]
     assert float(ds[schema.RUNTIME].sel({"method": "U-Net", "seed": 3}).min()) > 0
     assert np.isnan(ds[schema.RUNTIME].sel({"method": bm.LABELS})).all()
-    kept = bm.masks_of(entries[2], tiles, folder, **how)
+    kept = bench.masks(entries[2], tiles, "ilt")
     np.testing.assert_array_equal(
         judge.score(kept, read.drawn)[schema.L2], ds[schema.L2].sel({"method": "U-Net", "seed": 3})
     )
@@ -107,12 +103,13 @@ def test_every_row_scores_its_masks_of_the_same_tiles(trained, kernels, monkeypa
     made = []
     real = bm._score
     monkeypatch.setattr(bm, "_score", lambda part, kept: (made.append(part.entry.name), real(part, kept)))
-    next((folder / bm.PARTS).glob("*label*.npz")).write_bytes(b"")
-    again = bm.benchmark(entries, tiles, folder, **how)
+    next((bench.run_dir / "parts").glob("*label*.npz")).write_bytes(b"")
+    again = bench.scores(entries, tiles, "ilt")
     assert made == [bm.LABELS]
     xr.testing.assert_identical(again, ds)
 
-    gallery = bm.error_gallery(ds, entries[2], tiles, folder, **how)
+    comparison = bm.Comparison(kind="ilt", tiles=tiles, entries=entries, scores=ds)
+    gallery = bench.gallery(comparison, entries[2])
     assert [title.partition(":")[0] for title in gallery["title"].values] == [
         "U-Net, best", "U-Net, median", "U-Net, worst",
     ]  # fmt: skip
@@ -120,7 +117,18 @@ def test_every_row_scores_its_masks_of_the_same_tiles(trained, kernels, monkeypa
     np.testing.assert_array_equal(gallery["mask"][2], kept[worst])
 
     with pytest.raises(UnknownNameError, match="labels 'ilt2'"):
-        bm.benchmark([bm.Entry(name="other", label="ilt2")], tiles, folder, **how)
+        bench.scores([bm.Entry(name="other", label="ilt2")], tiles, "ilt")
+
+
+def test_a_comparison_has_the_layout_the_labels_solvers_and_networks(trained):
+    found, bench, tiles = trained
+    (network,) = found.values()
+    solvers = {"OPC": {"method": "identity", "preset": "none", "presets": {"metal1": "identity"}}}
+    compared = bench.compare({("U-Net", 3): network.path}, tiles, "ilt", solvers=solvers, dials=(0.0, 1.0))
+    assert compared.scores[schema.METHOD].values.tolist() == [bm.IDENTITY, bm.LABELS, "OPC", "U-Net"]
+    assert [entry.name for entry in compared.first_seeds] == [bm.IDENTITY, bm.LABELS, "OPC", "U-Net"]
+    assert compared.networks == ["U-Net"]
+    assert bench.choose("metal1", split="validation", context_nm=16, kinds=("opc", "ilt")) == tiles
 
 
 def test_the_list_of_a_run_leads_to_its_networks(trained, tmp_path):
@@ -132,12 +140,13 @@ def test_the_list_of_a_run_leads_to_its_networks(trained, tmp_path):
         trainings.run_of(tmp_path / "results" / "32_benchmark_models" / "quick")
     both = {("own", "metal1", "opc", 0): "a", ("U-Net", "metal1", "opc", 0): "b", ("U-Net", "metal1", "ilt", 0): "c"}
     # Who learns from no masks stands beside all who do.
-    assert trainings.of(both, layer="metal1", kind="ilt") == {("own", 0): "a", ("U-Net", 0): "c"}
+    assert trainings.select(both, layer="metal1", kind="ilt") == {("own", 0): "a", ("U-Net", 0): "c"}
     # A second seed under one kind of labels says nothing of the other.
     more = both | {("U-Net", "metal1", "ilt", 1): "d"}
-    assert trainings.of(more, layer="metal1", kind="opc") == trainings.of(both, layer="metal1", kind="opc")
+    opc = trainings.select(both, layer="metal1", kind="opc")
+    assert trainings.select(more, layer="metal1", kind="opc") == opc
     with pytest.raises(UnknownNameError, match="no trainings for via1 ilt; there are: metal1 opc, metal1 ilt"):
-        trainings.of(both, layer="via1", kind="ilt")
+        trainings.select(both, layer="via1", kind="ilt")
 
 
 def test_intervals_hold_spread_of_cells_and_of_seeds():

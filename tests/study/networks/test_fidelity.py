@@ -11,6 +11,7 @@ from maskopt_lib.data import schema
 from maskopt_lib.errors import UnknownNameError
 from maskopt_lib.runs.bootstrap import ends, resampled_means
 from maskopt_lib.study.networks import fidelity
+from maskopt_lib.study.networks.scores import mean_scores
 
 DIMS = (schema.METHOD, schema.SEED, schema.SAMPLE)
 N = 40
@@ -45,7 +46,7 @@ def test_draws_have_the_spread_of_means():
 
 
 def test_means_have_intervals_of_their_sum():
-    rows = fidelity.mean_rows(DS, [schema.L2, "merit_nm2"])
+    rows = mean_scores(DS, [schema.L2, "merit_nm2"])
     l2, merit = rows[schema.L2].sel({"method": "DAMO"}).values, rows["merit_nm2"].sel({"method": "DAMO"}).values
     np.testing.assert_allclose(merit, 2 * l2)
     assert l2[1] < l2[0] < l2[2]

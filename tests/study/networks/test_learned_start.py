@@ -7,8 +7,8 @@ import pytest
 import xarray as xr
 from model_stores import model_store
 
+from maskopt_lib import optics
 from maskopt_lib.data import schema
-from maskopt_lib.models.training.tiles import choose_tiles, read_tiles
 from maskopt_lib.opc import Recipe
 from maskopt_lib.study.dataset.tile_masks import LabelRule, TileSolver
 from maskopt_lib.study.networks import benchmark as bm
@@ -16,33 +16,32 @@ from maskopt_lib.study.networks import learned_start as ls
 from maskopt_lib.study.solvers.settings import MERIT
 
 SOLVER = Recipe(method="pixel_ilt", preset="tuned", options={"pixel_nm": 8.0})
-HOW = {"shares": {"n_steps": 1}, "kernels": "embedded"}
+HOW = {"solver": SOLVER, "shares": {"n_steps": 1}, "budgets": [0, 6]}
 
 
-@pytest.fixture(scope="module")
-def tiles(tmp_path_factory):
-    store = model_store(tmp_path_factory.mktemp("starts") / "tiles")
-    where = {"split": "validation", "context_nm": 16}
-    samples = choose_tiles(store.path, "metal1", n=1, **where)
-    return bm.Tiles(store=store.path, layer="metal1", samples=tuple(samples.tolist()), **where)
+@pytest.fixture
+def bench(tmp_path):
+    store = model_store(tmp_path / "tiles")
+    return bm.Bench(store=store.path, run_dir=tmp_path, kernels=optics.load("embedded"))
 
 
-def test_a_start_is_refined_in_as_many_steps_as_asked_for(tiles, tmp_path, monkeypatch):
-    entries = [bm.Entry(name="target")]
-    how = {"kind": "ilt", "kernels": "embedded"}
-    scores = bm.benchmark(entries, tiles, tmp_path, **how)
-    target, noise = *ls.starts_of(entries, scores, tiles, tmp_path, **how), ls.random_start(1, block_nm=32, seed=1)
-    read = read_tiles(tiles.store, "metal1", np.array(tiles.samples), split="validation", context_nm=16)
+def test_a_start_is_refined_in_as_many_steps_as_asked_for(bench, monkeypatch):
+    tiles = bench.choose("metal1", n=1, split="validation", context_nm=16)
+    opc = {"method": "identity", "preset": "identity"}
+    target, same = ls.starts_of(bench, {}, tiles, "ilt", ["net"], opc)
+    noise = ls.random_start(1, block_nm=32, seed=1)
+    read = bench.read(tiles)
     np.testing.assert_array_equal(target.masks, read.image)
+    np.testing.assert_array_equal(same.masks, read.image)
     assert target.seconds.tolist() == [0] and noise.masks.shape == target.masks.shape
 
     steps = []
-    real = ls.opc.solve
-    monkeypatch.setattr(ls.opc, "solve", lambda *a, **k: steps.append(k["n_steps"]) or real(*a, **k))
-    found = ls.refine([target, noise], tiles, tmp_path, solver=SOLVER, budgets=[0, 6], **HOW)
+    real = Recipe.solve
+    monkeypatch.setattr(Recipe, "solve", lambda *a, **k: steps.append(k["n_steps"]) or real(*a, **k))
+    found = ls.refine(bench, [target, noise], tiles, **HOW)
     # One step to warm up, then what was asked for; again, nothing is solved.
     assert steps == [1, 6, 6]
-    again = ls.refine([target, noise], tiles, tmp_path, solver=SOLVER, budgets=[0, 6], **HOW)
+    again = ls.refine(bench, [target, noise], tiles, **HOW)
     assert steps == [1, 6, 6]
     xr.testing.assert_identical(again, found)
     # No step: the start itself, binary.
@@ -72,17 +71,17 @@ def test_savings_are_read_off_the_curves():
     spread = 1 + 0.1 * np.random.default_rng(0).random(30)
     seconds = np.array([[0.0, 1.0, 2.0], [0.5, 1.5, 2.5], [0.0, 1.0, 2.0]])[..., None]
     ds = refined(curves[..., None] * spread, seconds, [0, 10, 20])
-    found = ls.savings(ds, reference="target", within=0.0)
+    found = ls.savings(ds, within=0.0)
     assert found["steps"].sel(statistic="mean").values.tolist() == [20, 10, np.inf]
     assert found["steps_saved"].sel(start="network").values.tolist() == pytest.approx([10, 10, 10])
     assert found["seconds_saved"].sel(start="network", statistic="mean").item() == pytest.approx(0.5)
     assert found["reached"].values.tolist() == [1, 1, 0]
     assert found["steps_saved"].sel(start="random", statistic="high").item() == -np.inf
     # Missed by a whole step's worth, the goal is reached halfway between two budgets.
-    half = ls.savings(ds, reference="target", within=2.0)
+    half = ls.savings(ds, within=2.0)
     assert half["steps"].sel(start="target", statistic="mean").item() == pytest.approx(15)
     # Tiles of one cell: numbers, but no interval.
-    alone = ls.savings(refined(curves[..., None] * spread, seconds, [0, 10, 20], np.zeros(30)), reference="target")
+    alone = ls.savings(refined(curves[..., None] * spread, seconds, [0, 10, 20], np.zeros(30)))
     assert np.isfinite(alone["steps"].sel(start="network", statistic="mean"))
     assert np.isnan(alone["steps"].sel(start="network", statistic="low")) and np.isnan(alone["reached"]).all()
 
@@ -90,7 +89,7 @@ def test_savings_are_read_off_the_curves():
 def test_at_equal_time_a_start_has_done_what_it_can():
     curves = np.array([[9.0, 5.0, 1.0], [5.0, 1.0, 0.5], [99.0, 50.0, 25.0]])
     seconds = np.array([[0.0, 1.0, 2.0], [0.5, 1.5, 2.5], [0.0, 1.04, 2.0]])[..., None]
-    found = ls.at_equal_time(refined(curves[..., None] * np.ones(5), seconds, [0, 10, 20]), reference="target")
+    found = ls.at_equal_time(refined(curves[..., None] * np.ones(5), seconds, [0, 10, 20]))
     assert found["limit_s"].values.tolist() == [0, 1, 2]
     merit = found[MERIT].sel(statistic="mean")
     np.testing.assert_array_equal(merit.sel(start="network"), [np.nan, 5, 1])
