@@ -1,0 +1,168 @@
+"""A notebook executed into its folder: whole or failed and kept, one at a time, and gone with whoever began it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from maskopt_lib.errors import MissingDataError, UnknownNameError
+from maskopt_lib.runs import __main__ as command
+from maskopt_lib.runs import params
+from maskopt_lib.runs.paths import resolved, root
+
+NOTEBOOK = "15_do_this"
+PARAMETERS = """\
+n_steps: int = 2  # steps
+seconds: float = 0.0  # to sleep
+out_dir: str = "results/15_do_this/scratch"  # where results go
+"""
+WORK = """\
+import json, os, time
+from pathlib import Path
+from maskopt_lib.runs.params import parameters
+(Path(out_dir) / "pid").write_text(str(os.getpid()))
+values = parameters("15_do_this", globals())
+(Path(out_dir) / "values.json").write_text(json.dumps(values))
+time.sleep(seconds)
+assert n_steps != 3, "three"
+"""
+
+
+@pytest.fixture
+def study_root(tmp_path, monkeypatch):
+    """A study of one notebook in a folder with a blank in its name."""
+    folder = tmp_path / "a study"
+    (folder / "notebooks" / "params" / NOTEBOOK).mkdir(parents=True)
+    cells = [
+        {"cell_type": "code", "metadata": {"tags": tags}, "source": text, "execution_count": None, "outputs": []}
+        for tags, text in ((["parameters"], PARAMETERS), ([], WORK))
+    ]
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    notebook = {"cells": cells, "metadata": kernel, "nbformat": 4, "nbformat_minor": 4}
+    (folder / "notebooks" / f"{NOTEBOOK}.ipynb").write_text(json.dumps(notebook))
+    monkeypatch.setattr(params, "NOTEBOOKS", folder / "notebooks")
+    monkeypatch.setenv("MASKOPT_ROOT", str(folder))
+    return folder
+
+
+def start(folder, **values) -> subprocess.Popen:
+    """A run in a process of its own."""
+    (folder / "values.yaml").write_text(json.dumps(values))
+    words = ["execute", NOTEBOOK, "quick", "--parameters", str(folder / "values.yaml"), "--with-parent"]
+    return subprocess.Popen(
+        [sys.executable, "-m", "maskopt_lib.runs", *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def until(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.05)
+    assert condition()
+
+
+def test_a_run_leaves_its_notebook_and_a_failed_one_is_kept_for_reading(study_root, capsys):
+    out = study_root / "results" / NOTEBOOK / "quick"
+    (study_root / "notebooks" / "params" / NOTEBOOK / "quick.yaml").write_text("n_steps: 3\n")
+    with pytest.raises(SystemExit) as ended:
+        command.main(["execute", NOTEBOOK])
+    assert ended.value.code == 1
+    said = capsys.readouterr().out
+    assert "AssertionError: three" in said and "FAILED" in said and "partial.ipynb" in said
+    assert (out / "partial.ipynb").is_file() and not (out / "run.ipynb").exists()
+    (study_root / "notebooks" / "params" / NOTEBOOK / "quick.yaml").unlink()  # no file: the defaults
+    command.main(["execute", NOTEBOOK, "quick"])
+    assert (out / "run.ipynb").is_file() and not (out / "partial.ipynb").exists()
+    assert json.loads((out / "values.json").read_text()) == {"n_steps": 2, "seconds": 0.0, "out_dir": str(out)}
+
+
+def test_two_runs_in_one_folder_follow_each_other(study_root):
+    first = start(study_root, seconds=3.0)
+    out = study_root / "results" / NOTEBOOK / "quick"
+    until((out / "pid").exists)
+    second = start(study_root, n_steps=5)
+    said = [process.communicate(timeout=120)[0] for process in (first, second)]
+    assert first.returncode == second.returncode == 0, said
+    assert f"waiting for process {first.pid}" in said[1]
+    assert json.loads((out / "values.json").read_text())["n_steps"] == 5
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_run_that_is_ended_takes_its_kernel_with_it_and_frees_the_folder(study_root, how):
+    process = start(study_root, seconds=600.0)
+    out = study_root / "results" / NOTEBOOK / "quick"
+    until((out / "values.json").exists)
+    kernel = int((out / "pid").read_text())
+    process.send_signal(how)
+    process.communicate(timeout=60)
+    until(lambda: not psutil.pid_exists(kernel))
+    assert not (out / "run.ipynb").exists()
+    again = start(study_root)
+    assert again.communicate(timeout=120)[0] and again.returncode == 0
+    assert (out / "run.ipynb").is_file()
+
+
+def test_a_run_ends_with_the_process_that_began_it(study_root):
+    program = (
+        f"import subprocess, sys, time; subprocess.Popen({start(study_root, seconds=600.0).args!r}); time.sleep(600)"
+    )
+    for child in psutil.Process().children():
+        child.kill()
+        child.wait()
+    parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    out = study_root / "results" / NOTEBOOK / "quick"
+    until((out / "values.json").exists)
+    family = [
+        int((out / "pid").read_text()),
+        *(child.pid for child in psutil.Process(parent.pid).children(recursive=True)),
+    ]
+    parent.kill()
+    parent.wait()
+    until(lambda: not any(psutil.pid_exists(pid) for pid in family))
+
+
+def test_a_misspelt_parameter_stops_the_run_in_plain_papermill(study_root):
+    notebook = study_root / "notebooks" / f"{NOTEBOOK}.ipynb"
+    (study_root / "out").mkdir()
+    words = [
+        str(notebook),
+        str(study_root / "out.ipynb"),
+        "-p",
+        "n_stepz",
+        "7",
+        "-p",
+        "out_dir",
+        str(study_root / "out"),
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "papermill", *words, "-k", "python3"], cwd=study_root, capture_output=True, text=True
+    )
+    assert done.returncode != 0 and "no parameter n_stepz (did you mean n_steps?)" in done.stderr
+    assert not (study_root / "out" / "values.json").exists()
+
+
+def test_unknown_names_are_refused_before_anything_runs(study_root):
+    with pytest.raises(UnknownNameError, match=r"n_stepz \(did you mean n_steps\?\)"):
+        params.check_names(NOTEBOOK, ["n_stepz"])
+    with pytest.raises(MissingDataError, match=r"did you mean 15_do_this\?"):
+        params.read_parameters("15_do_thiz")
+    with pytest.raises(MissingDataError, match="no variant 'papr'; it has: paper, quick"):
+        params.read_variant(NOTEBOOK, "papr")
+    assert params.read_variant(NOTEBOOK, "paper") == {}
+    with pytest.raises(SystemExit):
+        command.main(["execute", NOTEBOOK, "papr"])
+
+
+def test_paths_begin_at_the_root_wherever_one_is(study_root, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert resolved("results/x") == study_root / "results" / "x"
+    assert resolved(tmp_path / "y") == tmp_path / "y"
+    monkeypatch.delenv("MASKOPT_ROOT")
+    assert (root() / "notebooks").is_dir() and os.path.samefile(root(), params.__file__ + "/../../..")

@@ -1,0 +1,89 @@
+"""One writer a folder: others wait or are told who; the children of the owner may write; the dead own nothing."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from maskopt_lib import files
+from maskopt_lib.errors import BusyFolderError
+from maskopt_lib.runs.locks import FolderLock, owner_of
+
+HOLD = """
+import sys, time
+from maskopt_lib.runs.locks import FolderLock
+lock = FolderLock(sys.argv[1], "a test")
+print("held", flush=True)
+time.sleep(float(sys.argv[2]))
+"""
+
+
+def hold(folder, seconds: float) -> subprocess.Popen:
+    """Another process that holds the folder."""
+    process = subprocess.Popen([sys.executable, "-c", HOLD, folder, str(seconds)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def test_a_second_process_is_told_who_writes(tmp_path):
+    with hold(tmp_path, 60) as process:
+        with pytest.raises(BusyFolderError, match=rf"process {process.pid} on {files.this_host()} \(a test\) since"):
+            FolderLock(tmp_path)
+        process.kill()
+    assert owner_of(tmp_path) is None
+    with FolderLock(tmp_path) as lock:  # the owner is dead: taken over at once
+        assert lock.is_owner and owner_of(tmp_path)["pid"] == os.getpid()
+    assert owner_of(tmp_path) is None
+
+
+def test_who_waits_says_so_once_and_gets_the_folder(tmp_path):
+    told = []
+    with hold(tmp_path, 1.5), FolderLock(tmp_path, wait_s=30, tell=told.append) as lock:
+        assert lock.is_owner
+    assert len(told) == 1 and "waiting for process" in told[0]
+
+
+def told_a_stranger(folder) -> str:
+    """What a process says that is nobody's child: the shell that starts it ends at once."""
+    said = folder / "said"
+    said.unlink(missing_ok=True)
+    command = f"{sys.executable} -c '{HOLD}' {folder} 0 > {said} 2>&1 &"
+    subprocess.run(["sh", "-c", command], check=True, stdout=subprocess.DEVNULL)
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        if said.exists() and ("held" in said.read_text() or "Error" in said.read_text()):
+            break
+        time.sleep(0.1)
+    return said.read_text().strip().splitlines()[-1]
+
+
+def test_one_process_may_take_its_folder_again_and_keeps_it_until_the_last_is_gone(tmp_path):
+    first, second = FolderLock(tmp_path), FolderLock(tmp_path)
+    first.release()
+    assert "BusyFolderError" in told_a_stranger(tmp_path)
+    second.release()
+    assert told_a_stranger(tmp_path) == "held"
+
+
+def test_a_child_of_the_owner_may_write(tmp_path):
+    with FolderLock(tmp_path), hold(tmp_path, 0) as child:
+        assert child.wait() == 0
+
+
+def test_taking_a_folder_sweeps_what_the_dead_left(tmp_path):
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    left = tmp_path / f".a.part-{files.this_host()}-{process.pid}-01234567"
+    left.write_text("half")
+    with FolderLock(tmp_path):
+        assert not left.exists()
+
+
+def test_a_folder_that_cannot_be_written_to_is_said(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BusyFolderError, match="cannot write to"):
+        FolderLock(tmp_path / "file" / "below")
