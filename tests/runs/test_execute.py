@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -52,13 +51,16 @@ def study_root(tmp_path, monkeypatch):
     return folder
 
 
+def words(folder, **values) -> list[str]:
+    """A command that runs the notebook."""
+    (folder / "values.yaml").write_text(json.dumps(values))
+    command = [sys.executable, "-m", "maskopt_lib.runs", "execute", NOTEBOOK, "quick", "--with-parent"]
+    return [*command, "--parameters", str(folder / "values.yaml")]
+
+
 def start(folder, **values) -> subprocess.Popen:
     """A run in a process of its own."""
-    (folder / "values.yaml").write_text(json.dumps(values))
-    words = ["execute", NOTEBOOK, "quick", "--parameters", str(folder / "values.yaml"), "--with-parent"]
-    return subprocess.Popen(
-        [sys.executable, "-m", "maskopt_lib.runs", *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+    return subprocess.Popen(words(folder, **values), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 def until(condition, seconds=60):
@@ -110,19 +112,13 @@ def test_a_run_that_is_ended_takes_its_kernel_with_it_and_frees_the_folder(study
 
 
 def test_a_run_ends_with_the_process_that_began_it(study_root):
-    program = (
-        f"import subprocess, sys, time; subprocess.Popen({start(study_root, seconds=600.0).args!r}); time.sleep(600)"
-    )
-    for child in psutil.Process().children():
-        child.kill()
-        child.wait()
+    command = words(study_root, seconds=600.0)
+    program = f"import subprocess, time; subprocess.Popen({command!r}); time.sleep(600)"
     parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     out = study_root / "results" / NOTEBOOK / "quick"
     until((out / "values.json").exists)
-    family = [
-        int((out / "pid").read_text()),
-        *(child.pid for child in psutil.Process(parent.pid).children(recursive=True)),
-    ]
+    family = [child.pid for child in psutil.Process(parent.pid).children(recursive=True)]
+    assert int((out / "pid").read_text()) in family
     parent.kill()
     parent.wait()
     until(lambda: not any(psutil.pid_exists(pid) for pid in family))
@@ -131,19 +127,9 @@ def test_a_run_ends_with_the_process_that_began_it(study_root):
 def test_a_misspelt_parameter_stops_the_run_in_plain_papermill(study_root):
     notebook = study_root / "notebooks" / f"{NOTEBOOK}.ipynb"
     (study_root / "out").mkdir()
-    words = [
-        str(notebook),
-        str(study_root / "out.ipynb"),
-        "-p",
-        "n_stepz",
-        "7",
-        "-p",
-        "out_dir",
-        str(study_root / "out"),
-    ]
-    done = subprocess.run(
-        [sys.executable, "-m", "papermill", *words, "-k", "python3"], cwd=study_root, capture_output=True, text=True
-    )
+    given = ["-p", "n_stepz", "7", "-p", "out_dir", str(study_root / "out"), "-k", "python3"]
+    command = [sys.executable, "-m", "papermill", str(notebook), str(study_root / "out.ipynb"), *given]
+    done = subprocess.run(command, cwd=study_root, capture_output=True, text=True)
     assert done.returncode != 0 and "no parameter n_stepz (did you mean n_steps?)" in done.stderr
     assert not (study_root / "out" / "values.json").exists()
 
@@ -165,4 +151,4 @@ def test_paths_begin_at_the_root_wherever_one_is(study_root, monkeypatch, tmp_pa
     assert resolved("results/x") == study_root / "results" / "x"
     assert resolved(tmp_path / "y") == tmp_path / "y"
     monkeypatch.delenv("MASKOPT_ROOT")
-    assert (root() / "notebooks").is_dir() and os.path.samefile(root(), params.__file__ + "/../../..")
+    assert (root() / "maskopt_lib" / "runs" / "paths.py").is_file()

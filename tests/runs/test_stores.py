@@ -29,11 +29,8 @@ def damages(path):
     """Every file of a store but one hidden, with a word on how it is damaged, one at a time."""
     for file in sorted(p for p in path.rglob("*") if p.is_file()):
         whole = file.read_bytes()
-        for what, damage in {
-            "gone": None, "empty": b"", "cut": whole[:-1],
-            "first flipped": bytes([whole[0] ^ 4]) + whole[1:], "last flipped": whole[:-1] + bytes([whole[-1] ^ 4]),
-            "middle flipped": whole[: len(whole) // 2] + bytes([whole[len(whole) // 2] ^ 4]) + whole[len(whole) // 2 + 1 :],
-        }.items():  # fmt: skip
+        flipped = {f"flipped at {i}": whole[:i] + bytes([whole[i] ^ 4]) + whole[i + 1 :] for i in (0, len(whole) // 2)}
+        for what, damage in ({"gone": None, "empty": b"", "cut": whole[:-1]} | flipped).items():
             file.unlink() if damage is None else file.write_bytes(damage)
             yield f"{file.relative_to(path)} {what}"
             file.write_bytes(whole)
