@@ -24,6 +24,7 @@ from maskopt_lib.study.solvers.benchmark import (
     solve_clips,
     targets,
 )
+from maskopt_lib.study.solvers.changes import score_changes
 from maskopt_lib.study.solvers.devices import Budget, measure_devices, product_scores
 from maskopt_lib.study.solvers.pareto import (
     Box,
@@ -95,6 +96,7 @@ __all__ = [
     "rule_margin",
     "rules_kept",
     "run_sweep",
+    "score_changes",
     "score_masks",
     "score_own",
     "score_region",
