@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from maskopt_lib import study
 from maskopt_lib.errors import SchemaError
@@ -127,6 +128,24 @@ def test_variant_changes_only_what_the_notebook_defines(path, variant):
         assert default is None or value is None or isinstance(value, kinds), (
             f"{name}: {value!r} in place of {default!r}"
         )
+
+
+@each_notebook
+def test_what_it_says_in_the_end_is_claimed_not_asserted(path):
+    last = ast.parse(source(code_cells(path)[-1]))
+    claims = [
+        node
+        for node in ast.walk(last)
+        if isinstance(node, ast.With) and ast.unparse(node.items[0].context_expr).startswith("study.claim(run, ")
+    ]
+    claimed = {id(node) for claim in claims for node in ast.walk(claim) if isinstance(node, ast.Assert)}
+    # A bare assertion would fail for whoever changes a parameter, and leaves out the row that it names.
+    assert claims and all(id(node) in claimed for node in ast.walk(last) if isinstance(node, ast.Assert))
+
+
+def test_a_variant_without_changes_has_no_file():
+    for file in (ROOT / "notebooks" / "params").glob("*/*.yaml"):
+        assert yaml.safe_load(file.read_text(encoding="utf-8")), f"{file}: without a file a variant has the defaults"
 
 
 def test_every_variant_belongs_to_a_notebook():
