@@ -143,6 +143,16 @@ def test_what_it_says_in_the_end_is_claimed_not_asserted(path):
     assert claims and all(id(node) in claimed for node in ast.walk(last) if isinstance(node, ast.Assert))
 
 
+@each_notebook
+def test_rows_of_a_method_are_selected_by_a_dictionary(path):
+    for cell in code_cells(path):
+        for node in ast.walk(ast.parse(source(cell))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "sel":
+                given = {word.arg: ast.unparse(word.value) for word in node.keywords}
+                # There `method` is how to look for a label that is not there, and no label selects everything.
+                assert given.get("method", "'nearest'") == "'nearest'", ast.unparse(node)
+
+
 def test_a_variant_without_changes_has_no_file():
     for file in (ROOT / "notebooks" / "params").glob("*/*.yaml"):
         assert yaml.safe_load(file.read_text(encoding="utf-8")), f"{file}: without a file a variant has the defaults"
