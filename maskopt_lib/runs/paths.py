@@ -32,6 +32,18 @@ def run_folder(out_dir: str | Path, notebook: str, named: str | Path = "") -> Pa
     return beside / ("quick" if is_tried_out else folder.name)
 
 
+def located(name: str) -> str:
+    """Path of a file that is below :func:`root`; any other name as it is, such as that of a file of the manifest.
+
+    Examples
+    --------
+    >>> located("README.md") == str(root() / "README.md"), located("M1_test1.glp"), located("")
+    (True, 'M1_test1.glp', '')
+    """
+    path = resolved(name)
+    return str(path) if name and path.exists() else name
+
+
 def relative(path: str | Path) -> str:
     """A path as records keep it: from :func:`root` where it is inside, so that it is nobody's machine's.
 

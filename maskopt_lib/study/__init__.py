@@ -4,7 +4,7 @@ from maskopt_lib.layout.region import Window, demo_layout, layout_inputs, read_w
 from maskopt_lib.opc.mask_rules import read_deck
 from maskopt_lib.runs.notebook import begin, claim
 from maskopt_lib.runs.params import parameters, read_parameters, read_variant
-from maskopt_lib.runs.paths import resolved
+from maskopt_lib.runs.paths import located, resolved
 from maskopt_lib.runs.record import Record, Run, load, load_masks, record_of, start
 from maskopt_lib.runs.reference import has_result, load_result, stored_names, stored_runs, stored_tables
 from maskopt_lib.runs.sweep import run_sweep
@@ -70,6 +70,7 @@ __all__ = [
     "load",
     "load_masks",
     "load_result",
+    "located",
     "means_table",
     "measure",
     "measure_devices",
