@@ -14,6 +14,7 @@ from maskopt_lib.errors import GridMismatchError, SchemaError
 from maskopt_lib.models import shipped, weights
 from maskopt_lib.models.inputs import IMAGE_NM, NO_CELL
 from maskopt_lib.models.unrolled_litho import PrintGradients, UnrolledLitho
+from maskopt_lib.runs.paths import resolved
 from maskopt_lib.study.dataset.tile_masks import LabelRule
 
 #: How far beyond the core an unrolled descent minds its print, in nm; chosen from 0, 128, 192 and 256 on one window.
@@ -84,8 +85,8 @@ def _for_fields(model: models.MaskModel, context_nm: float) -> tuple[models.Mask
 
 
 def weights_file(name: str | Path) -> Path:
-    """File of weights: of a name of :func:`maskopt_lib.models.shipped.names`, or the path itself."""
-    return shipped.path(str(name)) if str(name) in shipped.names() else Path(name)
+    """File of weights: of a name of :func:`maskopt_lib.models.shipped.names`, or the path itself, from the study's root."""
+    return shipped.path(str(name)) if str(name) in shipped.names() else resolved(name)
 
 
 def _tiles(target: np.ndarray, context_nm: float) -> tuple[np.ndarray, list[tuple[int, int]]]:
