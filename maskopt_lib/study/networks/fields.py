@@ -85,7 +85,7 @@ def _for_fields(model: models.MaskModel, context_nm: float) -> tuple[models.Mask
 
 
 def weights_file(name: str | Path) -> Path:
-    """File of weights: of a name of :func:`maskopt_lib.models.shipped.names`, or the path itself, from the study's root."""
+    """File of weights: of a name of :func:`maskopt_lib.models.shipped.names`, or the path itself, below the root."""
     return shipped.path(str(name)) if str(name) in shipped.names() else resolved(name)
 
 
