@@ -15,6 +15,7 @@ import xarray as xr
 # Text, not a widget: these bars belong in the log of an unattended run.
 from tqdm import tqdm
 
+from maskopt_lib import files
 from maskopt_lib.runs.parts import is_whole
 from maskopt_lib.runs.spread import Kept, spread
 
@@ -43,6 +44,8 @@ def complete(
 ) -> int:
     """See to it that every task's part is there and whole: those that are, are taken; the others are made.
 
+    What dead writers left beside the parts is swept.
+
     Parameters
     ----------
     do : a function of the library that does a task and writes its part to ``task.path``; see
@@ -59,6 +62,8 @@ def complete(
     How many parts were made.
     """
     once = list({task.path: task for task in tasks}.values())
+    for folder in {task.path.parent for task in once}:
+        files.sweep(folder)
     lacking = [task for task in once if not is_whole(task.path)]
     with progress(sum(map(size, once)), title, unit) as bar:
         bar.update(sum(map(size, once)) - sum(map(size, lacking)))

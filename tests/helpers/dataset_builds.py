@@ -9,10 +9,8 @@ from maskopt_lib.data.splits import SplitRule
 from maskopt_lib.layout import TileRule
 from maskopt_lib.opc import Recipe
 from maskopt_lib.runs.spread import workers
-from maskopt_lib.study.dataset import choose as label_choice
-from maskopt_lib.study.dataset import cut as build_dataset
-from maskopt_lib.study.dataset import label as label_dataset
-from maskopt_lib.study.dataset.plan import BuildRule, plan
+from maskopt_lib.study.dataset import choose, cut, label
+from maskopt_lib.study.dataset.plan import BuildRule, plan_designs, writing
 from maskopt_lib.study.dataset.tile_masks import LabelRule
 
 LAYERS = ("metal1", "via1")
@@ -31,26 +29,31 @@ LABELS = LabelRule(kernels="embedded", pixel_nm=PIXEL_NM, recipes={"opc": IDENTI
 TURNS = (0, 4)
 
 
-def wanted(n: int = 4) -> label_choice.Wanted:
+def label_plan(n: int = 4) -> choose.LabelPlan:
     """So many labels a layer, in batches and shards of two."""
-    return label_choice.Wanted(
+    return choose.LabelPlan(
         n_labels=dict.fromkeys(LAYERS, n), split=SplitRule(held_out_cells=()), batch=2, shard_size=2
     )
 
 
 def build(folder: Path, client=None, n_labels: int = 4) -> dict:
-    """All steps; the store, its digest, and what had to be done."""
-    designs = plan(RULE, folder, client=client)
-    parts = build_dataset.parts(RULE, designs, folder)
-    cut = build_dataset.cut(parts, client=client)
-    store, filled = build_dataset.assemble(RULE, designs, parts, folder, client=client, title="a test")
-    want = wanted(n_labels)
-    labellings = label_choice.choose_labels(store, parts, want, TURNS)
-    todo = label_dataset.batches(store, labellings, LABELS, want, folder)
-    done = label_dataset.label(todo, store, labellings, want, client=client)
+    """All steps, the folder its own meanwhile, as a run's is; the store, its digest, and what had to be done."""
+    with writing(folder):
+        return _build(folder, client, n_labels)
+
+
+def _build(folder: Path, client, n_labels: int) -> dict:
+    designs = plan_designs(RULE, folder, client=client)
+    parts = cut.tile_parts(RULE, designs, folder)
+    n_cut = cut.cut_parts(parts, client=client)
+    store, n_filled = cut.assemble(RULE, designs, parts, folder, client=client, title="a test")
+    plan = label_plan(n_labels)
+    labellings = choose.choose_labels(store, parts, plan, TURNS)
+    batches = label.label_batches(store, labellings, LABELS, plan, folder)
+    done = label.make_labels(batches, store, labellings, plan, client=client)
     return {
-        "store": store, "digest": store.digest(), "parts": parts, "batches": todo, "labellings": labellings,
-        "cut": cut, "filled": filled, "solved": done["batches"], "label_shards": done["shards"],
+        "store": store, "digest": store.digest(), "parts": parts, "batches": batches, "labellings": labellings,
+        "cut": n_cut, "filled": n_filled, "solved": done["batches"], "label_shards": done["shards"],
     }  # fmt: skip
 
 

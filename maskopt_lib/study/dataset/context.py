@@ -13,19 +13,19 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import distributed
 import numpy as np
+import pandas as pd
 import xarray as xr
-
-# Text, not a widget: these bars belong in the log of an unattended run.
-from tqdm import tqdm
 
 from maskopt_lib import metrics, optics
 from maskopt_lib.data import schema
 from maskopt_lib.layout import Design
-from maskopt_lib.runs.hashing import hashed, source_hash
-from maskopt_lib.runs.parts import Bits, read_part, said_of, write_part
+from maskopt_lib.runs.gather import complete, labelled
+from maskopt_lib.runs.hashing import hashed, key_of, source_hash
+from maskopt_lib.runs.parts import Bits, part_path, read_part, write_part
 from maskopt_lib.runs.record import Run
-from maskopt_lib.runs.spread import Kept, spread, torch_threads, workers
+from maskopt_lib.runs.spread import Kept, torch_threads
 from maskopt_lib.study.dataset.tile_masks import ILT, OPC, LabelRule, TileSolver, label_digest
 
 CONTEXT, PRINTED, KIND = "context", "printed", "kind"
@@ -43,8 +43,7 @@ def measure_context_effect(
     contexts_nm: Sequence[int] = (0, 16, 32, 64, 128),
     kinds: Sequence[str] = (OPC, ILT),
     batch: int = 4,
-    n_workers: int = 0,
-    address: str = "",
+    client: distributed.Client | None = None,
 ) -> xr.Dataset:
     """Solve and score tiles of one layer with each context and with all of their surroundings.
 
@@ -57,7 +56,7 @@ def measure_context_effect(
     contexts_nm : how far a window reaches beyond the core.
     kinds : of masks.
     batch : tiles solved together.
-    n_workers, address : as for :func:`maskopt_lib.runs.spread.workers`.
+    client : of :func:`maskopt_lib.runs.spread.workers`.
 
     Returns
     -------
@@ -67,27 +66,26 @@ def measure_context_effect(
     masks meet at the core's border as they are, no pass mends the seam: what it costs is part of "in place". ``mask``
     (kind, context, sample, y, byte) has the images' masks, eight pixels a byte.
     """
-    layer = tiles.attrs["layer"]
-    folder = run.out_dir / "parts" / "context_effect"
-    folder.mkdir(parents=True, exist_ok=True)
-    tasks = list(_tasks(tiles, designs, rule, layer, tuple(contexts_nm), kinds, batch, folder))
-    missing = [task for task in tasks if said_of(task.path) is None]
-    with (
-        workers(n_workers, address=address) as client,
-        tqdm(total=len(tasks), initial=len(tasks) - len(missing), desc=f"{layer}, contexts", unit="batch") as bar,
-    ):
-        for _ in spread(_do, missing, client=client):
-            bar.update()
-    per_kind = []
-    for kind in kinds:
-        parts = [_read(task) for task in tasks if task.kind == kind]
-        per_kind.append(xr.concat(parts, schema.SAMPLE, combine_attrs="override"))
-    found = xr.concat(per_kind, xr.DataArray(list(kinds), dims=KIND, name=KIND), combine_attrs="override")
-    found[CONTEXT].attrs.update(long_name="context (-1: all that the optics see)", units="nm")
-    for name in ("design", "cell", "x_nm", "y_nm"):
-        if name in tiles:
-            found[name] = tiles[name].reset_coords(drop=True)
-    return schema.label(found.assign_attrs(layer=layer, contexts_nm=list(contexts_nm), core_nm=rule.core_nm))
+    tasks = list(_tasks(tiles, designs, rule, tuple(contexts_nm), kinds, batch, run.out_dir))
+    complete(_solve, tasks, client=client, title=f"{tiles.attrs['layer']}, contexts", unit="tile", size=len)
+    by_kind = [
+        xr.concat([_read(task) for task in tasks if task.kind == kind], schema.SAMPLE, combine_attrs="override")
+        for kind in kinds
+    ]
+    effect = xr.concat(by_kind, pd.Index(kinds, name=KIND), combine_attrs="override")
+    effect[CONTEXT].attrs.update(long_name="context (-1: all that the optics see)", units="nm")
+    places = tiles[[name for name in ("design", "cell", "x_nm", "y_nm") if name in tiles]].reset_coords(drop=True)
+    attrs = {"layer": tiles.attrs["layer"], "contexts_nm": list(contexts_nm), "core_nm": rule.core_nm}
+    return schema.label(effect.assign(places).assign_attrs(attrs))
+
+
+def seen(drawn: np.ndarray, rule: LabelRule, context_nm: float) -> np.ndarray:
+    """(n, y, x) images with nothing farther than ``context_nm`` from the core."""
+    n, reach = drawn.shape[-1], round((rule.core_nm / 2 + context_nm) / rule.pixel_nm)
+    inner = np.s_[:, n // 2 - reach : n // 2 + reach, n // 2 - reach : n // 2 + reach]
+    images = np.zeros_like(drawn)
+    images[inner] = drawn[inner]
+    return images
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,74 +99,62 @@ class _Task:
     fields: tuple[Bits, ...]
     path: Path
 
+    def __len__(self) -> int:
+        return len(self.fields)
+
+    def __str__(self) -> str:
+        return f"{len(self)} tiles of {self.layer}, {self.kind}"
+
 
 def _tasks(
     tiles: xr.Dataset,
     designs: Mapping[str, Design],
     rule: LabelRule,
-    layer: str,
     contexts_nm: tuple[int, ...],
     kinds: Sequence[str],
     batch: int,
     folder: Path,
 ) -> Iterator[_Task]:
+    layer = tiles.attrs["layer"]
     margin_nm = (optics.load(rule.kernels).period_nm - rule.core_nm) / 2
-    digest, here = label_digest(rule, [layer], kinds), source_hash([__name__], follow=False)
+    digest, code = label_digest(rule, [layer], kinds), source_hash([__name__], follow=False)
     fields = []
     for name, x, y in zip(*(tiles[v].values.tolist() for v in ("design", "x_nm", "y_nm")), strict=True):
         box = (x - margin_nm, y - margin_nm, x + rule.core_nm + margin_nm, y + rule.core_nm + margin_nm)
         fields.append(Bits.of(designs[name].rasterize(layer, box, rule.pixel_nm), rule.pixel_nm))
     for kind in kinds:
-        for i in range(0, len(fields), batch):
-            chosen = tuple(fields[i : i + batch])
-            key = hashed([digest[layer, kind], here, contexts_nm, [bits.digest() for bits in chosen]])
-            yield _Task(
-                rule=rule, layer=layer, kind=kind, contexts_nm=contexts_nm, fields=chosen,
-                path=folder / f"{layer}-{kind}-{key[:12]}.npz",
-            )  # fmt: skip
+        for some in (tuple(fields[i : i + batch]) for i in range(0, len(fields), batch)):
+            key = key_of([digest[layer, kind], code, contexts_nm, [bits.digest() for bits in some]])
+            path = part_path(folder, "context", layer, kind, key=key)
+            yield _Task(rule=rule, layer=layer, kind=kind, contexts_nm=contexts_nm, fields=some, path=path)
 
 
-def _do(task: _Task, kept: Kept) -> None:
+def _solve(task: _Task, kept: Kept) -> None:
     """What a worker does with a batch: solve, score, keep."""
     rule = task.rule
     with torch_threads(1):
         solver = kept(hashed([rule.to_dict()]), partial(TileSolver, rule))
         fields = np.stack([bits.image for bits in task.fields])
-        n, whole = round(rule.image_nm / rule.pixel_nm), fields.shape[-1]
+        n, whole = rule.image_px, fields.shape[-1]
         middle = np.s_[:, (whole - n) // 2 : (whole + n) // 2, (whole - n) // 2 : (whole + n) // 2]
         drawn = fields[middle]
         oracle, _ = solver.solve_in_surroundings(fields, task.layer, task.kind)
-        masks, scores = [], []
+        masks, rows = [], {}
         for context_nm in task.contexts_nm:
             mask, _ = solver.solve(seen(drawn, rule, context_nm), task.layer, task.kind)
             masks.append(mask)
-            scores.append([solver.score(mask, drawn), solver.score(mask, drawn, surroundings=oracle)])
+            rows[context_nm, ALONE] = solver.score(mask, drawn)
+            rows[context_nm, IN_PLACE] = solver.score(mask, drawn, surroundings=oracle)
         masks.append(oracle[middle])
-        scores.append([None, solver.score(oracle[middle], drawn, surroundings=oracle)])
-    values = {
-        name: np.array([[np.full(len(fields), np.nan) if s is None else s[name].values for s in two] for two in scores])
-        for name in metrics.CORE_SCORES
-    }
-    write_part(
-        task.path,
-        values,
-        {"layer": task.layer, "kind": task.kind, "tiles": len(fields)},
-        bits={"mask": np.packbits(np.stack(masks), axis=-1, bitorder="little")},
-    )
-
-
-def seen(drawn: np.ndarray, rule: LabelRule, context_nm: float) -> np.ndarray:
-    """(n, y, x) images with nothing farther than ``context_nm`` from the core."""
-    n, reach = drawn.shape[-1], round((rule.core_nm / 2 + context_nm) / rule.pixel_nm)
-    at = np.s_[:, n // 2 - reach : n // 2 + reach, n // 2 - reach : n // 2 + reach]
-    images = np.zeros_like(drawn)
-    images[at] = drawn[at]
-    return images
+        rows[ALL_AROUND, IN_PLACE] = solver.score(oracle[middle], drawn, surroundings=oracle)
+    scores = labelled(rows, (CONTEXT, PRINTED))
+    packed = np.packbits(np.stack(masks), axis=-1, bitorder="little")
+    write_part(task.path, {name: scores[name].values for name in metrics.CORE_SCORES}, bits={"mask": packed})
 
 
 def _read(task: _Task) -> xr.Dataset:
-    kept = read_part(task.path)
-    scores = {name: ((CONTEXT, PRINTED, schema.SAMPLE), kept[name]) for name in metrics.CORE_SCORES}
-    mask = ((CONTEXT, schema.SAMPLE, schema.Y, "byte"), kept["mask"], {"long_name": "mask, packed", "units": "1"})
+    arrays = read_part(task.path)
+    scores = {name: ((CONTEXT, PRINTED, schema.SAMPLE), arrays[name]) for name in metrics.CORE_SCORES}
+    mask = ((CONTEXT, schema.SAMPLE, schema.Y, "byte"), arrays["mask"], {"long_name": "mask, packed", "units": "1"})
     contexts = [*task.contexts_nm, ALL_AROUND]
     return xr.Dataset({**scores, "mask": mask}, coords={CONTEXT: contexts, PRINTED: [ALONE, IN_PLACE]})

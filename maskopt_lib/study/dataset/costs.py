@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
+from maskopt_lib import files
 from maskopt_lib.data import tile_arrays as ta
 from maskopt_lib.data.tile_store import TileStore
-from maskopt_lib.runs.hashing import hashed
-from maskopt_lib.runs.parts import read_part, said_of, write_part
+from maskopt_lib.runs.gather import labelled
+from maskopt_lib.runs.hashing import key_of
+from maskopt_lib.runs.parts import is_whole, part_path, read_part, write_part
 from maskopt_lib.runs.spread import workers
-from maskopt_lib.study.dataset.cut import Part, cut
-from maskopt_lib.study.dataset.label import Batch, solve
+from maskopt_lib.study.dataset.cut import Part, cut_parts
+from maskopt_lib.study.dataset.label import Batch, solve_batches
 
 #: Tiles of the paper: of metal, and of contacts or vias.
 PAPER_TILES = {"metal": 104_714, "via": 121_952}
@@ -39,29 +41,18 @@ def scaling(
     -------
     Dataset over ``workers``: ``cut_per_s`` tiles, ``solved_per_s`` masks, of wall time.
     """
-    key = hashed([[one.path.name for one in (*parts, *batches)], list(n_workers)])[:16]
-    kept = folder / "parts" / f"scaling-{key}.npz"
-    scratch = folder / "scaling"
-    if said_of(kept) is None:
-        rates: dict[str, list[float]] = {"cut_per_s": [], "solved_per_s": []}
+    key = key_of([[task.path.name for task in (*parts, *batches)], list(n_workers)])
+    path = part_path(folder, "scaling", key=key)
+    if not is_whole(path):
+        rates = []
         for n in n_workers:
             with workers(n) as client:
-                for name, do, todo in (("cut_per_s", cut, parts), ("solved_per_s", solve, batches)):
-                    done = {}
-                    for clock in ("warm up", "timed"):
-                        shutil.rmtree(scratch, ignore_errors=True)
-                        scratch.mkdir()
-                        moved = [replace(one, path=scratch / one.path.name) for one in todo]
-                        begun = time.perf_counter()
-                        do(moved[:n] if clock == "warm up" else moved, client=client)
-                        done[clock] = time.perf_counter() - begun
-                    size = sum(_entries(one) for one in todo)
-                    rates[name].append(size / done["timed"])
-        shutil.rmtree(scratch)
-        write_part(kept, {name: np.array(values) for name, values in rates.items()}, {})
+                work = {"cut_per_s": (cut_parts, parts), "solved_per_s": (solve_batches, batches)}
+                rates.append({name: _rate(do, tasks, folder, n, client) for name, (do, tasks) in work.items()})
+        write_part(path, {name: values.values for name, values in pd.DataFrame(rates).items()})
     long = {"cut_per_s": "windows cut a second", "solved_per_s": "masks solved and scored a second"}
     return xr.Dataset(
-        {name: (_WORKERS, v, {"long_name": long[name], "units": "1/s"}) for name, v in read_part(kept).items()},
+        {name: (_WORKERS, v, {"long_name": long[name], "units": "1/s"}) for name, v in read_part(path).items()},
         coords={_WORKERS: (_WORKERS, list(n_workers), {"long_name": "worker processes", "units": "1"})},
     )
 
@@ -69,14 +60,13 @@ def scaling(
 def read_times(store: TileStore, layer: str, *, n: int = 100, seed: int = 0) -> xr.DataArray:
     """(read,) seconds to read the content of single tiles drawn at random."""
     content = store.open(layer)["content"]
-    drawn = np.random.default_rng(seed).integers(0, content.sizes[ta.SAMPLE], n)
     seconds = []
-    for sample in drawn.tolist():
+    for sample in np.random.default_rng(seed).integers(0, content.sizes[ta.SAMPLE], n).tolist():
         begun = time.perf_counter()
         content[sample].load()
         seconds.append(time.perf_counter() - begun)
-    said = {"long_name": "time to read one tile", "units": "s"}
-    return xr.DataArray(np.array(seconds), dims="read", name="read_s", attrs=said)
+    attrs = {"long_name": "time to read one tile", "units": "s"}
+    return xr.DataArray(np.array(seconds), dims="read", name="read_s", attrs=attrs)
 
 
 def whole_dataset(
@@ -110,25 +100,43 @@ def whole_dataset(
     >>> found.hours.sel(work="all").item(), found.hours_shared.sel(work="all").item()
     (3.0, 2.0)
     """
-    works, names = ("cut", "opc", "ilt", "all"), ("hours", "hours_shared")
-    values = {name: np.zeros((len(setups), len(works))) for name in names}
-    for i, setup in enumerate(setups.values()):
-        for name in names:
-            seconds = {"cut": sum(tiles.values()) * cost_s["cut"] / setup["cores"]}
-            for kind in ("opc", "ilt"):
-                masks = {group: n * (shared[group] if name == "hours_shared" else 1) for group, n in tiles.items()}
-                if setup.get("gpus"):
-                    seconds[kind] = sum(masks.values()) / (setup[f"{kind}_per_s"] * setup["gpus"])
-                else:
-                    each = {group: cost_s[f"{kind} {group}"] + cost_s["score"] for group in tiles}
-                    seconds[kind] = sum(n * each[group] for group, n in masks.items()) / setup["cores"]
-            values[name][i] = [*(seconds[work] / 3600 for work in works[:-1]), sum(seconds.values()) / 3600]
-    long = {"hours": "wall time, every tile solved", "hours_shared": "wall time, one solution a geometry"}
-    return xr.Dataset(
-        {name: (("setup", "work"), v, {"long_name": long[name], "units": "h"}) for name, v in values.items()},
-        coords={"setup": list(setups), "work": list(works)},
-    )
+    alone = dict.fromkeys(tiles, 1.0)
+    hours = {name: _hours(setup, cost_s, alone, tiles) for name, setup in setups.items()}
+    hours_shared = {name: _hours(setup, cost_s, shared, tiles) for name, setup in setups.items()}
+    rows = {
+        (setup, work): {"hours": h, "hours_shared": hours_shared[setup][work]}
+        for setup in setups
+        for work, h in hours[setup].items()
+    }
+    texts = {"hours": "wall time, every tile solved", "hours_shared": "wall time, one solution a geometry"}
+    attrs = {name: {"long_name": text, "units": "h"} for name, text in texts.items()}
+    return labelled(rows, ("setup", "work"), attrs=attrs)
 
 
-def _entries(one: Part | Batch) -> int:
-    return one.windows.sizes["tile"] if isinstance(one, Part) else len(one.sample)
+def _rate(do, tasks: Sequence[Part] | Sequence[Batch], folder: Path, n: int, client) -> float:
+    """Windows or masks a second; the workers have done some of the work before."""
+    scratch = folder / "scaling"
+    moved = [replace(task, path=scratch / task.path.name) for task in tasks]
+    for some in (moved[:n], moved):
+        files.remove(scratch)
+        begun = time.perf_counter()
+        do(some, client=client)
+        seconds = time.perf_counter() - begun
+    files.remove(scratch)
+    return sum(map(len, tasks)) / seconds
+
+
+def _hours(
+    setup: Mapping[str, float], cost_s: Mapping[str, float], share: Mapping[str, float], tiles: Mapping[str, int]
+) -> dict[str, float]:
+    """Wall time by kind of work, when so many masks are solved a tile."""
+    masks = {group: n * share[group] for group, n in tiles.items()}
+    hours = {"cut": sum(tiles.values()) * cost_s["cut"] / setup["cores"] / 3600}
+    for kind in ("opc", "ilt"):
+        if setup.get("gpus"):
+            seconds = sum(masks.values()) / (setup[f"{kind}_per_s"] * setup["gpus"])
+        else:
+            each = {group: cost_s[f"{kind} {group}"] + cost_s["score"] for group in tiles}
+            seconds = sum(n * each[group] for group, n in masks.items()) / setup["cores"]
+        hours[kind] = seconds / 3600
+    return hours | {"all": sum(hours.values())}

@@ -10,14 +10,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
-from maskopt_lib.data import schema
 from maskopt_lib.data import tile_arrays as ta
 from maskopt_lib.data.splits import SPLIT, SplitRule, leaks, split_table, splits
 from maskopt_lib.data.tile_store import TileStore
 from maskopt_lib.data.tile_summary import distinct, label_counts
 from maskopt_lib.errors import MissingDataError, SchemaError, UnknownNameError
+from maskopt_lib.runs.gather import labelled
 from maskopt_lib.runs.paths import run_folder
 from maskopt_lib.study.dataset.cut import STORE
 
@@ -26,7 +27,6 @@ LAYER, DESIGN, FAMILY, CELL = "layer", "design", "family", "cell"
 OF_DESIGN = (FAMILY, "state", "licence", "redistribution")
 #: Notebook that builds the dataset.
 BUILD = "22_build_dataset"
-_PIXELS = ("content",)
 _ORDER = ("metal1", "contact", "via1")
 
 
@@ -64,17 +64,21 @@ def read_tiles(store: TileStore) -> dict[str, xr.Dataset]:
     Layer -> Dataset over ``sample``. ``design``, ``cell``, ``orientation`` and ``family`` are codes; their names stand
     in the attribute ``names``.
     """
-    said = store.attrs.get("designs", {})
-    found = {}
+    designs = store.attrs.get("designs", {})
+    tiles = {}
     for layer in sorted(store.layers, key=lambda name: (_ORDER.index(name) if name in _ORDER else len(_ORDER), name)):
-        ds = store.open(layer)
-        ds = ds.drop_vars([name for name in _PIXELS if name in ds]).load()
-        of = [said.get(name, {}).get(FAMILY, name) for name in ds[DESIGN].attrs["names"]]
-        names = list(dict.fromkeys(of))
-        codes = np.array([names.index(one) for one in of], np.int16)[ds[DESIGN].values]
-        ds[FAMILY] = (ta.SAMPLE, codes, {"long_name": "family of designs", "units": "1", "names": names})
-        found[layer] = ds.assign_attrs(layer=layer)
-    return found
+        ds = store.open(layer).drop_vars("content").load()
+        families = [designs.get(name, {}).get(FAMILY, name) for name in ds[DESIGN].attrs["names"]]
+        codes, names = pd.factorize(np.array(families, object))
+        attrs = {"long_name": "family of designs", "units": "1", "names": names.tolist()}
+        ds[FAMILY] = (ta.SAMPLE, codes.astype(np.int16)[ds[DESIGN].values], attrs)
+        tiles[layer] = ds.assign_attrs(layer=layer)
+    return tiles
+
+
+def names_of(codes: xr.DataArray) -> np.ndarray:
+    """What codes stand for, such as the cell of each tile."""
+    return np.array(codes.attrs["names"])[codes.values]
 
 
 def design_counts(store: TileStore, tiles: Mapping[str, xr.Dataset], cut: xr.Dataset) -> xr.Dataset:
@@ -83,7 +87,7 @@ def design_counts(store: TileStore, tiles: Mapping[str, xr.Dataset], cut: xr.Dat
     Parameters
     ----------
     store, tiles : of :func:`read_tiles`.
-    cut : of :func:`maskopt_lib.study.dataset.cut.counts`: windows, empty ones and seconds by layer and design.
+    cut : of :func:`maskopt_lib.study.dataset.cut.cut_counts`: windows, empty ones and seconds by layer and design.
 
     Returns
     -------
@@ -91,46 +95,41 @@ def design_counts(store: TileStore, tiles: Mapping[str, xr.Dataset], cut: xr.Dat
     ones at the widest context, as they lie and up to turns), ``cells``, ``instances``; ``family``, ``state``,
     ``licence`` and ``redistribution`` as coordinates of ``design``.
     """
-    layers, designs = list(tiles), list(next(iter(tiles.values()))[DESIGN].attrs["names"])
-    kinds = {
-        "tiles": "tiles", "images": "different images", "geometries": "different geometries, turned ones counted once",
-        "cells": "cells", "instances": "placements",
-    }  # fmt: skip
-    values = {name: np.zeros((len(layers), len(designs)), int) for name in kinds}
-    for i, ds in enumerate(tiles.values()):
-        by = {
-            "images": ds["signature"].values[:, -1], "geometries": ds["canonical"].values[:, -1],
-            "cells": ds[CELL].values, "instances": ds["instance"].values,
-        }  # fmt: skip
-        for j in range(len(designs)):
-            own = ds[DESIGN].values == j
-            values["tiles"][i, j] = own.sum()
-            for name, column in by.items():
-                values[name][i, j] = len(set(column[own].tolist()))
-    said = store.attrs.get("designs", {})
-    of = {name: (DESIGN, [str(said.get(design, {}).get(name, "not said")) for design in designs]) for name in OF_DESIGN}
-    counted = xr.Dataset(
-        {name: ((LAYER, DESIGN), values[name], _said(long)) for name, long in kinds.items()},
-        coords={LAYER: layers, DESIGN: designs, **of},
-    )
-    there = cut[["windows", "empty"]].reindex({LAYER: layers, DESIGN: designs}, fill_value=0)
-    return xr.merge([there.drop_vars(set(there.coords) - {LAYER, DESIGN}), counted], combine_attrs="override")
+    texts = {
+        "tiles": "tiles",
+        "images": "different images",
+        "geometries": "different geometries, turned ones counted once",
+        "cells": "cells",
+        "instances": "placements",
+    }
+    names = _names(tiles, DESIGN)
+    columns = {"signature": "images", "canonical": "geometries", CELL: "cells", "instance": "instances"}
+    rows = {}
+    for layer, ds in tiles.items():
+        widest = ds[[DESIGN, *columns]].isel({ta.CONTEXT: -1}, drop=True)
+        by_design = widest.to_dataframe().groupby(DESIGN)
+        counted = by_design[list(columns)].nunique().rename(columns=columns).assign(tiles=by_design.size())
+        rows[layer] = counted.reindex(range(len(names)), fill_value=0).to_xarray()
+    counted = _over_layers(rows, texts).assign_coords({DESIGN: names})
+    designs = store.attrs.get("designs", {})
+    about = {what: (DESIGN, [str(designs.get(name, {}).get(what, "not said")) for name in names]) for what in OF_DESIGN}
+    windows = cut[["windows", "empty"]].reindex({LAYER: list(tiles), DESIGN: names}, fill_value=0)
+    windows = windows.drop_vars(set(windows.coords) - {LAYER, DESIGN})
+    return xr.merge([windows, counted.assign_coords(about)], combine_attrs="override")
 
 
 def window_counts(tiles: Mapping[str, xr.Dataset]) -> xr.Dataset:
     """``tiles`` by layer, and row and column of the window in its cell."""
-    shape = tuple(1 + max(int(ds[name].max()) for ds in tiles.values()) for name in ("row", "column"))
-    counted = np.zeros((len(tiles), *shape), int)
-    for i, ds in enumerate(tiles.values()):
-        np.add.at(counted[i], (ds["row"].values, ds["column"].values), 1)
-    return xr.Dataset(
-        {"tiles": ((LAYER, "row", "column"), counted, _said("tiles"))},
-        coords={
-            LAYER: list(tiles),
-            "row": ("row", np.arange(shape[0]), _said("row of the window in the cell")),
-            "column": ("column", np.arange(shape[1]), _said("column of the window in the cell")),
-        },
-    )
+    places = {layer: ds[["row", "column"]].to_dataframe() for layer, ds in tiles.items()}
+    last = pd.concat(places).max()
+    rows = {
+        layer: frame.value_counts().sort_index().to_xarray().to_dataset(name="tiles") for layer, frame in places.items()
+    }
+    ds = _over_layers(rows, {"tiles": "tiles"}, join="outer", fill_value=0)
+    ds = ds.reindex({name: np.arange(last[name] + 1) for name in ("row", "column")}, fill_value=0)
+    for name in ("row", "column"):
+        ds[name].attrs = {"long_name": f"{name} of the window in the cell", "units": "1"}
+    return ds.fillna(0).astype(int)
 
 
 def repeats(tiles: Mapping[str, xr.Dataset]) -> xr.Dataset:
@@ -142,30 +141,23 @@ def repeats(tiles: Mapping[str, xr.Dataset]) -> xr.Dataset:
     up to turns), both as a share of the tiles (``image_share``, ``geometry_share``), and ``most_alike``, the tiles that
     show the most common image.
     """
-    first = next(iter(tiles.values()))
-    contexts = first[ta.CONTEXT].values
-    images, geometries = (
-        np.stack([distinct(ds[name].values) for ds in tiles.values()]) for name in ("signature", "canonical")
-    )
-    most = [
-        [int(np.unique(column, return_counts=True)[1].max()) for column in ds["signature"].values.T]
-        for ds in tiles.values()
-    ]
-    n = np.array([ds.sizes[ta.SAMPLE] for ds in tiles.values()])
-    dims = (LAYER, ta.CONTEXT)
-    return xr.Dataset(
-        {
-            "tiles": (LAYER, n, _said("tiles")),
-            "images": (dims, images, _said("different images")),
-            "geometries": (dims, geometries, _said("different geometries, turned ones counted once")),
-            "image_share": (dims, 100 * images / n[:, None], _said("different images, share of the tiles", "%")),
-            "geometry_share": (
-                dims, 100 * geometries / n[:, None], _said("different up to turns, share of the tiles", "%"),
-            ),
-            "most_alike": (dims, most, _said("tiles with the most common image")),
-        },
-        coords={LAYER: list(tiles), ta.CONTEXT: (ta.CONTEXT, contexts, _said("context", "nm"))},
-    )  # fmt: skip
+    texts = {
+        "tiles": "tiles",
+        "images": "different images",
+        "geometries": "different geometries, turned ones counted once",
+        "image_share": ("different images, share of the tiles", "%"),
+        "geometry_share": ("different up to turns, share of the tiles", "%"),
+        "most_alike": "tiles with the most common image",
+    }
+    rows = {}
+    for layer, ds in tiles.items():
+        n, signatures = ds.sizes[ta.SAMPLE], ds["signature"].values
+        counted = {"images": distinct(signatures), "geometries": distinct(ds["canonical"].values)}
+        counted["most_alike"] = [pd.Series(column).value_counts().max() for column in signatures.T]
+        row = xr.Dataset({name: (ta.CONTEXT, values) for name, values in counted.items()})
+        shares = {"image_share": 100 * row["images"] / n, "geometry_share": 100 * row["geometries"] / n}
+        rows[layer] = row.assign(shares).assign(tiles=n)
+    return _over_layers(rows, texts).assign_coords({ta.CONTEXT: _contexts(tiles)})
 
 
 def density_histograms(tiles: Mapping[str, xr.Dataset], n_bins: int = 40) -> xr.Dataset:
@@ -176,28 +168,28 @@ def density_histograms(tiles: Mapping[str, xr.Dataset], n_bins: int = 40) -> xr.
     Dataset over ``layer``, ``family`` and ``bin``: ``share`` of the family's tiles, in percent; ``low`` and ``high``
     (layer, bin), the bin's edges in percent of the core; ``median`` (layer, family).
     """
-    families = next(iter(tiles.values()))[FAMILY].attrs["names"]
-    share = np.full((len(tiles), len(families), n_bins), np.nan)
-    median = np.full((len(tiles), len(families)), np.nan)
-    edges = []
-    for i, ds in enumerate(tiles.values()):
+    texts = {
+        "share": ("share of the tiles", "%"),
+        "low": ("covered share of the core, from", "%"),
+        "high": ("covered share of the core, to", "%"),
+        "median": ("median of the covered share of the core", "%"),
+    }
+    rows = {}
+    for layer, ds in tiles.items():
         density = 100 * ds["core_density"].values.astype(float)
-        edges.append(np.linspace(0, density.max(), n_bins + 1))
-        for j in range(len(families)):
-            own = density[ds[FAMILY].values == j]
-            if len(own):
-                share[i, j] = 100 * np.histogram(own, edges[-1])[0] / len(own)
-                median[i, j] = np.median(own)
-    low, high = np.array(edges)[:, :-1], np.array(edges)[:, 1:]
-    return xr.Dataset(
-        {
-            "share": ((LAYER, FAMILY, "bin"), share, _said("share of the tiles", "%")),
-            "low": ((LAYER, "bin"), low, _said("covered share of the core, from", "%")),
-            "high": ((LAYER, "bin"), high, _said("covered share of the core, to", "%")),
-            "median": ((LAYER, FAMILY), median, _said("median of the covered share of the core", "%")),
-        },
-        coords={LAYER: list(tiles), FAMILY: families},
-    )
+        edges = np.linspace(0, density.max(), n_bins + 1)
+        families = {name: each.values for name, each in pd.Series(density).groupby(names_of(ds[FAMILY]))}
+        shares = [100 * np.histogram(values, edges)[0] / len(values) for values in families.values()]
+        rows[layer] = xr.Dataset(
+            {
+                "share": ((FAMILY, "bin"), np.array(shares)),
+                "low": ("bin", edges[:-1]),
+                "high": ("bin", edges[1:]),
+                "median": (FAMILY, [np.median(values) for values in families.values()]),
+            },
+            coords={FAMILY: list(families)},
+        ).reindex({FAMILY: _names(tiles, FAMILY)})
+    return _over_layers(rows, texts)
 
 
 def cell_frequencies(tiles: Mapping[str, xr.Dataset]) -> xr.Dataset:
@@ -208,30 +200,28 @@ def cell_frequencies(tiles: Mapping[str, xr.Dataset]) -> xr.Dataset:
     Dataset over ``layer`` and ``cell``: ``tiles``; over ``cell``: ``windows``, how many windows it takes to cover the
     cell once. Cells without tiles are left out.
     """
-    names = np.array(next(iter(tiles.values()))[CELL].attrs["names"])
-    counted = np.stack([np.bincount(ds[CELL].values, minlength=len(names)) for ds in tiles.values()])
-    windows = np.zeros(len(names), int)
-    for ds in tiles.values():
-        np.maximum.at(windows, ds[CELL].values, ds["n_rows"].values.astype(int) * ds["n_columns"].values)
-    order = np.lexsort((names, -counted.sum(axis=0)))
-    order = order[counted.sum(axis=0)[order] > 0]
-    return xr.Dataset(
-        {
-            "tiles": ((LAYER, CELL), counted[:, order], _said("tiles")),
-            "windows": (CELL, windows[order], _said("windows that cover the cell")),
-        },
-        coords={LAYER: list(tiles), CELL: names[order]},
-    )
+    names = _names(tiles, CELL)
+    rows = {}
+    for layer, ds in tiles.items():
+        windows = pd.Series(ds["n_rows"].values.astype(int) * ds["n_columns"].values)
+        by_cell = windows.groupby(ds[CELL].values).agg(tiles="size", windows="max")
+        rows[layer] = by_cell.reindex(range(len(names)), fill_value=0).rename_axis(CELL).to_xarray()
+    ds = _over_layers(rows, {"tiles": "tiles"}).assign_coords({CELL: names})
+    total = ds["tiles"].sum(LAYER).values
+    attrs = {"long_name": "windows that cover the cell", "units": "1"}
+    ds = ds.assign(windows=ds["windows"].max(LAYER).assign_attrs(attrs))
+    return ds.isel({CELL: np.lexsort((names, -total))[: np.count_nonzero(total)]})
 
 
 def cells_holding(frequencies: xr.Dataset, shares: Iterable[float] = (0.5, 0.9)) -> xr.DataArray:
     """How many cells, the most frequent first, hold a share of the tiles: (layer, share)."""
-    shares = list(shares)
+    shares = np.array(list(shares))
     ranked = -np.sort(-frequencies["tiles"].transpose(LAYER, CELL).values, axis=1)
     reached = ranked.cumsum(axis=1) / ranked.sum(axis=1, keepdims=True)
-    needed = np.array([[int((row < share - 1e-12).sum()) + 1 for share in shares] for row in reached])
-    coords = {LAYER: frequencies[LAYER], "share": ("share", shares, _said("share of the tiles"))}
-    return xr.DataArray(needed, coords, (LAYER, "share"), name="cells", attrs=_said("cells that hold this share"))
+    needed = (reached[:, :, None] < shares - 1e-12).sum(axis=1) + 1
+    coords = {LAYER: frequencies[LAYER], "share": ("share", shares, {"long_name": "share of the tiles", "units": "1"})}
+    attrs = {"long_name": "cells that hold this share", "units": "1"}
+    return xr.DataArray(needed, coords, (LAYER, "share"), name="cells", attrs=attrs)
 
 
 def window_cuts(tiles: Mapping[str, xr.Dataset], min_width_nm: Mapping[str, float]) -> xr.Dataset:
@@ -249,26 +239,20 @@ def window_cuts(tiles: Mapping[str, xr.Dataset], min_width_nm: Mapping[str, floa
     """
     if lacking := [layer for layer in tiles if layer not in min_width_nm]:
         raise SchemaError(f"say the smallest width of {', '.join(lacking)} in min_width_nm")
-    columns: dict[str, list[np.ndarray]] = {"cut_share": [], "sliver_share": [], "shapes_cut": []}
-    for layer, ds in tiles.items():
-        cut, narrowest = ds["n_shapes_cut"].values, ds["min_cut_nm"].values
-        columns["cut_share"].append(100 * (cut > 0).mean(axis=0))
-        # Nothing is cut where the width is not a number, and then nothing is too narrow either.
-        columns["sliver_share"].append(100 * (narrowest < min_width_nm[layer]).mean(axis=0))
-        columns["shapes_cut"].append(cut.mean(axis=0))
-    said = {
+    texts = {
         "cut_share": ("tiles with a shape that the border cuts", "%"),
         "sliver_share": ("tiles with less than the smallest width at the border", "%"),
-        "shapes_cut": ("shapes cut by the border, mean", "1"),
+        "shapes_cut": "shapes cut by the border, mean",
     }
-    dims, contexts = (LAYER, ta.CONTEXT), next(iter(tiles.values()))[ta.CONTEXT].values
-    return xr.Dataset(
-        {name: (dims, np.array(rows), _said(*said[name])) for name, rows in columns.items()},
-        coords={
-            LAYER: list(tiles),
-            ta.CONTEXT: (ta.CONTEXT, contexts, _said("context", "nm")),
-            "min_width_nm": (LAYER, [float(min_width_nm[layer]) for layer in tiles], _said("smallest width", "nm")),
-        },
+    rows = {}
+    for layer, ds in tiles.items():
+        # Nothing is cut where the width is not a number, and then nothing is too narrow either.
+        shares = {"cut_share": ds["n_shapes_cut"] > 0, "sliver_share": ds["min_cut_nm"] < min_width_nm[layer]}
+        means = {name: 100 * each.mean(ta.SAMPLE) for name, each in shares.items()}
+        rows[layer] = xr.Dataset(means | {"shapes_cut": ds["n_shapes_cut"].mean(ta.SAMPLE)})
+    widths = [float(min_width_nm[layer]) for layer in tiles]
+    return _over_layers(rows, texts).assign_coords(
+        {ta.CONTEXT: _contexts(tiles), "min_width_nm": (LAYER, widths, {"long_name": "smallest width", "units": "nm"})}
     )
 
 
@@ -286,15 +270,12 @@ def split_counts(store: TileStore, context_nm: Mapping[str, int], rule: SplitRul
     Dataset over ``layer`` and ``split`` of :func:`maskopt_lib.data.splits.split_table`, and over ``layer`` ``leaks``:
     geometries in more than one split.
     """
-    tables, leaked = [], []
+    rows = {}
     for layer in store.layers:
         split = splits(store, layer, int(context_nm[layer]), rule)
-        tables.append(split_table(split))
-        leaked.append(leaks(split[SPLIT].values, split["geometry"].values))
-    held_out = tables[0].attrs["held_out_cells"]
-    found = xr.concat(tables, xr.DataArray(list(store.layers), dims=LAYER, name=LAYER), combine_attrs="override")
-    found["leaks"] = (LAYER, leaked, _said("geometries in more than one split"))
-    return found.assign_attrs(held_out_cells=held_out)
+        rows[layer] = split_table(split).assign(leaks=leaks(split[SPLIT].values, split["geometry"].values))
+    held_out = rows[store.layers[0]].attrs["held_out_cells"]
+    return _over_layers(rows, {"leaks": "geometries in more than one split"}).assign_attrs(held_out_cells=held_out)
 
 
 def savings(store: TileStore) -> xr.Dataset:
@@ -305,19 +286,19 @@ def savings(store: TileStore) -> xr.Dataset:
     Dataset over ``layer`` and ``label_context_nm``: ``labels`` that were solved, ``labelled`` tiles that have one of
     them, ``per_label`` tiles a label, ``saved_share`` of the solves, in percent; nan where a layer has no labels.
     """
-    counted = label_counts(store).rename({ta.CONTEXT: ta.LABEL_CONTEXT})
-    counted = counted.isel({ta.LABEL_CONTEXT: (counted["labels"] > 0).any(LAYER).values})
-    labels, labelled = (counted[name].where(counted["labels"] > 0) for name in ("labels", "labelled_tiles"))
-    found = xr.Dataset(
-        {
-            "labels": labels.assign_attrs(_said("geometries solved")),
-            "labelled": labelled.assign_attrs(_said("tiles with a mask")),
-            "per_label": (labelled / labels).assign_attrs(_said("tiles a solved geometry")),
-            "saved_share": (100 * (1 - labels / labelled)).assign_attrs(_said("solves saved", "%")),
-        }
-    )
-    found[ta.LABEL_CONTEXT].attrs.update(_said("context of the label", "nm"))
-    return found
+    texts = {
+        "labels": "geometries solved",
+        "labelled": "tiles with a mask",
+        "per_label": "tiles a solved geometry",
+        "saved_share": ("solves saved", "%"),
+    }
+    counted = label_counts(store).rename({ta.CONTEXT: ta.LABEL_CONTEXT, "labelled_tiles": "labelled"})
+    counted = counted.where(counted["labels"] > 0).dropna(ta.LABEL_CONTEXT, how="all")
+    labels, labelled_tiles = counted["labels"], counted["labelled"]
+    shares = {"per_label": labelled_tiles / labels, "saved_share": 100 * (1 - labels / labelled_tiles)}
+    ds = _described(counted.assign(shares), texts)
+    ds[ta.LABEL_CONTEXT].attrs = {"long_name": "context of the label", "units": "nm"}
+    return ds
 
 
 def sizes(store: TileStore) -> xr.Dataset:
@@ -328,20 +309,15 @@ def sizes(store: TileStore) -> xr.Dataset:
     Dataset over ``layer`` and ``kind`` of shards (tiles, links, labels, labels-<method>): ``entries``, ``size_bytes``,
     ``per_entry_bytes``; an entry is a tile, or a label.
     """
-    table = store.verify(deep=False)
-    layers, kinds = (list(dict.fromkeys(table[name].values.tolist())) for name in (LAYER, "kind"))
-    values = np.zeros((2, len(layers), len(kinds)), np.int64)
-    for layer, kind, n, size in zip(*(table[v].values for v in (LAYER, "kind", "entries", "size_bytes")), strict=True):
-        values[:, layers.index(layer), kinds.index(kind)] += (n, size)
-    dims = (LAYER, "kind")
-    return xr.Dataset(
-        {
-            "entries": (dims, values[0], _said("tiles or labels")),
-            "size_bytes": (dims, values[1], _said("size on disk", "B")),
-            "per_entry_bytes": (dims, values[1] / np.maximum(values[0], 1), _said("size of one", "B")),
-        },
-        coords={LAYER: layers, "kind": kinds},
-    )
+    texts = {
+        "entries": "tiles or labels",
+        "size_bytes": ("size on disk", "B"),
+        "per_entry_bytes": ("size of one", "B"),
+    }
+    shards = store.verify(deep=False).to_dataframe()
+    totals = shards.groupby([LAYER, "kind"], sort=False)[["entries", "size_bytes"]].sum()
+    ds = labelled(totals.to_dict("index"), (LAYER, "kind")).fillna(0).astype(int)
+    return _described(ds.assign(per_entry_bytes=ds["size_bytes"] / np.maximum(ds["entries"], 1)), texts)
 
 
 def draw_tiles(tiles: xr.Dataset, n: int, *, designs: Sequence[str] = (), seed: int = 0) -> xr.Dataset:
@@ -363,23 +339,41 @@ def draw_tiles(tiles: xr.Dataset, n: int, *, designs: Sequence[str] = (), seed: 
     if unknown := sorted(set(designs) - set(names)):
         raise UnknownNameError(f"the store has no design {unknown[0]!r}; it has {', '.join(names)}")
     order = np.random.default_rng(seed).permutation(tiles.sizes[ta.SAMPLE])
-    order = order[np.isin(tiles[DESIGN].values[order], [names.index(one) for one in designs or names])]
-    order = order[np.sort(np.unique(tiles["canonical"].values[order, -1], return_index=True)[1])]
+    order = order[np.isin(tiles[DESIGN].values[order], [names.index(name) for name in designs or names])]
+    order = order[~pd.Index(tiles["canonical"].values[order, -1]).duplicated()]
     # The k-th tile of every design before the (k + 1)-th of any.
-    of = tiles[DESIGN].values[order]
-    place = np.zeros(len(order), int)
-    for code in np.unique(of):
-        place[of == code] = np.arange((of == code).sum())
-    chosen = order[np.lexsort((of, place))][:n]
-    columns = {name: np.array(tiles[name].attrs["names"])[tiles[name].values[chosen]] for name in (DESIGN, CELL)}
-    columns["orientation"] = np.array(tiles["orientation"].attrs["names"])[tiles["orientation"].values[chosen]]
-    columns |= {name: tiles[name].values[chosen] for name in ("x_nm", "y_nm")}
+    design = pd.Series(tiles[DESIGN].values[order])
+    chosen = order[np.lexsort((design, design.groupby(design).cumcount()))][:n]
+    drawn = tiles.isel({ta.SAMPLE: chosen})
+    columns = {name: names_of(drawn[name]) for name in (DESIGN, CELL, "orientation")}
+    columns |= {name: drawn[name].values for name in ("x_nm", "y_nm")}
     return xr.Dataset(
         {name: (ta.SAMPLE, column) for name, column in columns.items()},
-        coords={schema.SAMPLE: chosen},
+        coords={ta.SAMPLE: chosen},
         attrs={"layer": tiles.attrs["layer"]},
     )
 
 
-def _said(long_name: str, units: str = "1") -> dict[str, str]:
-    return {"long_name": long_name, "units": units}
+def _names(tiles: Mapping[str, xr.Dataset], codes: str) -> list[str]:
+    return list(next(iter(tiles.values()))[codes].attrs["names"])
+
+
+def _contexts(tiles: Mapping[str, xr.Dataset]) -> tuple:
+    contexts = next(iter(tiles.values()))[ta.CONTEXT].values
+    return ta.CONTEXT, contexts, {"long_name": "context", "units": "nm"}
+
+
+def _over_layers(
+    rows: Mapping[str, xr.Dataset], texts: Mapping[str, str | tuple[str, str]], **options: object
+) -> xr.Dataset:
+    """Datasets of single layers as one over ``layer``, with what its variables are."""
+    layers = xr.DataArray(list(rows), dims=LAYER, name=LAYER)
+    return _described(xr.concat(list(rows.values()), layers, combine_attrs="override", **options), texts)
+
+
+def _described(ds: xr.Dataset, texts: Mapping[str, str | tuple[str, str]]) -> xr.Dataset:
+    """The same with ``long_name`` and ``units``, which are "1" where only a name is given."""
+    for name, text in texts.items():
+        long_name, units = (text, "1") if isinstance(text, str) else text
+        ds[name].attrs = {"long_name": long_name, "units": units}
+    return ds

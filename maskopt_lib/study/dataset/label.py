@@ -11,9 +11,6 @@ Run times differ from run to run, so they stay beside the store, with the parts:
 
 from __future__ import annotations
 
-import hashlib
-import shutil
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,23 +21,21 @@ import distributed
 import numpy as np
 import xarray as xr
 
-# Text, not a widget: these bars belong in the log of an unattended run.
-from tqdm import tqdm
-
-from maskopt_lib import metrics
+from maskopt_lib import files, metrics
 from maskopt_lib.data import schema, shards
 from maskopt_lib.data import tile_arrays as ta
 from maskopt_lib.data.tile_store import TileStore
-from maskopt_lib.layout import TileRule, content_image
-from maskopt_lib.runs.hashing import hashed
-from maskopt_lib.runs.parts import file_name, read_part, said_of, write_part
-from maskopt_lib.runs.spread import Kept, spread, torch_threads
-from maskopt_lib.study.dataset.choose import NO_LABEL, Labelling, Wanted
-from maskopt_lib.study.dataset.cut import PARTS, is_sound, read_keys, write_keys
+from maskopt_lib.layout import content_image
+from maskopt_lib.runs.gather import complete
+from maskopt_lib.runs.hashing import hashed, key_of
+from maskopt_lib.runs.parts import is_whole, part_path, write_part
+from maskopt_lib.runs.spread import Kept, torch_threads
+from maskopt_lib.study.dataset import cut
+from maskopt_lib.study.dataset.choose import Labelling, LabelPlan
 from maskopt_lib.study.dataset.tile_masks import LabelRule, TileSolver, label_digest
+from maskopt_lib.study.pictures import images, pictures
 
-_KEY_DIGITS = 16
-_LAYER, _KIND = "layer", "kind"
+KIND = "kind"
 _TIMES = ("solve_s", "solve_cpu_s", "score_s", "score_cpu_s")
 
 
@@ -58,17 +53,18 @@ class Batch:
     device: str
     path: Path
 
-    @property
-    def said(self) -> dict | None:
-        """What is said of the part; None where it is not there, or damaged."""
-        return said_of(self.path)
+    def __len__(self) -> int:
+        return len(self.sample)
+
+    def __str__(self) -> str:
+        return f"labels {self.first} to {self.first + len(self) - 1} of {self.layer}, {self.kind}"
 
 
-def batches(
+def label_batches(
     store: TileStore,
     labellings: Mapping[str, Labelling],
     rule: LabelRule,
-    wanted: Wanted,
+    plan: LabelPlan,
     folder: Path,
     *,
     device: str = "cpu",
@@ -77,106 +73,104 @@ def batches(
 
     Parameters
     ----------
-    store, labellings, wanted : of :func:`maskopt_lib.study.dataset.choose.choose_labels`.
+    store, labellings, plan : of :func:`maskopt_lib.study.dataset.choose.choose_labels`.
     rule : how masks are made.
     folder : of the build.
     device : of each worker, "cuda" for one GPU a worker.
     """
-    target = (folder / PARTS).resolve()
-    target.mkdir(parents=True, exist_ok=True)
-    digest = label_digest(rule, labellings, wanted.kinds, device)
-    found: list[tuple[float, int, Batch]] = []
+    digest = label_digest(rule, labellings, plan.kinds, device)
+    batches: list[tuple[float, Batch]] = []
     for layer, labelling in labellings.items():
         signature = store.open(layer)["signature"].load()
-        for first, chosen in zip(labelling.first, labelling.chosen, strict=True):
-            shown = signature.sel({ta.CONTEXT: round(chosen.context_nm)}).values
-            scored = signature.isel({ta.CONTEXT: -1}).values
-            starts = range(0, len(chosen.sample), wanted.batch)
-            for kind in wanted.kinds:
+        scored = signature.isel({ta.CONTEXT: -1}).values
+        for context_nm in labelling.contexts_nm:
+            shown = signature.sel({ta.CONTEXT: round(context_nm)}).values
+            numbers = np.flatnonzero(labelling.context_nm == context_nm)
+            starts = range(0, len(numbers), plan.batch)
+            for kind in plan.kinds:
                 for i, start in enumerate(starts):
-                    sample = chosen.sample[start : start + wanted.batch]
-                    who = [shown[sample].tolist(), scored[sample].tolist()]
-                    key = hashed([digest[layer, kind], layer, kind, chosen.context_nm, who])[:_KEY_DIGITS]
-                    path = target / f"{file_name('labels', layer, kind, f'{first + start:06d}', key)}.npz"
-                    one = Batch(
-                        store=store, layer=layer, kind=kind, context_nm=chosen.context_nm, first=first + start,
-                        sample=tuple(sample.tolist()), rule=rule, device=device, path=path,
-                    )  # fmt: skip
-                    found.append(((i + 0.5) / len(starts), len(found), one))
-    return [batch for _, _, batch in sorted(found, key=lambda entry: entry[:2])]
+                    first = int(numbers[start])
+                    sample = labelling.sample[numbers[start : start + plan.batch]]
+                    tiles = [shown[sample].tolist(), scored[sample].tolist()]
+                    key = key_of([digest[layer, kind], layer, kind, context_nm, tiles])
+                    batch = Batch(
+                        store=store,
+                        layer=layer,
+                        kind=kind,
+                        context_nm=context_nm,
+                        first=first,
+                        sample=tuple(sample.tolist()),
+                        rule=rule,
+                        device=device,
+                        path=part_path(folder.resolve(), "labels", layer, kind, f"{first:06d}", key=key),
+                    )
+                    batches.append(((i + 0.5) / len(starts), batch))
+    return [batch for _, batch in sorted(batches, key=lambda entry: entry[0])]
 
 
-def label(
-    todo: Sequence[Batch],
+def make_labels(
+    batches: Sequence[Batch],
     store: TileStore,
     labellings: Mapping[str, Labelling],
-    wanted: Wanted,
+    plan: LabelPlan,
     *,
     client: distributed.Client | None = None,
-    title: str = "labels",
 ) -> dict[str, int]:
     """Solve, score and store all labels that are not there.
 
     Parameters
     ----------
-    todo : of :func:`batches`, all of them.
-    store, labellings, wanted : what they were formed from.
+    batches : of :func:`label_batches`, all of them.
+    store, labellings, plan : what they were formed from.
     client : of the workers.
-    title : of the progress bar.
 
     Returns
     -------
     How many ``batches``, ``masks`` and ``shards`` of the store were made.
     """
-    _lay_out(store, labellings, todo, wanted)
-    # Which parts each shard waits for; those of shards that are there need not be.
-    waiting: dict[tuple[str, str, int], list[Batch]] = {}
-    for layer in labellings:
-        for kind in wanted.kinds:
+    with cut.writing(store.path.parent):
+        _lay_out(store, labellings, batches, plan)
+        # Which parts each shard waits for; those of shards that are there need not be.
+        waiting = {}
+        for layer, kind in ((layer, kind) for layer in labellings for kind in plan.kinds):
+            of_kind = sorted((b for b in batches if (b.layer, b.kind) == (layer, kind)), key=lambda batch: batch.first)
+            sizes = {batch.path: len(batch) for batch in of_kind}
             entries = store.entries(layer, f"{ta.LABELS}-{kind}")
             for shard in store.missing(layer, f"{ta.LABELS}-{kind}", deep=True):
-                start, stop = entries[shard].start, entries[shard].stop
-                of_kind = (b for b in todo if (b.layer, b.kind) == (layer, kind))
-                overlapping = [b for b in of_kind if b.first < stop and b.first + len(b.sample) > start]
-                waiting[layer, kind, shard] = overlapping
-    needed = {batch.path for those in waiting.values() for batch in those}
-    lacking = [batch for batch in todo if batch.path in needed and batch.said is None]
-    left = {where: {batch.path for batch in those} for where, those in waiting.items()}
-    done = {"batches": len(lacking), "masks": sum(len(batch.sample) for batch in lacking), "shards": len(waiting)}
+                waiting[layer, kind, shard] = cut.overlaps(sizes, entries[shard])
+        lacking = {path for path in {path for pieces in waiting.values() for path, _ in pieces} if not is_whole(path)}
+        todo = [batch for batch in batches if batch.path in lacking]
+        done = {"batches": len(todo), "masks": sum(map(len, todo)), "shards": len(waiting)}
 
-    def write_filled(path: Path | None) -> None:
-        for where, paths in list(left.items()):
-            paths.discard(path)
-            if not paths:
-                _fill(store, *where, waiting[where])
-                del left[where]
+        def fill_ready() -> None:
+            for shard, pieces in list(waiting.items()):
+                if lacking.isdisjoint(path for path, _ in pieces):
+                    _fill(store, *shard, waiting.pop(shard))
 
-    gone = {batch.path for batch in lacking}
-    for paths in left.values():
-        paths &= gone
-    write_filled(None)
-    solve(lacking, client=client, title=title, after=lambda batch: write_filled(batch.path))
+        def after(batch: Batch) -> None:
+            lacking.discard(batch.path)
+            fill_ready()
+
+        fill_ready()
+        if todo:
+            solve_batches(todo, client=client, after=after)
     return done
 
 
-def solve(
-    lacking: Sequence[Batch],
+def solve_batches(
+    batches: Sequence[Batch],
     *,
     client: distributed.Client | None = None,
-    title: str = "labels",
     after: Callable[[Batch], None] = lambda batch: None,
 ) -> None:
-    """Solve, score and keep batches; ``after`` is called here when one is done."""
-    total = sum(len(batch.sample) for batch in lacking)
-    with (
-        tqdm(total=total, desc=title, unit="mask", file=sys.stdout, mininterval=5, maxinterval=30) as bar,
-    ):
-        for batch, _ in spread(_solve, lacking, client=client):
-            bar.update(len(batch.sample))
-            after(batch)
+    """Solve, score and keep batches that are not there; ``after`` is called here when one is done."""
+    with cut.writing(cut.folder_of(batches)):
+        complete(
+            _solve, batches, client=client, title="labels", unit="mask", size=len, after=lambda batch, _: after(batch)
+        )
 
 
-def label_times(todo: Sequence[Batch]) -> xr.Dataset:
+def label_times(batches: Sequence[Batch]) -> xr.Dataset:
     """Seconds that labels took, as measured when they were made.
 
     Returns
@@ -185,20 +179,14 @@ def label_times(todo: Sequence[Batch]) -> xr.Dataset:
     ``score_cpu_s``, time of the processor, which does not grow with what else the machine has to do; sums over all
     workers, of batches that are there.
     """
-    layers, kinds = (list(dict.fromkeys(getattr(batch, name) for batch in todo)) for name in (_LAYER, _KIND))
-    names = {"masks": ("masks", "1"), "solve_s": ("time to solve", "s"), "score_s": ("time to score", "s")}
-    names |= {"solve_cpu_s": ("processor time to solve", "s"), "score_cpu_s": ("processor time to score", "s")}
-    values = {name: np.zeros((len(layers), len(kinds))) for name in names}
-    for batch in todo:
-        if (said := batch.said) is None:
-            continue
-        at = layers.index(batch.layer), kinds.index(batch.kind)
-        for name in names:
-            values[name][at] += said.get(name, np.nan)
-    return xr.Dataset(
-        {name: ((_LAYER, _KIND), values[name], {"long_name": long, "units": u}) for name, (long, u) in names.items()},
-        coords={_LAYER: layers, _KIND: kinds},
-    )
+    variables = {
+        "masks": ("masks", "1"),
+        "solve_s": ("time to solve", "s"),
+        "score_s": ("time to score", "s"),
+        "solve_cpu_s": ("processor time to solve", "s"),
+        "score_cpu_s": ("processor time to score", "s"),
+    }
+    return cut.sums(batches, (cut.LAYER, KIND), variables)
 
 
 def label_pictures(store: TileStore, rule: LabelRule, labels: Mapping[str, Sequence[int]]) -> xr.Dataset:
@@ -212,104 +200,63 @@ def label_pictures(store: TileStore, rule: LabelRule, labels: Mapping[str, Seque
 
     Returns
     -------
-    Dataset over ``title``, ``y`` and ``x`` (nm) of 0 and 1: ``target``, the tile as it was solved, ``mask``,
-    ``nominal``, ``outer`` and ``inner`` prints; one entry a label and kind of mask.
+    Dataset over ``title``, ``y`` and ``x`` (nm) of :func:`maskopt_lib.study.pictures.pictures`: ``target`` is the tile
+    as it was solved; one entry a label and kind of mask.
     """
-    solver = TileSolver(rule)
-    rows = []
-    for layer, numbers in labels.items():
-        tiles, there = store.open(layer), store.open(layer, labels=True)
-        for number in numbers:
-            one = there.isel({ta.LABEL: number})
-            tile = tiles.isel({schema.SAMPLE: int(one["sample"])})
-            context_nm = int(one["context_nm"])
-            target = content_image(tile["content"].values, tile_rule(store), context_nm)
-            name = tiles["cell"].attrs["names"][int(tile["cell"])]
-            for kind in there[ta.METHOD].values.tolist():
-                mask = np.unpackbits(one["mask"].sel({ta.METHOD: kind}).values, axis=-1, bitorder="little")
-                aerial = solver.sim.aerial_in_middle(mask[None].astype(np.float32), pixel_nm=rule.pixel_nm)[0]
-                printed = (aerial >= solver.sim.threshold).cpu().numpy().astype(np.uint8)
-                images = {"target": target, "mask": mask} | dict(zip(schema.CORNERS, printed, strict=True))
-                rows.append((f"{layer}, {context_nm} nm, {name}: {kind}", images))
-    centres = (np.arange(len(rows[0][1]["mask"])) + 0.5) * rule.pixel_nm
-    names = ("target", "mask", *schema.CORNERS)
-    return xr.Dataset(
-        {
-            name: (("title", schema.Y, schema.X), np.stack([images[name] for _, images in rows]), {"units": "1"})
-            for name in names
-        },
-        coords={
-            "title": [title for title, _ in rows],
-            **{axis: (axis, centres, {"long_name": axis, "units": "nm"}) for axis in (schema.Y, schema.X)},
-        },
-    )
+    titles, targets, masks = [], [], []
+    for layer, number in ((layer, number) for layer, numbers in labels.items() for number in numbers):
+        label = store.open(layer, labels=True).isel({ta.LABEL: number})
+        tile = store.open(layer).isel({schema.SAMPLE: int(label["sample"])})
+        context_nm, cell = int(label["context_nm"]), tile["cell"].attrs["names"][int(tile["cell"])]
+        for kind in label[ta.METHOD].values.tolist():
+            titles.append(f"{layer}, {context_nm} nm, {cell}: {kind}")
+            targets.append(content_image(tile["content"].values, cut.tile_rule(store), context_nm))
+            packed = label["mask"].sel({ta.METHOD: kind}).values
+            masks.append(np.unpackbits(packed, axis=-1, count=rule.image_px, bitorder="little"))
+    shown, drawn = (images(np.stack(layer), rule.pixel_nm, title=range(len(titles))) for layer in (masks, targets))
+    return pictures(shown, drawn, TileSolver(rule).sim, margin_nm=None).assign_coords(title=titles)
 
 
-def tile_rule(store: TileStore) -> TileRule:
-    """How the tiles of a store were cut; the step from window to window is that of each layer."""
-    said = {name: value for name, value in store.rule.items() if name != "step_nm"}
-    return TileRule(**said | {"contexts_nm": tuple(said["contexts_nm"])})
-
-
-def _lay_out(store: TileStore, labellings: Mapping[str, Labelling], todo: Sequence[Batch], wanted: Wanted) -> None:
+def _lay_out(store: TileStore, labellings: Mapping[str, Labelling], batches: Sequence[Batch], plan: LabelPlan) -> None:
     """Make room for the labels; those of another choice are removed, what was solved for them stays in the parts."""
+    kinds = [ta.LINKS, ta.LABELS, *(f"{ta.LABELS}-{kind}" for kind in plan.kinds)]
     for layer, labelling in labellings.items():
-        label_of = np.stack(
-            [
-                np.where(one.label_of >= 0, one.label_of + first, NO_LABEL)
-                for first, one in zip(labelling.first, labelling.chosen, strict=True)
-            ],
-            axis=1,
-        )
-        turn_of = np.stack([one.turn_of for one in labelling.chosen], axis=1)
-        links = hashlib.sha256(label_of.tobytes() + turn_of.tobytes()).hexdigest()
-        key = hashed(
-            [links, wanted.kinds, wanted.shard_size, [batch.path.name for batch in todo if batch.layer == layer]]
-        )
-        kinds = [ta.LINKS, ta.LABELS, *(f"{ta.LABELS}-{kind}" for kind in wanted.kinds)]
-        known = read_keys(store)
-        if known["labels"].get(layer) == key and is_sound(store, layer, kinds):
-            if not any(store.missing(layer, kind, deep=True) for kind in kinds[:2]):
-                continue
-        else:
+        links = hashed(labelling.label_of.tobytes(), labelling.turn_of.tobytes())
+        key = hashed([links, plan.kinds, plan.shard_size, [b.path.name for b in batches if b.layer == layer]])
+        keys = cut.read_keys(store)
+        if keys["labels"].get(layer) != key or not cut.is_sound(store, layer, kinds):
             _forget_labels(store, layer)
-        known["labels"][layer] = key
-        write_keys(store, known)
+        elif not any(store.missing(layer, kind, deep=True) for kind in (ta.LINKS, ta.LABELS)):
+            continue
+        keys["labels"][layer] = key
+        cut.write_keys(store, keys)
         store.reserve_labels(
             layer,
             sample=labelling.sample,
             context_nm=labelling.context_nm,
-            label_of=label_of,
-            turn_of=turn_of,
-            label_contexts_nm=[round(one.context_nm) for one in labelling.chosen],
-            methods=wanted.kinds,
+            label_of=labelling.label_of,
+            turn_of=labelling.turn_of,
+            label_contexts_nm=[round(context) for context in labelling.contexts_nm],
+            methods=plan.kinds,
             scores=metrics.CORE_SCORES,
-            shard_size=wanted.shard_size,
-            rule=todo[0].rule.to_dict(),
-            turns=labelling.shared.attrs["turns"],
+            shard_size=plan.shard_size,
+            rule=batches[0].rule.to_dict(),
+            turns=labelling.counts.attrs["turns"],
         )
 
 
 def _forget_labels(store: TileStore, layer: str) -> None:
     """Remove the labels of a layer, files and checksums."""
-    group = store.path / shards.ARRAYS / layer
-    for path in [group / ta.LABELS, *(group / name for name in (*ta.LINK_ARRAYS, ta.LABEL_CONTEXT))]:
-        shutil.rmtree(path, ignore_errors=True)
+    for name in (ta.LABELS, *ta.LINK_ARRAYS, ta.LABEL_CONTEXT):
+        files.remove(store.path / shards.ARRAYS / layer / name)
     for name in (ta.LINKS, ta.LABELS):
         for path in (store.path / shards.MANIFESTS).glob(f"{layer}-{name}*.json"):
             path.unlink()
 
 
-def _fill(store: TileStore, layer: str, kind: str, shard: int, those: Sequence[Batch]) -> None:
+def _fill(store: TileStore, layer: str, kind: str, shard: int, pieces: Sequence[tuple[Path, slice]]) -> None:
     """Write a shard of labels from the parts that overlap it."""
-    entries = store.entries(layer, f"{ta.LABELS}-{kind}")[shard]
-    found: dict[str, list[np.ndarray]] = {name: [] for name in ("mask", *metrics.CORE_SCORES)}
-    for batch in sorted(those, key=lambda one: one.first):
-        inner = slice(max(entries.start - batch.first, 0), entries.stop - batch.first)
-        kept = read_part(batch.path, list(found))
-        for name, values in found.items():
-            values.append(kept[name][inner])
-    arrays = {name: np.concatenate(values) for name, values in found.items()}
+    arrays = cut.read_pieces(pieces, ["mask", *metrics.CORE_SCORES])
     # Not here: run times differ from run to run, and so would the store.
     store.write_labels(layer, kind, shard, arrays | {schema.RUNTIME: np.full(len(arrays["mask"]), np.nan)})
 
@@ -318,15 +265,15 @@ def _solve(batch: Batch, kept: Kept) -> None:
     """What a worker does with a batch: read, solve, score, keep."""
     rule = batch.rule
     with torch_threads(1):
-        solver = kept(hashed([rule.to_dict(), batch.device]), partial(_ready, rule, batch.device))
+        solver = kept(hashed([rule.to_dict(), batch.device]), partial(_ready_solver, rule, batch.device))
         tiles = kept((batch.store, batch.layer), partial(batch.store.open, batch.layer))
-        cut = tile_rule(batch.store)
+        cut_rule = cut.tile_rule(batch.store)
         packed = np.stack([tiles["content"][sample].values for sample in batch.sample])
         clocks = [_clocks()]
-        masks, _ = solver.solve(content_image(packed, cut, batch.context_nm), batch.layer, batch.kind)
+        masks, _ = solver.solve(content_image(packed, cut_rule, batch.context_nm), batch.layer, batch.kind)
         clocks.append(_clocks())
         # Edges are where the layout has them, as far as it is known.
-        scores = solver.score(masks, content_image(packed, cut, cut.context_nm))
+        scores = solver.score(masks, content_image(packed, cut_rule, cut_rule.context_nm))
         clocks.append(_clocks())
     write_part(
         batch.path,
@@ -336,7 +283,7 @@ def _solve(batch: Batch, kept: Kept) -> None:
     )
 
 
-def _ready(rule: LabelRule, device: str) -> TileSolver:
+def _ready_solver(rule: LabelRule, device: str) -> TileSolver:
     """A solver that has its optics, so that no mask's time holds theirs."""
     solver = TileSolver(rule, device=device)
     solver.sim.to(device)

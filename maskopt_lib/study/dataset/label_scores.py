@@ -7,7 +7,7 @@ bootstrap that draws whole cells.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -17,13 +17,17 @@ from maskopt_lib import metrics
 from maskopt_lib.data import schema
 from maskopt_lib.data import tile_arrays as ta
 from maskopt_lib.data.tile_store import TileStore
+from maskopt_lib.layout import content_image
 from maskopt_lib.runs.bootstrap import HIGH, LOW, MEAN, STATISTIC, intervals
 from maskopt_lib.study.dataset.context import ALL_AROUND, ALONE, CONTEXT, IN_PLACE, KIND, PRINTED, seen
-from maskopt_lib.study.dataset.describe import CELL, DESIGN, FAMILY, LAYER
-from maskopt_lib.study.dataset.tile_masks import LabelRule, TileSolver
+from maskopt_lib.study.dataset.cut import tile_rule
+from maskopt_lib.study.dataset.describe import CELL, DESIGN, FAMILY, LAYER, names_of
+from maskopt_lib.study.dataset.tile_masks import TileSolver
+from maskopt_lib.study.pictures import images, pictures
 
 #: The layout used as its own mask.
 LAYOUT = "layout as mask"
+_ENDS = (MEAN, LOW, HIGH)
 
 
 def read_labels(store: TileStore, tiles: Mapping[str, xr.Dataset]) -> dict[str, xr.Dataset]:
@@ -40,19 +44,19 @@ def read_labels(store: TileStore, tiles: Mapping[str, xr.Dataset]) -> dict[str, 
     ``runtime_s``; over ``label``: ``sample``, ``context_nm``, ``cell``, ``design`` and ``family`` by name, and
     ``n_tiles``, how many tiles share it.
     """
-    found = {}
+    labels = {}
     for layer, table in tiles.items():
         ds = store.open(layer, labels=True)
-        ds = ds[["sample", "context_nm", "solved", schema.RUNTIME, *(s for s in metrics.CORE_SCORES if s in ds)]].load()
-        own = table.isel({ta.SAMPLE: ds["sample"].values})
-        names = {name: np.array(table[name].attrs["names"])[own[name].values] for name in (CELL, DESIGN, FAMILY)}
+        ds = _scores(ds, "sample", "context_nm", "solved", schema.RUNTIME).load()
+        solved = table.isel({ta.SAMPLE: ds["sample"].values})
         used = table["label_of"].values
-        n = np.bincount(used[used >= 0], minlength=ds.sizes[ta.LABEL])
-        ds = ds.where(ds["solved"] == 1).assign({"sample": ds["sample"], "context_nm": ds["context_nm"]})
-        ds = ds.drop_vars("solved").assign({name: (ta.LABEL, column) for name, column in names.items()})
-        ds["n_tiles"] = (ta.LABEL, n, {"long_name": "tiles that share the label", "units": "1"})
-        found[layer] = schema.label(ds.assign_attrs(layer=layer))
-    return found
+        columns = {name: (ta.LABEL, names_of(solved[name])) for name in (CELL, DESIGN, FAMILY)}
+        n_tiles = np.bincount(used[used >= 0], minlength=ds.sizes[ta.LABEL])
+        columns["n_tiles"] = (ta.LABEL, n_tiles, {"long_name": "tiles that share the label", "units": "1"})
+        columns |= {name: ds[name] for name in ("sample", "context_nm")}
+        ds = ds.where(ds["solved"] == 1).drop_vars("solved").assign(columns)
+        labels[layer] = schema.label(ds.assign_attrs(layer=layer))
+    return labels
 
 
 def side_by_side(labels: Mapping[str, xr.Dataset], context_nm: Mapping[str, int]) -> xr.Dataset:
@@ -63,12 +67,9 @@ def side_by_side(labels: Mapping[str, xr.Dataset], context_nm: Mapping[str, int]
     labels : of :func:`read_labels`.
     context_nm : layer -> context of the labels that are taken.
     """
-    rows = []
-    for layer, ds in labels.items():
-        ds = _scores(at_context(ds, context_nm[layer]))
-        rows.append(ds.assign_coords({ta.LABEL: np.arange(ds.sizes[ta.LABEL])}))
-    names = xr.DataArray(list(labels), dims=LAYER, name=LAYER)
-    return schema.label(xr.concat(rows, names, join="outer", combine_attrs="override"))
+    rows = [_scores(at_context(ds, context_nm[layer])) for layer, ds in labels.items()]
+    rows = [ds.assign_coords({ta.LABEL: np.arange(ds.sizes[ta.LABEL])}) for ds in rows]
+    return schema.label(xr.concat(rows, _axis(LAYER, labels), join="outer", combine_attrs="override"))
 
 
 def at_context(labels: xr.Dataset, context_nm: int) -> xr.Dataset:
@@ -90,17 +91,13 @@ def score_layouts(store: TileStore, labels: xr.Dataset, solver: TileSolver, *, n
     -------
     Dataset over ``label`` (numbers in ``labels``) with the scores; the mask shows the context that the label had.
     """
-    n_labels = labels.sizes[ta.LABEL]
-    chosen = np.sort(np.random.default_rng(seed).permutation(n_labels)[:n])
-    rule = solver.rule
-    content = store.open(labels.attrs["layer"])["content"]
-    side = round(rule.image_nm / rule.pixel_nm)
+    chosen = np.sort(np.random.default_rng(seed).permutation(labels.sizes[ta.LABEL])[:n])
     scores = []
     for label in chosen:
-        drawn = _image(content[int(labels["sample"][label])].values, side)[None]
-        scores.append(solver.score(seen(drawn, rule, float(labels["context_nm"][label])), drawn))
-    found = xr.concat(scores, schema.SAMPLE, combine_attrs="override").rename({schema.SAMPLE: ta.LABEL})
-    return found.assign_coords({ta.LABEL: chosen, CELL: (ta.LABEL, labels[CELL].values[chosen])})
+        drawn = layout_image(store, labels.attrs["layer"], int(labels["sample"][label]))[None]
+        scores.append(solver.score(seen(drawn, solver.rule, float(labels["context_nm"][label])), drawn))
+    ds = xr.concat(scores, schema.SAMPLE, combine_attrs="override").rename({schema.SAMPLE: ta.LABEL})
+    return ds.assign_coords({ta.LABEL: chosen, CELL: (ta.LABEL, labels[CELL].values[chosen])})
 
 
 def oracle_rows(
@@ -121,21 +118,18 @@ def oracle_rows(
     """
     rows = []
     for layer, ds in labels.items():
-        ds = at_context(ds, context_nm[layer])
-        row = [intervals(_scores(ds), ds[CELL].values, along=ta.LABEL, seed=seed)]
-        counted = [np.isfinite(ds[schema.L2]).sum(ta.LABEL).values]
-        layout = layouts[layer]
-        layout = layout.isel({ta.LABEL: np.isin(layout[ta.LABEL].values, np.flatnonzero(
-            labels[layer]["context_nm"].values == context_nm[layer]))})  # fmt: skip
-        own = intervals(_scores(layout), layout[CELL].values, along=ta.LABEL, seed=seed)
-        row.append(own.expand_dims({schema.METHOD: [LAYOUT]}))
-        counted.append(np.array([layout.sizes[ta.LABEL]]))
-        both = xr.concat(row, schema.METHOD, combine_attrs="override")
-        both["n"] = (schema.METHOD, np.concatenate(counted), {"long_name": "labels", "units": "1"})
-        rows.append(both)
-    found = xr.concat(rows, xr.DataArray(list(labels), dims=LAYER, name=LAYER), combine_attrs="override")
-    found["label_context_nm"] = (LAYER, [int(context_nm[layer]) for layer in labels], {"units": "nm"})
-    return schema.label(found.set_coords("label_context_nm"))
+        numbers = np.flatnonzero(ds["context_nm"].values == context_nm[layer])
+        masks, layout = ds.isel({ta.LABEL: numbers}), layouts[layer]
+        layout = layout.isel({ta.LABEL: np.isin(layout[ta.LABEL].values, numbers)}).expand_dims(
+            {schema.METHOD: [LAYOUT]}
+        )
+        row = [intervals(_scores(one), one[CELL].values, along=ta.LABEL, seed=seed) for one in (masks, layout)]
+        counted = [np.isfinite(masks[schema.L2]).sum(ta.LABEL), layout[schema.L2].count(ta.LABEL)]
+        n = xr.concat(counted, schema.METHOD).drop_attrs().assign_attrs(long_name="labels", units="1")
+        rows.append(xr.concat(row, schema.METHOD, combine_attrs="override").assign(n=n))
+    oracle = xr.concat(rows, _axis(LAYER, labels), combine_attrs="override")
+    contexts = (LAYER, [int(context_nm[layer]) for layer in labels], {"units": "nm"})
+    return schema.label(oracle.assign_coords(label_context_nm=contexts))
 
 
 def interval_table(rows: xr.Dataset, scores: Sequence[str]) -> pd.DataFrame:
@@ -150,13 +144,10 @@ def interval_table(rows: xr.Dataset, scores: Sequence[str]) -> pd.DataFrame:
     -------
     Columns (score, ``mean`` | ``low`` | ``high``), rows named by all other dimensions.
     """
-    frames = {}
     dims = [dim for dim in rows[scores[0]].dims if dim != STATISTIC]
-    for score in scores:
-        for statistic in (MEAN, LOW, HIGH):
-            flat = rows[score].sel({STATISTIC: statistic}, drop=True).transpose(*dims).reset_coords(drop=True)
-            frames[score, statistic] = flat.to_series()
-    table = pd.DataFrame(frames).dropna(how="all")
+    columns = {(score, name): rows[score].sel({STATISTIC: name}, drop=True) for score in scores for name in _ENDS}
+    series = {name: column.transpose(*dims).reset_coords(drop=True).to_series() for name, column in columns.items()}
+    table = pd.DataFrame(series).dropna(how="all")
     if len(dims) > 1:
         table.index = pd.Index([", ".join(map(str, names)) for names in table.index], name=", ".join(dims))
     return table
@@ -164,26 +155,25 @@ def interval_table(rows: xr.Dataset, scores: Sequence[str]) -> pd.DataFrame:
 
 def interval_texts(table: pd.DataFrame, digits: int = 1) -> pd.DataFrame:
     """The same for reading: one column a score, ``mean (low to high)``."""
-    texts = {}
-    for score in dict.fromkeys(score for score, _ in table.columns):
-        ends = zip(*(table[score, name] for name in (MEAN, LOW, HIGH)), strict=True)
-        texts[score] = [
-            f"{m:,.{digits}f}" + (f" ({low:,.{digits}f} to {high:,.{digits}f})" if np.isfinite(low) else "")
-            for m, low, high in ends
-        ]
+
+    def text(mean: float, low: float, high: float) -> str:
+        ends = f" ({low:,.{digits}f} to {high:,.{digits}f})" if np.isfinite(low) else ""
+        return f"{mean:,.{digits}f}{ends}"
+
+    scores = table.columns.get_level_values(0).unique()
+    texts = {score: [text(*row) for row in table[score][list(_ENDS)].to_numpy()] for score in scores}
     return pd.DataFrame(texts, index=table.index)
 
 
 def cell_scores(labels: xr.Dataset, *, at_least: int = 3) -> xr.Dataset:
     """Mean scores by cell and method, of cells with some labels: over ``cell`` and ``method``, and ``labels``."""
-    names, counts = np.unique(labels[CELL].values, return_counts=True)
-    kept = names[counts >= at_least]
-    rows = [_scores(labels).isel({ta.LABEL: labels[CELL].values == name}).mean(ta.LABEL) for name in kept]
+    counts = pd.Series(labels[CELL].values).value_counts().sort_index()
+    counts = counts[counts >= at_least]
+    rows = [_scores(labels).isel({ta.LABEL: labels[CELL].values == name}).mean(ta.LABEL) for name in counts.index]
     if not rows:
-        return xr.Dataset(coords={CELL: kept})
-    found = xr.concat(rows, xr.DataArray(kept, dims=CELL, name=CELL))
-    found["labels"] = (CELL, counts[counts >= at_least], {"long_name": "labels", "units": "1"})
-    return schema.label(found)
+        return xr.Dataset(coords={CELL: np.array([], str)})
+    n = (CELL, counts.values, {"long_name": "labels", "units": "1"})
+    return schema.label(xr.concat(rows, _axis(CELL, counts.index)).assign(labels=n))
 
 
 def effect_means(effect: xr.Dataset, *, seed: int = 0) -> xr.Dataset:
@@ -208,21 +198,22 @@ def effect_differences(effect: xr.Dataset, *, seed: int = 0) -> xr.Dataset:
     * ``window``: in place minus alone; by how much a mask looks better alone than it is.
     * ``left``: in place minus the oracle; what more surroundings would still gain.
     """
-    scores = _scores(effect).sel({CONTEXT: [c for c in effect[CONTEXT].values.tolist() if c != ALL_AROUND]})
+    scores = _scores(effect)
+    oracle = scores.sel({PRINTED: IN_PLACE, CONTEXT: ALL_AROUND}, drop=True)
+    scores = scores.sel({CONTEXT: effect[CONTEXT] != ALL_AROUND})
     alone, in_place = (scores.sel({PRINTED: name}, drop=True) for name in (ALONE, IN_PLACE))
-    oracle = _scores(effect).sel({PRINTED: IN_PLACE, CONTEXT: ALL_AROUND}, drop=True)
-    narrowest = min(scores[CONTEXT].values.tolist())
-    parts = {
-        "gain in place": in_place.sel({CONTEXT: narrowest}, drop=True) - in_place,
-        "gain alone": alone.sel({CONTEXT: narrowest}, drop=True) - alone,
+    narrowest = {CONTEXT: scores[CONTEXT].values.min()}
+    differences = {
+        "gain in place": in_place.sel(narrowest, drop=True) - in_place,
+        "gain alone": alone.sel(narrowest, drop=True) - alone,
         "window": in_place - alone,
         "left": in_place - oracle,
     }
-    together = xr.concat(list(parts.values()), xr.DataArray(list(parts), dims="difference", name="difference"))
-    found = intervals(together, effect[CELL].values, seed=seed)
-    for name in found.data_vars:
-        found[name].attrs.update(effect[name].attrs)
-    return found.assign_attrs(effect.attrs)
+    together = xr.concat(list(differences.values()), _axis("difference", differences))
+    ds = intervals(together, effect[CELL].values, seed=seed)
+    for name in ds.data_vars:
+        ds[name].attrs.update(effect[name].attrs)
+    return ds.assign_attrs(effect.attrs)
 
 
 def example_pictures(
@@ -240,43 +231,34 @@ def example_pictures(
 
     Returns
     -------
-    Dataset over ``kind``, ``context``, ``y`` and ``x`` (nm, from the image's corner): ``target`` (what was shown),
-    ``mask`` and ``nominal`` (0 or 1). The oracle's mask is the middle of a larger one.
+    Dataset over ``kind``, ``context``, ``y`` and ``x`` (nm, from the image's corner) of
+    :func:`maskopt_lib.study.pictures.pictures`: ``target`` is what was shown. The oracle's mask is the middle of a
+    larger one. Every second pixel is enough for a picture of this size.
     """
-    n, rule, sim = drawn.shape[-1], solver.rule, solver.sim
-    masks = np.unpackbits(effect["mask"].isel(sample=sample).values, axis=-1, count=n, bitorder="little")
-    targets = [drawn if c == ALL_AROUND else seen(drawn[None], rule, float(c))[0] for c in effect[CONTEXT].values]
-    aerial = sim.aerial_in_middle(masks.reshape(-1, n, n).astype(np.float32), pixel_nm=rule.pixel_nm, n_out=n)
-    printed = (np.asarray(aerial)[:, 0] >= sim.threshold).astype(np.uint8).reshape(masks.shape)
-    dims, centres = (KIND, CONTEXT, schema.Y, schema.X), (np.arange(n) + 0.5) * rule.pixel_nm
+    n, rule, contexts = drawn.shape[-1], solver.rule, effect[CONTEXT]
+    packed = effect["mask"].isel({schema.SAMPLE: sample}).transpose(KIND, CONTEXT, ...).values
+    masks = images(
+        np.unpackbits(packed, axis=-1, count=n, bitorder="little"),
+        rule.pixel_nm,
+        **{KIND: effect[KIND], CONTEXT: contexts},
+    )
+    shown = [drawn if c == ALL_AROUND else seen(drawn[None], rule, float(c))[0] for c in contexts.values]
+    ds = pictures(masks, images(shown, rule.pixel_nm, **{CONTEXT: contexts}), solver.sim, margin_nm=None)
     hidden = max(0, n // 2 - round((rule.core_nm / 2 + margin_nm) / rule.pixel_nm))
-    whole = xr.Dataset(
-        {
-            "mask": (dims, masks),
-            schema.NOMINAL: (dims, printed),
-            "target": (dims, np.broadcast_to(np.stack(targets), masks.shape)),
-        },
-        coords={
-            KIND: effect[KIND], CONTEXT: effect[CONTEXT],
-            schema.Y: (schema.Y, centres, {"long_name": "y", "units": "nm"}),
-            schema.X: (schema.X, centres, {"long_name": "x", "units": "nm"}),
-        },
-        attrs={"core_nm": rule.core_nm, "layer": effect.attrs["layer"]},
-    )  # fmt: skip
-    # Every second pixel is enough for a picture of this size.
     kept = slice(hidden, n - hidden, 2)
-    return whole.isel({schema.Y: kept, schema.X: kept})
+    attrs = {"core_nm": rule.core_nm, "layer": effect.attrs["layer"]}
+    return ds.isel({schema.Y: kept, schema.X: kept}).assign_attrs(attrs)
 
 
-def layout_image(store: TileStore, layer: str, sample: int, rule: LabelRule) -> np.ndarray:
+def layout_image(store: TileStore, layer: str, sample: int) -> np.ndarray:
     """(y, x) image of a tile with its widest context."""
-    return _image(store.open(layer)["content"][sample].values, round(rule.image_nm / rule.pixel_nm))
+    rule = tile_rule(store)
+    return content_image(store.open(layer)["content"][sample].values, rule, rule.context_nm)
 
 
-def _image(packed: np.ndarray, side: int) -> np.ndarray:
-    content = np.unpackbits(packed, axis=-1, bitorder="little")[:, : len(packed)]
-    return np.pad(content, (side - len(content)) // 2)
+def _axis(dim: str, labels: Iterable[str]) -> xr.DataArray:
+    return xr.DataArray(list(labels), dims=dim, name=dim)
 
 
-def _scores(ds: xr.Dataset) -> xr.Dataset:
-    return ds[[name for name in metrics.CORE_SCORES if name in ds]]
+def _scores(ds: xr.Dataset, *more: str) -> xr.Dataset:
+    return ds[[*more, *(name for name in metrics.CORE_SCORES if name in ds)]]

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import distributed
 import numpy as np
 import xarray as xr
-from tqdm import tqdm
 
 from maskopt_lib.layout import Design, DesignInfo, open_design
 from maskopt_lib.layout.counts import KINDS as CELL_KINDS
@@ -17,6 +16,7 @@ from maskopt_lib.layout.design_rules import DesignRule, check_design_rules
 from maskopt_lib.layout.legalize import legalize
 from maskopt_lib.layout.own_design import LEGALISED
 from maskopt_lib.layout.rows import placement_faults
+from maskopt_lib.runs.gather import progress
 from maskopt_lib.runs.spread import Kept, spread
 
 DESIGN = "design"
@@ -30,13 +30,13 @@ class Surveyed:
     ----------
     info : its entry of the catalog.
     counts : its part of the table of :func:`survey`.
-    apart : where the catalog says something else than was counted.
+    differences : where the catalog says something else than was counted.
     moves : of the legaliser; None where it had nothing to do.
     """
 
     info: DesignInfo
     counts: xr.Dataset
-    apart: dict[str, tuple[float, float]]
+    differences: dict[str, tuple[float, float]]
     moves: xr.Dataset | None
 
 
@@ -62,15 +62,15 @@ def survey(
     is; ``polygons_ready`` of the design as :func:`maskopt_lib.layout.open_design` gives it; ``faults`` and
     ``faults_ready``, cells that lie off their row or site, outside, upside down or on others (NaN for files without
     rows); ``close_spaces``, places closer than allowed in a design with wires (NaN for others). And what was
-    found, by design.
+    found of each design, by its name.
     """
     tasks = [(name, tuple(layers), tuple(space_nm)) for name in designs]
-    done = {}
-    for task, found in tqdm(spread(_look_at, tasks, client=client), total=len(tasks), desc="designs", unit="design"):
-        done[task[0]] = found
-    counts = [done[name].counts.expand_dims({DESIGN: [done[name].info.name]}) for name in designs]
+    made = progress(len(tasks), "designs", "design", iterable=spread(_survey, tasks, client=client))
+    surveyed = {task[0]: each for task, each in made}
+    by_name = {surveyed[name].info.name: surveyed[name] for name in designs}
+    counts = [each.counts.expand_dims({DESIGN: [name]}) for name, each in by_name.items()]
     table = xr.concat(counts, DESIGN, join="outer", combine_attrs="drop_conflicts").sel(layer=list(layers))
-    return table, {done[name].info.name: done[name] for name in designs}
+    return table, by_name
 
 
 def cells_with_kinds(design: Design) -> xr.Dataset:
@@ -81,7 +81,7 @@ def cells_with_kinds(design: Design) -> xr.Dataset:
     return table
 
 
-def _look_at(task: tuple[str, tuple[str, ...], tuple[str, float]], kept: Kept) -> Surveyed:
+def _survey(task: tuple[str, tuple[str, ...], tuple[str, float]], kept: Kept) -> Surveyed:
     name, layers, (space_layer, space) = task
     moves = None
     ready = as_read = open_design(name, as_read=True)
@@ -101,7 +101,7 @@ def _look_at(task: tuple[str, tuple[str, ...], tuple[str, float]], kept: Kept) -
         faults_ready=((), _faults(ready), {"long_name": "the same, ready for use", "units": "1"}),
         close_spaces=((), float(close), {"long_name": f"spaces of {space_layer} below {space:g} nm", "units": "1"}),
     )
-    return Surveyed(info=info, counts=counts, apart=disagreements(counts, info), moves=moves)
+    return Surveyed(info=info, counts=counts, differences=disagreements(counts, info), moves=moves)
 
 
 def _faults(design: Design) -> float:

@@ -23,9 +23,10 @@ from maskopt_lib.data import shards
 from maskopt_lib.data.tile_store import TileStore
 from maskopt_lib.errors import LayoutError
 from maskopt_lib.runs.spread import workers
-from maskopt_lib.study.dataset import cut as build_dataset
-from maskopt_lib.study.dataset.plan import BuildRule, drawn_windows, plan
+from maskopt_lib.study.dataset import cut
+from maskopt_lib.study.dataset.plan import BuildRule, drawn_windows, plan_designs
 
+PROGRAM = Path(__file__).resolve().parents[2] / "helpers" / "dataset_builds.py"
 TILE_PARTS, LABEL_PARTS = "parts/tiles-*.npz", "parts/labels-*.npz"
 
 
@@ -64,7 +65,7 @@ def test_killed_workers_change_nothing(undisturbed, tmp_path):
         assert not {first, second} & set(client.run(os.getpid).values())
     assert built["digest"] == undisturbed["digest"]
     # Half-written parts are left by nobody but those that were killed.
-    assert {int(path.name.rpartition("-")[2]) for path in (tmp_path / "parts").glob(".*")} <= {first, second}
+    assert {int(path.name.split("-")[-2]) for path in (tmp_path / "parts").glob(".*")} <= {first, second}
 
 
 @pytest.mark.slow
@@ -75,19 +76,15 @@ def test_one_worker_builds_the_same_store(undisturbed, tmp_path):
 
 @pytest.mark.parametrize(("pattern", "n"), [pytest.param(TILE_PARTS, 3, marks=pytest.mark.slow), (LABEL_PARTS, 4)])
 def test_a_killed_run_goes_on_where_it_stopped(undisturbed, tmp_path, pattern, n):
-    program = [
-        sys.executable,
-        str(Path(__file__).resolve().parents[2] / "helpers" / "dataset_builds.py"),
-        str(tmp_path),
-        "0",
-    ]
-    process = subprocess.Popen(program, start_new_session=True, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, str(PROGRAM), str(tmp_path), "0"], start_new_session=True, stdout=subprocess.DEVNULL
+    )
     while len(list(tmp_path.glob(pattern))) < n:
         assert process.poll() is None, "the run ended before it could be killed"
         time.sleep(0.002)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    there = {name: len(list(tmp_path.glob(f"{glob[:-3]}json"))) for name, glob in
+    there = {name: len(list(tmp_path.glob(glob))) for name, glob in
              (("cut", TILE_PARTS), ("solved", LABEL_PARTS))}  # fmt: skip
     again = build(tmp_path)
     assert again["digest"] == undisturbed["digest"]
@@ -120,10 +117,10 @@ def test_a_full_disk_ends_the_run_and_more_room_lets_it_go_on(undisturbed, tmp_p
     assert set(built["store"].verify()["state"].values.tolist()) == {shards.WHOLE}
 
 
-def spoil(path: Path) -> None:
-    """Turn one bit in the middle of a file."""
+def spoil(path: Path, at: int | None = None) -> None:
+    """Turn one bit of a file, in its middle or at a byte."""
     with path.open("r+b") as file:
-        file.seek(path.stat().st_size // 2)
+        file.seek(path.stat().st_size // 2 if at is None else at)
         byte = file.read(1)[0]
         file.seek(-1, os.SEEK_CUR)
         file.write(bytes([byte ^ 1]))
@@ -131,7 +128,7 @@ def spoil(path: Path) -> None:
 
 def test_only_what_is_lost_or_damaged_is_made_again(copied, undisturbed):
     tmp_path = copied
-    arrays = tmp_path / build_dataset.STORE / shards.ARRAYS
+    arrays = tmp_path / cut.STORE / shards.ARRAYS
     spoil(arrays / "metal1/content/c/1/0/0")  # a shard of tiles
     (arrays / "via1/row/c/0").unlink()  # a file of another one
     spoil(arrays / "via1/labels/mask/c/1/0/0/0")  # a shard of masks
@@ -140,7 +137,7 @@ def test_only_what_is_lost_or_damaged_is_made_again(copied, undisturbed):
     tile_parts[2].unlink()
     spoil(tile_parts[4])
     label_parts[0].unlink()  # its shard is there: nothing is missing
-    states = TileStore(tmp_path / build_dataset.STORE).verify()["state"].values.tolist()
+    states = TileStore(tmp_path / cut.STORE).verify()["state"].values.tolist()
     assert states.count(shards.DAMAGED) == 4
     again = build(tmp_path)
     done = {name: again[name] for name in ("cut", "filled", "solved", "label_shards")}
@@ -152,9 +149,40 @@ def test_only_what_is_lost_or_damaged_is_made_again(copied, undisturbed):
 
 
 def test_a_store_whose_plan_is_damaged_is_laid_out_again_from_the_parts(copied, undisturbed):
-    spoil(copied / build_dataset.STORE / shards.ARRAYS / "metal1/content/zarr.json")
+    spoil(copied / cut.STORE / shards.ARRAYS / "metal1/content/zarr.json")
     again = build(copied)
     assert again["digest"] == undisturbed["digest"] and (again["cut"], again["solved"]) == (0, 0)
+
+
+def test_a_byte_that_flips_anywhere_is_noticed_and_made_again_without_a_word(copied, undisturbed):
+    kept = sorted((copied / "parts").glob("*.npz"))
+    designs = [path for path in (copied / "parts").glob("design-*") if path.suffix == ".oas"]
+    keys = copied / cut.STORE / cut.KEYS
+    rng = np.random.default_rng(0)
+    for path in (*rng.choice(kept, 4, replace=False), next(p for p in kept if p.name.startswith("design")), *designs):
+        spoil(path)
+    assert build(copied)["digest"] == undisturbed["digest"]
+    for at in rng.integers(0, keys.stat().st_size, 6).tolist():
+        spoil(keys, at)
+        again = build(copied)
+        assert again["digest"] == undisturbed["digest"]
+    assert (again["cut"], again["solved"]) == (0, 0)
+    keys.unlink()
+    assert build(copied)["digest"] == undisturbed["digest"]
+
+
+def test_two_builds_at_once_take_turns(undisturbed, tmp_path):
+    """The second says whom it waits for, and finds everything done."""
+    program = [sys.executable, str(PROGRAM), str(tmp_path), "0"]
+    options = {"stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(program, **options) as one, subprocess.Popen(program, **options) as other:
+        said = {process.pid: process.communicate()[0] for process in (one, other)}
+        assert one.returncode == other.returncode == 0
+    waited = [pid for pid in said if f"waiting for process {sum(said) - pid}" in said[pid]]
+    assert waited and all("building a dataset" in said[pid] for pid in waited)
+    again = build(tmp_path)
+    assert again["digest"] == undisturbed["digest"]
+    assert [again[name] for name in ("cut", "filled", "solved", "label_shards")] == [0, 0, 0, 0]
 
 
 def test_more_labels_keep_those_that_are_there(copied, undisturbed):
@@ -185,7 +213,7 @@ def test_tiles_are_those_of_the_design_in_the_order_of_the_plan(undisturbed):
             assert tiles.cell.attrs["names"][int(tiles.cell[at])] == str(windows.cell[i].values)
             at += 1
         assert at == tiles.sizes["sample"]
-        counted = build_dataset.counts(undisturbed["parts"]).sel(layer=layer, design="demo_block")
+        counted = cut.cut_counts(undisturbed["parts"]).sel(layer=layer, design="demo_block")
         assert (int(counted["empty"]), int(counted["windows"])) == (empty, windows.sizes["tile"])
 
 
@@ -201,4 +229,4 @@ def test_windows_are_drawn_by_whole_instances_and_more_add_to_fewer():
 
 def test_a_design_without_the_layer_is_refused(tmp_path):
     with pytest.raises(LayoutError, match="demo_block is good for metal1, contact, via1, not for metal9"):
-        plan(BuildRule(designs=("demo_block",), layers=("metal9",)), tmp_path)
+        plan_designs(BuildRule(designs=("demo_block",), layers=("metal9",)), tmp_path)

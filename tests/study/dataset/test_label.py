@@ -7,16 +7,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from dataset_builds import LABELS, LAYERS, PIXEL_NM, RULE, TURNS, build, wanted
+from dataset_builds import LABELS, LAYERS, PIXEL_NM, RULE, TURNS, build, label_plan
 
 from maskopt_lib import layout, metrics
 from maskopt_lib.data import schema
 from maskopt_lib.data.turns import turned
 from maskopt_lib.errors import SchemaError
 from maskopt_lib.opc import Recipe
-from maskopt_lib.study.dataset import choose as label_choice
-from maskopt_lib.study.dataset import costs as dataset_costs
-from maskopt_lib.study.dataset import label as label_dataset
+from maskopt_lib.study.dataset import choose, costs, label
 from maskopt_lib.study.dataset.tile_masks import LabelRule, TileSolver
 
 OWN = {"metal1": 32, "via1": 128}
@@ -49,7 +47,7 @@ def test_the_turn_carries_a_labels_tile_onto_every_tile_that_shares_it(built, la
 
 
 def test_what_is_shared_is_counted(built):
-    table = schema.validate(label_choice.shared_table(built["labellings"]))
+    table = schema.validate(choose.shared_table(built["labellings"]))
     assert (table["geometries"] <= table["images"]).all() and (table["images"] <= table["tiles"]).all()
     assert (table["geometries_8"] <= table["geometries"]).all()
     for layer in LAYERS:
@@ -82,8 +80,8 @@ def test_a_turned_tile_has_the_turned_mask(built):
 
 
 def test_work_of_all_layers_and_kinds_advances_together(built):
-    labellings = label_choice.choose_labels(built["store"], built["parts"], wanted(30), TURNS)
-    todo = label_dataset.batches(built["store"], labellings, LABELS, wanted(30), built["folder"])
+    labellings = choose.choose_labels(built["store"], built["parts"], label_plan(30), TURNS)
+    todo = label.label_batches(built["store"], labellings, LABELS, label_plan(30), built["folder"])
     totals = Counter((batch.layer, batch.kind) for batch in todo)
     done: Counter = Counter()
     for batch in todo:
@@ -111,15 +109,15 @@ def test_a_run_that_ends_early_leaves_whole_shards_of_every_layer_and_kind(built
 
 
 def test_the_same_tiles_are_solved_with_every_context(built):
-    want = replace(wanted(4), n_all_contexts=2)
-    labelling = label_choice.choose_labels(built["store"], built["parts"], want, TURNS)["metal1"]
-    contexts = [one.context_nm for one in labelling.chosen]
-    assert contexts == [32, 0, 16, 64, 128]
-    own = labelling.chosen[0]
-    for one in labelling.chosen[1:]:
-        assert set(one.sample) <= set(own.sample[:2])
-        assert (one.label_of[own.sample[:2]] >= 0).all()  # two tiles may show the same where less is seen
-    assert labelling.first[1] == len(own.sample) and len(labelling.sample) == len(labelling.context_nm)
+    want = replace(label_plan(4), n_all_contexts=2)
+    labelling = choose.choose_labels(built["store"], built["parts"], want, TURNS)["metal1"]
+    assert labelling.contexts_nm == (32, 0, 16, 64, 128)
+    own = labelling.sample[labelling.context_nm == 32]
+    for i, context in enumerate(labelling.contexts_nm):
+        numbers = np.flatnonzero(labelling.context_nm == context)
+        assert set(labelling.sample[numbers]) <= set(own[:2] if context != 32 else own)
+        assert np.isin(labelling.label_of[own[:2], i], numbers).all()  # two tiles may show the same where less is seen
+    assert (labelling.context_nm[: len(own)] == 32).all() and len(labelling.sample) == len(labelling.context_nm)
 
 
 # The choice
@@ -129,28 +127,28 @@ def test_strata_have_their_turn_and_a_smaller_draw_is_the_start_of_a_larger_one(
     rng = np.random.default_rng(0)
     strata = rng.choice([-1, 0, 1, 2], 3000, p=[0.1, 0.8, 0.08, 0.02])
     geometry = np.where(strata == 2, rng.integers(0, 10, 3000), rng.integers(0, 900, 3000))
-    drawn = label_choice.choose(geometry, strata, 60, seed=1)
+    drawn = choose.draw_geometries(geometry, strata, 60, seed=1)
     counts = np.bincount(strata[drawn], minlength=3)
     n_rare = len(np.unique(geometry[strata == 2]))
     assert counts[2] <= n_rare and abs(int(counts[0]) - int(counts[1])) <= 1
     assert len(np.unique(geometry[drawn])) == 60 and (strata[drawn] >= 0).all()
-    np.testing.assert_array_equal(label_choice.choose(geometry, strata, 25, seed=1), drawn[:25])
-    everything = label_choice.choose(geometry, strata, 10_000, seed=1)
+    np.testing.assert_array_equal(choose.draw_geometries(geometry, strata, 25, seed=1), drawn[:25])
+    everything = choose.draw_geometries(geometry, strata, 10_000, seed=1)
     assert set(geometry[everything]) == set(geometry[strata >= 0])
 
 
 def test_what_is_common_is_drawn_early():
     geometry = np.concatenate([np.zeros(900, int), np.arange(1, 101)])
-    first = [label_choice.choose(geometry, np.zeros(1000, int), 1, seed)[0] for seed in range(200)]
+    first = [choose.draw_geometries(geometry, np.zeros(1000, int), 1, seed)[0] for seed in range(200)]
     assert np.mean(geometry[first] == 0) == pytest.approx(0.9, abs=0.06)
 
 
 @pytest.mark.parametrize("turns", [(0, 1), (0, 4, 5), (2, 4)])
 def test_turns_that_are_no_group_are_refused(turns):
     with pytest.raises(SchemaError, match="no group"):
-        label_choice.sharing(np.zeros((1, 8), np.uint64), turns)
+        choose.geometries(np.zeros((1, 8), np.uint64), turns)
 
 
 def test_a_random_tile_is_read_by_itself(built):
-    seconds = dataset_costs.read_times(built["store"], "metal1", n=5)
+    seconds = costs.read_times(built["store"], "metal1", n=5)
     assert seconds.shape == (5,) and float(seconds.max()) < 1

@@ -20,7 +20,7 @@ def test_the_embedded_block_is_counted_as_it_is():
         np.testing.assert_array_equal(one[name], counts[name])
     np.testing.assert_array_equal(one["polygons_ready"], counts["polygons"])
     assert int(one["close_spaces"]) == 0 and np.isnan(one["faults"])
-    assert found["demo_block"].moves is None and found["demo_block"].apart == {}
+    assert found["demo_block"].moves is None and found["demo_block"].differences == {}
     assert all(table[name].attrs["units"] for name in table)
 
 
@@ -45,7 +45,9 @@ def test_faults_and_close_spaces_are_told(real_data, tmp_path):
     )
     table, found = survey(["ram7x7_routed", str(tmp_path)], LAYERS)
     assert (
-        table["faults"].values[0] == 0 and table["close_spaces"].values[0] == 119 and found["ram7x7_routed"].apart == {}
+        table["faults"].values[0] == 0
+        and table["close_spaces"].values[0] == 119
+        and found["ram7x7_routed"].differences == {}
     )
     assert table["faults"].values[1] > 0 and table["faults_ready"].values.tolist() == [0, 0]
     assert found["pushed"].info.state == "legalised by us" and int((found["pushed"].moves["moved_nm"] > 0).sum()) >= 1
