@@ -9,17 +9,15 @@ import xarray as xr
 
 from maskopt_lib.data import schema
 from maskopt_lib.errors import GridMismatchError
-from maskopt_lib.metrics import area, epe, shots
+from maskopt_lib.metrics import epe, shots
 from maskopt_lib.metrics._arrays import binary, to_numpy
+from maskopt_lib.metrics.prints import PRINT_SCORES, print_scores
 
 #: Side in nm of the squares on which shots of a core are counted: that of `SHOT_GRID` points over 2048 nm.
 SHOT_PIXEL_NM = 4.0
 
 #: The scores of a core, in the order of `maskopt_lib.data.schema`.
-CORE_SCORES = (
-    schema.L2, schema.PVB, schema.EPE15, schema.EPE3, schema.EPE_SITES, schema.EPE_MEAN_ABS, schema.EPE_MAX_ABS,
-    schema.SHOTS,
-)  # fmt: skip
+CORE_SCORES = (*PRINT_SCORES, schema.SHOTS)
 
 
 def evaluate_core(
@@ -73,7 +71,7 @@ def evaluate_core(
             f"mask {mask.shape} and drawn {drawn.shape} must be (sample, y, x) alike, a core of {n_core} pixels in "
             "their middle"
         )
-    middle = np.s_[..., (n - n_core) // 2 : (n + n_core) // 2, (n - n_core) // 2 : (n + n_core) // 2]
+    core = slice((n - n_core) // 2, (n + n_core) // 2)
     whole = mask
     if surroundings is not None:
         whole = binary(surroundings, "surroundings").copy()
@@ -81,21 +79,12 @@ def evaluate_core(
         if len(whole) != len(mask) or n_whole < n or (n_whole - n_core) % 2:
             raise GridMismatchError(f"surroundings {whole.shape} cannot hold the cores of masks {mask.shape}")
         at = slice((n_whole - n_core) // 2, (n_whole + n_core) // 2)
-        whole[:, at, at] = mask[middle]
+        whole[:, at, at] = mask[:, core, core]
     rows = []
-    for one, all_of_it, wanted in zip(mask, whole, drawn, strict=True):
-        aerial = to_numpy(sim.aerial_in_middle(all_of_it[None].astype(np.float32), pixel_nm=pixel_nm, n_out=n))[0]
-        printed = aerial >= aerial.dtype.type(sim.threshold)
-        nominal, outer, inner = (schema.CORNERS.index(name) for name in schema.CORNERS)
-        row = {
-            schema.L2: area.l2_nm2(printed[nominal][middle], wanted[middle], pixel_nm),
-            schema.PVB: area.pvb_nm2(printed[outer][middle], printed[inner][middle], pixel_nm),
-        }
-        sites = epe.epe_sites(aerial[nominal], wanted, pixel_nm=pixel_nm, threshold=sim.threshold)
-        low, high = (n - n_core) / 2 * pixel_nm, (n + n_core) / 2 * pixel_nm
-        y, x = sites["y_nm"].values, sites["x_nm"].values
-        row |= epe.summarize(sites.isel({schema.SITE: (low < y) & (y < high) & (low < x) & (x < high)}))
-        row[schema.SHOTS] = shots.count_shots(one[middle], round(n_core * pixel_nm / max(SHOT_PIXEL_NM, pixel_nm)))
+    for tile, context, target in zip(mask, whole, drawn, strict=True):
+        aerial = to_numpy(sim.aerial_in_middle(context[None].astype(np.float32), pixel_nm=pixel_nm, n_out=n))[0]
+        row = print_scores(aerial, target, pixel_nm=pixel_nm, threshold=sim.threshold, core=core)
+        row[schema.SHOTS] = shots.count_shots(tile[core, core], round(n_core * pixel_nm / max(SHOT_PIXEL_NM, pixel_nm)))
         rows.append(row)
     return schema.label(
         xr.Dataset(

@@ -65,7 +65,7 @@ def cutlines(
     image = one_binary(target, "target")
     region = image if kind == "line" else ~image
     sites = target_sites(image, pixel_nm)
-    found: list[tuple[float, float, float, float, int]] = []
+    cuts: list[tuple[float, float, float, float, int]] = []
     for y, x, ny, nx in zip(*(sites[name].values for name in ("y_nm", "x_nm", "normal_y", "normal_x")), strict=True):
         axis = 0 if ny else 1
         # Through the shape the way leads against the outward normal, across a space along it.
@@ -79,9 +79,9 @@ def cutlines(
         if not 0 < length * pixel_nm <= longest_nm or others != [length, length]:
             continue
         low, high = sorted((edge, edge + way * length * pixel_nm))
-        if not any(a == axis and (lo, hi) == (low, high) and abs(p - place) < 20 for lo, hi, p, _, a in found):
-            found.append((low, high, place, high - low, axis))
-    low, high, place, length, axis = np.array(found, float).reshape(-1, 5).T
+        if not any(a == axis and (lo, hi) == (low, high) and abs(p - place) < 20 for lo, hi, p, _, a in cuts):
+            cuts.append((low, high, place, high - low, axis))
+    low, high, place, length, axis = np.array(cuts, float).reshape(-1, 5).T
     upright = axis == 0
     return xr.Dataset(
         {
@@ -158,12 +158,12 @@ def edge_errors_nm(profiles: np.ndarray, exposures: Sequence[float], *, threshol
     if not len(exposures) or min(exposures) <= 0:
         raise ValueError(f"exposures must be positive (1 = nominal), got {tuple(exposures)}")
     reach = profiles.shape[-1] // 2
-    found = np.empty((profiles.shape[0], len(exposures), profiles.shape[1]))
+    errors = np.empty((profiles.shape[0], len(exposures), profiles.shape[1]))
     for i, exposure in enumerate(exposures):
         level = threshold / exposure
         low, is_lost = first_change(profiles >= level)
-        found[:, i] = np.where(is_lost, np.nan, low + _crossing(profiles, low + reach, level))
-    return found
+        errors[:, i] = np.where(is_lost, np.nan, low + _crossing(profiles, low + reach, level))
+    return errors
 
 
 def critical_dimensions(
@@ -175,7 +175,8 @@ def critical_dimensions(
     ----------
     aerial : (focus, y, x) intensity at exposure 1.
     cuts : of :func:`cutlines`.
-    exposures, pixel_nm, threshold : as for :func:`edge_errors_nm`.
+    exposures, threshold : as for :func:`edge_errors_nm`.
+    pixel_nm : side of a pixel in nm.
 
     Returns
     -------
@@ -273,7 +274,8 @@ def meef(
         (:func:`biased`).
     cuts : of :func:`cutlines`.
     bias_nm : of each edge, so the mask's widths differ by four times as much between the two.
-    pixel_nm, threshold : as for :func:`edge_errors_nm`.
+    pixel_nm : side of a pixel in nm.
+    threshold : intensity that prints at exposure 1.
 
     Returns
     -------

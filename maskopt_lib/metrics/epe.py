@@ -190,13 +190,13 @@ def summarize(sites: xr.Dataset) -> dict[str, float]:
 def _edges(image: np.ndarray) -> np.ndarray:
     """(edge, 4) int: line, start, stop and outward sign of every straight edge whose normal is along axis 0."""
     step = np.diff(np.pad(image, 1).astype(np.int8), axis=0)  # step[i] is the change across line i
-    found = []
+    sides = []
     for outward in (-1, 1):
         run = np.diff((step == -outward).astype(np.int8), axis=1)
         line, start = np.nonzero(run == 1)
         _, stop = np.nonzero(run == -1)
-        found.append(np.stack([line, start, stop, np.full_like(line, outward)], axis=1))
-    edges = np.concatenate(found)
+        sides.append(np.stack([line, start, stop, np.full_like(line, outward)], axis=1))
+    edges = np.concatenate(sides)
     return edges[np.lexsort(edges.T[::-1])]
 
 

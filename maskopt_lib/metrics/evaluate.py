@@ -11,8 +11,9 @@ import xarray as xr
 from maskopt_lib.data import schema
 from maskopt_lib.errors import GridMismatchError, UnknownNameError
 from maskopt_lib.grid import grid_of
-from maskopt_lib.metrics import area, curvature, epe, outline, shapes, shots, width
+from maskopt_lib.metrics import curvature, epe, outline, shapes, shots, width
 from maskopt_lib.metrics._arrays import binary, to_numpy
+from maskopt_lib.metrics.prints import PRINT_SCORES, print_scores
 
 
 def evaluate(
@@ -94,7 +95,8 @@ def evaluate(
     for m, t in zip(mask, target, strict=True):
         row: dict[str, float] = {}
         if wanted & _PRINT:
-            row |= _print_scores(m, t, sim, pixel_nm, wanted)
+            aerial = to_numpy(sim.aerial(m.astype(np.float32)))
+            row |= print_scores(aerial, t, pixel_nm=pixel_nm, threshold=sim.threshold, with_epe=bool(wanted & _EPE))
         if wanted & _SHAPES:
             row |= dict(zip((schema.SHAPES, schema.MSA, schema.MSD), shapes.shape_rules(m, pixel_nm), strict=True))
         if schema.SHOTS in wanted:
@@ -126,25 +128,8 @@ def evaluate(
     )
 
 
-def _print_scores(
-    mask: np.ndarray, target: np.ndarray, sim: Any, pixel_nm: float, wanted: set[str]
-) -> dict[str, float]:
-    """L2, PV band and EPE of one clip, from one simulation."""
-    aerial = to_numpy(sim.aerial(mask.astype(np.float32)))
-    printed = aerial >= aerial.dtype.type(sim.threshold)
-    corner = dict(zip(schema.CORNERS, range(len(schema.CORNERS)), strict=True))
-    row = {
-        schema.L2: area.l2_nm2(printed[corner[schema.NOMINAL]], target, pixel_nm),
-        schema.PVB: area.pvb_nm2(printed[corner[schema.OUTER]], printed[corner[schema.INNER]], pixel_nm),
-    }
-    if _EPE & wanted:
-        nominal = aerial[corner[schema.NOMINAL]]
-        row |= epe.summarize(epe.epe_sites(nominal, target, pixel_nm=pixel_nm, threshold=sim.threshold))
-    return row
-
-
-_EPE = {schema.EPE15, schema.EPE3, schema.EPE_SITES, schema.EPE_MEAN_ABS, schema.EPE_MAX_ABS}
-_PRINT = {schema.L2, schema.PVB} | _EPE
+_PRINT = set(PRINT_SCORES)
+_EPE = _PRINT - {schema.L2, schema.PVB}
 _SHAPES = {schema.SHAPES, schema.MSA, schema.MSD}
 #: Every score, in the order in which tables show them.
 SCORES = tuple(name for name in schema.VARIABLES if name not in (schema.RUNTIME, schema.PEAK_MEMORY))

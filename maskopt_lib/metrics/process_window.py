@@ -45,7 +45,8 @@ def exposure_limits(
     aerial : (focus, y, x) intensity at exposure 1.
     sites : edges.
     limit_nm : largest edge placement error.
-    pixel_nm, threshold : as for :func:`edge_errors_nm`.
+    pixel_nm : side of a pixel in nm.
+    threshold : intensity that prints at exposure 1.
 
     Returns
     -------
@@ -80,9 +81,10 @@ def exposure_limits_of_cds(
     Parameters
     ----------
     aerial : (focus, y, x) intensity at exposure 1.
-    cuts : of :func:`cutlines`.
+    cuts : of :func:`~maskopt_lib.metrics.dimensions.cutlines`.
     tolerance : largest relative difference from the target's width; 0.1 is the usual ten percent.
-    pixel_nm, threshold : as for :func:`edge_errors_nm`.
+    pixel_nm : side of a pixel in nm.
+    threshold : intensity that prints at exposure 1.
     span : exposures that are searched.
 
     Returns

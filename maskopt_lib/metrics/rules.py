@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from maskopt_lib.data import schema
+from maskopt_lib.data.schema import column
 from maskopt_lib.errors import UnknownNameError
 from maskopt_lib.metrics._arrays import crop, one_binary
 from maskopt_lib.metrics.curvature import outline_radii
@@ -87,33 +89,27 @@ def rule_report(
     rows, worst, counts = [], [], []
     for rule, limit in deck.items():
         unit = pixel_nm ** (2 if rule == schema.MSA else 1)
-        smallest, found = RULES[rule](mask, limit / unit, box_px)
+        smallest, broken = RULES[rule](mask, limit / unit, box_px)
         worst.append(smallest * unit)
-        counts.append(len(found))
+        counts.append(len(broken))
         rows += [
             (rule, value * unit, float(limit), x0 + x * pixel_nm, y0 + y * pixel_nm, extent * pixel_nm)
-            for value, x, y, extent in found
+            for value, x, y, extent in broken
         ]
     rows.sort(key=lambda row: (row[1] / row[2], row[3], row[4]))
-    columns = {
-        "broken": ("rule that is broken", "1"),
-        "value": ("value (areas in nm2)", "nm"),
-        "limit": ("smallest value allowed (areas in nm2)", "nm"),
-        "x_nm": ("place, x", "nm"),
-        "y_nm": ("place, y", "nm"),
-        "extent_nm": ("extent of the violation", "nm"),
-    }
-    table = list(zip(*rows, strict=True)) or [()] * len(columns)
-    dtypes = [str] + [float] * 5
+    broken, value, at_least, x_nm, y_nm, extent_nm = zip(*rows, strict=True) if rows else [()] * 6
+    number = partial(np.array, dtype=float)
     return xr.Dataset(
         {
-            name: (VIOLATION, np.array(values, dtype=dtype), {"long_name": long_name, "units": units})
-            for (name, (long_name, units)), values, dtype in zip(columns.items(), table, dtypes, strict=True)
-        }
-        | {
-            "at_least": (RULE, [float(v) for v in deck.values()], {"long_name": "limit of the rule", "units": "nm"}),
-            "worst": (RULE, np.array(worst, float), {"long_name": "smallest value found", "units": "nm"}),
-            "violations": (RULE, np.array(counts, int), {"long_name": "violations", "units": "1"}),
+            "broken": column(VIOLATION, np.array(broken, dtype=str), "rule that is broken"),
+            "value": column(VIOLATION, number(value), "value (areas in nm2)", "nm"),
+            "limit": column(VIOLATION, number(at_least), "smallest value allowed (areas in nm2)", "nm"),
+            "x_nm": column(VIOLATION, number(x_nm), "place, x", "nm"),
+            "y_nm": column(VIOLATION, number(y_nm), "place, y", "nm"),
+            "extent_nm": column(VIOLATION, number(extent_nm), "extent of the violation", "nm"),
+            "at_least": column(RULE, [float(limit) for limit in deck.values()], "limit of the rule", "nm"),
+            "worst": column(RULE, number(worst), "smallest value found", "nm"),
+            "violations": column(RULE, np.array(counts, int), "violations"),
         },
         coords={VIOLATION: np.arange(1, len(rows) + 1), RULE: list(deck)},
         attrs={"pixel_nm": float(pixel_nm), "region_nm": [float(v) for v in box]},
@@ -128,23 +124,23 @@ _Box = tuple[float, ...]
 def _of_places(places: Places, limit: float, box: _Box) -> _Found:
     """Places too small, those of one part that lie close together as one."""
     inside = _inside(places.x_px, places.y_px, box)
-    places = Places(*(column[inside] for column in places))
+    places = Places(*(values[inside] for values in places))
     if not places.value_px.size:
         return float("nan"), []
     smallest = float(places.value_px.min())
-    value, y, x, part = (column[places.value_px < limit] for column in places)
+    value, y, x, part = (values[places.value_px < limit] for values in places)
     if not value.size:
         return smallest, []
     near = cKDTree(np.stack([y, x], axis=1)).query_pairs(np.clip(limit / 2, *_LINK_PX), output_type="ndarray")
     near = near[part[near[:, 0]] == part[near[:, 1]]]
     graph = coo_array((np.ones(len(near), bool), near.T), shape=(len(value),) * 2)
     n, owner = connected_components(graph, directed=False)
-    found = []
+    broken = []
     for k in range(n):
-        v, yy, xx = (column[owner == k] for column in (value, y, x))
+        v, yy, xx = (values[owner == k] for values in (value, y, x))
         at = _middle_of(v <= v.min() + 1e-9, yy, xx)
-        found.append((float(v.min()), float(xx[at]), float(yy[at]), float(np.hypot(np.ptp(yy), np.ptp(xx)))))
-    return smallest, found
+        broken.append((float(v.min()), float(xx[at]), float(yy[at]), float(np.hypot(np.ptp(yy), np.ptp(xx)))))
+    return smallest, broken
 
 
 def _width(mask: np.ndarray, limit: float, box: _Box) -> _Found:
@@ -161,9 +157,9 @@ def _radius(mask: np.ndarray, limit: float, box: _Box) -> _Found:
     ]
     if not loops:
         return float("nan"), []
-    places = Places(*(np.concatenate(column) for column in zip(*loops, strict=True)))
+    places = Places(*map(np.concatenate, zip(*loops, strict=True)))
     finite = np.isfinite(places.value_px)
-    return _of_places(Places(*(column[finite] for column in places)), limit, box)
+    return _of_places(Places(*(values[finite] for values in places)), limit, box)
 
 
 def _area(mask: np.ndarray, limit: float, box: _Box) -> _Found:
@@ -177,11 +173,11 @@ def _area(mask: np.ndarray, limit: float, box: _Box) -> _Found:
     small = numbers[areas[numbers] < limit]
     centres = ndimage.center_of_mass(part, labels, small)
     boxes = ndimage.find_objects(labels)
-    found = [
+    broken = [
         (float(areas[k]), cx + x0 + 0.5, cy + y0 + 0.5, float(np.hypot(*(s.stop - s.start for s in boxes[k - 1]))))
         for k, (cy, cx) in zip(small, centres, strict=True)
     ]
-    return float(areas[numbers].min()), found
+    return float(areas[numbers].min()), broken
 
 
 def _distance(mask: np.ndarray, limit: float, box: _Box) -> _Found:
@@ -192,7 +188,7 @@ def _distance(mask: np.ndarray, limit: float, box: _Box) -> _Found:
     # The closest pair of a region may be farther apart than the limit: look farther until there is one.
     within, field = limit, np.hypot(*part.shape) + 1
     while True:
-        found = []
+        broken = []
         for pair in neighbours(labels, n, within):
             y, x = (pair.on_first + pair.on_second).T / 2 + 0.5
             counts = _inside(x + x0, y + y0, box)
@@ -200,9 +196,9 @@ def _distance(mask: np.ndarray, limit: float, box: _Box) -> _Found:
                 distance, y, x = pair.distance[counts], y[counts], x[counts]
                 at = _middle_of(distance <= distance.min() + 1e-9, y, x)
                 extent = np.hypot(np.ptp(y), np.ptp(x))
-                found.append((float(distance.min()), float(x[at] + x0), float(y[at] + y0), float(extent)))
-        if found:
-            return min(found)[0], found if within == limit else []
+                broken.append((float(distance.min()), float(x[at] + x0), float(y[at] + y0), float(extent)))
+        if broken:
+            return min(broken)[0], broken if within == limit else []
         if within > field:
             return float("nan"), []
         within *= 2

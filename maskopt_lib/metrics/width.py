@@ -112,7 +112,7 @@ def _facing(region: np.ndarray) -> Places:
         return Places(*(np.empty(0) for _ in range(3)), np.empty(0, int))
     distance, nearest = ndimage.distance_transform_edt(region, return_indices=True)
     labels, n_parts = ndimage.label(region)
-    found, faced = [], np.zeros(n_parts + 1, dtype=bool)
+    places, faced = [], np.zeros(n_parts + 1, dtype=bool)
     cosine = np.cos(np.deg2rad(FACING_DEGREES))
     for axis, (here, there) in enumerate(((np.s_[:-1], np.s_[1:]), (np.s_[:, :-1], np.s_[:, 1:]))):
         dy, dx = (n[there] - n[here] for n in nearest)
@@ -127,17 +127,17 @@ def _facing(region: np.ndarray) -> Places:
         # To pixel centres half a pixel beyond either edge, from two centres a pixel apart: the halves cancel.
         value = (length_a + length_b)[facing]
         middle = [n[here][y, x] + d[y, x] / 2 + 0.5 for n, d in zip(nearest, (dy, dx), strict=True)]
-        found.append((value, *middle, labels[y, x]))
+        places.append((value, *middle, labels[y, x]))
         faced[labels[y, x]] = True
     # Parts without facing edges that do not run out of the image: the largest inscribed disc.
     faced[np.r_[0, labels[0], labels[-1], labels[:, 0], labels[:, -1]]] = True
     if not faced.all():
         discs = np.flatnonzero(~faced)
         y, x = np.array(ndimage.maximum_position(distance, labels, discs)).T
-        found.append((2 * distance[y, x], y + 0.5, x + 0.5, discs))
+        places.append((2 * distance[y, x], y + 0.5, x + 0.5, discs))
     value, y, x = _thin(region)
-    found.append((value, y + 0.5, x + 0.5, labels[y, x]))
-    return Places(*(np.concatenate(column) for column in zip(*found, strict=True)))
+    places.append((value, y + 0.5, x + 0.5, labels[y, x]))
+    return Places(*map(np.concatenate, zip(*places, strict=True)))
 
 
 def _thin(region: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

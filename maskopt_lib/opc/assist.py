@@ -61,7 +61,7 @@ def assist_seeds(
     (weights[0] * fidelity + weights[1] * corners).sum().backward()
     asks = (-mask.grad).clamp_min(0).cpu().numpy()
     side = np.round(seeds.size_nm / grid_nm) * grid_nm
-    found = []
+    clips = []
     for target, pull in zip(wanted.cpu().numpy() > 0, asks, strict=True):
         # Distance of a square from the target, not of its middle: half a diagonal is more than it needs, in one way.
         far = ndimage.distance_transform_edt(~target) * pixel_nm >= seeds.distance_nm + side / 2
@@ -81,8 +81,8 @@ def assist_seeds(
             inside = square.min() >= 0 and square.max() <= len(pull) * pixel_nm
             if inside and all(np.abs(square[0] - o[0]).max() >= side + seeds.distance_nm for o in rings):
                 rings.append(square)
-        found.append(rings)
-    return found
+        clips.append(rings)
+    return clips
 
 
 def image_terms(resist: Tensor, wanted: Tensor, pixel_nm: float) -> tuple[Tensor, Tensor, Tensor]:

@@ -63,8 +63,8 @@ class CleanUp:
 def without_small(mask: Tensor, min_area_px: float) -> Tensor:
     """Masks without the 4-connected shapes of less than ``min_area_px`` pixels: (b, y, x) uint8."""
     kept = []
-    for one in mask.cpu().numpy():
-        shapes, _ = ndimage.label(one)
+    for image in mask.cpu().numpy():
+        shapes, _ = ndimage.label(image)
         is_large = np.bincount(shapes.ravel()) >= min_area_px
         is_large[0] = False
         kept.append(is_large[shapes])

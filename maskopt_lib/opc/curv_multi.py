@@ -60,10 +60,7 @@ OPENILT = CurvMultiOptions()
 #: Winner of the search of notebook 10 (twelve settings, six StdMetal clips, lowest L2 + PV band).
 TUNED = replace(
     OPENILT,
-    levels=(
-        Level(pixel_nm=8.0, n_steps=200, learning_rate=0.5),
-        Level(pixel_nm=4.0, n_steps=60, learning_rate=0.5),
-    ),
+    levels=(Level(pixel_nm=8.0, n_steps=200, learning_rate=0.5), Level(pixel_nm=4.0, n_steps=60, learning_rate=0.5)),
     curvature_weight=20.0,
     nominal_weight=0.0,
     outer_weight=0.5,

@@ -121,21 +121,12 @@ PUBLISHED = CurvyOptions()
 #: What the paper's text says: Adam, the nominal image, the squared spectrum. The text at hand gives neither the
 #: learning rate nor a legible spectral weight; these two are our choice, see notebook 11.
 PAPER = CurvyOptions(
-    optimizer="adam",
-    learning_rate=0.1,
-    fidelity_corner=schema.NOMINAL,
-    spectral_weight=3e-8,
-    spectral_squared=True,
+    optimizer="adam", learning_rate=0.1, fidelity_corner=schema.NOMINAL, spectral_weight=3e-8, spectral_squared=True
 )
 
 #: Winner of the search of notebook 10 (twelve settings, six StdMetal clips, lowest L2 + PV band).
 TUNED = CurvyOptions(
-    n_steps=300,
-    optimizer="adam",
-    learning_rate=0.2,
-    fidelity_corner=schema.NOMINAL,
-    smoothing_px=3,
-    retarget_nm=25.0,
+    n_steps=300, optimizer="adam", learning_rate=0.2, fidelity_corner=schema.NOMINAL, smoothing_px=3, retarget_nm=25.0
 )
 
 PRESETS = {"published": PUBLISHED, "paper": PAPER, "tuned": TUNED}

@@ -34,10 +34,10 @@ class EdgeRules:
         b, n = f.line_nm.shape
         first = n * torch.arange(b, device=f.line_nm.device)[:, None]
         self._before, self._after = (f.before + first).flatten(), (f.after + first).flatten()
-        own = torch.arange(b * n, device=first.device).view(b, n)
+        number = torch.arange(b * n, device=first.device).view(b, n)
         # Of each edge the one or two fragments that make it: (2, edge), fragments first, then the jogs at their ends.
         self._owners = torch.stack(
-            [torch.cat([own, own], 1).flatten(), torch.cat([own, self._after.view(b, n)], 1).flatten()]
+            [torch.cat([number, number], 1).flatten(), torch.cat([number, self._after.view(b, n)], 1).flatten()]
         )
         vertical = torch.cat([f.is_vertical, ~f.is_vertical], dim=1)
         line, _, low, high = self._edges(torch.zeros_like(f.line_nm))
@@ -51,7 +51,7 @@ class EdgeRules:
         # Pairs of flat indices, the first one lower.
         self._first, self._second = 2 * n * b + i, 2 * n * b + j
         self._width, self._space = drawn.clamp(max=min_width_nm), drawn.clamp(max=min_space_nm)
-        self._is_jog = torch.cat([torch.zeros_like(own), torch.ones_like(own)], 1).flatten() > 0
+        self._is_jog = torch.cat([torch.zeros_like(number), torch.ones_like(number)], 1).flatten() > 0
         self._ends = [(f.corner_before.flatten(), self._before), (f.corner_after.flatten(), self._after)]
 
     def _edges(self, displacement_nm: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -94,8 +94,8 @@ class EdgeRules:
         f = self._fragments
         _, start, end = f.moved(displacement_nm)
         lacking = -((end - start) * (f.end_nm - f.start_nm).sign()).flatten()
-        found = [(other[at & (lacking > 1e-3)], lacking[at & (lacking > 1e-3)]) for at, other in self._ends]
-        return tuple(torch.cat(parts) for parts in zip(*found, strict=True))
+        pairs = [(other[at & (lacking > 1e-3)], lacking[at & (lacking > 1e-3)]) for at, other in self._ends]
+        return tuple(torch.cat(parts) for parts in zip(*pairs, strict=True))
 
     def legal(self, displacement_nm: Tensor, before_nm: Tensor, *, grid_nm: float = 0.0) -> Tensor:
         """Displacements near to those wanted that keep the rules.

@@ -112,7 +112,7 @@ def edge_errors_nm(images: Tensor, fragments: Fragments, pixel_nm: float, thresh
     # Inwards from the drawn edge the nearest change comes first; it may be of either kind if nothing prints there.
     inwards = change[..., :reach].flip(-1).to(torch.int8)
     k = torch.where(prints[..., reach], reach + outwards.argmax(-1), reach - 1 - inwards.argmax(-1))
-    found = torch.where(prints[..., reach], outwards.any(-1), inwards.any(-1))
+    has_edge = torch.where(prints[..., reach], outwards.any(-1), inwards.any(-1))
     low, high = at[k], at[k] + step_nm
     f_low, f_high = (value.gather(-1, (k + i)[..., None])[..., 0] for i in (0, 1))
     for _ in range(2):
@@ -122,7 +122,7 @@ def edge_errors_nm(images: Tensor, fragments: Fragments, pixel_nm: float, thresh
         high, f_high = torch.where(f >= 0, high, error), torch.where(f >= 0, f_high, f)
     error = low + (high - low) * (f_low / (f_low - f_high).clamp_min(1e-12)).clamp(0, 1)
     lost = torch.where(prints[..., reach], SEARCH_NM, -SEARCH_NM)
-    return torch.where(found, error, lost) * fragments.is_real
+    return torch.where(has_edge, error, lost) * fragments.is_real
 
 
 @dataclass(frozen=True)
@@ -152,12 +152,11 @@ class EdgePoints:
         sim : the imaging model.
         """
         pixel_nm = sim.grid(target).pixel_nm
-        found = [straight_edges(one, pixel_nm) for one in target.cpu().numpy()]
-        longest = max(map(len, found))
-        counts = np.zeros((len(found), longest))
-        points = np.zeros((len(found), longest, 4))
-        for count, place, some in zip(counts, points, found, strict=True):
-            count[: len(some)], place[: len(some)] = 1, some
+        clips = [straight_edges(clip, pixel_nm) for clip in target.cpu().numpy()]
+        longest = max(map(len, clips))
+        counts, points = np.zeros((len(clips), longest)), np.zeros((len(clips), longest, 4))
+        for i, edges in enumerate(clips):
+            counts[i, : len(edges)], points[i, : len(edges)] = 1, edges
         n, period = small_grid(sim.kernels.half_width), sim.kernels.period_nm
         y, x, outward_y, outward_x = np.moveaxis(points, -1, 0)
         matrices = [
@@ -208,7 +207,7 @@ def straight_edges(target: np.ndarray, pixel_nm: float) -> np.ndarray:
     """
     blurred = cv2.GaussianBlur(target.astype(np.float32), (0, 0), STRAIGHT_NM / pixel_nm)
     step = max(round(SPACING_NM / pixel_nm), 1)
-    found = []
+    sides = []
     for axis in (0, 1):
         image, grey = (a if axis == 0 else a.T for a in (target.astype(np.int8), blurred))
         across = np.diff(image, axis=0)
@@ -217,8 +216,8 @@ def straight_edges(target: np.ndarray, pixel_nm: float) -> np.ndarray:
         y, x = y[chosen], x[chosen]
         place, outward = ((y + 1.0) * pixel_nm, (x + 0.5) * pixel_nm), -across[y, x].astype(float)
         columns = (*place, outward, 0 * outward) if axis == 0 else (*place[::-1], 0 * outward, outward)
-        found.append(np.stack(columns, axis=1))
-    return np.concatenate(found)
+        sides.append(np.stack(columns, axis=1))
+    return np.concatenate(sides)
 
 
 def _probe(at: np.ndarray, n: int, *, slope: bool = False) -> np.ndarray:

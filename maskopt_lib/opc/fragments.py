@@ -138,7 +138,7 @@ class Fragments:
         dtype: torch.dtype = torch.float32,
     ) -> Fragments:
         """Fragments of Manhattan rings, one list of (n, 2) rings in nm a clip; material counter-clockwise."""
-        clips = [_cut_clip(these, cutting, grid_nm) for these in rings]
+        clips = [_cut_clip(clip, cutting, grid_nm) for clip in rings]
         longest = max(max((len(clip["line_nm"]) for clip in clips), default=0), 1)
         columns = {}
         for name, empty in _EMPTY.items():

@@ -257,7 +257,7 @@ def phi_of(mask: Tensor, pixel_nm: float) -> Tensor:
     -------
     (b, y, x) float64 in nm, negative inside: :func:`~maskopt_lib.opc.distances.signed_distance` with its sign turned.
     """
-    inside = [signed_distance(one, np.float64) for one in mask.cpu().numpy().astype(np.uint8)]
+    inside = [signed_distance(clip, np.float64) for clip in mask.cpu().numpy().astype(np.uint8)]
     return torch.as_tensor(-pixel_nm * np.stack(inside), device=mask.device)
 
 

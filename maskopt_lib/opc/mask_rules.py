@@ -329,11 +329,11 @@ def _with_area(mask: np.ndarray, area_px: float, grow: float) -> np.ndarray:
     for shape in np.flatnonzero(table[:, cv2.CC_STAT_AREA] < area_px):
         x, y, w, h, area = table[shape]
         near = np.s_[max(y - reach, 0) : y + h + reach, max(x - reach, 0) : x + w + reach]
-        own = labels[near] == shape
+        is_shape = labels[near] == shape
         if shape == 0 or area < grow * area_px:
-            mask[near][own] = 0
+            mask[near][is_shape] = 0
         else:
-            away = distance((~own).astype(np.uint8))
+            away = distance((~is_shape).astype(np.uint8))
             mask[near][away <= np.partition(away.ravel(), min(wanted, away.size - 1))[min(wanted, away.size - 1)]] = 1
     return mask
 
@@ -350,14 +350,14 @@ def _apart(mask: np.ndarray, distance_px: float, large_px: float) -> tuple[np.nd
         y, x = np.nonzero(labels == small)
         near = np.s_[max(y.min() - pad, 0) : y.max() + pad + 1, max(x.min() - pad, 0) : x.max() + pad + 1]
         part = mask[near]
-        one, other = ((labels[near] == k) & (part > 0) for k in (large, small))
-        if not (one.any() and other.any()):
+        first, second = ((labels[near] == k) & (part > 0) for k in (large, small))
+        if not (first.any() and second.any()):
             continue
         both = areas[small] >= large_px
-        gives_way = other & (
-            distance(1 - one.astype(np.uint8)) < ((distance_px + nearest) / 2 if both else distance_px)
-        )
+        least = (distance_px + nearest) / 2 if both else distance_px
+        gives_way = second & (distance(1 - first.astype(np.uint8)) < least)
         part[gives_way] = 0
-        if both and (other & ~gives_way).any():
-            part[one & (distance(1 - (other & ~gives_way).astype(np.uint8)) < distance_px)] = 0
+        stays = second & ~gives_way
+        if both and stays.any():
+            part[first & (distance(1 - stays.astype(np.uint8)) < distance_px)] = 0
     return mask, True

@@ -173,18 +173,16 @@ def solve(target: Tensor, sim: Simulator, options: RuleAwareOptions, *, initial:
     pixel_nm = sim.grid(target).pixel_nm
     factor = whole(options.pixel_nm, pixel_nm, "pixel_nm")
     between_nm = max(options.projection_nm, pixel_nm)
-    whole(between_nm, pixel_nm, "projection_nm")
+    between = whole(between_nm, pixel_nm, "projection_nm")
     finer = whole(options.pixel_nm, between_nm, "pixel_nm")
 
     start = target if initial is None else initial
     n = target.shape[-1] // factor
-    window = None
-    if options.window_nm is not None:
-        window = square(n, central(n, options.window_nm, options.pixel_nm), sim.device)
+    window = square(n, central(n, options.window_nm, options.pixel_nm), sim.device)
     wanted = coarse(target, factor, sim.dtype)
-    free = _near(wanted, options) if window is None else _near(wanted, options) & window
-    kept = torch.zeros_like(target) if initial is None or window is None else (initial >= 0.5).to(target.dtype)
-    around = torch.zeros_like(wanted) if window is None else coarse(kept, factor, sim.dtype) * ~window
+    free = _near(wanted, options) & window
+    kept = torch.zeros_like(target) if initial is None else (initial >= 0.5).to(target.dtype)
+    around = coarse(kept, factor, sim.dtype) * ~window
     objective = _Objective.of(target, wanted, sim, options, around=around, free=free)
     parts = []
     phases("prepare")
@@ -210,7 +208,7 @@ def solve(target: Tensor, sim: Simulator, options: RuleAwareOptions, *, initial:
     for i in range(options.n_rounds):
         binary = _binary(inside, finer, free, around)
         if i == 0 and not options.free_steps:
-            binary = (coarse(start, whole(between_nm, pixel_nm, "projection_nm"), sim.dtype) >= 0.5).to(torch.uint8)
+            binary = (coarse(start, between, sim.dtype) >= 0.5).to(torch.uint8)
         binary = _projected(binary, between_nm, options, window)
         bounded = _Bounded.of(binary, between_nm, options, sim)
         phases("project")
@@ -224,9 +222,7 @@ def solve(target: Tensor, sim: Simulator, options: RuleAwareOptions, *, initial:
         inside = bounded(displacement)
         phases("optimise")
 
-    mask = _binary(inside, factor, free, around)
-    if window is not None:
-        mask = torch.where(fine_nearest(window[None], factor), mask, kept)
+    mask = torch.where(fine_nearest(window[None], factor), _binary(inside, factor, free, around), kept)
     mask = _projected(mask, pixel_nm, options, window)
     phases("project")
     nothing = Descent(inside, np.zeros((1, len(mask), len(TERMS))), "no steps asked for")
@@ -240,9 +236,9 @@ def _near(wanted: Tensor, options: RuleAwareOptions) -> Tensor:
     inside = np.zeros(wanted.shape[-2:], bool)
     inside[frame:-frame, frame:-frame] = True
     near = []
-    for one in wanted.cpu().numpy():
+    for clip in wanted.cpu().numpy():
         # An empty target is far from everywhere.
-        away_nm = distance((one <= 0).astype(np.uint8)) * options.pixel_nm
+        away_nm = distance((clip <= 0).astype(np.uint8)) * options.pixel_nm
         reached = away_nm <= (np.inf if options.reach_nm is None else options.reach_nm)
         near.append(reached & (inside | (away_nm <= _BESIDE_NM)))
     return torch.as_tensor(np.stack(near), device=wanted.device)
@@ -254,11 +250,10 @@ def _binary(inside: Tensor, factor: int, free: Tensor, around: Tensor) -> Tensor
     return (fine_bicubic(inside, factor) >= 0).to(torch.uint8)
 
 
-def _projected(mask: Tensor, pixel_nm: float, options: RuleAwareOptions, window: Tensor | None) -> Tensor:
-    fixed = None
-    if window is not None:
-        fixed = ~fine_nearest(window[None], mask.shape[-1] // window.shape[-1])[0].cpu().numpy()
-    projected = [options.deck.project(one, pixel_nm, grow=options.grow, fixed=fixed) for one in mask.cpu().numpy()]
+def _projected(mask: Tensor, pixel_nm: float, options: RuleAwareOptions, window: Tensor) -> Tensor:
+    fixed = ~fine_nearest(window[None], mask.shape[-1] // window.shape[-1])[0].cpu().numpy()
+    fixed = fixed if fixed.any() else None
+    projected = [options.deck.project(clip, pixel_nm, grow=options.grow, fixed=fixed) for clip in mask.cpu().numpy()]
     return torch.as_tensor(np.stack(projected), device=mask.device)
 
 
@@ -284,16 +279,16 @@ class _Bounded:
         factor = round(options.pixel_nm / pixel_nm)
         deck = options.deck
         fields = []
-        for one in mask.cpu().numpy():
-            labels, areas = shapes(one)
+        for clip in mask.cpu().numpy():
+            labels, areas = shapes(clip)
             smallest = areas < _NEAR_SMALLEST * deck.msa_nm2 / pixel_nm**2
             smallest[0] = False
-            core = np.full(one.shape, -np.inf, np.float32)
+            core = np.full(clip.shape, -np.inf, np.float32)
             if smallest.any():
                 core = signed_distance(smallest[labels].astype(np.uint8)) * pixel_nm
             # A pixel more on each side: the border between the cells is a pixel wide, and the grid's is coarse.
-            free = (room(one) - 0.5) * pixel_nm - (deck.msd_nm / 2 if deck.msd_nm else -np.inf)
-            fields.append((signed_distance(one) * pixel_nm, free, core))
+            free = (room(clip) - 0.5) * pixel_nm - (deck.msd_nm / 2 if deck.msd_nm else -np.inf)
+            fields.append((signed_distance(clip) * pixel_nm, free, core))
         start, free, core = (
             coarse(torch.as_tensor(np.stack(f).clip(-_FAR_NM, _FAR_NM), device=sim.device), factor, sim.dtype)
             for f in zip(*fields, strict=True)
@@ -319,14 +314,7 @@ class _Objective:
 
     @classmethod
     def of(
-        cls,
-        target: Tensor,
-        wanted: Tensor,
-        sim: Simulator,
-        options: RuleAwareOptions,
-        *,
-        around: Tensor,
-        free: Tensor,
+        cls, target: Tensor, wanted: Tensor, sim: Simulator, options: RuleAwareOptions, *, around: Tensor, free: Tensor
     ) -> _Objective:
         if options.energy_lost:
             sim = Simulator(

@@ -36,7 +36,10 @@ class Method:
 
     Attributes
     ----------
-    run : ``run(target (sample, y, x), sim, options, **common) -> OpcResult``.
+    run : ``run(target, sim, options, initial=, stop=, progress=) -> OpcResult``, everything checked by :func:`solve`:
+        targets (sample, y, x) uint8 on the simulator's device, 0 or 1, first masks of its dtype or None, and what
+        :func:`~maskopt_lib.opc.descent.descend` is told of when to stop and whether to show progress. The simulator
+        has the corners ``nominal``, ``outer`` and ``inner``.
     presets : named options; the first is the default.
     summary : one line.
     """
@@ -48,24 +51,19 @@ class Method:
 
 #: name -> method. Adding a solver adds a file and a line here.
 METHODS: dict[str, Method] = {
-    "identity": Method(identity.solve, identity.PRESETS, "the target as its own mask"),
-    "model_based_opc": Method(
-        model_based_opc.solve, model_based_opc.PRESETS, "model-based OPC: edge fragments, fed back with their EPE"
-    ),
-    "edge_gradient": Method(
-        edge_gradient.solve, edge_gradient.PRESETS, "gradient moves of Manhattan edges, in the manner of DiffOPC"
-    ),
-    "pixel_ilt": Method(pixel_ilt.solve, pixel_ilt.PRESETS, "pixel ILT: MOSAIC, SimpleILT"),
-    "level_set": Method(level_set.solve, level_set.PRESETS, "level-set ILT: the outline moves down the gradient"),
-    "attention_ilt": Method(
-        attention_ilt.solve, attention_ilt.PRESETS, "A2-ILT: pixel ILT with an attention map around the edges"
-    ),
-    "multilevel": Method(multilevel.solve, multilevel.PRESETS, "multi-level pixel ILT, coarse to fine"),
-    "curv_multi": Method(curv_multi.solve, curv_multi.PRESETS, "multi-level ILT that damps the print's curvature"),
-    "curvy": Method(curvy.solve, curvy.PRESETS, "CurvyILT: corner-rounded targets and morphology in the loop"),
-    "rule_aware": Method(
-        rule_aware.solve, rule_aware.PRESETS, "rule-aware ILT: outlines optimised in the room that mask rules leave"
-    ),
+    module.__name__.rpartition(".")[2]: Method(module.solve, module.PRESETS, summary)
+    for module, summary in (
+        (identity, "the target as its own mask"),
+        (model_based_opc, "model-based OPC: edge fragments, fed back with their EPE"),
+        (edge_gradient, "gradient moves of Manhattan edges, in the manner of DiffOPC"),
+        (pixel_ilt, "pixel ILT: MOSAIC, SimpleILT"),
+        (level_set, "level-set ILT: the outline moves down the gradient"),
+        (attention_ilt, "A2-ILT: pixel ILT with an attention map around the edges"),
+        (multilevel, "multi-level pixel ILT, coarse to fine"),
+        (curv_multi, "multi-level ILT that damps the print's curvature"),
+        (curvy, "CurvyILT: corner-rounded targets and morphology in the loop"),
+        (rule_aware, "rule-aware ILT: outlines optimised in the room that mask rules leave"),
+    )
 }
 
 

@@ -9,6 +9,7 @@ import scipy.fft
 import xarray as xr
 
 from maskopt_lib.data import schema
+from maskopt_lib.data.schema import column
 from maskopt_lib.errors import GridMismatchError
 from maskopt_lib.optics.kernels import SocsKernels
 
@@ -125,12 +126,8 @@ def tcc_distance(a: SocsKernels, b: SocsKernels) -> xr.Dataset:
         shape.append(np.sqrt(max(0.0, 1 - ab**2 / (aa * bb))))
     return xr.Dataset(
         {
-            "tcc_distance": (schema.FOCUS, plain, {"long_name": "distance of the TCC (relative)", "units": "1"}),
-            "tcc_distance_shape": (
-                schema.FOCUS,
-                shape,
-                {"long_name": "distance of the TCC, best scale (relative)", "units": "1"},
-            ),
+            "tcc_distance": column(schema.FOCUS, plain, "distance of the TCC (relative)"),
+            "tcc_distance_shape": column(schema.FOCUS, shape, "distance of the TCC, best scale (relative)"),
         },
         coords={schema.FOCUS: list(a.focus_names)},
         attrs={"reference": a.name, "other": b.name},
@@ -138,11 +135,7 @@ def tcc_distance(a: SocsKernels, b: SocsKernels) -> xr.Dataset:
 
 
 def compare_kernels(
-    a: SocsKernels,
-    b: SocsKernels,
-    masks: Mapping[str, np.ndarray],
-    *,
-    threshold: float = CONTEST_THRESHOLD,
+    a: SocsKernels, b: SocsKernels, masks: Mapping[str, np.ndarray], *, threshold: float = CONTEST_THRESHOLD
 ) -> xr.Dataset:
     """Difference of two kernel sets on masks.
 
@@ -160,26 +153,22 @@ def compare_kernels(
     where one print has resist and the other has not; ``print_area_nm2``, the area of the reference's print.
     """
     ds = tcc_distance(a, b)
-    dims = (schema.SAMPLE, schema.FOCUS)
-    shape = (len(masks), len(a.focus_names))
-    columns = {name: np.zeros(shape) for name in ("aerial_rms", "aerial_max", "print_difference_nm2", "print_area_nm2")}
-    for row, mask in enumerate(masks.values()):
+    rows = []
+    for mask in masks.values():
         area = (a.period_nm / np.shape(mask)[-1]) ** 2
-        for col in range(shape[1]):
-            one, two = aerial_image(mask, a, focus=col), aerial_image(mask, b, focus=col)
-            columns["aerial_rms"][row, col] = np.sqrt(np.mean((one - two) ** 2))
-            columns["aerial_max"][row, col] = np.abs(one - two).max()
-            columns["print_difference_nm2"][row, col] = area * np.sum((one >= threshold) != (two >= threshold))
-            columns["print_area_nm2"][row, col] = area * np.sum(one >= threshold)
-    names = {
-        "aerial_rms": ("RMS difference of the aerial images (clear field = 1)", "1"),
-        "aerial_max": ("largest difference of the aerial images (clear field = 1)", "1"),
-        "print_difference_nm2": ("area that prints with one set only", "nm2"),
-        "print_area_nm2": ("printed area of the reference", "nm2"),
-    }
-    for name, (long_name, units) in names.items():
-        ds[name] = (dims, columns[name], {"long_name": long_name, "units": units})
-    return ds.assign_coords({schema.SAMPLE: list(masks)})
+        for focus in range(len(a.focus_names)):
+            image_a, image_b = aerial_image(mask, a, focus=focus), aerial_image(mask, b, focus=focus)
+            differ = np.sum((image_a >= threshold) != (image_b >= threshold))
+            rms = np.sqrt(np.mean((image_a - image_b) ** 2))
+            rows.append((rms, np.abs(image_a - image_b).max(), area * differ, area * np.sum(image_a >= threshold)))
+    rms, largest, difference, printed = np.array(rows, float).T.reshape(4, len(masks), -1)
+    dims = (schema.SAMPLE, schema.FOCUS)
+    return ds.assign(
+        aerial_rms=column(dims, rms, "RMS difference of the aerial images (clear field = 1)"),
+        aerial_max=column(dims, largest, "largest difference of the aerial images (clear field = 1)"),
+        print_difference_nm2=column(dims, difference, "area that prints with one set only", "nm2"),
+        print_area_nm2=column(dims, printed, "printed area of the reference", "nm2"),
+    ).assign_coords({schema.SAMPLE: list(masks)})
 
 
 def _amplitudes(kernels: SocsKernels, focus: int, half: int) -> np.ndarray:

@@ -24,13 +24,12 @@ from maskopt_lib.errors import GridMismatchError
 from maskopt_lib.optics.kernels import SocsKernels
 
 
-def realign(kernels: SocsKernels, *, bins: int = 1) -> SocsKernels:
+def realign(kernels: SocsKernels) -> SocsKernels:
     """The kernels with their real parts moved back onto their imaginary parts.
 
     Parameters
     ----------
     kernels : a genuine set; its ``meta["order"]`` says along which axis (``"file"`` along fx, else along fy).
-    bins : how far the real parts are off.
 
     Returns
     -------
@@ -39,13 +38,13 @@ def realign(kernels: SocsKernels, *, bins: int = 1) -> SocsKernels:
     axis = -1 if kernels.meta.get("order") == "file" else -2
     return replace(
         kernels,
-        spectra=_moved(kernels.spectra.real, -bins, axis) + 1j * kernels.spectra.imag,
+        spectra=_moved(kernels.spectra.real, -1, axis) + 1j * kernels.spectra.imag,
         name=f"{kernels.name}-realigned",
-        meta={**kernels.meta, "real_part_moved_bins": -bins},
+        meta={**kernels.meta, "real_part_moved_bins": -1},
     )
 
 
-def displace(kernels: SocsKernels, phases_rad: Sequence[float], *, bins: int = 1) -> SocsKernels:
+def displace(kernels: SocsKernels, phases_rad: Sequence[float]) -> SocsKernels:
     """The kernels with their real parts moved along fy, as the contest files have them.
 
     Parameters
@@ -53,7 +52,6 @@ def displace(kernels: SocsKernels, phases_rad: Sequence[float], *, bins: int = 1
     kernels : a set without the displacement.
     phases_rad : one angle a focus setting: the global phase each kernel is given first, counted from where it is as
         real as can be (the sum of its squared values is real and positive).
-    bins : how far to move.
 
     Returns
     -------
@@ -61,16 +59,13 @@ def displace(kernels: SocsKernels, phases_rad: Sequence[float], *, bins: int = 1
     """
     if len(phases_rad) != len(kernels.focus_names):
         raise GridMismatchError(f"{len(kernels.focus_names)} focus settings need as many phases, got {phases_rad}")
-    turned = (
-        np.array(
-            [_made_real(spectra, weights) for spectra, weights in zip(kernels.spectra, kernels.weights, strict=True)]
-        )
-        * np.exp(1j * np.asarray(phases_rad))[:, None, None, None]
-    )
+    pairs = zip(kernels.spectra, kernels.weights, strict=True)
+    real = np.array([_made_real(spectra, weights) for spectra, weights in pairs])
+    turned = real * np.exp(1j * np.asarray(phases_rad))[:, None, None, None]
     return replace(
         kernels,
-        spectra=_moved(turned.real, bins, -2) + 1j * turned.imag,
-        meta={**kernels.meta, "real_part_moved_bins": bins, "kernel_phases_rad": list(map(float, phases_rad))},
+        spectra=_moved(turned.real, 1, -2) + 1j * turned.imag,
+        meta={**kernels.meta, "real_part_moved_bins": 1, "kernel_phases_rad": list(map(float, phases_rad))},
     )
 
 
@@ -93,10 +88,7 @@ def _made_real(spectra: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def _moved(values: np.ndarray, bins: int, axis: int) -> np.ndarray:
-    """``values`` moved by ``bins`` along ``axis``; what leaves the array is lost, zeros follow."""
+    """``values`` moved by one bin, up or down ``axis``; what leaves the array is lost, zeros follow."""
     moved = np.roll(values, bins, axis)
-    edge = [slice(None)] * values.ndim
-    edge[axis] = slice(0, bins) if bins > 0 else slice(bins, None)
-    if bins:
-        moved[tuple(edge)] = 0.0
+    np.moveaxis(moved, axis, 0)[0 if bins > 0 else -1] = 0.0
     return moved

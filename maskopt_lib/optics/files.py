@@ -110,26 +110,14 @@ def read_scales(path: str | os.PathLike) -> np.ndarray:
     return weights
 
 
-def read_kernels(
-    folders: Sequence[str | os.PathLike],
-    *,
-    order: str,
-    header_bytes: int = EARLY,
-    focus_names: Sequence[str] = ("focus", "defocus"),
-    defocus_nm: Sequence[float] = (0.0, float("nan")),
-    period_nm: float = 2048.0,
-    name: str = "",
-) -> SocsKernels:
+def read_kernels(folders: Sequence[str | os.PathLike], *, order: str, **settings) -> SocsKernels:
     """A kernel set from folders in the contest's layout, one folder a focus setting.
 
     Parameters
     ----------
     folders : one folder a focus setting, best focus first, e.g. ``(".../M1OPC", ".../M1OPC_def")``.
     order : ``"openilt"`` or ``"file"``; see the head of this module. There is no default on purpose.
-    header_bytes : 20, as public programs read the files, or 24, as they are laid out.
-    focus_names, defocus_nm : one entry a folder; the files do not hold them.
-    period_nm : side of the periodic field; 2048 nm in the contest, not held by the files either.
-    name : name of the set.
+    **settings : ``header_bytes``, ``defocus_nm``, ``period_nm`` and ``name``, as for :func:`from_files`.
 
     Returns
     -------
@@ -147,15 +135,7 @@ def read_kernels(
         if not scales.is_file():
             raise KernelFileError(f"{folder}: no scales.txt, so not a kernel folder; `make data` fetches the contest's")
         stacks.append((scales, [folder / f"fh{k}.bin" for k in range(len(read_scales(scales)))]))
-    return from_files(
-        stacks,
-        order=order,
-        header_bytes=header_bytes,
-        focus_names=focus_names,
-        defocus_nm=defocus_nm,
-        period_nm=period_nm,
-        name=name,
-    )
+    return from_files(stacks, order=order, **settings)
 
 
 def write_kernels(
@@ -267,12 +247,21 @@ def from_files(
     *,
     order: str,
     header_bytes: int = EARLY,
-    focus_names: Sequence[str] = ("focus", "defocus"),
     defocus_nm: Sequence[float] = (0.0, float("nan")),
     period_nm: float = 2048.0,
     name: str = "",
 ) -> SocsKernels:
-    """The set of pairs of a scales file and its kernel files, wherever each file lies; see :func:`read_kernels`."""
+    """The set of pairs of a scales file and its kernel files, wherever each file lies.
+
+    Parameters
+    ----------
+    stacks : one pair a focus setting, best focus first.
+    order : ``"openilt"`` or ``"file"``; see the head of this module.
+    header_bytes : 20, as public programs read the files, or 24, as they are laid out.
+    defocus_nm : one entry a focus setting; the files do not hold it.
+    period_nm : side of the periodic field; 2048 nm in the contest, not held by the files either.
+    name : name of the set.
+    """
     spectra, weights = [], []
     for scales, paths in stacks:
         weight = read_scales(scales)
@@ -296,7 +285,7 @@ def from_files(
     return SocsKernels(
         spectra=np.ascontiguousarray(array.swapaxes(-1, -2)) if order == "openilt" else array,
         weights=np.array(weights),
-        focus_names=tuple(focus_names)[: len(stacks)],
+        focus_names=("focus", "defocus")[: len(stacks)],
         defocus_nm=tuple(defocus_nm)[: len(stacks)],
         period_nm=period_nm,
         name=name,

@@ -15,21 +15,13 @@ from maskopt_lib.optics.tcc import build_kernels
 CONTEST_DEFOCUS_NM = EMBEDDED["defocus_nm"] - EMBEDDED["focus_nm"]
 
 
-def through_focus(
-    defocus_nm: Sequence[float],
-    *,
-    contest_defocus_nm: float = CONTEST_DEFOCUS_NM,
-    n_kernels: int | None = 24,
-    name: str = "embedded-through-focus",
-) -> SocsKernels:
+def through_focus(defocus_nm: Sequence[float], *, n_kernels: int | None = 24) -> SocsKernels:
     """Kernels of the embedded optics at the contest's two focus settings and at any others.
 
     Parameters
     ----------
     defocus_nm : planes to image, counted from the embedded set's best focus, in any order.
-    contest_defocus_nm : the plane of the second setting, ``defocus``; that of the embedded set by default.
     n_kernels : coherent systems kept a focus setting.
-    name : name of the set.
 
     Returns
     -------
@@ -53,7 +45,7 @@ def through_focus(
     >>> kernels.focus_names
     ('focus', 'defocus', 'focus -40 nm', 'focus +40 nm')
     """
-    planes = [0.0, float(contest_defocus_nm)]
+    planes = [0.0, CONTEST_DEFOCUS_NM]
     planes += sorted({float(z) for z in defocus_nm} - set(planes))
     best = replace(compact_system(EMBEDDED, focus=0), clear_field=EMBEDDED_CLEAR_FIELD[0])
     kernels = build_kernels(
@@ -61,7 +53,7 @@ def through_focus(
         numerics=ImagingNumerics(half_width=17, source_step_sigma=0.07, n_kernels=n_kernels),
         defocus_nm=planes,
         focus_names=["focus", "defocus", *(focus_name(z) for z in planes[2:])],
-        name=name,
+        name="embedded-through-focus",
     )
     return replace(kernels, defocus_nm=tuple(planes), meta=kernels.meta | {"best_focus_nm": best.defocus_nm})
 

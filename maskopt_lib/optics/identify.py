@@ -21,6 +21,7 @@ import numpy as np
 import xarray as xr
 from scipy import optimize
 
+from maskopt_lib.data.schema import column
 from maskopt_lib.errors import KernelFileError
 from maskopt_lib.optics.displacement import realign
 from maskopt_lib.optics.kernels import SocsKernels
@@ -85,23 +86,14 @@ class _Equations:
         return total / len(self.images)
 
 
-def fit_source(
-    kernels: SocsKernels,
-    system: OpticalSystem,
-    *,
-    focus: int = 0,
-    step_sigma: float = 0.06,
-    sigma_max: float = 0.96,
-) -> xr.Dataset:
+def _fit_source(equations: _Equations, system: OpticalSystem, step_sigma: float) -> xr.Dataset:
     """The source that explains a kernel set best for a given pupil, by non-negative least squares.
 
     Parameters
     ----------
-    kernels : kernels that are eigenvectors, i.e. orthogonal; realign the contest's files first.
+    equations : of one focus setting.
     system : pupil, polarisation and defocus; its source is not used.
-    focus : index of the focus setting.
-    step_sigma : distance of source points.
-    sigma_max : the source is sought within this radius.
+    step_sigma : distance of source points, up to a radius of 0.96.
 
     Returns
     -------
@@ -113,10 +105,7 @@ def fit_source(
     One bin of the contest's grid is 0.12 in sigma, so detail finer than that is not determined and the map comes out
     as isolated points; its outline and moments are what it tells.
     """
-    return _fit_source(_Equations(kernels, focus), system, step_sigma, sigma_max)
-
-
-def _fit_source(equations: _Equations, system: OpticalSystem, step_sigma: float, sigma_max: float) -> xr.Dataset:
+    sigma_max = 0.96
     half = int(np.floor(sigma_max / step_sigma + 1e-9))
     iy, ix = np.mgrid[0 : half + 1, 0 : half + 1]
     one_eighth = (iy <= ix) & (np.hypot(iy, ix) * step_sigma <= sigma_max + 1e-9)
@@ -130,8 +119,8 @@ def _fit_source(equations: _Equations, system: OpticalSystem, step_sigma: float,
         mirrored[..., image] = rows
         for c, row in enumerate(rows):
             for other in mirrored:
-                seen = (other.conj() @ equations.vectors).T
-                normal += ((row.conj() @ other.T) * (lit[c].conj() @ seen)).real / len(equations.images)
+                lit_other = (other.conj() @ equations.vectors).T
+                normal += ((row.conj() @ other.T) * (lit[c].conj() @ lit_other)).real / len(equations.images)
     total = np.sum(equations.weights**2)
     # Least squares from its normal equations: a square root of the matrix stands in for the equations.
     values, vectors = np.linalg.eigh((normal + normal.T) / 2)
@@ -149,17 +138,10 @@ def _fit_source(equations: _Equations, system: OpticalSystem, step_sigma: float,
     axis = np.arange(-half, half + 1) * step_sigma
     return xr.Dataset(
         {
-            "source": (
-                ("sigma_y", "sigma_x"),
-                picture / picture.sum(),
-                {"long_name": "source (share of the light)", "units": "1"},
-            ),
-            "residual": ((), residual, {"long_name": "residual of the eigenvector equations", "units": "1"}),
+            "source": column(("sigma_y", "sigma_x"), picture / picture.sum(), "source (share of the light)"),
+            "residual": column((), residual, "residual of the eigenvector equations"),
         },
-        coords={
-            "sigma_y": ("sigma_y", axis, {"long_name": "sigma y", "units": "1"}),
-            "sigma_x": ("sigma_x", axis, {"long_name": "sigma x", "units": "1"}),
-        },
+        coords={"sigma_y": column("sigma_y", axis, "sigma y"), "sigma_x": column("sigma_x", axis, "sigma x")},
     )
 
 
@@ -230,16 +212,15 @@ def fit_compact(
     start = {name: value for name, (value, _) in PARAMETERS.items()}
     free = list(free)
     # One unit of the solver is the change of a parameter that matters about as much as that of any other.
-    scale = {name: 0.02 for name in PARAMETERS} | {
-        "opening_deg": 2.0, "focus_nm": 5.0, "defocus_nm": 5.0, "focus_spread_nm": 5.0, "spherical_waves": 0.002,
-        "secondary_spherical_waves": 0.002,
-    }  # fmt: skip
+    scale = dict.fromkeys(PARAMETERS, 0.02) | {"opening_deg": 2.0}
+    scale |= dict.fromkeys(("focus_nm", "defocus_nm", "focus_spread_nm"), 5.0)
+    scale |= dict.fromkeys(("spherical_waves", "secondary_spherical_waves"), 0.002)
 
     def model(values: dict[str, float], focus: int) -> tuple[np.ndarray, float, float]:
         system = compact_system(values, focus=focus)
         y, x, weight = system.source.sample(step_sigma)
-        one = (y >= 0) & (y <= x)
-        y, x, weight = y[one], x[one], weight[one]
+        one_eighth = (y >= 0) & (y <= x)
+        y, x, weight = y[one_eighth], x[one_eighth], weight[one_eighth]
         orbit = np.where((y < 1e-9) | (np.abs(x - y) < 1e-9), 4, 8)
         rows = equations[focus].rows(system, y, x) * np.sqrt(weight * orbit)[:, None]
         applied = equations[focus].apply(rows.reshape(-1, rows.shape[-1]))
@@ -261,28 +242,13 @@ def fit_compact(
     )
     values = values_of(result.x)
     fits = [model(values, focus) for focus in range(2)]
+    values, starts = ([chosen[name] for name in PARAMETERS] for chosen in (values, start))
     return xr.Dataset(
         {
-            "value": (
-                "parameter",
-                [values[name] for name in PARAMETERS],
-                {"long_name": "fitted value", "units": "as in coordinate unit"},
-            ),
-            "start": (
-                "parameter",
-                [start[name] for name in PARAMETERS],
-                {"long_name": "start value", "units": "as in coordinate unit"},
-            ),
-            "residual": (
-                "focus",
-                [fit[2] for fit in fits],
-                {"long_name": "residual of the eigenvector equations", "units": "1"},
-            ),
-            "clear_field": (
-                "focus",
-                [fit[1] for fit in fits],
-                {"long_name": "clear field of the whole model", "units": "1"},
-            ),
+            "value": column("parameter", values, "fitted value", "as in coordinate unit"),
+            "start": column("parameter", starts, "start value", "as in coordinate unit"),
+            "residual": column("focus", [fit[2] for fit in fits], "residual of the eigenvector equations"),
+            "clear_field": column("focus", [fit[1] for fit in fits], "clear field of the whole model"),
         },
         coords={
             "parameter": list(PARAMETERS),
@@ -292,13 +258,7 @@ def fit_compact(
     )
 
 
-def identify(
-    kernels: SocsKernels,
-    *,
-    full: bool = False,
-    na_values: Sequence[float] | None = None,
-    defocus_values_nm: Sequence[float] | None = None,
-) -> xr.Dataset:
+def identify(kernels: SocsKernels, *, full: bool = False) -> xr.Dataset:
     """The optics behind the contest kernels: aperture, polarisation, source map, defocus, and the compact model.
 
     Parameters
@@ -306,7 +266,6 @@ def identify(
     kernels : the genuine set as loaded (it is realigned here), or any orthogonal set of two focus settings that is
         symmetric under the symmetries of the square.
     full : a finer source grid and finer scans; a few minutes instead of some seconds.
-    na_values, defocus_values_nm : where to look; sensible ranges when left out.
 
     Returns
     -------
@@ -316,36 +275,30 @@ def identify(
     if "real_part_moved_bins" not in kernels.meta and kernels.meta.get("order") in ("openilt", "file"):
         kernels = realign(kernels)
     step = 0.05 if full else 0.08
-    if na_values is None:
-        na_values = np.round(np.arange(0.76, 0.8401, 0.005 if full else 0.02), 4)
-    if defocus_values_nm is None:
-        defocus_values_nm = np.arange(-70.0, 71.0, 5.0 if full else 20.0)
+    na_values = np.round(np.arange(0.76, 0.8401, 0.005 if full else 0.02), 4)
+    defocus_values_nm = np.arange(-70.0, 71.0, 5.0 if full else 20.0)
     at_focus, off_focus = _Equations(kernels, 0), _Equations(kernels, 1)
     lights = ("scalar", "unpolarised", "azimuthal", "tangential") if full else ("scalar", "tangential")
     # Directions in air here: the plainest model, with nothing fitted but the source.
     plain = replace(START, source=circular(0.9), image_index=None)
     residual_na = [
-        [
-            float(_fit_source(at_focus, replace(plain, na=float(na), polarisation=light), step, 0.96)["residual"])
-            for na in na_values
-        ]
-        for light in lights
+        [float(_fit_source(at_focus, replace(lit, na=float(na)), step)["residual"]) for na in na_values]
+        for lit in (replace(plain, polarisation=light) for light in lights)
     ]
     best_na = float(na_values[int(np.argmin(residual_na[-1]))])
     best = replace(plain, na=best_na)
     residual_defocus = [
-        float(_fit_source(off_focus, replace(best, defocus_nm=float(z)), step, 0.96)["residual"])
-        for z in defocus_values_nm
+        float(_fit_source(off_focus, replace(best, defocus_nm=float(z)), step)["residual"]) for z in defocus_values_nm
     ]
-    ds = _fit_source(at_focus, best, 0.04 if full else 0.06, 0.96)
+    ds = _fit_source(at_focus, best, 0.04 if full else 0.06)
     ds = ds.rename(residual="residual_source").merge(fit_compact(kernels, max_steps=20 if full else 8))
-    units = {"long_name": "residual of the eigenvector equations", "units": "1"}
-    ds["residual_na"] = (("polarisation", "na"), residual_na, units)
-    ds["residual_defocus"] = (("defocus_nm",), residual_defocus, units)
-    ds = ds.assign_coords(
+    text = "residual of the eigenvector equations"
+    ds = ds.assign(
+        residual_na=column(("polarisation", "na"), residual_na, text),
+        residual_defocus=column("defocus_nm", residual_defocus, text),
+    ).assign_coords(
         polarisation=list(lights),
-        na=("na", np.asarray(na_values, float), {"long_name": "numerical aperture", "units": "1"}),
-        defocus_nm=("defocus_nm", np.asarray(defocus_values_nm, float), {"long_name": "defocus", "units": "nm"}),
+        na=column("na", na_values, "numerical aperture"),
+        defocus_nm=column("defocus_nm", defocus_values_nm, "defocus", "nm"),
     )
-    ds.attrs.update(kernels=kernels.name, best_na=best_na)
-    return ds
+    return ds.assign_attrs(kernels=kernels.name, best_na=best_na)

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import xarray as xr
 
+from maskopt_lib.data.schema import column
 from maskopt_lib.data.turns import TURNS, turned
 from maskopt_lib.optics.compare import tcc_distance
 from maskopt_lib.optics.kernels import SocsKernels
@@ -16,18 +17,17 @@ from maskopt_lib.optics.kernels import SocsKernels
 SAME = 1e-5
 
 
-def symmetries(kernels: SocsKernels, *, tolerance: float = SAME) -> xr.Dataset:
+def symmetries(kernels: SocsKernels) -> xr.Dataset:
     """Measure all eight turns of a kernel set.
 
     Parameters
     ----------
     kernels : systems of any set.
-    tolerance : largest distance that still counts as a symmetry.
 
     Returns
     -------
     Dataset over ``turn`` (see :mod:`maskopt_lib.data.turns`): ``tcc_distance`` between the set and the turned set, the
-    larger of its focus settings, and ``holds``.
+    larger of its focus settings, and ``holds``, where it is at most :data:`SAME`.
 
     Notes
     -----
@@ -41,28 +41,19 @@ def symmetries(kernels: SocsKernels, *, tolerance: float = SAME) -> xr.Dataset:
     >>> found.turn.values[found.holds.values].tolist()
     [0, 4]
     """
-    distance = [
-        float(
-            tcc_distance(kernels, replace(kernels, spectra=np.ascontiguousarray(turned(kernels.spectra, turn))))
-            .tcc_distance.max()
-        )
-        for turn in TURNS
-    ]  # fmt: skip
+    turns = (replace(kernels, spectra=np.ascontiguousarray(turned(kernels.spectra, turn))) for turn in TURNS)
+    distance = np.array([float(tcc_distance(kernels, other).tcc_distance.max()) for other in turns])
     return xr.Dataset(
         {
-            "tcc_distance": (
-                "turn",
-                np.array(distance),
-                {"long_name": "relative distance of the cross coefficients after the turn", "units": "1"},
-            ),
-            "holds": ("turn", np.array(distance) <= tolerance, {"long_name": "is a symmetry", "units": "1"}),
+            "tcc_distance": column("turn", distance, "relative distance of the cross coefficients after the turn"),
+            "holds": column("turn", distance <= SAME, "is a symmetry"),
         },
-        coords={"turn": ("turn", np.array(TURNS), {"long_name": "turn of the square", "units": "1"})},
-        attrs={"kernels": kernels.name, "tolerance": tolerance},
+        coords={"turn": column("turn", np.array(TURNS), "turn of the square")},
+        attrs={"kernels": kernels.name, "tolerance": SAME},
     )
 
 
-def allowed_turns(kernels: SocsKernels, *, tolerance: float = SAME) -> tuple[int, ...]:
+def allowed_turns(kernels: SocsKernels) -> tuple[int, ...]:
     """The turns that are symmetries of a kernel set, the identity first; see :func:`symmetries`."""
-    found = symmetries(kernels, tolerance=tolerance)
-    return tuple(found["turn"].values[found["holds"].values].tolist())
+    measured = symmetries(kernels)
+    return tuple(measured["turn"].values[measured["holds"].values].tolist())

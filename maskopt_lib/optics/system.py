@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import ndtr
@@ -30,7 +29,6 @@ class OpticalSystem:
     focus_spread_nm : standard deviation of the plane's position while the image forms (bandwidth of the laser, stage,
         depth of the resist); the images of the two planes at plus and minus this distance are averaged.
     zernike_waves : pairs of Noll index and coefficient in waves RMS, e.g. ``((7, 0.02), (8, -0.01))``.
-    phase_waves : further pupil phase in waves, a function of the pupil coordinates ``(rho_y, rho_x)``.
     edge : softness of the pupil's rim in units of its radius: the standard deviation of the normal density that blurs
         the step; 0 is a clear circular pupil.
     obliquity : ``"none"``, or ``"aplanatic"`` for the radiometric factor ``(cos object / cos image) ** 1/2`` of a
@@ -53,7 +51,6 @@ class OpticalSystem:
     defocus_nm: float = 0.0
     focus_spread_nm: float = 0.0
     zernike_waves: tuple[tuple[int, float], ...] = ()
-    phase_waves: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = field(default=None, compare=False)
     edge: float = 0.0
     obliquity: str = "none"
     polarisation: str = "scalar"
@@ -121,8 +118,6 @@ class OpticalSystem:
         waves = self.defocus_nm / self.wavelength_nm * (cosine - self.immersion_index)
         for index, coefficient in self.zernike_waves:
             waves = waves + coefficient * zernike(index, rho_y, rho_x)
-        if self.phase_waves is not None:
-            waves = waves + self.phase_waves(rho_y, rho_x)
         return amplitude * np.exp(2j * np.pi * waves)
 
     def fields(

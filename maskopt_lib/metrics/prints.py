@@ -1,0 +1,49 @@
+"""Scores of one print: its difference from the target, the PV band, and the edge placement."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from maskopt_lib.data import schema
+from maskopt_lib.metrics import area, epe
+
+#: The scores of a print, in the order of `maskopt_lib.data.schema`.
+PRINT_SCORES = (
+    *(schema.L2, schema.PVB),
+    *(schema.EPE15, schema.EPE3, schema.EPE_SITES, schema.EPE_MEAN_ABS, schema.EPE_MAX_ABS),
+)
+
+
+def print_scores(
+    aerial: np.ndarray,
+    target: np.ndarray,
+    *,
+    pixel_nm: float,
+    threshold: float,
+    with_epe: bool = True,
+    core: slice = slice(None),
+) -> dict[str, float]:
+    """Scores of one clip by the names of :data:`PRINT_SCORES`.
+
+    Parameters
+    ----------
+    aerial : (corner, y, x) intensity at the nominal, the outer and the inner corner.
+    target : (y, x) bool.
+    pixel_nm : side of a pixel in nm.
+    threshold : intensity at and above which the resist prints.
+    with_epe : also the edge placement, which needs a Manhattan target.
+    core : the rows, and columns, that count; edge placement is measured at the sites inside of them.
+    """
+    nominal, outer, inner = (aerial >= aerial.dtype.type(threshold))[:, core, core]
+    scores = {
+        schema.L2: area.l2_nm2(nominal, target[core, core], pixel_nm),
+        schema.PVB: area.pvb_nm2(outer, inner, pixel_nm),
+    }
+    if with_epe:
+        sites = epe.epe_sites(aerial[0], target, pixel_nm=pixel_nm, threshold=threshold)
+        if core != slice(None):
+            y, x, low, high = sites.y_nm.values, sites.x_nm.values, core.start * pixel_nm, core.stop * pixel_nm
+            inside = (low < y) & (y < high) & (low < x) & (x < high)
+            sites = sites.isel({schema.SITE: inside})
+        scores |= epe.summarize(sites)
+    return scores
