@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
 import distributed
 import numpy as np
 import pandas as pd
+import torch
 import xarray as xr
 
 # Text, not a widget: these bars belong in the log of an unattended run.
@@ -18,6 +20,7 @@ from tqdm import tqdm
 from maskopt_lib import files
 from maskopt_lib.runs.parts import is_whole
 from maskopt_lib.runs.spread import Kept, spread
+from maskopt_lib.runs.spread import workers as local_workers
 
 
 class Task(Protocol):
@@ -36,6 +39,7 @@ def complete(
     tasks: Iterable[Task],
     *,
     client: distributed.Client | None = None,
+    workers: int = 1,
     title: str = "",
     unit: str = "part",
     size: Callable[[Any], int] = lambda task: 1,
@@ -51,7 +55,9 @@ def complete(
     do : a function of the library that does a task and writes its part to ``task.path``; see
         :func:`maskopt_lib.runs.spread.spread`.
     tasks : those with one path are done once.
-    client : of workers; None works in this process.
+    client : of workers that run already.
+    workers : without a client: processes to start where so many parts are lacking, which share out the threads of
+        torch; 1 works in this process.
     title, unit : of the progress bar.
     size : of a task in ``unit``.
     after : called here with each task that was made and what ``do`` returned.
@@ -65,7 +71,10 @@ def complete(
     for folder in {task.path.parent for task in once}:
         files.sweep(folder)
     lacking = [task for task in once if not is_whole(task.path)]
-    with progress(sum(map(size, once)), title, unit) as bar:
+    n = min(workers, len(lacking))
+    threads = max(1, torch.get_num_threads() // max(1, n))
+    started = nullcontext(client) if client is not None else local_workers(n, threads=threads)
+    with started as client, progress(sum(map(size, once)), title, unit) as bar:
         bar.update(sum(map(size, once)) - sum(map(size, lacking)))
         for task, result in spread(do, lacking, client=client, keep=keep):
             after(task, result)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -60,11 +61,35 @@ def workers(
         "OPENBLAS_NUM_THREADS": 1,
         "GOMP_SPINCOUNT": 1000,
     }
-    settings = {f"distributed.nanny.pre-spawn-environ.{name}": value for name, value in environment.items()}
+    with _local(n, environment) as client:
+        yield client
+
+
+def alone(do: Callable[[Any], Any], task: Any) -> Any:
+    """What a function makes of a task in a process that has done nothing else, and ends with it.
+
+    Parameters
+    ----------
+    do : a function of the library, of the task; both travel to the process, whose environment is that of this one.
+    task : what is done.
+
+    Raises
+    ------
+    distributed.KilledWorker : the process ended before it was done, as it does when memory runs out.
+    """
+    once = {"distributed.scheduler.allowed-failures": 0}
+    with dask.config.set(once), _local(1, {}) as client, _noted(task):
+        return client.submit(do, task, pure=False).result()
+
+
+@contextmanager
+def _local(n: int, environment: Mapping[str, Any]) -> Iterator[distributed.Client]:
+    """Processes of this machine, which differ from this one by what is set in their environment."""
     # No dashboard, and any free port for what is left of it: two runs on one machine must not fight for port 8787.
     no_dashboard = {"dashboard_address": ":0", "scheduler_kwargs": {"dashboard": False}}
     with (
-        dask.config.set(settings),
+        _environment_restored(),
+        dask.config.set({"distributed.nanny.pre-spawn-environ": dict(environment)}),
         distributed.LocalCluster(
             n_workers=n, threads_per_worker=1, processes=True, memory_limit=0, **no_dashboard
         ) as cluster,
@@ -72,6 +97,17 @@ def workers(
     ):
         client.wait_for_workers(n)
         yield client
+
+
+@contextmanager
+def _environment_restored() -> Iterator[None]:
+    """What dask sets for the processes that it starts, it leaves behind in the environment of this one."""
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 class Kept(distributed.WorkerPlugin):

@@ -11,21 +11,15 @@ from maskopt_lib.runs.sweep import run_sweep
 from maskopt_lib.runs.tables import means_table, published_beside_ours, side_by_side, style, table_dataset, write_table
 from maskopt_lib.study.areas import mending as mending
 from maskopt_lib.study.areas import seams as seams
+from maskopt_lib.study.pictures import pictures
 from maskopt_lib.study.solvers import anatomy as anatomy
+from maskopt_lib.study.solvers import device_tables as device_tables
 from maskopt_lib.study.solvers import process_window as process_window
-from maskopt_lib.study.solvers.benchmark import (
-    Clips,
-    Trial,
-    pictures,
-    released_masks,
-    score_masks,
-    score_own,
-    solve_and_score,
-    solve_clips,
-    targets,
-)
+from maskopt_lib.study.solvers import timing as timing
+from maskopt_lib.study.solvers.benchmark import score_masks, score_own, solve_and_score, solve_clips
+from maskopt_lib.study.solvers.clips import Clips, released_masks, targets
 from maskopt_lib.study.solvers.changes import score_changes
-from maskopt_lib.study.solvers.devices import Budget, measure_devices, product_scores
+from maskopt_lib.study.solvers.masks import Trial
 from maskopt_lib.study.solvers.pareto import (
     Box,
     agreement,
@@ -44,7 +38,7 @@ from maskopt_lib.study.solvers.postprocess import area_sweep, post_process, remo
 from maskopt_lib.study.solvers.region_scores import edge_sites, score_region, score_sheet
 from maskopt_lib.study.solvers.second_opinion import second_opinion
 from maskopt_lib.study.solvers.settings import is_preset, rank, search, settings_grid, variations
-from maskopt_lib.study.solvers.timing import measure
+from maskopt_lib.study.solvers.timing import Budget, measure, measure_devices, product_scores
 
 __all__ = [
     "Box",

@@ -35,7 +35,7 @@ from maskopt_lib.runs.parts import FOLDER, file_name
 from maskopt_lib.runs.record import Run
 from maskopt_lib.runs.spread import workers
 from maskopt_lib.study.areas.batches import Area, Solved, open_mask, solve_batches
-from maskopt_lib.study.solvers.benchmark import Trial
+from maskopt_lib.study.solvers.masks import Trial
 
 __all__ = [
     "Area", "Plan", "StitchedMask", "Window", "cost_of", "growth", "open_mask", "read_back", "seam_pass",

@@ -25,7 +25,7 @@ from maskopt_lib.runs.hashing import hashed, key_of, source_hash
 from maskopt_lib.runs.parts import part_path, read_part, write_part
 from maskopt_lib.runs.record import Run
 from maskopt_lib.runs.spread import Kept, peak_memory_bytes, torch_threads
-from maskopt_lib.study.solvers.benchmark import Trial
+from maskopt_lib.study.solvers.masks import Trial
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,7 +21,7 @@ from maskopt_lib.opc import morphology
 from maskopt_lib.opc.pixels import coarse, fine_nearest, whole
 from maskopt_lib.optics import SocsKernels
 from maskopt_lib.study.pictures import cropped, pictures, pixel_of
-from maskopt_lib.study.solvers.benchmark import Trial
+from maskopt_lib.study.solvers.masks import Trial
 
 _PLANE = (schema.Y, schema.X)
 #: What a share of the gradient can mean; see :func:`corner_gradient_share`.

@@ -17,7 +17,7 @@ from maskopt_lib.opc import curvy, morphology
 from maskopt_lib.opc.objective import spectral_energy, squared_difference
 from maskopt_lib.opc.pixels import coarse, smooth, whole
 from maskopt_lib.optics import SocsKernels
-from maskopt_lib.study.solvers.benchmark import Clips
+from maskopt_lib.study.solvers.clips import Clips
 
 SHAPE = "shape"
 

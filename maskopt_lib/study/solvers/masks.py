@@ -1,13 +1,15 @@
-"""Single masks and single scores, kept as soon as they are there: what a run resumes from.
+"""Masks and scores as parts: what determines each of them, how it is made, and what is kept.
 
-A part is one small file under a key made of everything that determines it. It is written beside its place and renamed,
-so a part that is there is whole.
+Solving is the long part. Each mask, and each mask's scores, are kept as soon as they are there, under a key made of
+everything that determines them; so an interrupted run goes on where it stopped.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -17,80 +19,146 @@ import xarray as xr
 
 from maskopt_lib import metrics, opc
 from maskopt_lib.data import schema
-from maskopt_lib.errors import UnknownNameError
-from maskopt_lib.litho import Simulator
-from maskopt_lib.opc.solve import method_of
+from maskopt_lib.errors import DivergedError, SchemaError
+from maskopt_lib.litho import CONTEST_CORNERS, ProcessCorner, Simulator
+from maskopt_lib.opc.solve import method_digest
+from maskopt_lib.optics import SocsKernels
+from maskopt_lib.optics.kernels import kernels_digest
+from maskopt_lib.runs.gather import labelled
 from maskopt_lib.runs.hashing import key_of, source_hash
-from maskopt_lib.runs.parts import Bits, read_part, said_of, write_part
+from maskopt_lib.runs.parts import Bits, part_path, read_dataset, write_dataset
+from maskopt_lib.runs.spread import Kept
+
+#: Dimensions of what is solved.
+DIMS = (schema.KERNELS, schema.METHOD, schema.SAMPLE)
+_BITS = "bits"
 
 
 @dataclass(frozen=True, kw_only=True)
-class MaskPart:
-    """One mask and how it came about.
+class Trial(opc.Recipe):
+    """One way to make masks, as a row of a table.
 
     Attributes
     ----------
-    bits : the mask.
-    step, terms, value, weight : its history: (step,) numbers, names, (step, term) float32, (term,).
-    runtime_s, phases_s : wall time in s, and the same by phase.
-    stopped_by : why the solver stopped.
-    best_step : step with the lowest objective.
+    method, preset, options : as for :class:`maskopt_lib.opc.Recipe`.
+    label : what the row is called.
+    per_clip : options that differ from clip to clip: option -> clip name -> value.
     """
 
-    bits: Bits
-    step: np.ndarray
-    terms: tuple[str, ...]
-    value: np.ndarray
-    weight: tuple[float, ...]
-    runtime_s: float
-    phases_s: Mapping[str, float]
-    stopped_by: str
-    best_step: int
+    label: str
+    per_clip: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def options_of(self, clip: str) -> dict[str, Any]:
+        """All changes from the preset for one clip."""
+        return dict(self.options) | {name: values[clip] for name, values in self.per_clip.items() if clip in values}
+
+    def recipe_of(self, clip: str) -> opc.Recipe:
+        """How the mask of one clip is made."""
+        return opc.Recipe(method=self.method, preset=self.preset, options=self.options_of(clip))
+
+    def imaging(self, kernels: SocsKernels) -> tuple[SocsKernels, tuple[ProcessCorner, ...]]:
+        """What a mask is made under: kernels, and corners among their planes."""
+        return kernels, CONTEST_CORNERS
 
 
-def mask_key(
-    target: Bits,
-    kernels: str,
+@dataclass(frozen=True, kw_only=True)
+class MaskTask:
+    """One mask to make, as it travels to a worker.
+
+    Attributes
+    ----------
+    at : its labels along :data:`DIMS`.
+    recipe : how it is made.
+    target : what it is made for.
+    kernels, corners, device : of the simulator.
+    empty_if_diverged : whether an empty mask may stand in its place.
+    path : of the part.
+    """
+
+    at: tuple[str, ...]
+    recipe: opc.Recipe
+    target: Bits
+    kernels: SocsKernels
+    corners: tuple[ProcessCorner, ...]
+    device: str
+    empty_if_diverged: bool
+    path: Path
+
+    def __str__(self) -> str:
+        return ", ".join(self.at)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreTask:
+    """One mask to score, as it travels to a worker: ``scores`` are names, None for all."""
+
+    at: tuple[Any, ...]
+    mask: Bits
+    target: Bits
+    kernels: SocsKernels
+    scores: tuple[str, ...] | None
+    path: Path
+
+    def __str__(self) -> str:
+        return ", ".join(map(str, self.at))
+
+
+def mask_tasks(
+    targets: Mapping[str, Bits],
+    kernels: Mapping[str, SocsKernels],
+    trials: Sequence[Trial],
+    folder: Path,
     *,
-    method: str,
-    preset: str | None,
-    changes: Mapping[str, Any],
-    code: str,
     device: str | torch.device = "cpu",
-    dtype: torch.dtype = torch.float32,
     empty_if_diverged: bool = False,
-) -> str:
-    """Short hash of all that determines a mask.
+) -> list[MaskTask]:
+    """Masks of every clip by every trial under every kernel set, in this order: kernels, trials, clips.
 
     Parameters
     ----------
-    target : what it was made for.
-    kernels, code : of :func:`kernels_digest` and :func:`method_digest`.
-    method, preset, changes : as for :func:`maskopt_lib.opc.solve`.
-    device, dtype : of the computation.
-    empty_if_diverged : whether an empty mask may stand in its place.
+    targets : name of the clip -> target.
+    kernels : name -> kernel set.
+    trials : the ways to make masks.
+    folder : of the run.
+    device : where masks are made.
+    empty_if_diverged : whether an empty mask may stand in the place of one that diverges.
 
     Raises
     ------
-    UnknownNameError : the method, or its preset or option, is not known.
+    SchemaError : two trials have one label.
+    UnknownNameError : a method, preset or option is not known.
     """
-    presets = method_of(method).presets
-    name = preset or next(iter(presets))
-    if name not in presets:
-        raise UnknownNameError(f"method {method!r} has no preset {name!r}; known: {sorted(presets)}")
-    options = presets[name]
-    if unknown := sorted(set(changes) - {f.name for f in fields(options)}):
-        known = sorted(f.name for f in fields(options))
-        raise UnknownNameError(f"method {method!r} has no option {unknown}; known: {known}")
-    settings = [method, asdict(options), dict(changes), str(torch.device(device)), str(dtype), torch.__version__]
-    settings += ["empty if diverged"] if empty_if_diverged else []
-    return key_of([target.digest(), kernels, code, settings])
+    labels = [trial.label for trial in trials]
+    if len(set(labels)) < len(labels):
+        raise SchemaError(f"two trials have one label: {', '.join(labels)}; a label is a row of the table")
+    code = {method: method_digest(method) for method in {trial.method for trial in trials}}
+    tasks = []
+    for (name, kernel_set), trial in product(kernels.items(), trials):
+        planes, corners = trial.imaging(kernel_set)
+        imaging = [kernels_digest(planes), list(corners), str(torch.device(device)), torch.__version__]
+        for clip, target in targets.items():
+            recipe = trial.recipe_of(clip)
+            key = key_of([target.digest(), imaging, recipe.digest(code[trial.method]), empty_if_diverged])
+            at = (name, trial.label, clip)
+            tasks.append(
+                MaskTask(
+                    at=at,
+                    recipe=recipe,
+                    target=target,
+                    kernels=planes,
+                    corners=corners,
+                    device=str(device),
+                    empty_if_diverged=empty_if_diverged,
+                    path=part_path(folder, "mask", *at, key=key),
+                )
+            )
+    return tasks
 
 
-def score_key(mask: Bits, target: Bits, kernels: str, scores: Iterable[str] | None, code: str) -> str:
-    """Short hash of all that determines a score; ``code`` is :func:`scores_digest`."""
-    wanted = None if scores is None else sorted([scores] if isinstance(scores, str) else scores)
-    return key_of([mask.digest(), target.digest(), kernels, wanted, code])
+def score_path(folder: Path, mask: Bits, target: Bits, kernels: str, scores: Iterable[str] | None, code: str) -> Path:
+    """Where scores are kept: they depend on mask, target, kernels and code by their hashes, and on which they are."""
+    names = None if scores is None else sorted(scores)
+    return part_path(folder, "scores", key=key_of([mask.digest(), target.digest(), kernels, names, code]))
 
 
 def scores_digest() -> str:
@@ -98,127 +166,90 @@ def scores_digest() -> str:
     return source_hash(["maskopt_lib.metrics.evaluate", "maskopt_lib.litho.simulator"])
 
 
-def write_mask(path: Path, result: opc.OpcResult, pixel_nm: float) -> None:
-    """Keep what a solver returned for one clip."""
-    history = result.history.isel({schema.SAMPLE: 0})
-    part = MaskPart(
-        bits=Bits.of(result.mask, pixel_nm),
-        step=history[schema.STEP].values,
-        terms=tuple(str(term) for term in history[schema.TERM].values),
-        value=history["value"].transpose(schema.STEP, schema.TERM).values.astype(np.float32),
-        weight=tuple(float(w) for w in history["weight"].values),
-        runtime_s=result.runtime_s,
-        phases_s=dict(result.phases_s),
-        stopped_by=result.stopped_by,
-        best_step=int(np.max(result.best_step)),
-    )
-    _write_part(path, part)
+def make_mask(task: MaskTask, kept: Kept) -> None:
+    """Solve a task and keep its mask."""
+    sim = simulator(task.kernels, kept, corners=task.corners, device=task.device)
+    try:
+        result = task.recipe.solve(task.target.image, sim)
+    except DivergedError as error:
+        if not task.empty_if_diverged:
+            raise
+        write_dataset(task.path, _empty_mask(task.target, f"diverged: {error}"))
+    else:
+        write_dataset(task.path, _made_mask(result, task.target.pixel_nm))
 
 
-def write_empty_mask(path: Path, target: Bits, why: str) -> None:
-    """Keep an empty mask in place of one that a solver could not make."""
-    bits = Bits.of(np.zeros(target.shape, bool), target.pixel_nm)
-    step, value = np.zeros(0, np.int64), np.zeros((0, 0), np.float32)
-    part = MaskPart(
-        bits=bits,
-        step=step,
-        terms=(),
-        value=value,
-        weight=(),
-        runtime_s=np.nan,
-        phases_s={},
-        stopped_by=why,
-        best_step=0,
-    )
-    _write_part(path, part)
+def score_mask(task: ScoreTask, kept: Kept) -> None:
+    """Score a task's mask and keep the scores; taken in one place and one way, wherever the mask was made."""
+    sim = simulator(task.kernels, kept)
+    scores = metrics.evaluate(task.mask.image, task.target.image, sim, only=task.scores)
+    scores = scores.isel({schema.SAMPLE: 0}, drop=True)
+    del scores.attrs["kernels"]  # a label, the other attributes hold for all
+    write_dataset(task.path, scores)
 
 
-def _write_part(path: Path, part: MaskPart) -> None:
-    said = {
-        "n_x": part.bits.shape[1],
-        "pixel_nm": part.bits.pixel_nm,
-        "terms": part.terms,
-        "weight": part.weight,
-        "runtime_s": part.runtime_s,
-        "phases_s": part.phases_s,
-        "stopped_by": part.stopped_by,
-        "best_step": part.best_step,
-    }
-    write_part(path, {"step": part.step, "value": part.value, "bits": part.bits.packed}, said)
+def simulator(
+    kernels: SocsKernels, kept: Kept, *, corners: Sequence[ProcessCorner] = CONTEST_CORNERS, device: str = "cpu"
+) -> Simulator:
+    """A simulator that all tasks of a process share."""
+    key = (kernels_digest(kernels), tuple(corners), device)
+    return kept(key, partial(Simulator, kernels, device=device, corners=corners))
 
 
-def read_mask(path: Path) -> MaskPart:
-    """A mask that :func:`write_mask` kept."""
-    said, kept = said_of(path), read_part(path)
-    shape = (len(kept["bits"]), said.pop("n_x"))
-    return MaskPart(
-        bits=Bits.of_packed(kept["bits"], shape, said.pop("pixel_nm")),
-        step=kept["step"],
-        value=kept["value"],
-        terms=tuple(said.pop("terms")),
-        weight=tuple(said.pop("weight")),
-        **said,
-    )
+def mask_bits(path: Path) -> Bits:
+    """The mask of a part."""
+    mask = read_dataset(path)
+    return Bits.of_packed(mask[_BITS].values, (mask.sizes[schema.Y], mask.attrs["n_x"]), mask.attrs["pixel_nm"])
 
 
-def write_scores(path: Path, mask: Bits, target: Bits, sim: Simulator, only: Iterable[str] | None) -> None:
-    """Score one mask and keep the scores."""
-    scored = metrics.evaluate(mask.image, target.image, sim, only=only).isel({schema.SAMPLE: 0})
-    kept = {"scores": {str(name): scored[name].item() for name in scored.data_vars}, "attrs": scored.attrs}
-    write_part(path, {}, kept)
-
-
-def read_scores(path: Path) -> tuple[dict[str, float], dict[str, Any]]:
-    """Scores that :func:`write_scores` kept, and the settings they were taken with."""
-    kept = said_of(path)
-    return kept["scores"], kept["attrs"]
-
-
-def histories(parts: Mapping[tuple[str, ...], MaskPart], dims: tuple[str, ...]) -> xr.Dataset:
-    """Histories of masks as one Dataset; what one of them lacks (steps, terms, phases) is NaN there.
+def histories(paths: Mapping[tuple[str, ...], Path], dims: Sequence[str]) -> xr.Dataset:
+    """Histories of masks as one Dataset; what one of them lacks (steps, terms, phases) is nan there.
 
     Parameters
     ----------
-    parts : labels along ``dims`` -> mask; every combination of labels.
-    dims : such as ``("kernels", "method", "sample")``.
+    paths : labels along ``dims`` -> part of the mask; every combination of labels.
+    dims : such as :data:`DIMS`.
 
     Returns
     -------
     Dataset with ``value`` (*dims, step, term), ``weight`` (*dims, term), and over ``dims`` ``runtime_s``, a time for
     each phase, ``best_step`` and ``stopped_by``.
     """
-    labels = [list(dict.fromkeys(at[i] for at in parts)) for i in range(len(dims))]
-    shape = tuple(len(names) for names in labels)
-    terms = list(dict.fromkeys(term for part in parts.values() for term in part.terms))
-    phases = list(dict.fromkeys(phase for part in parts.values() for phase in part.phases_s))
-    steps = np.unique(np.concatenate([part.step for part in parts.values()]))
-    value = np.full((*shape, len(steps), len(terms)), np.nan, np.float32)
-    weight = np.full((*shape, len(terms)), np.nan)
-    seconds = {name: np.full(shape, np.nan) for name in (schema.RUNTIME, *(f"{phase}_s" for phase in phases))}
-    best = np.zeros(shape, np.int64)
-    stopped = np.full(shape, "", object)
-    for at, part in parts.items():
-        i = tuple(names.index(label) for names, label in zip(labels, at, strict=True))
-        columns = [terms.index(term) for term in part.terms]
-        value[(*i, *np.ix_(np.searchsorted(steps, part.step), columns))] = part.value
-        weight[(*i, columns)] = part.weight
-        seconds[schema.RUNTIME][i] = part.runtime_s
-        for phase, s in part.phases_s.items():
-            seconds[f"{phase}_s"][i] = s
-        best[i], stopped[i] = part.best_step, part.stopped_by
-    ds = xr.Dataset(
-        {
-            "value": ((*dims, schema.STEP, schema.TERM), value, {"long_name": "objective term", "units": "1"}),
-            "weight": ((*dims, schema.TERM), weight, {"long_name": "weight of the term", "units": "1"}),
-            "best_step": (dims, best, {"long_name": "step with the lowest objective", "units": "1"}),
-            "stopped_by": (dims, stopped.astype(str), {"long_name": "why it stopped", "units": "1"}),
-        }
-        | {
-            name: (dims, s, {"long_name": f"time to {name.removesuffix('_s')}", "units": "s"})
-            for name, s in seconds.items()
-            if name != schema.RUNTIME
-        }
-        | {schema.RUNTIME: (dims, seconds[schema.RUNTIME])},
-        coords=dict(zip(dims, labels, strict=True)) | {schema.STEP: steps, schema.TERM: terms},
+    rows = {at: read_dataset(path, without=[_BITS]).drop_attrs(deep=False) for at, path in paths.items()}
+    terms = dict.fromkeys(term for row in rows.values() for term in row[schema.TERM].values.tolist())
+    joined = labelled(rows, dims).sel({schema.TERM: list(terms)})
+    return schema.label(joined.assign_coords({schema.TERM: np.array(list(terms), str)}))
+
+
+def _made_mask(result: opc.OpcResult, pixel_nm: float) -> xr.Dataset:
+    history = result.history.isel({schema.SAMPLE: 0}, drop=True)
+    value = history["value"].transpose(schema.STEP, schema.TERM).astype(np.float32)
+    best_step = int(np.max(result.best_step))
+    return _mask_dataset(
+        Bits.of(result.mask, pixel_nm),
+        history.assign(value=value),
+        {schema.RUNTIME: result.runtime_s} | {f"{phase}_s": time_s for phase, time_s in result.phases_s.items()},
+        best_step,
+        result.stopped_by,
     )
-    return schema.label(ds)
+
+
+def _empty_mask(target: Bits, why: str) -> xr.Dataset:
+    """In place of a mask that a solver could not make."""
+    history = opc.result.history_dataset(np.zeros((0, 1, 0), np.float32), (), ()).isel({schema.SAMPLE: 0}, drop=True)
+    bits = Bits.of(np.zeros(target.shape, bool), target.pixel_nm)
+    return _mask_dataset(bits, history, {schema.RUNTIME: np.nan}, 0, why)
+
+
+def _mask_dataset(
+    bits: Bits, history: xr.Dataset, times_s: Mapping[str, float], best_step: int, stopped_by: str
+) -> xr.Dataset:
+    about = {
+        "best_step": ((), best_step, {"long_name": "step with the lowest objective", "units": "1"}),
+        "stopped_by": ((), stopped_by, {"long_name": "why it stopped", "units": "1"}),
+    }
+    for name, time_s in times_s.items():
+        phase = {} if name == schema.RUNTIME else {"long_name": f"time to {name.removesuffix('_s')}", "units": "s"}
+        about[name] = ((), time_s, phase)
+    packed = {_BITS: ((schema.Y, "x_byte"), bits.packed)}
+    return history.assign(about | packed).assign_attrs(n_x=bits.shape[1], pixel_nm=bits.pixel_nm)

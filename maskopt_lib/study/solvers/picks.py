@@ -14,7 +14,7 @@ from maskopt_lib import opc
 from maskopt_lib.data import schema
 from maskopt_lib.errors import UnknownNameError
 from maskopt_lib.runs.tables import MEAN, NOTE
-from maskopt_lib.study.solvers.benchmark import Trial
+from maskopt_lib.study.solvers.masks import Trial
 from maskopt_lib.study.solvers.pareto import BOX, MARGIN, SETTINGS, SHARE
 from maskopt_lib.study.solvers.settings import MERIT
 

@@ -19,7 +19,7 @@ import xarray as xr
 from maskopt_lib import opc
 from maskopt_lib.data import schema
 from maskopt_lib.errors import SchemaError
-from maskopt_lib.study.solvers.benchmark import Trial
+from maskopt_lib.study.solvers.masks import Trial
 
 #: What makes one setting better than another: L2 + PV band, averaged over the clips.
 MERIT = "merit_nm2"

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import ast
-import os
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -17,10 +15,10 @@ from maskopt_lib.data import schema
 from maskopt_lib.errors import DivergedError, SchemaError, UnknownNameError
 from maskopt_lib.litho import Simulator
 from maskopt_lib.metrics.evaluate import SCORES
+from maskopt_lib.opc.solve import method_digest
 from maskopt_lib.runs import hashing as sources
-from maskopt_lib.runs import pool
-from maskopt_lib.study.solvers import benchmark
-from maskopt_lib.study.solvers import masks as parts
+from maskopt_lib.runs.parts import Bits
+from maskopt_lib.study.solvers.masks import mask_tasks, score_path
 
 #: On 8 nm pixels: discs of whole odd numbers of pixels, and few steps.
 SMALL = {"n_steps": 3, "retarget_nm": 40.0, "cleanup": opc.curvy.CleanUp(open_nm=24.0, close_nm=24.0)}
@@ -65,7 +63,7 @@ def no_solver(monkeypatch):
     def refuse(*_, **__):
         raise AssertionError("a mask was solved anew")
 
-    monkeypatch.setattr(opc, "solve", refuse)
+    monkeypatch.setattr(opc.Recipe, "solve", refuse)
 
 
 def test_targets_are_binary_rasters_in_the_order_asked_for(wanted):
@@ -139,67 +137,95 @@ def test_a_new_label_or_another_clip_is_solved(solved, kernels, wanted, no_solve
 
 
 def test_an_interrupted_run_goes_on_where_it_stopped(kernels, wanted, run, monkeypatch):
-    solve, solved_clips = opc.solve, []
+    solve, solved_clips = opc.Recipe.solve, []
 
-    def interrupted(target, *args, **kwargs):
+    def interrupted(recipe, target, sim):
         if len(solved_clips) == 1:
             raise KeyboardInterrupt
         solved_clips.append(int(target.sum()))
-        return solve(target, *args, **kwargs)
+        return solve(recipe, target, sim)
 
     one = {"embedded": kernels["embedded"]}
-    monkeypatch.setattr(opc, "solve", interrupted)
+    monkeypatch.setattr(opc.Recipe, "solve", interrupted)
     with pytest.raises(KeyboardInterrupt):
         study.solve_clips(wanted, one, TRIALS[1:], run)
-    assert len(list((run.out_dir / benchmark.PARTS).glob("*.npz"))) == 1
+    assert len(list((run.out_dir / "parts").glob("mask-*.npz"))) == 1
 
-    def counted(target, *args, **kwargs):
+    def counted(recipe, target, sim):
         solved_clips.append(int(target.sum()))
-        return solve(target, *args, **kwargs)
+        return solve(recipe, target, sim)
 
-    monkeypatch.setattr(opc, "solve", counted)
+    monkeypatch.setattr(opc.Recipe, "solve", counted)
     study.solve_clips(wanted, one, TRIALS[1:], run)
     assert solved_clips == [int(wanted[0].sum()), int(wanted[1].sum())]  # each once
 
 
-def test_the_key_is_made_of_all_that_determines_a_mask(kernels, wanted):
-    targets = [parts.Bits.of(image.values, 8) for image in wanted]
-    digest = {name: parts.kernels_digest(kernel_set) for name, kernel_set in kernels.items()}
-    assert digest["embedded"] == parts.kernels_digest(replace(kernels["embedded"], name="by another name"))
-    base = {"method": "curvy", "preset": "paper", "changes": SMALL, "code": "c"}
+def test_the_path_tells_all_apart_that_determines_a_mask(kernels, wanted, tmp_path, monkeypatch):
+    first, second = (Bits.of(image.values, 8) for image in wanted)
+    base = study.Trial(label="t", method="curvy", preset="paper", options=SMALL)
 
-    def key(target=targets[0], kernels=digest["embedded"], **others):
-        return parts.mask_key(target, kernels, **(base | others))
+    def path(target=first, kernel_set="embedded", trial=base, **others):
+        (task,) = mask_tasks({"clip": target}, {"k": kernels[kernel_set]}, [trial], tmp_path, **others)
+        return task.path
 
-    assert key() == key(changes=dict(reversed(SMALL.items())))
+    def changed(**options):
+        return path(trial=replace(base, options=SMALL | options))
+
+    same = [
+        path(trial=replace(base, options=dict(reversed(SMALL.items())))),
+        path(trial=replace(base, options=SMALL | {"n_steps": 9}, per_clip={"n_steps": {"clip": SMALL["n_steps"]}})),
+    ]
     others = [
-        key(target=targets[1]),
-        key(target=replace(targets[0], pixel_nm=4.0)),
-        key(kernels=digest["strong"]),
-        key(dtype=torch.float64),
-        key(device="cuda"),
-        key(preset="published"),
-        key(code="d"),
-        key(changes=SMALL | {"n_steps": 4}),
-        key(changes=SMALL | {"cleanup": None}),
-        key(changes=SMALL | {"cleanup": opc.curvy.CleanUp(open_nm=40.0)}),
+        path(target=second),
+        path(target=replace(first, pixel_nm=4.0)),
+        path(kernel_set="strong"),
+        path(device="cuda"),
+        path(empty_if_diverged=True),
+        path(trial=replace(base, preset="published")),
+        changed(n_steps=4),
+        changed(cleanup=None),
+        changed(cleanup=opc.curvy.CleanUp(open_nm=40.0)),
     ]
-    assert len({key(), *others}) == 1 + len(others)
+    assert set(same) == {path()} and len({path(), *others}) == 1 + len(others)
+    renamed = {"k": replace(kernels["embedded"], name="by another name")}
+    assert mask_tasks({"clip": first}, renamed, [base], tmp_path)[0].path == path()
 
 
-def test_a_score_depends_on_mask_target_kernels_names_and_code(wanted):
-    one, two = (parts.Bits.of(image.values, 8) for image in wanted)
-    keys = [
-        parts.score_key(one, two, "k", [schema.L2, schema.PVB], "c"),
-        parts.score_key(two, two, "k", [schema.L2, schema.PVB], "c"),
-        parts.score_key(one, one, "k", [schema.L2, schema.PVB], "c"),
-        parts.score_key(one, two, "l", [schema.L2, schema.PVB], "c"),
-        parts.score_key(one, two, "k", [schema.L2], "c"),
-        parts.score_key(one, two, "k", None, "c"),
-        parts.score_key(one, two, "k", [schema.L2, schema.PVB], "d"),
+def test_a_score_depends_on_mask_target_kernels_names_and_code(wanted, tmp_path):
+    one, two = (Bits.of(image.values, 8) for image in wanted)
+    told = [
+        (one, two, "k", [schema.L2, schema.PVB], "c"),
+        (two, two, "k", [schema.L2, schema.PVB], "c"),
+        (one, one, "k", [schema.L2, schema.PVB], "c"),
+        (one, two, "l", [schema.L2, schema.PVB], "c"),
+        (one, two, "k", [schema.L2], "c"),
+        (one, two, "k", None, "c"),
+        (one, two, "k", [schema.L2, schema.PVB], "d"),
     ]
-    assert len(set(keys)) == len(keys)
-    assert parts.score_key(one, two, "k", [schema.PVB, schema.L2], "c") == keys[0]
+    paths = [score_path(tmp_path, *pieces) for pieces in told]
+    assert len(set(paths)) == len(paths)
+    assert score_path(tmp_path, one, two, "k", [schema.PVB, schema.L2], "c") == paths[0]
+
+
+@pytest.mark.parametrize("harm", ["cut", "flipped", "empty", "gone"])
+def test_damaged_parts_are_made_again_without_a_word(harm, kernels, wanted, run, capfd):
+    one = {"embedded": kernels["embedded"]}
+    first, histories = study.solve_and_score(wanted, one, TRIALS[1:], run, scores=[schema.L2])
+    masks = study.load_masks(run.out_dir / "masks.zarr")
+    capfd.readouterr()
+    for path in (min((run.out_dir / "parts").glob(f"{kind}-*.npz")) for kind in ("mask", "scores")):
+        whole = path.read_bytes()
+        half, middle = whole[: len(whole) // 2], len(whole) // 2
+        flipped = whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
+        path.write_bytes({"cut": half, "flipped": flipped}.get(harm, b""))
+        if harm == "gone":
+            path.unlink()
+    again, histories_again = study.solve_and_score(wanted, one, TRIALS[1:], run, scores=[schema.L2])
+    xr.testing.assert_identical(again[schema.L2], first[schema.L2])
+    xr.testing.assert_identical(histories_again["value"], histories["value"])
+    xr.testing.assert_identical(study.load_masks(run.out_dir / "masks.zarr"), masks)
+    written = capfd.readouterr()
+    assert "Traceback" not in written.out + written.err and "2/2" in written.out
 
 
 def test_an_unknown_method_is_refused_before_anything_is_solved(kernels, wanted, run, no_solver):
@@ -419,18 +445,18 @@ def test_an_error_says_which_mask(workers, kernels, wanted, run):
         study.solve_and_score(wanted, {"embedded": kernels["embedded"]}, [bad], run, scores=[], workers=workers)
     assert f"while working on embedded, bad, {CLIPS[1]}" in caught.value.__notes__
     # The other one was solved, and is not solved again.
-    assert len(list((run.out_dir / benchmark.PARTS).glob("*.npz"))) == 1
+    assert len(list((run.out_dir / "parts").glob("mask-*.npz"))) == 1
 
 
 def test_a_diverged_setting_may_leave_an_empty_mask(kernels, wanted, run, monkeypatch):
-    solve = opc.solve
+    solve = opc.Recipe.solve
 
-    def diverging(target, *args, **options):
-        if options.get("learning_rate") == 9.0:
+    def diverging(recipe, target, sim):
+        if recipe.resolved.learning_rate == 9.0:
             raise DivergedError("not finite")
-        return solve(target, *args, **options)
+        return solve(recipe, target, sim)
 
-    monkeypatch.setattr(opc, "solve", diverging)
+    monkeypatch.setattr(opc.Recipe, "solve", diverging)
     one = {"embedded": kernels["embedded"]}
     trials = [replace(TRIALS[1], label="bad", options=SMALL | {"learning_rate": 9.0}), TRIALS[1]]
     with pytest.raises(DivergedError):
@@ -444,31 +470,6 @@ def test_a_diverged_setting_may_leave_an_empty_mask(kernels, wanted, run, monkey
     # It is not taken for a mask where none may be missing.
     with pytest.raises(DivergedError):
         study.solve_and_score(wanted, one, trials, run)
-
-
-def touch_slowly(path):
-    time.sleep(0.2)
-    path.touch()
-
-
-def test_an_interrupt_ends_the_work_without_what_has_not_begun(tmp_path):
-    seen = []
-
-    def interrupt(task):
-        seen.append(task)
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        pool.each(touch_slowly, [tmp_path / str(i) for i in range(100)], workers=2, after=interrupt)
-    assert len(seen) == 1 and len(list(tmp_path.iterdir())) < 100
-
-
-def test_the_environment_of_workers_does_not_stay(monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "7")
-    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
-    with pool._environment({"OMP_NUM_THREADS": "1", "GOMP_SPINCOUNT": "2"}):
-        assert os.environ["OMP_NUM_THREADS"] == "1" and os.environ["GOMP_SPINCOUNT"] == "2"
-    assert os.environ["OMP_NUM_THREADS"] == "7" and "GOMP_SPINCOUNT" not in os.environ
 
 
 # Which code a stored mask depends on
@@ -504,7 +505,7 @@ def test_work_on_one_method_leaves_the_masks_of_another():
         seen.add(module)
         waiting += sources._imported(ast.parse(sources._file_of(module).read_text(encoding="utf-8")), module) - seen
     assert "maskopt_lib.litho.simulator" in seen and "maskopt_lib.opc.curvy" not in seen
-    assert parts.method_digest("curvy") != parts.method_digest("identity")
+    assert method_digest("curvy") != method_digest("identity")
 
 
 @pytest.mark.realdata

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from maskopt_lib import litho, opc, optics, study
+from maskopt_lib import litho, metrics, opc, optics, study
 from maskopt_lib.errors import UnknownNameError
 from maskopt_lib.litho.compiled import MODES, GraphReplay, accelerated, gradient_step, obstacle
 from maskopt_lib.opc.objective import squared_difference
-from maskopt_lib.study.solvers import devices
-from maskopt_lib.study.solvers.devices import IMAGING, STEP, Budget
+from maskopt_lib.runs.parts import read_part, said_of, write_part
+from maskopt_lib.study.solvers import measuring, timing
+from maskopt_lib.study.solvers.device_tables import deviations
+from maskopt_lib.study.solvers.measuring import IMAGING, STEP, Job
+from maskopt_lib.study.solvers.timing import Budget
 
 CURVY = study.Trial(
     label="curvy", method="curvy", options={"n_steps": 2, "retarget_nm": None, "cleanup": None, "loop": None}
@@ -121,20 +124,20 @@ def test_the_own_type_changes_no_bit(kernels):
 
 def test_scores_are_taken_in_float32_whatever_the_mask_was_made_with(run, wanted, kernels, monkeypatch):
     simulators = []
-    evaluate = devices.metrics.evaluate
+    evaluate = metrics.evaluate
 
     def noting(mask, target, sim, **how):
         simulators.append(sim)
         return evaluate(mask, target, sim, **how)
 
-    monkeypatch.setattr(devices.metrics, "evaluate", noting)
+    monkeypatch.setattr(metrics, "evaluate", noting)
     scores = study.product_scores(wanted, kernels, [CURVY], run)
     assert all(sim.dtype == torch.float32 and sim.matmul_dtype is None for sim in simulators) and len(simulators) == 6
     assert scores["l2_nm2"].dims == ("method", "matmul", "sample")
-    change = devices.deviations(scores)
+    change = deviations(scores)
     assert change["l2_nm2"].sel(matmul="float32").item() == 0 and (abs(change["l2_nm2"]) < 5).all()
     # A second call reads what was kept.
-    monkeypatch.setattr(devices.metrics, "evaluate", None)
+    monkeypatch.setattr(metrics, "evaluate", None)
     assert study.product_scores(wanted, kernels, [CURVY], run).identical(scores)
 
 
@@ -150,11 +153,8 @@ def test_operations_are_those_of_the_matrices(kernels):
     spectrum = rows * n * n + rows * n * columns
     fields = focus * systems * ((h + 1) * columns * 2 * small + small * rows * small)
     images = focus * (small * small * n + n * small * n)
-    job = devices._Job(
-        trial=study.Trial(label=IMAGING, method=""), kernels=kernels, clips=(), size=1, device="cpu", mode="eager",
-        matmul="float32", step_pixel_nm=16.0, repeats=1, threads=1,
-    )  # fmt: skip
-    found = devices._limits(job, masks(n, 1))
+    job = Job(workload=IMAGING, recipe=None, kernels=kernels, clips=(), step_pixel_nm=16.0)
+    found = measuring.limits(job, masks(n, 1))
     assert found["operations"] == 2 * 2 * (spectrum + fields + images)
     assert found["peak_rate"] > 1e8 and found["fft_s"] > 0
 
@@ -182,55 +182,45 @@ def test_rows_say_what_was_measured_and_why_not(run, wanted, kernels):
     assert ((imaging["peak_share"] > 0) & (imaging["peak_share"] < 1)).all()
     run.save(found, "devices")
     # What was measured is kept: nothing is measured again.
-    parts = sorted((run.out_dir / "parts").glob("device-*.json"))
-    kept = json.loads(parts[0].read_text()) | {"runtime_s": 123.0}
-    parts[0].write_text(json.dumps(kept))
+    parts = sorted((run.out_dir / "parts").glob("timing-*.npz"))
+    write_part(parts[0], read_part(parts[0]), said_of(parts[0]) | {"runtime_s": 123.0})
     again = study.measure_devices(wanted, kernels, [CURVY], run, **how)
     assert (again["runtime_s"] == 123.0).sum() == 1 and len(parts) == 6
 
 
 def test_a_batch_that_would_cost_too_much_is_not_tried(kernels):
-    job = devices._Job(
-        trial=CURVY, kernels=kernels, clips=(), size=8, device="cpu", mode="eager", matmul="float32",
-        step_pixel_nm=16.0, repeats=1, threads=1,
-    )  # fmt: skip
+    job = Job(workload="curvy", recipe=CURVY, kernels=kernels, clips=(), size=8)
     before = {"size": 4, "runtime_s": 2.0, "peak_memory_gb": 1.0}
-    assert "would need about 2.0 GB, the limit is 1.5 GB" in devices._too_much(job, before, Budget(memory_gb=1.5))
-    assert "would take about 16 s, the limit is 10 s" in devices._too_much(job, before, Budget(time_s=10))
-    assert devices._too_much(job, before, Budget(memory_gb=2.5, time_s=20)) is None
+    assert "would need about 2.0 GB, the limit is 1.5 GB" in timing._too_much(job, before, Budget(memory_gb=1.5))
+    assert "would take about 16 s, the limit is 10 s" in timing._too_much(job, before, Budget(time_s=10))
+    assert timing._too_much(job, before, Budget(memory_gb=2.5, time_s=20)) is None
     # A GPU is filled until it refuses.
-    assert devices._too_much(devices.replace(job, device="cuda"), before, Budget(memory_gb=1.5)) is None
+    assert timing._too_much(replace(job, device="cuda"), before, Budget(memory_gb=1.5)) is None
 
 
 def test_running_out_of_memory_is_a_row_and_ends_the_series(kernels, run):
     """A real refusal: more memory than any machine has."""
-    job = devices._Job(
-        trial=CURVY, kernels=kernels, clips=(), size=1, device="cpu", mode="eager", matmul="float32",
-        step_pixel_nm=16.0, repeats=1, threads=torch.get_num_threads(),
-    )  # fmt: skip
+    job = Job(workload="curvy", recipe=CURVY, kernels=kernels, clips=())
     for refuse in (lambda job: torch.empty(2**60), lambda job: np.empty(2**55)):
-        assert devices._until_full(refuse, job)["status"].startswith("out of memory")
+        assert measuring.until_full(refuse, job)["status"].startswith("out of memory")
 
     def keep(job, do):
         full = job.size > 4
         return (
-            devices._until_full(lambda job: torch.empty(2**60), job)
+            measuring.until_full(lambda job: torch.empty(2**60), job)
             if full
             else {"runtime_s": 1e-3, "peak_memory_gb": 0.1}
         )
 
-    rows = list(devices._ascend(job, keep, [1, 2], Budget()))
+    rows = list(timing._ascend(job, keep, [1, 2], Budget()))
     assert [row["batch"] for row in rows] == [1, 2, 4, 8]
     assert [row["status"].partition(":")[0] for row in rows] == ["measured"] * 3 + ["out of memory"]
 
 
 def test_other_faults_are_no_lack_of_memory(kernels):
-    job = devices._Job(
-        trial=CURVY, kernels=kernels, clips=(), size=1, device="cpu", mode="eager", matmul="float32",
-        step_pixel_nm=16.0, repeats=1, threads=torch.get_num_threads(),
-    )  # fmt: skip
+    job = Job(workload="curvy", recipe=CURVY, kernels=kernels, clips=())
     with pytest.raises(RuntimeError, match="shapes"):
-        devices._until_full(lambda job: torch.ones(2, 3) @ torch.ones(2, 3), job)
+        measuring.until_full(lambda job: torch.ones(2, 3) @ torch.ones(2, 3), job)
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from maskopt_lib import litho, metrics, optics, study
+from maskopt_lib import litho, metrics, opc, optics, study
 from maskopt_lib.errors import GridMismatchError, SchemaError, UnknownNameError
 from maskopt_lib.study.solvers import process_window as spw
+from maskopt_lib.study.solvers.focus_exposure import corners_of, only_planes_of
 
 CLIPS = ["demo-metal-tips", "demo-metal-isolated"]
 
@@ -43,18 +44,18 @@ def made(kernels, settings, tmp_path_factory):
 
 
 def test_corners_are_found_by_their_plane(kernels):
-    contest = spw.corners_of(kernels, {})
+    contest = corners_of(kernels, {})
     assert contest == litho.simulator.CONTEST_CORNERS
-    changed = spw.corners_of(kernels, {"inner": (80.0, 0.97), "far": (-80.0, 1.0)})
+    changed = corners_of(kernels, {"inner": (80.0, 0.97), "far": (-80.0, 1.0)})
     assert [corner.name for corner in changed] == ["nominal", "outer", "inner", "far"]
     assert [kernels.defocus_nm[corner.focus] for corner in changed] == [0.0, 0.0, 80.0, -80.0]
     with pytest.raises(GridMismatchError, match=r"33 nm.*-80"):
-        spw.corners_of(kernels, {"far": (33.0, 1.0)})
+        corners_of(kernels, {"far": (33.0, 1.0)})
 
 
 def test_planes_that_no_corner_uses_change_nothing(kernels):
-    corners = spw.corners_of(kernels, {"inner": (80.0, 0.97)})
-    few, moved = spw.only_planes_of(kernels, corners)
+    corners = corners_of(kernels, {"inner": (80.0, 0.97)})
+    few, moved = only_planes_of(kernels, corners)
     assert few.focus_names == ("focus", "focus +80 nm")
     mask = study.Clips("demo-metal", CLIPS, pixel_nm=8).target(CLIPS[0])
     images = [litho.Simulator(k, corners=c).aerial(mask) for k, c in ((kernels, corners), (few, moved))]
@@ -130,7 +131,7 @@ def test_what_is_stored_is_taken_again(made, kernels, settings, monkeypatch):
     def never(*args, **kwargs):
         raise AssertionError("solved or measured again")
 
-    monkeypatch.setattr(spw.opc, "solve", never)
+    monkeypatch.setattr(opc.Recipe, "solve", never)
     monkeypatch.setattr(spw, "measure_window", never)
     again, same = spw.through_window(clips, kernels, trials, run, settings=settings)
     xr.testing.assert_equal(again, measured)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from concurrent.futures.process import BrokenProcessPool
+import os
 from dataclasses import replace
 
 import holoviews as hv
@@ -11,11 +10,14 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+from distributed import KilledWorker
 
-from maskopt_lib import figures, optics, study
+from maskopt_lib import figures, opc, optics, study
 from maskopt_lib.errors import UnknownNameError
-from maskopt_lib.runs.parts import Bits
-from maskopt_lib.study.solvers import timing
+from maskopt_lib.runs.parts import Bits, read_part, said_of, write_part
+from maskopt_lib.runs.spread import alone
+from maskopt_lib.study.solvers import measuring, timing
+from maskopt_lib.study.solvers.measuring import Job
 
 TRIALS = [
     study.Trial(label="floor", method="identity"),
@@ -23,6 +25,11 @@ TRIALS = [
         label="curvy", method="curvy", options={"n_steps": 3, "retarget_nm": None, "cleanup": None, "loop": None}
     ),
 ]
+
+MEASURED = {
+    "runtime_s": 1.2, "shortest_s": 1.1, "longest_s": 1.3, "peak_memory_gb": 0.2, "first_s": 2.0, "prepare_s": 0.1,
+    "optimise_s": 1.0, "finish_s": 0.1,
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -60,72 +67,76 @@ def test_every_method_and_batch_is_measured_and_labelled(run, wanted, kernels):
 def test_measurements_are_kept_and_taken_again(run, wanted, kernels):
     how = {"batch_sizes": [1], "repeats": 1}
     first = timing.measure(wanted, kernels, TRIALS[:1], run, **how)
-    (path,) = (run.out_dir / timing.PARTS).glob("timing-floor-1-*.json")
-    kept = json.loads(path.read_text()) | {"runtime_s": 123.0}
-    path.write_text(json.dumps(kept))
+    (path,) = (run.out_dir / "parts").glob("timing-floor-1-*.npz")
+    write_part(path, read_part(path), said_of(path) | {"runtime_s": 123.0})
     again = timing.measure(wanted, kernels, TRIALS[:1], run, **how)
     assert first["runtime_s"].item() != 123.0 and again["runtime_s"].item() == 123.0
 
 
 def test_an_interrupted_run_keeps_what_it_measured(run, wanted, kernels, monkeypatch):
-    def measured(task):
-        if task.size == 4:
+    def measured(do, job):
+        if job.size == 4:
             raise KeyboardInterrupt
-        return {"runtime_s": 1.0, "shortest_s": 1.0, "longest_s": 1.0, "peak_memory_gb": 0.1, "phases_s": {}}
+        return MEASURED
 
-    monkeypatch.setattr(timing, "_in_fresh_process", measured)
+    monkeypatch.setattr(timing, "alone", measured)
     with pytest.raises(KeyboardInterrupt):
         timing.measure(wanted, kernels, TRIALS[:1], run, batch_sizes=[1, 2, 4])
-    assert len(list((run.out_dir / timing.PARTS).glob("*.json"))) == 2
+    assert len(list((run.out_dir / "parts").glob("timing-*.npz"))) == 2
 
 
-def test_the_key_tells_machines_threads_and_batches_apart(wanted, kernels):
-    task = timing._Task(
-        trial=TRIALS[1], kernels=kernels, clips=(Bits.of(wanted.values[0], 8.0),), size=1, device="cpu",
-        repeats=1, threads=1,
-    )  # fmt: skip
-    others = [{"size": 2}, {"threads": 2}, {"repeats": 2}, {"trial": TRIALS[0]}]
-    keys = {timing._key(replace(task, **other), {"processor": "a"}) for other in [{}, *others]}
-    keys.add(timing._key(task, {"processor": "b"}))
-    assert len(keys) == 6
+def test_damaged_measurements_are_taken_again(run, wanted, kernels, monkeypatch):
+    monkeypatch.setattr(timing, "alone", lambda do, job: MEASURED)
+    how = {"batch_sizes": [1], "repeats": 1}
+    first = timing.measure(wanted, kernels, TRIALS[:1], run, **how)
+    (path,) = (run.out_dir / "parts").glob("timing-*.npz")
+    path.write_bytes(path.read_bytes()[:-100])
+    assert timing.measure(wanted, kernels, TRIALS[:1], run, **how).identical(first)
+
+
+def test_the_key_tells_machines_threads_and_batches_apart(run, wanted, kernels, monkeypatch):
+    job = Job(workload="w", recipe=TRIALS[1], kernels=kernels, clips=(Bits.of(wanted.values[0], 8.0),))
+    others = [{"size": 2}, {"threads": 2}, {"repeats": 2}, {"recipe": TRIALS[0]}, {"mode": "compiled"}, {"clips": ()}]
+    asked = []
+    monkeypatch.setattr(timing, "alone", lambda do, job: asked.append(job) or MEASURED)
+    bench, elsewhere = timing._Bench(run), timing._Bench(run)
+    elsewhere.hardware = bench.hardware | {"processor": "another"}
+    for each in [job, *(replace(job, **other) for other in others)]:
+        for _ in range(2):
+            bench(each, measuring.solved)
+    elsewhere(job, measuring.solved)
+    assert len(asked) == len(others) + 2
 
 
 def test_peak_memory_is_that_of_the_work(kernels, wanted):
     """In a fresh process: a solver that fills a known number of bytes."""
-    task = timing._Task(
-        trial=study.Trial(label="greedy", method="identity"), kernels=kernels,
-        clips=(Bits.of(wanted.values[0], 8.0),), size=1, device="cpu", repeats=1, threads=1,
-    )  # fmt: skip
-    plain, greedy = (
-        timing._in_fresh_process(task, measured)["peak_memory_gb"] for measured in (timing._measured, fill)
-    )
+    recipe = study.Trial(label="greedy", method="identity")
+    job = Job(workload="greedy", recipe=recipe, kernels=kernels, clips=(Bits.of(wanted.values[0], 8.0),))
+    plain, greedy = (alone(do, job)["peak_memory_gb"] for do in (measuring.solved, fill))
     assert greedy - plain == pytest.approx(0.4, abs=0.05)
 
 
-def fill(task):
-    """``_measured`` with a solver that holds 0.4 GB for a moment."""
-    solve = timing.opc.solve
+def fill(job):
+    """``solved`` with a solver that holds 0.4 GB for a moment."""
+    solve = opc.Recipe.solve
 
     def greedy(*args, **kwargs):
         torch.ones(100_000_000)
         return solve(*args, **kwargs)
 
-    timing.opc.solve = greedy
-    return timing._measured(task)
+    opc.Recipe.solve = greedy
+    return measuring.solved(job)
 
 
-def test_a_process_that_dies_says_what_to_do(kernels, wanted):
-    task = timing._Task(
-        trial=TRIALS[0], kernels=kernels, clips=(Bits.of(wanted.values[0], 8.0),), size=1, device="cpu",
-        repeats=1, threads=1,
-    )  # fmt: skip
-    with pytest.raises(BrokenProcessPool) as caught:
-        timing._in_fresh_process(task, die)
-    assert "smaller batches" in caught.value.__notes__[0]
+def test_a_process_that_dies_says_what_to_do(run, kernels, wanted, monkeypatch):
+    monkeypatch.setattr(measuring, "solved", die)
+    with pytest.raises(KilledWorker) as caught:
+        timing.measure(wanted, kernels, TRIALS[:1], run, batch_sizes=[1])
+    assert caught.value.__notes__[0] == "while working on floor, 1 at once" and "smaller" in caught.value.__notes__[1]
 
 
-def die(task):
-    timing.os._exit(9)
+def die(job):
+    os._exit(9)
 
 
 def test_wrong_requests_are_refused(run, wanted, kernels):
@@ -144,11 +155,10 @@ def backend():
 
 
 @pytest.fixture
-def measured() -> xr.Dataset:
-    values = {"runtime_s": 1.2, "shortest_s": 1.1, "longest_s": 1.3, "peak_memory_gb": 0.2}
-    phases = {"prepare": 0.2, "optimise": 0.9, "finish": 0.1}
-    one, other = values | {"phases_s": phases}, values | {"phases_s": {"prepare": 0.1, "finish": 0.3}}
-    return timing._dataset({("a", 1): one, ("a", 4): one, ("b", 1): other}, ["a", "b"])
+def measured(run, wanted, kernels, monkeypatch) -> xr.Dataset:
+    other = {name: value for name, value in MEASURED.items() if name != "optimise_s"} | {"finish_s": 0.3}
+    monkeypatch.setattr(timing, "alone", lambda do, job: other if job.workload == "curvy" else MEASURED)
+    return timing.measure(wanted, kernels, TRIALS, run, batch_sizes={"floor": [1, 4], "curvy": [1]})
 
 
 def test_figures_draw_what_was_measured_and_leave_out_what_was_not(measured, tmp_path):
