@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -225,13 +224,3 @@ def torch_threads(n: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def peak_memory_bytes(device: str = "cpu") -> int:
-    """The most memory that this process has needed so far; on a GPU, of that."""
-    if torch.device(device).type == "cuda":
-        return torch.cuda.max_memory_allocated()
-    import resource  # not on every system; psutil knows the peak on Windows only
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

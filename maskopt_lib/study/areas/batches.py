@@ -22,9 +22,10 @@ from maskopt_lib.optics.kernels import kernels_digest
 from maskopt_lib.runs import stores
 from maskopt_lib.runs.gather import complete
 from maskopt_lib.runs.hashing import hashed, key_of, source_hash
+from maskopt_lib.runs.memory import peak_memory_bytes
 from maskopt_lib.runs.parts import part_path, read_part, write_part
 from maskopt_lib.runs.record import Run
-from maskopt_lib.runs.spread import Kept, peak_memory_bytes, torch_threads
+from maskopt_lib.runs.spread import Kept, torch_threads
 from maskopt_lib.study.solvers.masks import Trial
 
 
