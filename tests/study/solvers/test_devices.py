@@ -202,12 +202,12 @@ def test_running_out_of_memory_is_a_row_and_ends_the_series(kernels, run):
     """A real refusal: more memory than any machine has."""
     job = Job(workload="curvy", recipe=CURVY, kernels=kernels, clips=())
     for refuse in (lambda job: torch.empty(2**60), lambda job: np.empty(2**55)):
-        assert measuring.until_full(refuse, job)["status"].startswith("out of memory")
+        assert measuring.until_full(job, refuse)["status"].startswith("out of memory")
 
     def keep(job, do):
         full = job.size > 4
         return (
-            measuring.until_full(lambda job: torch.empty(2**60), job)
+            measuring.until_full(job, lambda job: torch.empty(2**60))
             if full
             else {"runtime_s": 1e-3, "peak_memory_gb": 0.1}
         )
@@ -220,7 +220,7 @@ def test_running_out_of_memory_is_a_row_and_ends_the_series(kernels, run):
 def test_other_faults_are_no_lack_of_memory(kernels):
     job = Job(workload="curvy", recipe=CURVY, kernels=kernels, clips=())
     with pytest.raises(RuntimeError, match="shapes"):
-        measuring.until_full(lambda job: torch.ones(2, 3) @ torch.ones(2, 3), job)
+        measuring.until_full(job, lambda job: torch.ones(2, 3) @ torch.ones(2, 3))
 
 
 @pytest.mark.parametrize(
