@@ -222,7 +222,7 @@ def histories(paths: Mapping[tuple[str, ...], Path], dims: Sequence[str]) -> xr.
 
 
 def _made_mask(result: opc.OpcResult, pixel_nm: float) -> xr.Dataset:
-    history = result.history.isel({schema.SAMPLE: 0}, drop=True)
+    history = result.history[["value", "weight"]].isel({schema.SAMPLE: 0}, drop=True).reset_coords(drop=True)
     value = history["value"].transpose(schema.STEP, schema.TERM).astype(np.float32)
     best_step = int(np.max(result.best_step))
     return _mask_dataset(
