@@ -17,8 +17,8 @@ from maskopt_lib.study.solvers import device_tables as device_tables
 from maskopt_lib.study.solvers import process_window as process_window
 from maskopt_lib.study.solvers import timing as timing
 from maskopt_lib.study.solvers.benchmark import score_masks, score_own, solve_and_score, solve_clips
-from maskopt_lib.study.solvers.clips import Clips, released_masks, targets
 from maskopt_lib.study.solvers.changes import score_changes
+from maskopt_lib.study.solvers.clips import Clips, released_masks, targets
 from maskopt_lib.study.solvers.masks import Trial
 from maskopt_lib.study.solvers.pareto import (
     Box,
