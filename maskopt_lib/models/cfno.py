@@ -116,9 +116,8 @@ class FourierPatches(nn.Module):
         return self.mix(channels.mT.unflatten(2, (rows, rows)))
 
 
-def build(options: Options, conditioning: Conditioning) -> Cfno:
-    """The network of these options, with fresh weights."""
-    return Cfno(options, conditioning)
+#: The network of options and conditioning, with fresh weights.
+build = Cfno
 
 
 def _resized(image: Tensor, n: int) -> Tensor:

@@ -87,9 +87,8 @@ class DamoDiscriminator(nn.Module):
         return functional.logsigmoid(logits).logsumexp(0) - functional.logsigmoid(-logits).logsumexp(0)
 
 
-def build(options: Options, conditioning: Conditioning) -> Damo:
-    """The network of these options, with fresh weights."""
-    return Damo(options, conditioning)
+#: The network of options and conditioning, with fresh weights.
+build = Damo
 
 
 def _one_scale(options: Options, n_pixels: int) -> nn.Sequential:

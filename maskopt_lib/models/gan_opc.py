@@ -94,9 +94,8 @@ class GanOpcDiscriminator(nn.Module):
         return self.verdict(self.stages(seen).flatten(1))
 
 
-def build(options: Options, conditioning: Conditioning) -> GanOpc:
-    """The network of these options, with fresh weights."""
-    return GanOpc(options, conditioning)
+#: The network of options and conditioning, with fresh weights.
+build = GanOpc
 
 
 def _shuffle_up(n_in: int, n_out: int) -> nn.Sequential:

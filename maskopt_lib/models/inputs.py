@@ -90,7 +90,6 @@ class TileInput:
     def __len__(self) -> int:
         return len(self.target)
 
-    def to(self, device: str | torch.device, *, non_blocking: bool = False) -> TileInput:
+    def to(self, device: str | torch.device) -> TileInput:
         """The same batch on another device."""
-        moved = {f.name: getattr(self, f.name).to(device, non_blocking=non_blocking) for f in fields(self)}
-        return TileInput(**moved)
+        return TileInput(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})

@@ -60,12 +60,10 @@ class LithoLoss(nn.Module):
     pixel_nm : side of a pixel of logits and targets.
     core_nm : side of the square in the middle whose print counts.
     rim_nm : width of a rim around the core whose print counts as well.
-    image_nm, field_nm : sides of the image and of the dark field in whose middle it stands.
     resist_steepness : of the soft resist, per unit of intensity; default that of ``sim``.
     mask : ``"soft"`` prints the sigmoid of the logits. ``"straight_through"`` prints the binary mask, each pixel one
         block of it, and takes the gradient as if it were the sigmoid.
     distance : of nominal print and target, ``"squared"`` or ``"absolute"``; equal where both are binary.
-    energy_lost : share of the optics' energy that may be left out; 0 is exact.
 
     Attributes
     ----------
@@ -93,26 +91,16 @@ class LithoLoss(nn.Module):
         core_nm: float = 512.0,
         *,
         rim_nm: float = 0.0,
-        image_nm: float = 1024.0,
-        field_nm: float = 1280.0,
         resist_steepness: float | None = None,
         mask: str = SOFT,
         distance: str = "squared",
-        energy_lost: float = 0.0,
     ) -> None:
         super().__init__()
         if mask not in (SOFT, STRAIGHT_THROUGH):
             raise UnknownNameError(f"no mask {mask!r}; known: {SOFT}, {STRAIGHT_THROUGH}")
         if distance not in EXPONENTS:
             raise UnknownNameError(f"no distance {distance!r}; known: {', '.join(EXPONENTS)}")
-        self.images = MiddleImages(
-            sim.kernels,
-            pixel_nm=pixel_nm,
-            image_nm=image_nm,
-            out_nm=core_nm + 2 * rim_nm,
-            field_nm=field_nm,
-            energy_lost=energy_lost,
-        )
+        self.images = MiddleImages(sim.kernels, pixel_nm=pixel_nm, out_nm=core_nm + 2 * rim_nm)
         self.pixel_nm = pixel_nm
         self.core_nm2 = core_nm**2
         self.threshold = sim.threshold

@@ -22,7 +22,11 @@ from maskopt_lib.litho.imaging import (
     real_systems,
     small_grid,
 )
+from maskopt_lib.models.inputs import IMAGE_NM
 from maskopt_lib.optics.kernels import SocsKernels
+
+#: Side of the dark field in whose middle a mask stands; at most that of the optics.
+FIELD_NM = 1280.0
 
 
 class MiddleImages(nn.Module):
@@ -32,10 +36,7 @@ class MiddleImages(nn.Module):
     ----------
     kernels : the optics, with their whole field.
     pixel_nm : side of a pixel of mask and image.
-    image_nm : side of the mask.
-    out_nm : side of the square in the middle whose images are wanted; default ``image_nm``.
-    field_nm : side of the dark field around; at most that of ``kernels``.
-    energy_lost : share of the optics' energy that may be left out; 0 is exact.
+    out_nm : side of the square in the middle whose images are wanted; by default all of the mask's 1024 nm.
 
     Notes
     -----
@@ -49,22 +50,12 @@ class MiddleImages(nn.Module):
     (2, 3, 64, 64)
     """
 
-    def __init__(
-        self,
-        kernels: SocsKernels,
-        *,
-        pixel_nm: float,
-        image_nm: float = 1024.0,
-        out_nm: float | None = None,
-        field_nm: float = 1280.0,
-        energy_lost: float = 0.0,
-    ) -> None:
+    def __init__(self, kernels: SocsKernels, *, pixel_nm: float, out_nm: float = IMAGE_NM) -> None:
         super().__init__()
-        self.kernels = optics.cropped(kernels, min(field_nm, kernels.period_nm))
+        self.kernels = optics.cropped(kernels, min(FIELD_NM, kernels.period_nm))
         self.pixel_nm = pixel_nm
         self.n_field = _whole(self.kernels.period_nm, pixel_nm)
-        self.n_in = _whole(image_nm, pixel_nm)
-        self.n_out = _whole(image_nm if out_nm is None else out_nm, pixel_nm)
+        self.n_in, self.n_out = _whole(IMAGE_NM, pixel_nm), _whole(out_nm, pixel_nm)
         for part in (self.n_in, self.n_out):
             if part > self.n_field or (self.n_field - part) % 2:
                 raise GridMismatchError(f"{part} pixels cannot stand in the middle of {self.n_field}")
@@ -73,7 +64,7 @@ class MiddleImages(nn.Module):
                 f"pixels of {pixel_nm:g} nm cannot carry the optics' {2 * self.kernels.half_width + 1} frequencies; "
                 "use smaller ones"
             )
-        self._systems = real_systems(self.kernels, energy_lost=energy_lost)
+        self._systems = real_systems(self.kernels)
         self._corners = tuple((c.focus, c.intensity_factor) for c in CONTEST_CORNERS)
         self._placed: dict[tuple[torch.device, torch.dtype], Imaging] = {}
 

@@ -65,6 +65,5 @@ class NeuralIlt(MaskModel):
         return self.last(features)
 
 
-def build(options: Options, conditioning: Conditioning) -> NeuralIlt:
-    """The network of these options, with fresh weights."""
-    return NeuralIlt(options, conditioning)
+#: The network of options and conditioning, with fresh weights.
+build = NeuralIlt

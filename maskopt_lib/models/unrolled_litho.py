@@ -197,7 +197,7 @@ class PrintGradients(nn.Module):
     def __init__(self, options: Options) -> None:
         super().__init__()
         out_nm = options.core_nm + 2 * options.rim_nm
-        self.images = MiddleImages(optics.load(options.kernels), pixel_nm=PRINT_NM, image_nm=IMAGE_NM, out_nm=out_nm)
+        self.images = MiddleImages(optics.load(options.kernels), pixel_nm=PRINT_NM, out_nm=out_nm)
         self.resist = ThresholdResist()
 
     @torch.no_grad()
@@ -353,6 +353,5 @@ def _conv(n_in: int, n_out: int, *, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(n_in, n_out, 3, stride=stride, padding=1), nn.ReLU(inplace=True))
 
 
-def build(options: Options, conditioning: Conditioning) -> UnrolledLitho:
-    """The network of these options, with fresh weights."""
-    return UnrolledLitho(options, conditioning)
+#: The network of options and conditioning, with fresh weights.
+build = UnrolledLitho
