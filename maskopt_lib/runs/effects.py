@@ -112,6 +112,6 @@ def statement_table(statements: Mapping[str, tuple[Effect, str]]) -> pd.DataFram
         }
         for sentence, (effect, measured) in statements.items()
     }
-    table = pd.DataFrame(rows.values(), index=pd.Index(rows, name="statement"))
-    table.columns = pd.MultiIndex.from_tuples(table.columns)
-    return table
+    # Those of no statement at all are the same.
+    columns = pd.MultiIndex.from_tuples([(_EFFECT, MEAN), (_EFFECT, LOW), (_EFFECT, HIGH), NOTE])
+    return pd.DataFrame(rows.values(), index=pd.Index(rows, name="statement", dtype=object), columns=columns)

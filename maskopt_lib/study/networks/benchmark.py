@@ -254,8 +254,7 @@ class Bench:
 
     def masks(self, entry: Entry, tiles: Tiles, kind: str) -> np.ndarray:
         """Masks that :meth:`scores` kept, (n, y, x) uint8."""
-        packed = [read_part(part.path, ["mask"])["mask"] for part in self._parts(entry, tiles, kind)]
-        return np.unpackbits(np.concatenate(packed), axis=-1, bitorder="little")
+        return np.concatenate([read_masks(part.path) for part in self._parts(entry, tiles, kind)])
 
     def traits(self, tiles: Tiles) -> dict[str, Any]:
         """What is known of tiles, over ``sample``: ``tile``, ``cell``, and the `TRAITS` that are no scores."""
@@ -379,6 +378,11 @@ def _score(part: _MaskPart, kept: Kept) -> None:
 def write_masks(path: Path, masks: np.ndarray, arrays: Mapping[str, np.ndarray], said: Mapping[str, Any]) -> None:
     """A part with masks (n, y, x) of 0 and 1 as ``mask``, (n, y, x_byte), beside other arrays."""
     write_part(path, arrays, said, bits={"mask": np.packbits(masks, axis=-1, bitorder="little")})
+
+
+def read_masks(path: Path) -> np.ndarray:
+    """Masks of a part that :func:`write_masks` wrote."""
+    return np.unpackbits(read_part(path, ["mask"])["mask"], axis=-1, bitorder="little")
 
 
 def _warm_solver(part: _MaskPart) -> TileSolver:

@@ -40,7 +40,7 @@ from maskopt_lib.runs.parts import Bits, part_path, read_part
 from maskopt_lib.runs.spread import Kept
 from maskopt_lib.study.dataset.context import ALL_AROUND, ALONE, CONTEXT, IN_PLACE, PRINTED, seen
 from maskopt_lib.study.dataset.tile_masks import RECIPES, LabelRule, TileSolver, label_digest
-from maskopt_lib.study.networks.benchmark import IDENTITY, LABELS, Bench, Tiles, write_masks
+from maskopt_lib.study.networks.benchmark import IDENTITY, LABELS, Bench, Tiles, read_masks, write_masks
 from maskopt_lib.study.networks.trainings import Key, common_fields, rules_for
 
 NETWORK = "network"
@@ -151,7 +151,7 @@ def place(
             tiles=read,
             kind=kind,
             layout=np.stack([field.image for field in fields]),
-            surroundings=np.stack([_unpacked(read_part(field.path)["mask"]) for field in fields]),
+            surroundings=np.stack([read_masks(field.path) for field in fields]),
             digest=hashed([field.path.name for field in fields]),
         )
     return placed
@@ -302,10 +302,6 @@ def _middle_of_field(trained: Trained, placed: Placed) -> np.ndarray:
 def _middle(images: np.ndarray, n: int) -> np.ndarray:
     edge = (images.shape[-1] - n) // 2
     return np.ascontiguousarray(images[..., edge : edge + n, edge : edge + n])
-
-
-def _unpacked(packed: np.ndarray) -> np.ndarray:
-    return np.unpackbits(packed, axis=-1, bitorder="little")
 
 
 def context_gain(

@@ -12,14 +12,12 @@ import numpy as np
 from maskopt_lib import models
 from maskopt_lib.errors import GridMismatchError, SchemaError
 from maskopt_lib.models import shipped, weights
-from maskopt_lib.models.inputs import IMAGE_NM, NO_CELL
+from maskopt_lib.models.inputs import CORE_NM, IMAGE_NM, NO_CELL
 from maskopt_lib.models.unrolled_litho import PrintGradients, UnrolledLitho
 from maskopt_lib.runs.paths import resolved
-from maskopt_lib.study.dataset.tile_masks import LabelRule
 
 #: How far beyond the core an unrolled descent minds its print, in nm; chosen from 0, 128, 192 and 256 on one window.
 RIM_NM = 192.0
-_CORE_NM = round(LabelRule().core_nm)
 
 
 def network_mask(
@@ -62,17 +60,17 @@ def network_mask(
     model, reach_nm = _for_fields(weights.load(path), said["rule"]["context_nm"])
     began = time.perf_counter()
     target = np.asarray(target)
-    start = tuple((n // 2 - core_in_middle * _CORE_NM // 2) % _CORE_NM for n in target.shape)
+    start = tuple((n // 2 - core_in_middle * CORE_NM // 2) % CORE_NM for n in target.shape)
     images, places = _tiles(np.roll(target, [-s for s in start], (0, 1)), reach_nm)
     mask = np.zeros(target.shape, np.uint8)
     if len(images):
-        drawn = models.predict(
-            model, images, cells=np.full(len(images), NO_CELL), kind=said["rule"]["kind"].partition("+")[0],
-            context_nm=float(said["rule"]["context_nm"]), dial=dial, batch=batch,
-        )  # fmt: skip
-        margin = (IMAGE_NM - _CORE_NM) // 2
-        for one, (y, x) in zip(drawn, places, strict=True):
-            mask[y : y + _CORE_NM, x : x + _CORE_NM] = one[margin : margin + _CORE_NM, margin : margin + _CORE_NM]
+        told = {"kind": said["rule"]["kind"].partition("+")[0], "context_nm": float(said["rule"]["context_nm"])}
+        told |= {"cells": np.full(len(images), NO_CELL), "dial": dial}
+        tiles = models.predict(model, images, batch=batch, **told)
+        margin = (IMAGE_NM - CORE_NM) // 2
+        cores = tiles[:, margin : margin + CORE_NM, margin : margin + CORE_NM]
+        for core, (y, x) in zip(cores, places, strict=True):
+            mask[y : y + CORE_NM, x : x + CORE_NM] = core
     return np.roll(mask, start, (0, 1)), time.perf_counter() - began, said
 
 
@@ -81,7 +79,7 @@ def _for_fields(model: models.MaskModel, context_nm: float) -> tuple[models.Mask
     if not isinstance(model, UnrolledLitho):
         return model, context_nm
     model.prints = PrintGradients(replace(model.options, rim_nm=RIM_NM))
-    return model, (IMAGE_NM - _CORE_NM) / 2
+    return model, (IMAGE_NM - CORE_NM) / 2
 
 
 def weights_file(name: str | Path) -> Path:
@@ -91,17 +89,17 @@ def weights_file(name: str | Path) -> Path:
 
 def _tiles(target: np.ndarray, context_nm: float) -> tuple[np.ndarray, list[tuple[int, int]]]:
     """(n, 1024, 1024) what the network is shown of each core that has something in sight, and where they begin."""
-    if target.ndim != 2 or target.shape[0] % _CORE_NM or target.shape[1] % _CORE_NM:
+    if target.ndim != 2 or target.shape[0] % CORE_NM or target.shape[1] % CORE_NM:
         raise GridMismatchError(
-            f"networks draw cores of {_CORE_NM} nm: a field must be (y, x) at 1 nm and whole cores wide, got "
+            f"networks draw cores of {CORE_NM} nm: a field must be (y, x) at 1 nm and whole cores wide, got "
             f"{target.shape}; take pixel_nm=1"
         )
-    margin, reach = (IMAGE_NM - _CORE_NM) // 2, min(round(context_nm), (IMAGE_NM - _CORE_NM) // 2)
+    margin, reach = (IMAGE_NM - CORE_NM) // 2, min(round(context_nm), (IMAGE_NM - CORE_NM) // 2)
     hidden = margin - reach
     wide = np.pad(target.astype(np.uint8), margin, mode="wrap")
     images, places = [], []
-    for y in range(0, target.shape[0], _CORE_NM):
-        for x in range(0, target.shape[1], _CORE_NM):
+    for y in range(0, target.shape[0], CORE_NM):
+        for x in range(0, target.shape[1], CORE_NM):
             image = wide[y : y + IMAGE_NM, x : x + IMAGE_NM]
             seen = np.pad(image[hidden : IMAGE_NM - hidden, hidden : IMAGE_NM - hidden], hidden)
             if seen.any():

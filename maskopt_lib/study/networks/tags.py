@@ -35,7 +35,7 @@ from maskopt_lib.runs.gather import complete, labelled
 from maskopt_lib.runs.hashing import key_of, source_hash
 from maskopt_lib.runs.parts import part_path, read_part
 from maskopt_lib.runs.spread import Kept
-from maskopt_lib.study.networks.benchmark import Bench, Tiles, write_masks
+from maskopt_lib.study.networks.benchmark import Bench, Tiles, joined, write_masks
 from maskopt_lib.study.networks.trainings import Key, common_fields, n_cells_of, rules_for
 
 TAG, TOLD = "tag", "told"
@@ -165,17 +165,13 @@ def score_tags(
     score = partial(_score, bench, sim, read, kind)
     complete(score, drawings.values(), title=f"{tiles.layer} {kind} {tiles.split}", unit="network")
     rows = {
-        at: xr.Dataset({name: (schema.SAMPLE, column.astype(float)) for name, column in _kept(drawing).items()})
+        at: joined([read_part(drawing.path, metrics.CORE_SCORES)]).drop_vars(schema.SAMPLE)
         for at, drawing in drawings.items()
     }
     ds = labelled(rows, (TAG, TOLD, schema.SEED)).reindex({TOLD: list(WAYS)})
     ds["cell"] = (schema.SAMPLE, read.cell_names, {"long_name": "cell", "units": "1"})
     about = {"layer": tiles.layer, "kind": kind, "split": str(tiles.split), "context_nm": tiles.context_nm}
     return schema.label(ds.assign_attrs(about))
-
-
-def _kept(drawing: _Drawing) -> dict[str, np.ndarray]:
-    return read_part(drawing.path, metrics.CORE_SCORES)
 
 
 def _score(bench: Bench, sim: Simulator, tiles: TestTiles, kind: str, drawing: _Drawing, kept: Kept) -> None:
