@@ -38,7 +38,7 @@ from maskopt_lib.models.training.rules import ADVERSARIAL, LABEL, TERMS, TrainRu
 from maskopt_lib.models.training.tiles import Places, TestTiles, TileStream
 from maskopt_lib.optics.kernels import SocsKernels, kernels_digest
 from maskopt_lib.runs.gather import progress
-from maskopt_lib.runs.hashing import key_of, source_hash
+from maskopt_lib.runs.hashing import hashed, key_of, source_hash
 from maskopt_lib.runs.locks import FolderLock
 from maskopt_lib.runs.parts import said_of
 from maskopt_lib.runs.paths import resolved
@@ -74,6 +74,10 @@ class Trained:
         """File of the weights."""
         return self.path / checkpoints.WEIGHTS
 
+    def digest(self) -> str:
+        """Hash of all that determines its masks beside what it is shown and told."""
+        return hashed([sha256_of(self.weights), code_digest(self.model.name)])
+
     def codes(self, tiles: TestTiles) -> np.ndarray:
         """(n,) codes of the tiles' cells as the network is told them; `NO_CELL` for those it was not trained on."""
         names = tiles.cell_names
@@ -83,6 +87,11 @@ class Trained:
         """What to ask for masks of a kind: a network that learnt from no masks draws one, whatever it is called."""
         learnt = any(term in stage["weights"] for stage in self.rule["stages"] for term in LABEL + ADVERSARIAL)
         return kind if learnt else self.model.conditioning.kinds[0]
+
+
+def code_digest(network: str) -> str:
+    """Hash of the code of a network of `models.MODELS`."""
+    return source_hash([f"maskopt_lib.models.{network}"], follow=False)
 
 
 def train(

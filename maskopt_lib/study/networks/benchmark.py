@@ -26,12 +26,12 @@ from maskopt_lib.data.tile_store import TileStore
 from maskopt_lib.errors import UnknownNameError
 from maskopt_lib.litho import Simulator
 from maskopt_lib.models.inputs import CORE_NM
-from maskopt_lib.models.training.loop import Trained, described, predict_tiles, read_trained
+from maskopt_lib.models.training.loop import Trained, code_digest, described, predict_tiles, read_trained
 from maskopt_lib.models.training.tiles import TestTiles, choose_tiles, read_tiles
 from maskopt_lib.opc import Recipe
 from maskopt_lib.optics.kernels import SocsKernels, kernels_digest
 from maskopt_lib.runs.gather import complete, labelled
-from maskopt_lib.runs.hashing import key_of, source_hash
+from maskopt_lib.runs.hashing import hashed, key_of, source_hash
 from maskopt_lib.runs.parts import part_path, read_part, write_part
 from maskopt_lib.runs.spread import Kept
 from maskopt_lib.study.dataset.tile_masks import LabelRule, TileSolver
@@ -70,9 +70,7 @@ class Entry:
         """All that determines its masks of given tiles."""
         if self.trained is not None:
             said = described(self.trained)
-            modules = ["maskopt_lib.models.predict", f"maskopt_lib.models.{said['rule']['model']}"]
-            code = source_hash(modules, follow=False)
-            return ["network", said["weights_sha256"], code, kind, self.dial]
+            return ["network", said["weights_sha256"], code_digest(said["rule"]["model"]), kind, self.dial]
         if self.recipe is not None:
             return ["solver", self.recipe.digest()]
         return ["label", self.label] if self.label else ["identity"]
@@ -185,6 +183,13 @@ class Bench:
     kernels: SocsKernels
     device: str = "cpu"
     batch: int = 8
+
+    def digest(self) -> str:
+        """Hash of all that determines what is shown of a tile, and the scores of its mask."""
+        code = source_hash(["maskopt_lib.models.training.tiles", "maskopt_lib.models.predict"], follow=False)
+        code += source_hash(["maskopt_lib.metrics.core", "maskopt_lib.litho.simulator"])
+        store = TileStore(self.store).digest()
+        return hashed([code, kernels_digest(self.kernels), store, self.device, torch.__version__])
 
     def choose(self, layer: str, *, n: int | None = None, seed: int = 0, **choice: Any) -> Tiles:
         """Tiles of different geometry; parameters as for :func:`~maskopt_lib.models.training.tiles.choose_tiles`."""
@@ -307,9 +312,7 @@ class Bench:
         return pictures(masks, layout, sim, margin_nm=None).assign_attrs(core_nm=CORE_NM)
 
     def _parts(self, entry: Entry, tiles: Tiles, kind: str) -> list[_MaskPart]:
-        code = source_hash([__name__, "maskopt_lib.models.training.tiles"], follow=False)
-        code += source_hash(["maskopt_lib.metrics.core", "maskopt_lib.litho.simulator"])
-        common = [code, kernels_digest(self.kernels), TileStore(self.store).digest(), self.device, torch.__version__]
+        common = [self.digest(), source_hash([__name__], follow=False)]
         common += [tiles.layer, tiles.context_nm, entry.determined_by(kind)]
         parts = []
         for start in range(0, len(tiles.samples), self.batch):

@@ -23,7 +23,6 @@ from maskopt_lib.data import schema
 from maskopt_lib.data import tile_arrays as ta
 from maskopt_lib.data.tile_store import TileStore
 from maskopt_lib.errors import GridMismatchError, MissingDataError
-from maskopt_lib.files import sha256_of
 from maskopt_lib.layout import Design
 from maskopt_lib.litho import Simulator
 from maskopt_lib.models import MaskModel, TileInput
@@ -32,7 +31,6 @@ from maskopt_lib.models.training.loop import Trained, predict_tiles
 from maskopt_lib.models.training.rules import TrainRule
 from maskopt_lib.models.training.tiles import TestTiles
 from maskopt_lib.opc import Recipe
-from maskopt_lib.optics.kernels import kernels_digest
 from maskopt_lib.runs.effects import Effect, effect_rows, gain
 from maskopt_lib.runs.gather import complete, labelled
 from maskopt_lib.runs.hashing import hashed, key_of, source_hash
@@ -199,19 +197,19 @@ def score_contexts(
     makers: dict[tuple[str, int, int], tuple[str, Callable[[], np.ndarray]]] = {}
     for (name, context, seed), training in trained.items():
         training.model.to(bench.device)
-        weights = sha256_of(training.weights)
+        network = training.digest()
         own = replace(tiles, image=shown[context], context_nm=context)
-        makers[name, context, seed] = weights, partial(predict_tiles, training, own, kind=kind, batch=bench.batch)
+        makers[name, context, seed] = network, partial(predict_tiles, training, own, kind=kind, batch=bench.batch)
         if name in at_large and context == contexts[-1]:
-            makers[name, ALL_AROUND, seed] = weights, partial(_middle_of_field, training, placed)
+            makers[name, ALL_AROUND, seed] = network, partial(_middle_of_field, training, placed)
     for context in contexts:
         makers[IDENTITY, context, first_seed] = "layout", partial(shown.get, context)
     if kind in tiles.masks:
         makers[LABELS, tiles.context_nm, first_seed] = "labels", partial(tiles.masks.get, kind)
     makers[LABELS, ALL_AROUND, first_seed] = "surroundings", partial(_middle, placed.surroundings, n)
 
-    common = [source_hash([__name__, "maskopt_lib.models.predict"], follow=False), placed.digest, kind, n]
-    common += [tiles.layer, tiles.sample.tolist(), kernels_digest(bench.kernels), torch.__version__]
+    common = [bench.digest(), source_hash([__name__], follow=False), placed.digest, kind, n]
+    common += [tiles.layer, tiles.sample.tolist()]
     drawings = {}
     for (name, context, seed), (digest, draw) in makers.items():
         key = key_of([*common, digest, context])

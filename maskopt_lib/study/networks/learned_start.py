@@ -10,13 +10,12 @@ What one start becomes is a part on disk under a key of masks, solver and tiles:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 import xarray as xr
 
 from maskopt_lib import metrics, optics
@@ -24,8 +23,6 @@ from maskopt_lib.data import schema
 from maskopt_lib.litho import Simulator
 from maskopt_lib.models.inputs import CORE_NM
 from maskopt_lib.opc import Recipe
-from maskopt_lib.opc.solve import method_digest
-from maskopt_lib.optics.kernels import kernels_digest
 from maskopt_lib.runs.gather import complete, labelled
 from maskopt_lib.runs.hashing import hashed, key_of, source_hash
 from maskopt_lib.runs.parts import part_path, read_part
@@ -202,10 +199,9 @@ class _Refiner:
         self.solver = replace(solver, options={**solver.options, **window})
         self.field = Simulator(optics.cropped(bench.kernels, self.rule.field_nm), device=bench.device)
         self.sim = Simulator(bench.kernels, device=bench.device)
-        code = [source_hash([__name__], follow=False), source_hash(["maskopt_lib.metrics.core"])]
-        code += [method_digest(solver.method), kernels_digest(bench.kernels), bench.device, torch.__version__]
+        code = source_hash([__name__], follow=False)
         #: Of all that determines masks and scores but tiles, starts and steps.
-        self.digest = hashed([code, solver.method, asdict(self.solver.resolved), self.shares])
+        self.digest = hashed([bench.digest(), code, self.solver.digest(), self.shares])
 
     def __call__(self, task: _Refining, kept: Kept) -> None:
         masks, seconds = (task.masks >= 0.5).astype(np.uint8), 0.0

@@ -16,20 +16,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 import xarray as xr
 
 from maskopt_lib import metrics, models
 from maskopt_lib.data import schema
 from maskopt_lib.data.splits import cell_function
 from maskopt_lib.errors import UnknownNameError
-from maskopt_lib.files import sha256_of
 from maskopt_lib.litho import Simulator
 from maskopt_lib.models.inputs import CORE_NM, NO_CELL
 from maskopt_lib.models.training.loop import Trained
 from maskopt_lib.models.training.rules import TrainRule
 from maskopt_lib.models.training.tiles import TestTiles
-from maskopt_lib.optics.kernels import kernels_digest
 from maskopt_lib.runs.effects import Effect, gain
 from maskopt_lib.runs.gather import complete, labelled
 from maskopt_lib.runs.hashing import key_of, source_hash
@@ -152,14 +149,14 @@ def score_tags(
     :func:`maskopt_lib.metrics.evaluate_core`, and ``cell``. A network without a tag has only ``"own"``.
     """
     read, sim = bench.read(tiles), Simulator(bench.kernels, device=bench.device)
-    common = [source_hash([__name__, "maskopt_lib.models.predict"], follow=False), kernels_digest(bench.kernels), kind]
-    common += [tiles.layer, str(tiles.split), tiles.context_nm, tiles.samples, torch.__version__]
+    common = [bench.digest(), source_hash([__name__], follow=False), kind]
+    common += [tiles.layer, str(tiles.split), tiles.context_nm, tiles.samples]
     drawings = {}
     for (tag, number), training in trained.items():
         training.model.to(bench.device)
         for told in WAYS if training.model.conditioning.tag != "none" else [OWN]:
             codes = codes_told(training, read, told, seed)
-            key = key_of([*common, sha256_of(training.weights), codes.tolist()])
+            key = key_of([*common, training.digest(), codes.tolist()])
             path = part_path(bench.run_dir, tiles.layer, kind, tag, told, f"seed{number}", key=key)
             drawings[tag, told, number] = _Drawing(trained=training, codes=codes, path=path)
     score = partial(_score, bench, sim, read, kind)
