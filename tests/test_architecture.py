@@ -28,7 +28,7 @@ LEVELS = {
     "study": 5,
 }
 #: `figures` stands beside the levels: it draws labelled data, so it knows names and units and nothing that computes.
-SIDE = {"figures": {"errors", "grid", "data"}}
+SIDE = {"figures": {"errors", "grid", "files", "data"}}
 #: (importing, imported) -> why the rule does not hold there.
 EXCEPTIONS = {
     ("grid", "errors"): "exception classes only; errors itself imports nothing",

@@ -8,6 +8,8 @@ import holoviews as hv
 import matplotlib as mpl
 from IPython.display import Image
 
+from maskopt_lib import files
+
 #: Pixels an inch that a notebook shows a figure with.
 SHOWN_DPI = 72
 
@@ -37,7 +39,6 @@ def save(
     the same name is replaced once the new one is complete.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     with mpl.rc_context(
         {"svg.hashsalt": name, "svg.fonttype": "none", "figure.dpi": dpi, "savefig.facecolor": "white"}
     ):
@@ -46,10 +47,9 @@ def save(
         drawn.draw_without_rendering()
         box = drawn.get_tightbbox().padded(mpl.rcParams["savefig.pad_inches"])
         for ending in formats:
-            partial = folder / f".{name}.partial.{ending}"
             metadata = {"Date": None} if ending == "svg" else None
-            drawn.savefig(partial, format=ending, dpi=dpi, bbox_inches=box, metadata=metadata)
-            partial.replace(folder / f"{name}.{ending}")
+            with files.replacing(folder / f"{name}.{ending}") as beside:
+                drawn.savefig(beside, format=ending, dpi=dpi, bbox_inches=box, metadata=metadata)
     mpl.pyplot.close(drawn)
     if "png" not in formats:
         return None

@@ -1,0 +1,232 @@
+"""A full disk and a read-only one under every writer that there is: the old file stays, and the writer says so."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import http.server
+import shutil
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import holoviews as hv
+import numpy as np
+import pandas as pd
+import xarray as xr
+from outcome import Outcome
+
+from maskopt_lib import figures, files, layout, models, study
+from maskopt_lib.data import manifest
+from maskopt_lib.layout.mosaic import Tile, write_mosaic
+from maskopt_lib.models import weights
+from maskopt_lib.runs import reference
+from maskopt_lib.runs.parts import write_part
+
+_DISK_MB = 24
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path) -> Iterator[Path | None]:
+    """A file system of a few MB in memory; None where this user may not mount one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    command = ["mount", "-t", "tmpfs", "-o", f"size={_DISK_MB}m", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode != 0:
+        yield None
+        return
+    try:
+        yield folder
+    finally:
+        subprocess.run(["mount", "-o", "remount,rw", str(folder)], capture_output=True)
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def writers(folder: Path, source: Path) -> dict[str, Callable[[int], object]]:
+    """Name -> a writer of the study, told how much to write; each writes below a folder of its own name.
+
+    Parameters
+    ----------
+    folder : on the disk that fills.
+    source : a folder elsewhere, with what writers read.
+    """
+    hv.extension("matplotlib")
+    rng = np.random.default_rng(0)
+
+    def mask(n: int) -> np.ndarray:
+        image = np.zeros((512, 512), np.uint8)
+        for y, x in rng.integers(0, 62, (40 * n, 2)) * 8:
+            image[y + 2 : y + 7, x + 1 : x + 6] = 1
+        return image
+
+    @functools.cache
+    def run(name: str) -> study.Run:
+        return study.start("Full disk", notebook="00_faults", params={}, out_dir=folder / name, threads=1)
+
+    def dataset(n: int) -> xr.Dataset:
+        return xr.Dataset({"numbers": ("sample", rng.random(20_000 * n), {"units": "1"})})
+
+    def table(n: int) -> pd.DataFrame:
+        columns = pd.MultiIndex.from_tuples([("l2_nm2", "ours")])
+        return pd.DataFrame(rng.random((400 * n, 1)), columns=columns, index=[f"clip {i}" for i in range(400 * n)])
+
+    def kept_record(n: int) -> None:
+        other = study.start("Record", notebook="00_faults", params={}, out_dir=source / "run" / "paper", threads=1)
+        other.save(dataset(n), "numbers")
+        reference.keep(other.out_dir, folder / "record")
+
+    def mosaic(n: int) -> None:
+        rows = [[Tile(image=mask(n), x_px=0, y_px=0)]]
+        write_mosaic(rows, folder / "mosaic" / "mosaic.oas", pixel_nm=1.0, origin_nm=(0.0, 0.0), contours="pixel")
+
+    def network(n: int) -> None:
+        weights.save(models.build("neural_ilt", width=0.125 * n, pixel_nm=8), folder / "network" / "w.safetensors", {})
+
+    def curve(n: int) -> None:
+        figures.save(hv.Curve(rng.random(3000 * n)), "curve", folder / "figure", formats=("svg",))
+
+    found = {
+        "Run.save": lambda n: run("results").save(dataset(n), "numbers"),
+        "Run.save_masks": lambda n: run("masks").save_masks(
+            rng.integers(0, 2, (n, 512, 512)).astype(bool), samples=[f"s{i}" for i in range(n)], pixel_nm=1
+        ),
+        "parts.write_part": lambda n: write_part(folder / "part" / "a.npz", {"numbers": rng.random(20_000 * n)}),
+        "files.write_json": lambda n: files.write_json(
+            folder / "json" / "a.json", {"n": rng.random(4000 * n).tolist()}
+        ),
+        "layout.write_mask, GDS": lambda n: layout.write_mask(mask(n), folder / "gds" / "mask.gds"),
+        "layout.write_mask, OASIS": lambda n: layout.write_mask(mask(n), folder / "oas" / "mask.oas", contours="pixel"),
+        "layout.mosaic.write_mosaic": mosaic,
+        "models.weights.save": network,
+        "figures.save": curve,
+        "study.write_table": lambda n: study.write_table(table(n), folder / "table", "table", caption="A table"),
+        "runs.reference.keep": kept_record,
+    }
+    for name in ("gds", "oas", "mosaic", "network", "table"):
+        with contextlib.suppress(OSError):  # read-only
+            (folder / name).mkdir(parents=True, exist_ok=True)
+    return found
+
+
+def full_disk(mount_point: Path, source: Path) -> Iterator[Outcome]:
+    """Each writer writes once with room, then on a full disk; what was there stays, and it says that it failed."""
+    with small_disk(mount_point) as disk:
+        outcome = Outcome("a full disk under every writer" + ("" if disk else " (no right to mount: not tried)"))
+        if disk is not None:
+            for name, write in writers(disk, source).items():
+                outcome.note(_on_full_disk(name, write, disk))
+        yield outcome
+        cache = Outcome("a full disk under the cache of fetched data")
+        if disk is not None:
+            cache.note(_full_cache(disk, source))
+        yield cache
+    with small_disk(mount_point) as disk:
+        outcome = Outcome("a read-only disk under every writer" + ("" if disk else " (not tried)"))
+        if disk is not None:
+            with _read_only(disk) as view:
+                for (name, write), (_, refused) in zip(
+                    writers(disk, source).items(), writers(view, source).items(), strict=True
+                ):
+                    outcome.note(_on_read_only_disk(name, write, refused, disk))
+        yield outcome
+
+
+def _fill(path: Path) -> None:
+    """Write to the end of the disk."""
+    with contextlib.suppress(OSError), path.open("wb", buffering=0) as file:
+        while True:
+            file.write(b"0" * 4096)
+
+
+def _state(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): files.sha256_of(path)
+        for path in folder.rglob("*")
+        if path.is_file() and path.name not in ("filling", ".lock", ".owner.json")
+    }
+
+
+def _on_full_disk(name: str, write: Callable[[int], object], disk: Path) -> str | None:
+    write(1)
+    before = _state(disk)
+    filling = disk / "filling"
+    _fill(filling)
+    try:
+        write(8)
+    except Exception as error:
+        trouble = None if _is_own(error) else f"{name}: a foreign error, {type(error).__name__}: {error}"
+    else:
+        trouble = f"{name}: reports success"
+    after = _state(disk)
+    filling.unlink()
+    if changed := sorted(k for k in {*before, *after} if before.get(k) != after.get(k)):
+        return f"{name}: {', '.join(changed[:3])} changed or left"
+    if trouble is None:
+        write(2)  # with room again it goes on
+    return trouble
+
+
+def _is_own(error: BaseException) -> bool:
+    """Whether an error says what happened: the system's own, or one of the library's."""
+    chain = [error]
+    while chain[-1].__cause__ or chain[-1].__context__:
+        chain.append(chain[-1].__cause__ or chain[-1].__context__)
+    return any(isinstance(one, OSError) for one in chain)
+
+
+@contextlib.contextmanager
+def _read_only(disk: Path) -> Iterator[Path]:
+    """The same disk at another place, where nobody may write."""
+    view = disk.with_name("read-only")
+    view.mkdir(exist_ok=True)
+    subprocess.run(["mount", "--bind", str(disk), str(view)], check=True)
+    try:
+        subprocess.run(["mount", "-o", "remount,ro,bind", str(view)], check=True)
+        yield view
+    finally:
+        subprocess.run(["umount", "-l", str(view)], check=True)
+
+
+def _on_read_only_disk(name: str, write: Callable[[int], object], refused: Callable, disk: Path) -> str | None:
+    write(1)
+    before = _state(disk)
+    try:
+        refused(1)
+    except Exception as error:
+        trouble = None if _is_own(error) else f"{name}: a foreign error, {type(error).__name__}: {error}"
+    else:
+        trouble = f"{name}: reports success"
+    return trouble if _state(disk) == before else f"{name}: something changed"
+
+
+def _full_cache(disk: Path, source: Path) -> str | None:
+    """A download from this machine into a cache on the full disk."""
+    (source / "served").mkdir(parents=True, exist_ok=True)
+    served = source / "served" / "data.bin"
+    served.write_bytes(np.random.default_rng(0).bytes(3_000_000))
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            return
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(served.parent)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    name, url = "group/data.bin", f"http://127.0.0.1:{server.server_port}/data.bin"
+    entries = {name: manifest.Entry(name=name, sha256=files.sha256_of(served), url=url)}
+    known = manifest.Manifest(folder=source, entries=entries, mirror=None, cache=disk / "cache")
+    filling = disk / "filling"
+    _fill(filling)
+    try:
+        known.fetch(name)
+        trouble = "reports success"
+    except OSError:
+        trouble = None
+    filling.unlink()
+    left = [path.name for path in (disk / "cache").rglob("*") if path.is_file()]
+    if trouble is None and left:
+        trouble = f"left {left} in the cache"
+    if trouble is None and known.fetch(name).read_bytes() != served.read_bytes():
+        trouble = "with room again it fetched something else"
+    server.shutdown()
+    server.server_close()
+    return trouble

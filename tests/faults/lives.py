@@ -1,0 +1,338 @@
+"""Faults of real runs: every process that takes part is killed, two run at once; in the end it is as if undisturbed."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+from outcome import Outcome
+
+from maskopt_lib import files, study
+from maskopt_lib.data.tile_store import TileStore
+from maskopt_lib.runs.record import content_sha256
+
+#: What differs from run to run by nature: times and memory.
+_MEASURED = ("s", "GB", "%")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """A notebook at a scale of seconds.
+
+    Attributes
+    ----------
+    notebook : its name.
+    parameters : in place of its defaults.
+    not_compared : results that hold times alone.
+    """
+
+    notebook: str
+    parameters: dict[str, Any] = field(default_factory=dict)
+    not_compared: tuple[str, ...] = ()
+
+
+ABLATION = Work(
+    notebook="15_ilt_ablation",
+    parameters={"clips": ["demo-metal-tips"], "n_steps": 12, "variations": {}, "seeds": []},
+)
+SPREAD = Work(
+    notebook="15_ilt_ablation",
+    parameters={
+        "clips": ["demo-metal-tips", "demo-metal-cell"],
+        "n_steps": 12,
+        "variations": {},
+        "seeds": [],
+        "workers": 2,
+    },
+)
+DATASET = Work(
+    notebook="22_build_dataset",
+    parameters={
+        "layers": ["metal1", "via1"], "n_windows": {"metal1": 40, "via1": 40}, "n_labels": {"metal1": 3, "via1": 3},
+        "label_context_nm": {"metal1": 32, "via1": 128}, "shard_size": 16, "batch": 1,
+    },
+)  # fmt: skip
+TRAINING = Work(
+    notebook="31_train_models",
+    parameters={"networks": {"CFNO": {"model": "cfno", "preset": "corrected"}}, "steps": 16, "check_every": 2},
+)
+
+
+class Study:
+    """A root of its own with the repository's notebooks, so that nothing of a fault reaches real results."""
+
+    def __init__(self, folder: Path, repository: Path) -> None:
+        self.root = folder
+        folder.mkdir(parents=True)
+        for name in ("notebooks", "maskopt_lib", "data_manifest", "Makefile", "pyproject.toml"):
+            (folder / name).symlink_to(repository / name)
+        if (repository / ".venv").exists():
+            (folder / ".venv").symlink_to(repository / ".venv")
+        self.environment = os.environ | {
+            "MASKOPT_ROOT": str(folder),
+            "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": str(repository),
+        }
+
+    def command(self, work: Work, out: str) -> list[str]:
+        """What executes a notebook into a folder of results."""
+        file = self.root / f"{out}.yaml"
+        file.write_text(json.dumps(work.parameters))
+        words = ["execute", work.notebook, "quick", "--parameters", str(file), "--out", str(self.out_dir(work, out))]
+        return [sys.executable, "-m", "maskopt_lib.runs", *words]
+
+    def out_dir(self, work: Work, out: str) -> Path:
+        """Folder of results."""
+        return self.root / "results" / work.notebook / out
+
+    def start(self, command: list[str]) -> subprocess.Popen:
+        """A process; what it says goes to a file beside the results."""
+        log = (self.root / "log.txt").open("a")
+        with log:
+            return subprocess.Popen(command, cwd=self.root, env=self.environment, stdout=log, stderr=subprocess.STDOUT)
+
+    def finish(self, work: Work, out: str) -> str | None:
+        """Run to the end, undisturbed; a word on what went wrong."""
+        code = self.start(self.command(work, out)).wait(timeout=900)
+        return (
+            None if code == 0 else f"{work.notebook}: the rerun ended with status {code}, see {self.root / 'log.txt'}"
+        )
+
+
+def digests(run_dir: Path) -> dict[str, str]:
+    """Name of each result -> hash of what it holds, without times; of a dataset, its own digest."""
+    found = {}
+    for store in sorted(run_dir.glob("*.zarr")):
+        ds = study.load(store)
+        timed = [name for name, v in ds.variables.items() if v.attrs.get("units") in _MEASURED and name not in ds.dims]
+        ds = ds.drop_vars(timed)
+        found[store.name] = content_sha256(ds.assign_attrs({k: None for k in ds.attrs if k.endswith("_s")}))
+    if (run_dir / "dataset").is_dir():
+        found["dataset"] = TileStore(run_dir / "dataset").digest()
+    for file in sorted(run_dir.glob("trainings/*/*.safetensors")):
+        found[f"weights of {file.parent.name}"] = files.sha256_of(file)
+    return found
+
+
+def compared(one: dict[str, str], other: dict[str, str], without: tuple[str, ...] = ()) -> str | None:
+    """A word on results that differ."""
+    apart = sorted(name for name in {*one, *other} if one.get(name) != other.get(name) and name not in without)
+    return f"differs from the undisturbed run: {', '.join(apart)}" if apart else None
+
+
+def descendants(process: subprocess.Popen) -> list[psutil.Process]:
+    """All processes below one."""
+    try:
+        return psutil.Process(process.pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _kernels(process: subprocess.Popen) -> list[psutil.Process]:
+    return [child for child in descendants(process) if "ipykernel" in " ".join(_words(child))]
+
+
+def _workers(process: subprocess.Popen) -> list[psutil.Process]:
+    return [child for child in descendants(process) if "spawn_main" in " ".join(_words(child))]
+
+
+def _words(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
+def _itself(process: subprocess.Popen) -> list[psutil.Process]:
+    return [psutil.Process(process.pid)] if process.poll() is None else []
+
+
+def killed(
+    lab: Study, work: Work, reference: dict[str, str], longest_s: float, *, what: str, n: int, seed: int = 0,
+    victims: Callable[[subprocess.Popen], list[psutil.Process]] = _itself, signals: tuple[int, ...] = (signal.SIGKILL,),
+) -> Iterator[Outcome]:  # fmt: skip
+    """Signal a process of a run at random moments, each time taken up again; then hold it to the undisturbed run."""
+    outcome, drawn = Outcome(f"{what}, then again; final results the same"), random.Random(seed)
+    out = f"disturbed-{what.replace(' ', '-').replace('/', '-')}"
+    for i in range(n):
+        process = lab.start(lab.command(work, out))
+        moment = time.monotonic() + drawn.uniform(0.25, 1.0) * longest_s
+        while time.monotonic() < moment and process.poll() is None:
+            time.sleep(0.05)
+        until = time.monotonic() + 30
+        while not (found := victims(process)) and process.poll() is None and time.monotonic() < until:
+            time.sleep(0.05)
+        family = descendants(process)
+        for one in found[:1]:
+            one.send_signal(signals[i % len(signals)])
+        if victims is _workers:
+            code = process.wait(timeout=600)  # another worker does its task
+            outcome.note(None if code == 0 or not found else f"the run ended with status {code}")
+            continue
+        process.wait(timeout=120)
+        _, alive = psutil.wait_procs(family, timeout=15)
+        outcome.note(f"{len(alive)} processes outlive the run" if alive else None)
+        for orphan in alive:
+            orphan.kill()
+    trouble = lab.finish(work, out) or compared(reference, digests(lab.out_dir(work, out)), work.not_compared)
+    outcome.note(trouble)
+    yield outcome
+
+
+def undisturbed(lab: Study, work: Work) -> tuple[dict[str, str], float]:
+    """What an undisturbed run holds, and its seconds."""
+    begun = time.monotonic()
+    if trouble := lab.finish(work, "undisturbed"):
+        raise RuntimeError(trouble)
+    return digests(lab.out_dir(work, "undisturbed")), time.monotonic() - begun
+
+
+def ablation(lab: Study) -> Iterator[Outcome]:
+    """Papermill, kernel, signals, clocks, damage of parts, two at once: on a notebook of solvers."""
+    reference, seconds = undisturbed(lab, ABLATION)
+    yield from killed(lab, ABLATION, reference, seconds, what="kill -9 of papermill", n=5, seed=1)
+    yield from killed(lab, ABLATION, reference, seconds, what="kill -9 of the kernel", n=5, seed=2, victims=_kernels)
+    both = (signal.SIGINT, signal.SIGTERM)
+    yield from killed(lab, ABLATION, reference, seconds, what="SIGINT or SIGTERM to a run", n=4, seed=3, signals=both)
+    yield parts_damaged(lab, ABLATION, reference)
+    yield clock_set_back(lab, ABLATION, reference)
+    yield two_at_once(lab, ABLATION, reference)
+
+
+def spread_over_workers(lab: Study) -> Iterator[Outcome]:
+    """A worker of two is killed in the middle."""
+    reference, seconds = undisturbed(lab, SPREAD)
+    yield from killed(lab, SPREAD, reference, seconds, what="kill -9 of a dask worker", n=3, seed=4, victims=_workers)
+
+
+def dataset(lab: Study) -> Iterator[Outcome]:
+    """Builds of a dataset."""
+    reference, seconds = undisturbed(lab, DATASET)
+    yield from killed(lab, DATASET, reference, seconds, what="kill -9 of a dataset build", n=4, seed=5)
+    yield two_at_once(lab, DATASET, reference)
+
+
+def training(lab: Study) -> Iterator[Outcome]:
+    """Trainings; they need a dataset."""
+    build = lab.out_dir(DATASET, "undisturbed")
+    if not (build / "dataset").is_dir():
+        undisturbed(lab, DATASET)
+    work = Work(
+        notebook=TRAINING.notebook, parameters=TRAINING.parameters | {"build": str(build), "layers": ["metal1"]}
+    )
+    reference, seconds = undisturbed(lab, work)
+    yield from killed(lab, work, reference, seconds, what="kill -9 of a training", n=4, seed=6)
+
+
+def parts_damaged(lab: Study, work: Work, reference: dict[str, str]) -> Outcome:
+    """All parts of a finished run lost, cut or flipped; the next run makes them again, without a word of traceback."""
+    outcome, out = Outcome("parts lost, cut and flipped; run again: final results the same"), "parts-damaged"
+    shutil.copytree(lab.out_dir(work, "undisturbed"), lab.out_dir(work, out))
+    rng = random.Random(0)
+    for i, part in enumerate(sorted((lab.out_dir(work, out) / "parts").rglob("*.npz"))):
+        data = part.read_bytes()
+        at = rng.randrange(len(data))
+        if i % 3 == 0:
+            part.unlink()
+        else:
+            part.write_bytes(data[:at] if i % 3 == 1 else data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+    outcome.note(lab.finish(work, out) or compared(reference, digests(lab.out_dir(work, out)), work.not_compared))
+    return outcome
+
+
+def clock_set_back(lab: Study, work: Work, reference: dict[str, str]) -> Outcome:
+    """All files of an unfinished run are from tomorrow, as after a clock was set back; it goes on from its parts."""
+    outcome, out = Outcome("clock set back by a day in the middle of a run; final results the same"), "clock"
+    shutil.copytree(lab.out_dir(work, "undisturbed"), lab.out_dir(work, out))
+    folder = lab.out_dir(work, out)
+    parts = sorted((folder / "parts").rglob("*.npz"))
+    for path in [*folder.glob("*.zarr"), *parts[::2]]:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    tomorrow = time.time() + 24 * 3600
+    for path in folder.rglob("*"):
+        os.utime(path, (tomorrow, tomorrow))
+    kept = {path: path.read_bytes() for path in parts[1::2]}
+    trouble = lab.finish(work, out) or compared(reference, digests(folder), work.not_compared)
+    if not trouble and any(path.read_bytes() != data for path, data in kept.items()):
+        trouble = "whole parts were made again"
+    outcome.note(trouble)
+    return outcome
+
+
+def two_at_once(lab: Study, work: Work, reference: dict[str, str]) -> Outcome:
+    """Two processes run one notebook into one folder at the same time."""
+    outcome, out = Outcome(f"two runs of {work.notebook} at once in one folder"), "two-at-once"
+    processes = [lab.start(lab.command(work, out)) for _ in range(2)]
+    codes = [process.wait(timeout=900) for process in processes]
+    trouble = f"ended with status {codes}" if any(codes) else None
+    outcome.note(trouble or compared(reference, digests(lab.out_dir(work, out)), work.not_compared))
+    return outcome
+
+
+def studies(lab: Study) -> Iterator[Outcome]:
+    """Two `make study` at once on one folder, of a part of the notebooks; both end well, and load."""
+    outcome = Outcome("two `make study` at once on one folder")
+    if shutil.which("make") is None or not (lab.root / ".venv").exists():
+        yield Outcome("two `make study` at once on one folder (no make or no .venv: not tried)")
+        return
+    names = "02_validate_metrics 16_ilt_anatomy"
+    command = ["make", "study", f"NOTEBOOKS={names}", "JOBS=1"]
+    processes = [lab.start(command) for _ in range(2)]
+    codes = [process.wait(timeout=900) for process in processes]
+    outcome.note(f"ended with status {codes}" if any(codes) else None)
+    for name in names.split():
+        try:
+            found = digests(lab.root / "results" / name / "quick")
+            outcome.note(None if found else f"{name} left nothing")
+        except Exception as error:
+            outcome.note(f"{name}: {type(error).__name__}: {error}")
+    yield outcome
+
+
+def sweeps(lab: Study) -> Iterator[Outcome]:
+    """The parent of a sweep killed in the middle; two sweeps at once."""
+    grid = "n_steps=4,6"
+    base = lab.root / "sweep.yaml"
+    base.write_text(json.dumps(ABLATION.parameters))
+
+    def command(name: str) -> list[str]:
+        words = ["sweep", ABLATION.notebook, f"{grid} clips=[demo-metal-tips] seeds=[] variations={{}}"]
+        return [sys.executable, "-m", "maskopt_lib.runs", *words, "--name", name, "--jobs", "2"]
+
+    def folder(name: str) -> Path:
+        return lab.root / "results" / ABLATION.notebook / f"sweep-{name}"
+
+    begun = time.monotonic()
+    code = lab.start(command("undisturbed")).wait(timeout=900)
+    seconds = time.monotonic() - begun
+    reference = digests(folder("undisturbed"))
+    outcome = Outcome("kill -9 of a sweep's parent, then again; final results the same")
+    outcome.note(f"the undisturbed sweep ended with status {code}" if code else None)
+    drawn = random.Random(7)
+    for _ in range(3):
+        process = lab.start(command("disturbed"))
+        time.sleep(drawn.uniform(0.3, 0.9) * seconds)
+        family = descendants(process)
+        process.kill()
+        process.wait()
+        _, alive = psutil.wait_procs(family, timeout=15)
+        outcome.note(f"{len(alive)} points outlive the sweep" if alive else None)
+    code = lab.start(command("disturbed")).wait(timeout=900)
+    outcome.note(f"the rerun ended with status {code}" if code else compared(reference, digests(folder("disturbed"))))
+    yield outcome
+    outcome = Outcome("two sweeps at once in one folder")
+    processes = [lab.start(command("both")) for _ in range(2)]
+    codes = [process.wait(timeout=900) for process in processes]
+    outcome.note(f"ended with status {codes}" if any(codes) else compared(reference, digests(folder("both"))))
+    yield outcome
