@@ -44,17 +44,11 @@ class Work:
 
 ABLATION = Work(
     notebook="15_ilt_ablation",
-    parameters={"clips": ["demo-metal-tips"], "n_steps": 12, "variations": {}, "seeds": []},
+    parameters={"clips": ["demo-metal-tips"], "n_steps": 12, "variations": {"spectral_weight": [0.0]}, "seeds": [1]},
 )
 SPREAD = Work(
     notebook="15_ilt_ablation",
-    parameters={
-        "clips": ["demo-metal-tips", "demo-metal-cell"],
-        "n_steps": 12,
-        "variations": {},
-        "seeds": [],
-        "workers": 2,
-    },
+    parameters=ABLATION.parameters | {"clips": ["demo-metal-tips", "demo-metal-cell"], "workers": 2},
 )
 DATASET = Work(
     notebook="22_build_dataset",
@@ -302,13 +296,14 @@ def studies(lab: Study) -> Iterator[Outcome]:
 
 def sweeps(lab: Study) -> Iterator[Outcome]:
     """The parent of a sweep killed in the middle; two sweeps at once."""
-    grid = "n_steps=4,6"
-    base = lab.root / "sweep.yaml"
-    base.write_text(json.dumps(ABLATION.parameters))
+    grid = lab.root / "grid.yaml"
+    grid.write_text(
+        json.dumps({"n_steps": [4, 6]} | {k: [v] for k, v in ABLATION.parameters.items() if k != "n_steps"})
+    )
 
     def command(name: str) -> list[str]:
-        words = ["sweep", ABLATION.notebook, f"{grid} clips=[demo-metal-tips] seeds=[] variations={{}}"]
-        return [sys.executable, "-m", "maskopt_lib.runs", *words, "--name", name, "--jobs", "2"]
+        words = ["sweep", ABLATION.notebook, str(grid), "--name", name, "--jobs", "2"]
+        return [sys.executable, "-m", "maskopt_lib.runs", *words]
 
     def folder(name: str) -> Path:
         return lab.root / "results" / ABLATION.notebook / f"sweep-{name}"
