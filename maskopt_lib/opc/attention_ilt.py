@@ -26,6 +26,7 @@ import torch.nn.functional as F
 from scipy import ndimage
 from torch import Tensor
 
+from maskopt_lib.data import schema
 from maskopt_lib.litho import Simulator
 from maskopt_lib.opc import pixel_ilt
 from maskopt_lib.opc.descent import Phases, collect
@@ -131,8 +132,8 @@ def solve(target: Tensor, sim: Simulator, options: AttentionIltOptions, *, initi
     kept = [replace(d, history=d.history[:, members]) for d, members in zip(kept, groups, strict=True)]
     result = collect("attention_ilt", mask, kept, TERMS, options.weights, phases, members=groups)
     sizes = np.array(options.candidates)[chosen]
-    along = {"long_name": "sides of the squares k0 to k3", "units": "1"}
-    return replace(result, history=result.history.assign(size_px=(("sample", "size"), sizes, along)))
+    size_px = schema.column((schema.SAMPLE, "size"), sizes, "sides of the squares k0 to k3")
+    return replace(result, history=result.history.assign(size_px=size_px))
 
 
 def attention_map(target: Tensor, sizes_px: Sequence[int]) -> Tensor:

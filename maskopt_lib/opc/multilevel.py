@@ -285,5 +285,5 @@ def solve_levels(
     result = collect(method, mask, [Descent.joined(levels)], terms, options.weights, phases)
     steps = [len(descent.history) for _, descent in levels]
     pixels = np.repeat([level.pixel_nm for level in options.levels], steps)
-    along = {"long_name": "pixel of the level", "units": "nm"}
-    return replace(result, history=result.history.assign(pixel_nm=(schema.STEP, pixels, along)))
+    pixel_nm = schema.column(schema.STEP, pixels, "pixel of the level", "nm")
+    return replace(result, history=result.history.assign(pixel_nm=pixel_nm))

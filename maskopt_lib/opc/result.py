@@ -108,8 +108,8 @@ def history_dataset(values: np.ndarray, terms: tuple[str, ...], weights: tuple[f
     """
     ds = xr.Dataset(
         {
-            "value": ((schema.STEP, schema.SAMPLE, schema.TERM), values, {"long_name": "objective term", "units": "1"}),
-            "weight": (schema.TERM, list(weights), {"long_name": "weight of the term", "units": "1"}),
+            "value": schema.column((schema.STEP, schema.SAMPLE, schema.TERM), values, "objective term"),
+            "weight": schema.column(schema.TERM, list(weights), "weight of the term"),
         },
         coords={schema.STEP: np.arange(len(values)), schema.TERM: list(terms)},
     )
