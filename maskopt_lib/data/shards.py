@@ -18,7 +18,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 import zarr
+from zarr.abc.store import ByteRequest
 from zarr.codecs import ZstdCodec
+from zarr.core.buffer import Buffer, BufferPrototype
+from zarr.storage import LocalStore
 
 from maskopt_lib import files
 from maskopt_lib.data.shard_file import ZSTD_LEVEL, shard_bytes
@@ -254,6 +257,62 @@ def read_manifest(root: Path, kind: Kind, shard: int) -> dict[str, Any] | None:
         return None
 
 
+class CheckedStore(LocalStore):
+    """The arrays of a store to read; each file is held against its checksum when it is first asked for.
+
+    Parameters
+    ----------
+    root : folder of the store, with arrays and manifests.
+
+    Raises
+    ------
+    DamagedFileError : a file is missing, or not as it was written. Shards that were not written yet are none.
+    """
+
+    def __init__(self, root: Path, *, read_only: bool = True) -> None:
+        super().__init__(root / ARRAYS, read_only=True)
+        self._folder, self._listed, self._whole = root, _listed(root), set()
+
+    def with_read_only(self, read_only: bool = False) -> CheckedStore:
+        """The same store: it is never written."""
+        return type(self)(self._folder)
+
+    def get_sync(
+        self, key: str, *, prototype: BufferPrototype | None = None, byte_range: ByteRequest | None = None
+    ) -> Buffer | None:
+        """Bytes of a whole file, or of a part of one."""
+        self._hold(key)
+        return super().get_sync(key, prototype=prototype, byte_range=byte_range)
+
+    async def get(
+        self, key: str, prototype: BufferPrototype | None = None, byte_range: ByteRequest | None = None
+    ) -> Buffer | None:
+        """Bytes of a whole file, or of a part of one."""
+        self._hold(key)
+        return await super().get(key, prototype, byte_range)
+
+    def _hold(self, key: str) -> None:
+        for _ in range(2):
+            if key in self._whole or key not in self._listed or _holds(self.root / key, self._listed[key], deep=True):
+                self._whole.add(key)
+                return
+            self._listed = _listed(self._folder)  # it may have been written anew meanwhile
+        raise DamagedFileError(
+            f"{self.root}: the file {key} is missing or is not as it was written; run the build again, which repairs "
+            "just what is damaged"
+        )
+
+
+def _listed(root: Path) -> dict[str, dict[str, Any] | None]:
+    """Path below the arrays -> size and SHA-256 of every file; None where there is to be none."""
+    listed: dict[str, dict[str, Any] | None] = {}
+    for kind in kinds(root):
+        listed |= {file: {"sha256": sha256} for file, sha256 in kind.fixed.items()}
+        for shard in range(kind.n_shards):
+            listed |= (read_manifest(root, kind, shard) or {"files": {}})["files"]
+    return listed
+
+
 def _create(
     group: zarr.Group, name: str, spec: ArraySpec, sizes: Mapping[str, int], kind: Kind, more: Mapping[str, Any]
 ) -> None:
@@ -302,4 +361,6 @@ def _sha256(path: Path) -> str:
 def _holds(path: Path, known: Mapping[str, Any] | None, deep: bool) -> bool:
     if known is None or not path.is_file():
         return known is None and not path.is_file()
-    return path.stat().st_size == known["bytes"] and (not deep or files.sha256_of(path) == known["sha256"])
+    return path.stat().st_size == known.get("bytes", path.stat().st_size) and (
+        not deep or files.sha256_of(path) == known["sha256"]
+    )

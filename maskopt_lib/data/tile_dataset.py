@@ -16,7 +16,6 @@ import torch
 import zarr
 
 from maskopt_lib.data import tile_arrays as ta
-from maskopt_lib.data.shards import ARRAYS
 from maskopt_lib.data.splits import EXCLUDED, SPLITS, SplitRule, rule_of, splits
 from maskopt_lib.data.tile_store import TileStore
 from maskopt_lib.data.turns import TURNS, turned
@@ -219,7 +218,8 @@ class TileDataset(torch.utils.data.Dataset):
         return hidden, (self._pixels["image"] - self._n_content) // 2 + hidden
 
     def _arrays(self) -> dict[str, Any]:
-        group = zarr.open_group(self.store.path / ARRAYS / self.layer, mode="r", zarr_format=3)
+        files = self.store.files(partial=self.partial)
+        group = zarr.open_group(files, path=self.layer, mode="r", zarr_format=3)
         mask = group["labels/mask"] if self.method is not None else None
         return {"process": os.getpid(), "content": group["content"], "mask": mask}
 

@@ -281,7 +281,7 @@ class TileStore:
                 f"{self.path} is not complete: {layer} lacks {said}; build it to the end, or open it with partial=True"
             )
         group = f"{layer}/{ta.LABELS}" if labels else layer
-        ds = xr.open_zarr(self.path / ARRAYS, group=group, consolidated=False, chunks=None)
+        ds = xr.open_zarr(self.files(partial=partial), group=group, consolidated=False, chunks=None)
         # Text comes as numpy's new string type, by which labels are not found yet.
         texts = {name: c.values.tolist() for name, c in ds.coords.items() if c.dtype.kind == "T"}
         ds = ds.assign_coords({name: np.array(values, dtype=str) for name, values in texts.items()})
@@ -309,6 +309,10 @@ class TileStore:
         MissingDataError : a shard was not written.
         """
         return shards.digest(self.path)
+
+    def files(self, *, partial: bool = False) -> shards.CheckedStore | Path:
+        """The zarr store of the arrays, every file verified as it is read; of a partial store as they are."""
+        return self.path / ARRAYS if partial else shards.CheckedStore(self.path)
 
     def _group(self, mode: str = "r") -> zarr.Group:
         if not (self.path / ARRAYS / "zarr.json").is_file():

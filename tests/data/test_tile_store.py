@@ -8,8 +8,10 @@ import pytest
 import zarr
 from tile_stores import NAMES, RULE, add_labels, images, small_store, tile_arrays
 
+from maskopt_lib.data.splits import SplitRule
+from maskopt_lib.data.tile_dataset import TileDataset
 from maskopt_lib.data.tile_store import TileStore
-from maskopt_lib.errors import MissingDataError, SchemaError, UnknownNameError
+from maskopt_lib.errors import DamagedFileError, MissingDataError, SchemaError, UnknownNameError
 
 
 def unpacked(packed, n):
@@ -111,6 +113,25 @@ def test_every_kind_of_damage_is_found_and_repaired(tmp_path, name):
         store.write_tiles("metal1", 1, {key: values[8:16] for key, values in arrays.items()})
         assert file.read_bytes() == whole and store.digest() == digest
     assert store.missing("metal1", deep=True) == []
+
+
+@pytest.mark.parametrize("name", ["content", "labels/mask", "cell"])
+def test_a_damaged_file_is_never_read(tmp_path, name):
+    store, _ = small_store(tmp_path / "store")
+    add_labels(store)
+    options = {"split": None, "context_nm": 16, "method": "opc", "rule": SplitRule(held_out_cells=())}
+    first = TileDataset(store.path, "metal1", **options)[0]
+    file = max((p for p in files_of(store) if f"metal1/{name}/c/" in p.as_posix()), key=lambda p: p.as_posix())
+    whole = file.read_bytes()
+    flipped = bytearray(whole)
+    flipped[len(whole) // 3] ^= 1
+    file.write_bytes(flipped)
+    with pytest.raises(DamagedFileError, match=rf"the file metal1/{name}/c/.* is not as it was written; run the build"):
+        again = TileDataset(store.path, "metal1", **options)
+        [again[i] for i in range(len(again))]
+    file.write_bytes(whole)
+    again = TileDataset(store.path, "metal1", **options)
+    assert all(np.array_equal(again[0][key], value) for key, value in first.items())
 
 
 def test_damaged_metadata_and_checksums_are_found(tmp_path):
