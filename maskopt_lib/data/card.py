@@ -104,7 +104,7 @@ def _composition(store: TileStore, partial: bool) -> list[str]:
     contexts = tile_summary.context_counts(store, partial=partial)
     designs = tile_summary.design_counts(store, partial=partial)
     cells = tile_summary.cell_counts(store, partial=partial)
-    said = store.attrs.get("designs", {})
+    infos = store.attrs.get("designs", {})
     columns = [str(layer) for layer in layers.layer.values]
     kinds = (
         f"A tile is a core of {rule['core_nm']:g} nm with up to {rule['context_nm']:g} nm of context, a binary image "
@@ -125,7 +125,7 @@ def _composition(store: TileStore, partial: bool) -> list[str]:
         _table(
             ["design", "family", "state", *columns],
             [
-                [name, *(said.get(name, {}).get(key, "not said") for key in ("family", "state"))]
+                [name, *(infos.get(name, {}).get(key, "not said") for key in ("family", "state"))]
                 + [_n(designs.tiles.sel(design=name, layer=layer)) for layer in columns]
                 for name in map(str, designs.design.values)
             ],
@@ -169,11 +169,11 @@ def _splits(store: TileStore, rule: SplitRule, partial: bool) -> list[str]:
     ]
     for layer in store.layers:
         context = _main_context(store, layer, partial)
-        found = splits(store, layer, context, rule, partial=partial)
-        table = split_table(found)
-        n_leaks = leaks(found.split.values, found.geometry.values)
+        of_tiles = splits(store, layer, context, rule, partial=partial)
+        table = split_table(of_tiles)
+        n_leaks = leaks(of_tiles.split.values, of_tiles.geometry.values)
         blocks += [
-            f"{layer} at {context} nm; cells held out: {_listed(found.attrs['held_out_cells'])}; geometries in two "
+            f"{layer} at {context} nm; cells held out: {_listed(of_tiles.attrs['held_out_cells'])}; geometries in two "
             f"splits: {n_leaks}.",
             _table(
                 ["split", "tiles", "share", "geometries", "cells", "functions", "designs"],
@@ -189,8 +189,8 @@ def _splits(store: TileStore, rule: SplitRule, partial: bool) -> list[str]:
 
 
 def _collection(store: TileStore) -> list[str]:
-    said = store.attrs.get("designs", {})
-    states = sorted({info["state"] for info in said.values() if "state" in info})
+    infos = store.attrs.get("designs", {})
+    states = sorted({info["state"] for info in infos.values() if "state" in info})
     rule = store.rule
     words = {
         "core": rule["core_nm"], "context": rule["context_nm"], "image": rule["image_nm"], "pixel": rule["pixel_nm"],
@@ -198,7 +198,7 @@ def _collection(store: TileStore) -> list[str]:
     }  # fmt: skip
     return [
         "\n".join(f"- **{state}**: {_STATES.get(state, 'not known to this card')}" for state in states),
-        "\n".join(f"- `{name}`: {info['notes'].strip()}" for name, info in said.items() if info.get("notes")),
+        "\n".join(f"- `{name}`: {info['notes'].strip()}" for name, info in infos.items() if info.get("notes")),
         _WINDOWS.format(**words) if "reading" not in rule else "",
         f"The rule: `{json.dumps(rule, sort_keys=True)}`.",
     ]
@@ -257,12 +257,12 @@ def _uses(store: TileStore) -> list[str]:
 
 
 def _distribution(store: TileStore) -> list[str]:
-    said = store.attrs.get("designs", {})
+    infos = store.attrs.get("designs", {})
     rows = [
         [name, info.get("licence") or "not said", "yes" if info.get("redistribution") is True else "no"]
-        for name, info in said.items()
+        for name, info in infos.items()
     ]
-    closed = [name for name, info in said.items() if info.get("redistribution") is not True]
+    closed = [name for name, info in infos.items() if info.get("redistribution") is not True]
     note = (
         f"Tiles of {_listed(closed)} must not be passed on: export refuses them. Fetch those designs and build the "
         "dataset."

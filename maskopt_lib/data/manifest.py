@@ -19,9 +19,10 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 import pooch
 import requests
@@ -77,6 +78,12 @@ class Source:
     needed_by: tuple[str, ...]
     files: Mapping[str, int]
 
+    @classmethod
+    def read(cls, listed: Mapping[str, Any]) -> Source:
+        """A source as ``sources.yaml`` lists it, with its group."""
+        values = {field.name: listed[field.name] for field in fields(cls)}
+        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+
     @property
     def n_bytes(self) -> int:
         """Bytes of all files together."""
@@ -125,7 +132,7 @@ class Manifest:
     def sources(self) -> Mapping[str, Source]:
         """Group -> source."""
         listed = yaml.load((self.folder / "sources.yaml").read_text(encoding="utf-8"), Loader=_YAML_LOADER)
-        return {group: _read_source(group, fields) for group, fields in listed.items()}
+        return {group: Source.read({"group": group} | entry) for group, entry in listed.items()}
 
     def names(self, prefix: str = "") -> list[str]:
         """Names of all files that begin with ``prefix``, in the order of the registry."""
@@ -156,16 +163,8 @@ class Manifest:
         """All that the manifest knows about one file."""
         entry = self.entry(name)
         source = next(source for source in self.sources.values() if name in source.files)
-        return FileInfo(
-            name=name,
-            group=source.group,
-            n_bytes=source.files[name],
-            sha256=entry.sha256,
-            url=entry.url,
-            licence=source.licence,
-            redistribution=source.redistribution,
-            citation=source.citation,
-        )
+        of_source = {key: getattr(source, key) for key in ("group", "licence", "redistribution", "citation")}
+        return FileInfo(**vars(entry), n_bytes=source.files[name], **of_source)
 
     def local(self, name: str) -> Path | None:
         """The verified file on this machine, or None where neither mirror nor cache has one; never uses the network.
@@ -177,11 +176,11 @@ class Manifest:
         """
         entry = self.entry(name)
         if self.mirror is not None and (path := self.mirror / name).is_file():
-            found = pooch.file_hash(str(path))
-            if found != entry.sha256:
+            sha256 = pooch.file_hash(str(path))
+            if sha256 != entry.sha256:
                 raise HashMismatchError(
                     f"{name}: the mirror holds other contents than the manifest expects, at {path}: SHA-256 expected "
-                    f"{entry.sha256}, found {found}. The file was left as it is: replace it, or unset MASKOPT_MIRROR."
+                    f"{entry.sha256}, found {sha256}. The file was left as it is: replace it, or unset MASKOPT_MIRROR."
                 )
             return path
         if (path := self.cache / name).is_file():
@@ -276,15 +275,15 @@ class Manifest:
 
 def _verify_or_set_aside(path: Path, entry: Entry, *, place: str) -> None:
     """Return silently when the file has the right contents, else rename it and raise."""
-    found = pooch.file_hash(str(path))
-    if found == entry.sha256:
+    sha256 = pooch.file_hash(str(path))
+    if sha256 == entry.sha256:
         return
     name = Path(entry.name).name
-    rejected = path.with_name(f"{name}.rejected-{found[:8]}")
+    rejected = path.with_name(f"{name}.rejected-{sha256[:8]}")
     path.replace(rejected)
     raise HashMismatchError(
         f"{entry.name}: {place} gave other contents than the manifest expects: SHA-256 expected {entry.sha256}, found "
-        f"{found}. The file was set aside as {rejected}; run the command again to download it anew from {entry.url}."
+        f"{sha256}. The file was set aside as {rejected}; run the command again to download it anew from {entry.url}."
     )
 
 
@@ -321,21 +320,6 @@ def load_manifest(folder: Path = FOLDER, *, mirror: Path | None = None, cache: P
     if cache is None:
         cache = Path(os.environ.get("MASKOPT_CACHE") or pooch.os_cache("maskopt-study")).expanduser().resolve()
     return Manifest(folder=folder, entries=entries, mirror=mirror, cache=cache)
-
-
-def _read_source(group: str, fields: dict) -> Source:
-    return Source(
-        group=group,
-        repository=fields["repository"],
-        commit=fields["commit"],
-        what=fields["what"],
-        licence=fields["licence"],
-        licence_file=fields["licence_file"],
-        redistribution=fields["redistribution"],
-        citation=tuple(fields["citation"]),
-        needed_by=tuple(fields["needed_by"]),
-        files=fields["files"],
-    )
 
 
 def names(prefix: str = "") -> list[str]:

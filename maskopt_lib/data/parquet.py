@@ -57,9 +57,6 @@ def export_parquet(
     layer: str,
     rule: SplitRule | None = None,
     methods: Sequence[str] | None = None,
-    mask_column: str = MASK_COLUMN,
-    target_column: str = TARGET_COLUMN,
-    unique: bool = False,
     rows_a_file: int = 5000,
     allow_unlicensed: bool = False,
 ) -> list[Path]:
@@ -71,8 +68,6 @@ def export_parquet(
     folder : for files ``<split>-00000-of-00001.parquet``; what is there under these names is replaced.
     rule : of the splits, for another choice than that of the store; tiles excluded at a context are not written.
     methods : whose masks; None for all.
-    mask_column, target_column : which image goes where.
-    unique : one tile for each geometry instead of all.
     rows_a_file : rows of each file but the last.
     allow_unlicensed : write designs that may not be given on, for use at home.
 
@@ -92,7 +87,6 @@ def export_parquet(
     labels = store.open(layer, labels=True)
     contexts = store.open(layer)[ta.LABEL_CONTEXT].values.tolist()
     chosen = list(methods) if methods is not None else labels[ta.METHOD].values.tolist()
-    schema = _schema(mask_column, target_column)
     written = []
     for split in SPLITS[: SPLITS.index(EXCLUDED)]:
         sets = []
@@ -101,12 +95,12 @@ def export_parquet(
             for method in chosen:
                 if _labelled(store, layer, context_nm, method)[has].any():
                     options = {"split": split, "context_nm": context_nm, "method": method, "rule": rule}
-                    sets.append(TileDataset(store.path, layer, unique=unique, **options))
+                    sets.append(TileDataset(store.path, layer, **options))
         n_files = -(-sum(map(len, sets)) // rows_a_file)
-        rows = _rows(store, layer, sets, mask_column, target_column)
+        rows = _rows(store, layer, sets)
         for i in range(n_files):
             path = Path(folder) / f"{split}-{i:05d}-of-{n_files:05d}.parquet"
-            _write(pa.Table.from_pylist(list(islice(rows, rows_a_file)), schema), path)
+            _write(pa.Table.from_pylist(list(islice(rows, rows_a_file)), _schema()), path)
             written.append(path)
     return written
 
@@ -198,11 +192,10 @@ def import_parquet(
     for method in methods:
         shards = store.entries(layer, f"{ta.LABELS}-{method}")
         for shard, entries in enumerate(tqdm(shards, desc=f"masks {method}", unit="shard")):
-            found = [known.get(method) for known in masks[entries]]
-            images = np.stack(
-                [np.zeros((n, n), bool) if at is None else _pixels(rows.read(at, mask_column), n) for at in found]
-            )
-            solved = np.array([at is not None for at in found])
+            rows_of_masks = [known.get(method) for known in masks[entries]]
+            dark = np.zeros((n, n), bool)
+            images = np.stack([dark if at is None else _pixels(rows.read(at, mask_column), n) for at in rows_of_masks])
+            solved = np.array([at is not None for at in rows_of_masks])
             store.write_labels(layer, method, shard, {"mask": images, "solved": solved, "runtime_s": solved * np.nan})
     return store
 
@@ -233,9 +226,9 @@ class _Rows:
             raise MissingDataError(f"no parquet file at {', '.join(absent)}; download it, or correct the path")
         self.paths = paths
         self.files = [pq.ParquetFile(path) for path in paths]
-        wanted = {mask_column, target_column, *COLUMNS[2:]}
+        needed = {mask_column, target_column, *COLUMNS[2:]}
         for path, file in zip(paths, self.files, strict=True):
-            if lacking := sorted(wanted - set(file.schema_arrow.names)):
+            if lacking := sorted(needed - set(file.schema_arrow.names)):
                 raise SchemaError(f"{path.name} has no column {', '.join(lacking)}; it has {file.schema_arrow.names}")
         sizes = [[f.metadata.row_group(g).num_rows for g in range(f.metadata.num_row_groups)] for f in self.files]
         self.starts = [np.concatenate([[0], np.cumsum(one)]) for one in sizes]
@@ -255,8 +248,8 @@ class _Rows:
         for i, file in enumerate(self.files):
             row = 0
             for batch in file.iter_batches(_ROWS_A_GROUP, columns=columns):
-                for said in batch.to_pylist():
-                    yield (i, row), said
+                for values in batch.to_pylist():
+                    yield (i, row), values
                     row += 1
 
 
@@ -266,18 +259,18 @@ def _collect(rows: _Rows, target_column: str, limit: int | None):
     samples: list[dict[str, Any]] = []
     masks: list[dict[str, tuple[int, int]]] = []
     n_repeated = 0
-    for i, (at, said) in enumerate(rows.tables([target_column, *COLUMNS[2:]])):
+    for i, (at, row) in enumerate(rows.tables([target_column, *COLUMNS[2:]])):
         if i == limit:
             break
-        found = _FILE.match(rows.paths[at[0]].name)
-        family = found["split"] if found else UNKNOWN
-        source, context = str(said["source_dataset"]), int(said["context"])
-        key = (hashlib.sha256(said[target_column]["bytes"]).digest(), context, source, family)
+        named = _FILE.match(rows.paths[at[0]].name)
+        family = named["split"] if named else UNKNOWN
+        source, context = str(row["source_dataset"]), int(row["context"])
+        key = (hashlib.sha256(row[target_column]["bytes"]).digest(), context, source, family)
         if key not in known:
             known[key] = len(samples)
             samples.append({"at": at, "context": context, "design": f"{source}/{family}", "family": family})
             masks.append({})
-        method = str(said["mask_type"]).strip().lower()
+        method = str(row["mask_type"]).strip().lower()
         n_repeated += method in masks[known[key]]
         masks[known[key]].setdefault(method, at)
     if not samples:
@@ -320,23 +313,23 @@ def _png(image: np.ndarray) -> dict[str, Any]:
     return {"bytes": data.tobytes(), "path": None}
 
 
-def _rows(store, layer: str, sets: list[TileDataset], mask_column: str, target_column: str) -> Iterator[dict[str, Any]]:
+def _rows(store: TileStore, layer: str, sets: list[TileDataset]) -> Iterator[dict[str, Any]]:
     design = store.open(layer).design.load()
     for dataset in sets:
         for item in dataset:
             yield {
-                mask_column: _png(item["mask"].numpy()[0]),
-                target_column: _png(item["target"].numpy()[0]),
+                MASK_COLUMN: _png(item["mask"].numpy()[0]),
+                TARGET_COLUMN: _png(item["target"].numpy()[0]),
                 "mask_type": dataset.method,
                 "context": dataset.context_nm,
                 "source_dataset": design.attrs["names"][int(design[int(item["sample"])])],
             }
 
 
-def _schema(mask_column: str, target_column: str) -> pa.Schema:
-    columns = {name: _IMAGE for name in sorted((mask_column, target_column), reverse=True)}
+def _schema() -> pa.Schema:
+    columns = {name: _IMAGE for name in COLUMNS[:2]}
     columns |= {"mask_type": pa.string(), "context": pa.int32(), "source_dataset": pa.string()}
-    features = {name: {"_type": "Image"} for name in (mask_column, target_column)}
+    features = {name: {"_type": "Image"} for name in COLUMNS[:2]}
     features |= {name: {"dtype": str(columns[name]), "_type": "Value"} for name in COLUMNS[2:]}
     return pa.schema(columns, {"huggingface": json.dumps({"info": {"features": features}})})
 
@@ -348,7 +341,7 @@ def _labelled(store: TileStore, layer: str, context_nm: int, method: str) -> np.
 
 
 def _not_redistributable(store: TileStore, layer: str) -> list[str]:
-    said = store.attrs.get("designs", {})
+    infos = store.attrs.get("designs", {})
     design = store.open(layer).design.load()
     names = [design.attrs["names"][code] for code in np.unique(design.values)]
-    return [name for name in names if said.get(name, {}).get("redistribution") is not True]
+    return [name for name in names if infos.get(name, {}).get("redistribution") is not True]

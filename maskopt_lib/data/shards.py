@@ -24,6 +24,7 @@ from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import LocalStore
 
 from maskopt_lib import files
+from maskopt_lib.data import schema
 from maskopt_lib.data.shard_file import ZSTD_LEVEL, shard_bytes
 from maskopt_lib.data.tile_arrays import ArraySpec
 from maskopt_lib.errors import DamagedFileError, MissingDataError, SchemaError
@@ -61,8 +62,8 @@ class Kind:
     @classmethod
     def read(cls, path: Path) -> Kind:
         """A kind as it was reserved."""
-        said = files.read_json(path, unsealed=True)
-        return cls(**said | {"arrays": tuple(said["arrays"])})
+        recorded = files.read_json(path, unsealed=True)
+        return cls(**recorded | {"arrays": tuple(recorded["arrays"])})
 
     @property
     def n_shards(self) -> int:
@@ -197,10 +198,10 @@ def write_shard(root: Path, kind: Kind, shard: int, values: Mapping[str, np.ndar
 
 def state(root: Path, kind: Kind, shard: int, *, deep: bool) -> str:
     """Whether a shard is ``"whole"``, ``"missing"`` or ``"damaged"``; ``deep`` reads all bytes, else sizes only."""
-    said = read_manifest(root, kind, shard)
-    if said is None:
+    written = read_manifest(root, kind, shard)
+    if written is None:
         return MISSING
-    known = said["files"]
+    known = written["files"]
     whole = len(known) == len(kind.arrays) and all(_holds(root / ARRAYS / name, known[name], deep) for name in known)
     return WHOLE if whole else DAMAGED
 
@@ -221,17 +222,16 @@ def verify(root: Path, *, deep: bool) -> xr.Dataset:
     for kind in kinds(root):
         rows.append((kind.layer, kind.name, -1, fixed_state(root, kind), 0, 0))
         for i in range(kind.n_shards):
-            said = read_manifest(root, kind, i) or {"files": {}}
-            size = sum(known["bytes"] for known in said["files"].values() if known)
+            written = read_manifest(root, kind, i) or {"files": {}}
+            size = sum(known["bytes"] for known in written["files"].values() if known)
             n = kind.entries(i).stop - kind.entries(i).start
             rows.append((kind.layer, kind.name, i, state(root, kind, i, deep=deep), n, size))
     columns = zip(*rows, strict=True) if rows else [()] * 6
-    units = {"size_bytes": "B"}
     types = {"layer": str, "kind": str, "index": np.int64, "state": str, "entries": np.int64, "size_bytes": np.int64}
     return xr.Dataset(
         {
-            name: ("shard", np.array(column, types[name]), {"long_name": name, "units": units.get(name, "1")})
-            for name, column in zip(types, columns, strict=True)
+            name: schema.column("shard", np.array(values, types[name]), name, "B" if name == "size_bytes" else "1")
+            for name, values in zip(types, columns, strict=True)
         }
     )
 
@@ -242,10 +242,10 @@ def digest(root: Path) -> str:
     for kind in kinds(root):
         lines.append(f"{kind.layer} {kind.name} {json.dumps(kind.fixed, sort_keys=True)}")
         for i in range(kind.n_shards):
-            said = read_manifest(root, kind, i)
-            if said is None:
+            written = read_manifest(root, kind, i)
+            if written is None:
                 raise MissingDataError(f"{root}: shard {i} of {kind.layer} {kind.name} was not written")
-            lines.append(f"{kind.layer} {kind.name} {i} {json.dumps(said['files'], sort_keys=True)}")
+            lines.append(f"{kind.layer} {kind.name} {i} {json.dumps(written['files'], sort_keys=True)}")
     return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
 
 

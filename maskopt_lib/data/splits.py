@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import xarray as xr
 
+from maskopt_lib.data import schema
 from maskopt_lib.data import tile_arrays as ta
 from maskopt_lib.data.tile_store import TileStore
 from maskopt_lib.errors import SchemaError, UnknownNameError
@@ -65,10 +66,10 @@ def keep_rule(store: TileStore, rule: SplitRule) -> None:
 
 def rule_of(store: TileStore) -> SplitRule:
     """What is held out of a store: what :func:`keep_rule` said, or the default where nobody did."""
-    said = store.attrs.get(_IN_STORE)
-    if said is None:
+    kept = store.attrs.get(_IN_STORE)
+    if kept is None:
         return DEFAULT_RULE
-    return SplitRule(**{name: tuple(value) if isinstance(value, list) else value for name, value in said.items()})
+    return SplitRule(**{name: tuple(value) if isinstance(value, list) else value for name, value in kept.items()})
 
 
 def cell_function(cell: str) -> str:
@@ -163,14 +164,14 @@ def splits(
     split[design < 0] = SPLITS.index(EXCLUDED)
     geometry = ds.canonical.values
     split = np.where(split > _first_split(geometry, split), SPLITS.index(EXCLUDED), split)
-    said = {"long_name": "function of the cell", "units": "1", "names": known}
+    labels = {"long_name": "function of the cell", "units": "1", "names": known}
     return xr.Dataset(
         {
             SPLIT: (ta.SAMPLE, split.astype(np.int8), {"long_name": "split", "units": "1", "names": list(SPLITS)}),
             "geometry": (ta.SAMPLE, geometry, ds.canonical.attrs),
             "design": ds.design.drop_vars(ta.CONTEXT),
             "cell": ds.cell.drop_vars(ta.CONTEXT),
-            "cell_function": (ta.SAMPLE, np.array([*map(known.index, functions), -1], np.int16)[cell], said),
+            "cell_function": (ta.SAMPLE, np.array([*map(known.index, functions), -1], np.int16)[cell], labels),
         },
         attrs={"layer": layer, "context_nm": context_nm, "held_out_cells": list(held_cells), "rule": asdict(rule)},
     )
@@ -200,24 +201,22 @@ def split_table(split: xr.Dataset) -> xr.Dataset:
     -------
     Dataset over ``split``: ``tiles``, ``share`` of all tiles, ``geometries``, ``cells``, ``functions``, ``designs``.
     """
-    rows = []
-    for code in range(len(SPLITS)):
-        part = split.isel({ta.SAMPLE: np.flatnonzero(split[SPLIT].values == code)})
-        kinds = [len(np.unique(part[name])) for name in ("geometry", "cell", "cell_function", "design")]
-        rows.append((part.sizes[ta.SAMPLE], part.sizes[ta.SAMPLE] / max(1, split.sizes[ta.SAMPLE]), *kinds))
-    names = {
-        "tiles": "tiles",
-        "share": "share of all tiles",
-        "geometries": "different geometries",
-        "cells": "cells",
-        "functions": "functions of cells",
-        "designs": "designs",
+    kinds = {
+        "geometries": ("geometry", "different geometries"),
+        "cells": ("cell", "cells"),
+        "functions": ("cell_function", "functions of cells"),
+        "designs": ("design", "designs"),
     }
+    tiles = split[[SPLIT, *(column for column, _ in kinds.values())]].to_dataframe()
+    by_split, order = tiles.groupby(SPLIT), range(len(SPLITS))
+    n = by_split.size().reindex(order, fill_value=0).to_numpy()
+    different = by_split.nunique().reindex(order, fill_value=0)
     return xr.Dataset(
         {
-            name: (SPLIT, np.array(column), {"long_name": long_name, "units": "1"})
-            for (name, long_name), column in zip(names.items(), zip(*rows, strict=True), strict=True)
-        },
+            "tiles": schema.column(SPLIT, n, "tiles"),
+            "share": schema.column(SPLIT, n / max(1, split.sizes[ta.SAMPLE]), "share of all tiles"),
+        }
+        | {name: schema.column(SPLIT, different[of].to_numpy(), text) for name, (of, text) in kinds.items()},
         coords={SPLIT: list(SPLITS)},
         attrs={name: split.attrs[name] for name in ("layer", "context_nm", "held_out_cells")},
     )
@@ -235,18 +234,18 @@ def function_counts(store: TileStore, *, partial: bool = False) -> dict[str, int
 
 def _design_classes(store: TileStore, designs: list[str], rule: SplitRule) -> list[int]:
     """0 for designs to train on, 1 for validation, 2 for held out."""
-    said = store.attrs.get("designs", {})
-    family = {name: said.get(name, {}).get("family", name) for name in designs}
-    wanted = {name: 1 for name in rule.validation_designs} | {name: 2 for name in rule.held_out_designs}
+    infos = store.attrs.get("designs", {})
+    family = {name: infos.get(name, {}).get("family", name) for name in designs}
+    held = {name: 1 for name in rule.validation_designs} | {name: 2 for name in rule.held_out_designs}
     if both := set(rule.validation_designs) & set(rule.held_out_designs):
         raise SchemaError(f"{', '.join(sorted(both))} cannot be for validation and held out at once")
     # All families the store knows, so that one rule serves layers that not every design has.
-    families = {known.get("family", name) for name, known in said.items()} | set(family.values())
-    if unknown := sorted(set(wanted) - families - set(designs) - set(said)):
+    families = {known.get("family", name) for name, known in infos.items()} | set(family.values())
+    if unknown := sorted(set(held) - families - set(designs) - set(infos)):
         raise UnknownNameError(
             f"the store has no design or family {', '.join(unknown)}; families: {', '.join(sorted(families))}"
         )
-    classes = [wanted.get(name, wanted.get(family[name], 0)) for name in designs]
+    classes = [held.get(name, held.get(family[name], 0)) for name in designs]
     for name in sorted(set(family.values())):
         on = {code for design, code in zip(designs, classes, strict=True) if family[design] == name}
         if len(on) > 1 and not rule.split_families:

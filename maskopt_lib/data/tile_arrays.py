@@ -62,7 +62,7 @@ TILE_ARRAYS: dict[str, ArraySpec] = {
 
 #: What may be written of a tile besides; asked for when a layer is reserved.
 OPTIONAL_TILE_ARRAYS: dict[str, ArraySpec] = {
-    "given_context_nm": ArraySpec((SAMPLE,), "int16", -1, "context of an image that is used as it was given", "nm"),
+    "given_context_nm": ArraySpec((SAMPLE,), "int16", -1, "context of an image that is used as it was given", "nm")
 }
 
 #: Which label a tile has.

@@ -89,9 +89,9 @@ class TileDataset(torch.utils.data.Dataset):
         self.tag, self.turns, self.pixel_nm = tag, tuple(turns), pixel_nm
         self.unique, self.partial, self.shuffle_cells = unique, partial, shuffle_cells
         self.label_context_nm = self.context_nm if label_context_nm is None else int(label_context_nm)
-        said = self.store.rule
-        self._pixels = {name: round(said[f"{name}_nm"] / said["pixel_nm"]) for name in ("core", "context", "image")}
-        self._block = round(pixel_nm / said["pixel_nm"])
+        cut = self.store.rule
+        self._pixels = {name: round(cut[f"{name}_nm"] / cut["pixel_nm"]) for name in ("core", "context", "image")}
+        self._block = round(pixel_nm / cut["pixel_nm"])
         if self._block < 1 or self._pixels["image"] % self._block:
             raise SchemaError(f"images of {self._pixels['image']} pixels have no pixels of {pixel_nm} nm")
         self._opened: _Opened | None = None
@@ -137,18 +137,18 @@ class TileDataset(torch.utils.data.Dataset):
         sample = int(opened.samples[item])
         turn = self.turns[0] if len(self.turns) == 1 else self.turns[int(torch.randint(len(self.turns), ()))]
         target = self._image(opened, opened.content[sample])
-        found = {"target": self._tensor(target, turn), "sample": torch.tensor(sample)}
+        tensors = {"target": self._tensor(target, turn), "sample": torch.tensor(sample)}
         if opened.mask is not None:
             packed = opened.mask[int(opened.labels[item]), opened.method]
             mask = turned(_unpacked(packed, len(target)), int(opened.label_turns[item]))
-            found["mask"] = self._tensor(mask, turn)
+            tensors["mask"] = self._tensor(mask, turn)
         if self.tag != "none":
             cell = int(opened.cell_codes[item])
             if self.tag == "index":
-                found["cell"] = torch.tensor(cell)
+                tensors["cell"] = torch.tensor(cell)
             else:
-                found["tag"] = tag_planes(torch.tensor([cell]), len(opened.cells), found["target"].shape[-1])[0]
-        return found
+                tensors["tag"] = tag_planes(torch.tensor([cell]), len(opened.cells), tensors["target"].shape[-1])[0]
+        return tensors
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_opened": None}

@@ -269,16 +269,17 @@ class TileStore:
         ------
         MissingDataError : shards are missing or damaged, and ``partial`` was not asked for.
         """
-        wanted = [k for k in shards.kinds(self.path) if k.layer == layer and k.name.startswith(ta.LABELS) == labels]
-        if not wanted:
+        of_layer = [k for k in shards.kinds(self.path) if k.layer == layer and k.name.startswith(ta.LABELS) == labels]
+        if not of_layer:
             self.kind(layer, ta.LABELS if labels else ta.TILES)
-        gone = {k.name: bad for k in wanted if (bad := self.missing(layer, k.name))}
+        gone = {k.name: bad for k in of_layer if (bad := self.missing(layer, k.name))}
         if gone and not partial:
-            said = "; ".join(
+            lacking = "; ".join(
                 f"{len(bad)} of {self.kind(layer, name).n_shards} shards of {name}" for name, bad in gone.items()
             )
             raise MissingDataError(
-                f"{self.path} is not complete: {layer} lacks {said}; build it to the end, or open it with partial=True"
+                f"{self.path} is not complete: {layer} lacks {lacking}; build it to the end, or open it with "
+                "partial=True"
             )
         group = f"{layer}/{ta.LABELS}" if labels else layer
         ds = xr.open_zarr(self.files(partial=partial), group=group, consolidated=False, chunks=None)

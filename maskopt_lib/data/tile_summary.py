@@ -27,36 +27,29 @@ def layer_counts(store: TileStore, *, partial: bool = False) -> xr.Dataset:
     Dataset over ``layer``: ``tiles``, ``geometries`` (different ones at the widest context, turned ones counted once),
     ``labels``, ``tile_bytes`` and ``mask_bytes`` (on disk, a tile with its tables, and a mask).
     """
-    sizes = store.verify(deep=False)
+    table = store.verify(deep=False).to_dataframe()
     rows = []
     for layer in store.layers:
         ds = _tiles(store, layer, partial)
         labels = store.kind(layer, ta.LABELS).n if has_labels(store, layer) else 0
         (geometries,) = distinct(ds.canonical.values[:, [int(np.argmax(ds[ta.CONTEXT].values))]])
-        of_layer = sizes.where(sizes.layer == layer, drop=True)
-        tiles = of_layer.where(of_layer.kind.isin([ta.TILES, ta.LINKS]), drop=True)
-        masks = of_layer.where(
-            of_layer.kind.str.startswith(f"{ta.LABELS}-") & (of_layer.state == shards.WHOLE), drop=True
-        )
-        rows.append(
-            (
-                ds.sizes[ta.SAMPLE],
-                geometries,
-                labels,
-                float(tiles.size_bytes.sum()) / max(1, ds.sizes[ta.SAMPLE]),
-                float(masks.size_bytes.sum()) / max(1.0, float(masks.entries.sum())),
-            )
-        )
-    return _over(
-        store,
-        rows,
-        {
-            "tiles": ("tiles", "1"),
-            "geometries": ("different geometries at the widest context", "1"),
-            "labels": ("labels", "1"),
-            "tile_bytes": ("size of a tile", "B"),
-            "mask_bytes": ("size of a mask with its scores", "B"),
-        },
+        of_layer = table[table["layer"] == layer]
+        tiles = of_layer[of_layer["kind"].isin([ta.TILES, ta.LINKS])]
+        masks = of_layer[of_layer["kind"].str.startswith(f"{ta.LABELS}-") & (of_layer["state"] == shards.WHOLE)]
+        tile_bytes = tiles["size_bytes"].sum() / max(1, ds.sizes[ta.SAMPLE])
+        mask_bytes = masks["size_bytes"].sum() / max(1, masks["entries"].sum())
+        rows.append((ds.sizes[ta.SAMPLE], geometries, labels, tile_bytes, mask_bytes))
+    names = {
+        "tiles": ("tiles", "1"),
+        "geometries": ("different geometries at the widest context", "1"),
+        "labels": ("labels", "1"),
+        "tile_bytes": ("size of a tile", "B"),
+        "mask_bytes": ("size of a mask with its scores", "B"),
+    }
+    columns = zip(names.items(), zip(*rows, strict=True), strict=True) if rows else ()
+    return xr.Dataset(
+        {name: schema.column(LAYER, np.array(values), *labels) for (name, labels), values in columns},
+        coords={LAYER: list(store.layers)},
     )
 
 
@@ -129,15 +122,12 @@ def label_scores(store: TileStore, layer: str, *, partial: bool = False) -> xr.D
     ds = ds[["context_nm", "solved", *scores]].load()
     contexts = sorted(set(ds.context_nm.values.tolist()) - {-1})
     solved = ds.solved == 1
-    means, n = [], []
-    for context in contexts:
-        chosen = solved & (ds.context_nm == context)
-        n.append(chosen.sum(ta.LABEL).values)
-        means.append({name: ds[name].where(chosen).mean(ta.LABEL).values for name in scores})
+    by_context = [solved & (ds.context_nm == context) for context in contexts]
     both = (ta.CONTEXT, ta.METHOD)
+    n = np.array([chosen.sum(ta.LABEL).values for chosen in by_context])
+    means = {name: np.array([ds[name].where(chosen).mean(ta.LABEL).values for chosen in by_context]) for name in scores}
     return xr.Dataset(
-        {"labels": (both, np.array(n), {"long_name": "masks", "units": "1"})}
-        | {name: (both, np.array([row[name] for row in means]), ds[name].attrs) for name in scores},
+        {"labels": schema.column(both, n, "masks")} | {name: (both, means[name], ds[name].attrs) for name in scores},
         coords={ta.CONTEXT: contexts, ta.METHOD: ds[ta.METHOD].values},
         attrs=ds.attrs,
     )
@@ -163,7 +153,7 @@ def _over_contexts(store: TileStore, rows: list, names: dict[str, str]) -> xr.Da
     contexts = (ta.CONTEXT, _contexts(store), {"long_name": "context", "units": "nm"})
     return xr.Dataset(
         {
-            name: ((LAYER, ta.CONTEXT), np.array([row[i] for row in rows]), {"long_name": long_name, "units": "1"})
+            name: schema.column((LAYER, ta.CONTEXT), np.array([row[i] for row in rows]), long_name)
             for i, (name, long_name) in enumerate(names.items())
         },
         coords={LAYER: list(store.layers), ta.CONTEXT: contexts},
@@ -172,26 +162,15 @@ def _over_contexts(store: TileStore, rows: list, names: dict[str, str]) -> xr.Da
 
 def _counts(store: TileStore, name: str, partial: bool) -> xr.Dataset:
     """Tiles by layer and by what a code stands for; the names of all layers together."""
-    names: list[str] = []
-    found: list[dict[str, int]] = []
+    counts = {}
     for layer in store.layers:
         codes = store.open(layer, partial=partial)[name].load()
         known = codes.attrs["names"]
         n = np.bincount(codes.values[codes.values >= 0], minlength=len(known))
-        found.append(dict(zip(known, n.tolist(), strict=True)))
-        names += [one for one in known if one not in names]
-    values = np.array([[row.get(one, 0) for one in names] for row in found]).reshape(len(found), len(names))
+        counts[layer] = dict(zip(known, n.tolist(), strict=True))
+    names = list(dict.fromkeys(known for of_layer in counts.values() for known in of_layer))
+    values = np.array([[of_layer.get(known, 0) for known in names] for of_layer in counts.values()], int)
     return xr.Dataset(
-        {"tiles": ((LAYER, name), values, {"long_name": "tiles", "units": "1"})},
+        {"tiles": schema.column((LAYER, name), values.reshape(len(counts), len(names)), "tiles")},
         coords={LAYER: list(store.layers), name: names},
-    )
-
-
-def _over(store: TileStore, rows: list[tuple], names: dict[str, tuple[str, str]]) -> xr.Dataset:
-    return xr.Dataset(
-        {
-            name: (LAYER, np.array([row[i] for row in rows]), {"long_name": long_name, "units": units})
-            for i, (name, (long_name, units)) in enumerate(names.items())
-        },
-        coords={LAYER: list(store.layers)},
     )

@@ -28,21 +28,20 @@ def benchmark_names(benchmark: str) -> list[str]:
     (['M1_test1', 'M1_test2'], 'M1_test10')
     """
     if benchmark in BENCHMARK_FOLDERS:
-        found = [PurePosixPath(n).stem for n in manifest.names(BENCHMARK_FOLDERS[benchmark]) if n.endswith(".glp")]
-        return sorted(found, key=_natural)
+        names = [PurePosixPath(n).stem for n in manifest.names(BENCHMARK_FOLDERS[benchmark]) if n.endswith(".glp")]
+        return sorted(names, key=_natural)
     if benchmark in BENCHMARKS:
         return [name for name in demo_clips() if name.startswith(benchmark)]
     raise UnknownNameError(f"no benchmark {benchmark!r}; known: {', '.join(BENCHMARKS)}")
 
 
-def benchmark_clips(benchmark: str, names: Sequence[str] | None = None, *, errata: bool = True) -> dict[str, Clip]:
+def benchmark_clips(benchmark: str, names: Sequence[str] | None = None) -> dict[str, Clip]:
     """Clips of a benchmark, placed as it places them.
 
     Parameters
     ----------
     benchmark : "iccad13", "stdmetal", "stdcontact" (files of the manifest), "demo-metal" or "demo-via" (embedded).
     names : which clips, and in which order; None takes all, in natural order.
-    errata : as in `read_clip`.
 
     Returns
     -------
@@ -62,7 +61,7 @@ def benchmark_clips(benchmark: str, names: Sequence[str] | None = None, *, errat
                 + (f" and {len(known) - 12} more (layout.benchmark_names)" if len(known) > 12 else "")
             )
     if benchmark in BENCHMARK_FOLDERS:
-        return {name: read_clip(f"{BENCHMARK_FOLDERS[benchmark]}{name}.glp", errata=errata) for name in chosen}
+        return {name: read_clip(f"{BENCHMARK_FOLDERS[benchmark]}{name}.glp") for name in chosen}
     clips = demo_clips()
     return {name: clips[name] for name in chosen}
 

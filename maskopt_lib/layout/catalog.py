@@ -10,7 +10,7 @@ import pooch
 import yaml
 
 from maskopt_lib.data import manifest
-from maskopt_lib.errors import UnknownNameError
+from maskopt_lib.errors import LayoutError, MissingDataError, UnknownNameError
 from maskopt_lib.layout import demo_block, rows
 from maskopt_lib.layout import legalize as legalizer
 from maskopt_lib.layout.designs import Design, DesignInfo, read_design
@@ -111,9 +111,11 @@ def _on_rows(design: Design, cache_dir: str | Path | None) -> Design:
     parts += [Path(module.__file__) for module in (legalizer, rows)]
     digest = hashlib.sha256("".join(pooch.file_hash(str(part)) for part in parts).encode()).hexdigest()
     path = Path(cache_dir) / f"{design.name}-{digest[:16]}.oas"
-    if not path.is_file():
-        legalize(design)[0].write(path)
-    return replace(design, layout=read_design(path, platform=design.platform).layout)
+    try:
+        kept = read_design(path, platform=design.platform)
+    except (MissingDataError, LayoutError):  # not there yet, or damaged
+        kept = read_design(legalize(design)[0].write(path), platform=design.platform)
+    return replace(design, layout=kept.layout)
 
 
 def _listed() -> dict[str, dict]:

@@ -30,6 +30,7 @@ _PAD_NM = ((-40, -40), (35, 35))  # of poly under a contact
 _CONTACT_NM = ((-35, -35), (30, 30))  # a contact about the middle of its metal, on the grid of 5 nm
 _END_NM = 35  # metal beyond a contact where the wire ends
 _CONTACT_PITCH_NM = 140
+_GRID_NM = 5
 _WIDER_NM = 20
 
 
@@ -135,24 +136,24 @@ class _Drawing:
 
     def _straps(self) -> dict[str, list[Node]]:
         """Nodes under the rails where a diffusion goes to its rail."""
-        found: dict[str, list[Node]] = {rail: [] for rail in RAILS}
+        nodes: dict[str, list[Node]] = {rail: [] for rail in RAILS}
         for side, rail, row in (("n", "VSS", 0), ("p", "VDD", N_ROWS - 1)):
-            found[rail] += [(row, 4 * c) for c, net in enumerate(self.diffusions[side]) if net == rail]
-        return found
+            nodes[rail] += [(row, 4 * c) for c, net in enumerate(self.diffusions[side]) if net == rail]
+        return nodes
 
     def _terminals(self) -> dict[str, list[tuple[str, list[Pattern]]]]:
         """Net -> (kind, patterns) of each place that its metal must touch."""
-        found: dict[str, list[tuple[str, list[Pattern]]]] = {}
+        terminals: dict[str, list[tuple[str, list[Pattern]]]] = {}
         for first, last in self._groups():
             places = [p for k in range(first, last + 1) for i in (4 * k + 1, 4 * k + 2, 4 * k + 3) for p in _gate(i)]
-            found.setdefault(self.gates[first], []).append((f"gate {first} {last}", places))
+            terminals.setdefault(self.gates[first], []).append((f"gate {first} {last}", places))
         for side, nets in self.diffusions.items():
             for c in self._contacted(side):
-                found.setdefault(nets[c], []).append((side, _diffusion(side, 4 * c, self.n_columns)))
+                terminals.setdefault(nets[c], []).append((side, _diffusion(side, 4 * c, self.n_columns)))
         for pin in self.spec.pins.split():
             places = [p for c in range(len(self.gates) + 1) for p in _access(4 * c, self.n_columns)]
-            found[pin].append(("pin", places))
-        return found
+            terminals[pin].append(("pin", places))
+        return terminals
 
     def _groups(self) -> list[tuple[int, int]]:
         """First and last of neighbouring gates of one net, which poly joins."""
@@ -233,9 +234,9 @@ class _Drawing:
         edges[1] = (self.spec.width_nm - METAL_SPACE_NM // 2, 0, self.spec.width_nm + 1, ROW_NM)
         boxes = {net: np.array(found) for net, found in self.metal.items()}
         for net in [*RAILS, *self.spec.pins.split()]:
-            own = boxes[net]
+            of_net = boxes[net]
             others = np.concatenate([found for other, found in boxes.items() if other != net])
-            for run in _runs(own):
+            for run in _runs(of_net):
                 box = run
                 for side, sign in ((0, -1), (2, 1)):
                     for wider in range(_WIDER_NM, 0, -5):
@@ -245,13 +246,13 @@ class _Drawing:
                             not _near_boxes(trial, others, METAL_SPACE_NM).any()
                             and not _near_boxes(trial, edges, 0).any()
                             and not (
-                                _near_boxes(trial, own, METAL_SPACE_NM) & ~_near_boxes(box, own, 0, touching=True)
+                                _near_boxes(trial, of_net, METAL_SPACE_NM) & ~_near_boxes(box, of_net, 0, touching=True)
                             ).any()
                         ):
                             box = trial
                             break
                 if (box != run).any():
-                    own = boxes[net] = np.concatenate([own, box[None]])
+                    of_net = boxes[net] = np.concatenate([of_net, box[None]])
                     self.metal[net].append(tuple(box.tolist()))
 
     def _contact(self, kind: str, pattern: Pattern) -> None:
@@ -323,19 +324,19 @@ def _access(i: int, n_columns: int) -> list[Pattern]:
     return [*(_upright(row, i) for row in range(1, N_ROWS - 2)), *(_flat(row, i) for row in inside)]
 
 
-def _accesses(boxes: np.ndarray, width_nm: int, step_nm: int = 5) -> np.ndarray:
+def _accesses(boxes: np.ndarray, width_nm: int) -> np.ndarray:
     """Centres on the columns of metal 2 where a via is inside the metal and 35 nm inside on two opposite sides."""
-    image = np.zeros((ROW_NM // step_nm, width_nm // step_nm), dtype=bool)
-    for x0, y0, x1, y1 in boxes // step_nm:
+    image = np.zeros((ROW_NM // _GRID_NM, width_nm // _GRID_NM), dtype=bool)
+    for x0, y0, x1, y1 in boxes // _GRID_NM:
         image[y0:y1, x0:x1] = True
     sums = np.pad(image.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
-    half, end = METAL_NM // 2 // step_nm, (METAL_NM // 2 + _END_NM) // step_nm
+    half, end = METAL_NM // 2 // _GRID_NM, (METAL_NM // 2 + _END_NM) // _GRID_NM
     x, y = np.meshgrid(
         np.arange(SITE_NM // 2, width_nm, SITE_NM), np.arange(_ROW0_NM, ROW_NM - _ROW0_NM + 1, METAL_NM // 2)
     )
     enclosed = np.zeros(x.shape, dtype=bool)
     for dx, dy in ((half, end), (end, half)):
-        x0, x1, y0, y1 = x // step_nm - dx, x // step_nm + dx, y // step_nm - dy, y // step_nm + dy
+        x0, x1, y0, y1 = x // _GRID_NM - dx, x // _GRID_NM + dx, y // _GRID_NM - dy, y // _GRID_NM + dy
         enclosed |= sums[y1, x1] - sums[y0, x1] - sums[y1, x0] + sums[y0, x0] == (x1 - x0) * (y1 - y0)
     return np.stack([x[enclosed], y[enclosed]], axis=1)
 

@@ -8,16 +8,19 @@ import numpy as np
 import xarray as xr
 from klayout import db
 
+from maskopt_lib.data import schema
 from maskopt_lib.errors import UnknownNameError
-from maskopt_lib.layout.designs import Design
+from maskopt_lib.layout.designs import Design, hull_nm
 from maskopt_lib.layout.io import resolve_layer
 
 #: Layers of a cell that make its picture, from below.
 CELL_LAYERS = ("active", "poly", "metal1", "contact")
+# Its texts are the names of pins.
+_PIN_LAYER = "metal1"
 
 
 def cell_polygons(
-    design: Design, cells: Sequence[str] | None = None, layers: Sequence[str] = CELL_LAYERS, *, labels: str = "metal1"
+    design: Design, cells: Sequence[str] | None = None, layers: Sequence[str] = CELL_LAYERS
 ) -> xr.Dataset:
     """Merged polygons of single cells, each in its own coordinates.
 
@@ -26,7 +29,6 @@ def cell_polygons(
     design : any; its cells are looked at, not where they stand.
     cells : names; by default those that are placed and have an outline.
     layers : names of layers; one that a cell does not have is left out there.
-    labels : layer whose texts are taken, the names of pins.
 
     Returns
     -------
@@ -39,9 +41,10 @@ def cell_polygons(
     UnknownNameError : a cell that the design does not have.
     """
     outline = design.layout.find_layer(*design.platform.outline)
+    pins = design.layout.find_layer(*resolve_layer(_PIN_LAYER, design.platform.process))
     names = list(cells) if cells is not None else sorted(set(design.instances()["cell"].values.tolist()))
     units = round(1 / design.dbu_nm)
-    points, numbers, parts, texts, boxes = [], [], [], [], []
+    hulls, parts, texts, boxes = [], [], [], []
     for name in names:
         if (cell := design.layout.cell(name)) is None:
             known = sorted(c.name for c in design.layout.each_cell())
@@ -50,35 +53,30 @@ def cell_polygons(
         box = cell.bbox() if box.empty() else box
         boxes.append((box.left / units, box.bottom / units, box.right / units, box.top / units))
         for layer in layers:
-            index = design.layout.find_layer(*resolve_layer(layer, design.platform.process))
-            if index is None:
-                continue
-            for polygon in db.Region(cell.begin_shapes_rec(index)).merged().each():
-                hull = [(p.x / units, p.y / units) for p in polygon.resolved_holes().each_point_hull()]
-                points += hull
-                numbers += [len(parts)] * len(hull)
-                parts.append((layer, name))
-        index = design.layout.find_layer(*resolve_layer(labels, design.platform.process))
-        if index is not None:
-            written = [shape.text for shape in cell.shapes(index).each() if shape.is_text()]
-            texts += [(text.string, name, text.x / units, text.y / units) for text in written]
-    corners = np.array(points, dtype=float).reshape(-1, 2)
-    sides = np.array(boxes, dtype=float).reshape(-1, 4)
+            hulls += [hull_nm(polygon, design.dbu_nm) for polygon in design.drawn(layer, cell).merged().each()]
+            parts += [(layer, name)] * (len(hulls) - len(parts))
+        if pins is not None:
+            labels = [shape.text for shape in cell.shapes(pins).each() if shape.is_text()]
+            texts += [(label.string, name, label.x / units, label.y / units) for label in labels]
+    corners = np.concatenate([np.zeros((0, 2)), *hulls])
+    layer, of = zip(*parts, strict=True) if parts else [()] * 2
+    text, on, x_nm, y_nm = zip(*texts, strict=True) if texts else [()] * 4
+    numbers = np.repeat(np.arange(len(hulls)), [len(hull) for hull in hulls])
     columns = {
         "x_nm": ("vertex", corners[:, 0], "x in the cell", "nm"),
         "y_nm": ("vertex", corners[:, 1], "y in the cell", "nm"),
-        "polygon": ("vertex", np.array(numbers, dtype=int), "number of the polygon", "1"),
-        "layer": ("polygon_number", np.array([layer for layer, _ in parts], dtype=str), "layer", "1"),
-        "of": ("polygon_number", np.array([cell for _, cell in parts], dtype=str), "cell", "1"),
-        "text": ("label", np.array([text for text, *_ in texts], dtype=str), "name", "1"),
-        "on": ("label", np.array([row[1] for row in texts], dtype=str), "cell", "1"),
-        "label_x_nm": ("label", np.array([row[2] for row in texts], dtype=float), "x of the name", "nm"),
-        "label_y_nm": ("label", np.array([row[3] for row in texts], dtype=float), "y of the name", "nm"),
+        "polygon": ("vertex", numbers, "number of the polygon"),
+        "layer": ("polygon_number", np.array(layer, dtype=str), "layer"),
+        "of": ("polygon_number", np.array(of, dtype=str), "cell"),
+        "text": ("label", np.array(text, dtype=str), "name"),
+        "on": ("label", np.array(on, dtype=str), "cell"),
+        "label_x_nm": ("label", np.array(x_nm, dtype=float), "x of the name", "nm"),
+        "label_y_nm": ("label", np.array(y_nm, dtype=float), "y of the name", "nm"),
     }
-    for side, values in zip(("x0_nm", "y0_nm", "x1_nm", "y1_nm"), sides.T, strict=True):
+    for side, values in zip(("x0_nm", "y0_nm", "x1_nm", "y1_nm"), np.reshape(boxes, (-1, 4)).T, strict=True):
         columns[side] = ("cell", values, f"outline of the cell, {side[:2]}", "nm")
     return xr.Dataset(
-        {name: (dim, v, {"long_name": text, "units": unit}) for name, (dim, v, text, unit) in columns.items()},
+        {name: schema.column(*described) for name, described in columns.items()},
         coords={"cell": np.array(names, dtype=str)},
         attrs={"design": design.name, "layers": list(layers)},
     )

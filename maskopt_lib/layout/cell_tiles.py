@@ -149,8 +149,8 @@ def tile_windows(design: Design, rule: TileRule, cells: Sequence[str] | None = N
         names = sorted(set(table["cell"].values.tolist()))
         if unknown := [p for p in cells if not any(fnmatchcase(name, p) for name in names)]:
             raise UnknownNameError(f"{design.name} places no cell {unknown[0]!r}; it has {', '.join(names)}")
-        wanted = [name for name in names if any(fnmatchcase(name, p) for p in cells)]
-        chosen &= np.isin(table["cell"].values, wanted)
+        chosen_cells = [name for name in names if any(fnmatchcase(name, p) for p in cells)]
+        chosen &= np.isin(table["cell"].values, chosen_cells)
     table = table.isel({INSTANCE: chosen})
     x0, y0, x1, y1 = (table[side].values for side in ("x0_nm", "y0_nm", "x1_nm", "y1_nm"))
     turns = table["orientation"].values

@@ -15,7 +15,7 @@ import numpy as np
 from skimage import measure  # as a whole: a part needs scipy.signal, a second to import, and is loaded where it is used
 
 from maskopt_lib.errors import LayoutError, UnknownNameError
-from maskopt_lib.layout.polygons import fault_of
+from maskopt_lib.layout.polygons import fault_of, to_nm
 from maskopt_lib.layout.raster import signed_area
 
 CONTOURS = ("smooth", "pixel")
@@ -23,7 +23,7 @@ TOLERANCE_NM = 0.5
 DATABASE_NM = 0.1
 
 # How far, in database units, snapping a vertex (sqrt(1/2)) and cutting a slanted edge (1/2) can move an outline.
-_SNAP_UNITS = math.sqrt(0.5) + 0.5
+SNAP_UNITS = math.sqrt(0.5) + 0.5
 # Cuts through holes of a shape before it is taken apart into trapezoids: contours of noise can touch at every cut.
 _MAX_CUTS = 4
 # A pixel of exactly 0.5 counts as inside; this lifts it off the level, where contours would be degenerate.
@@ -73,7 +73,7 @@ def mask_rings(
            [5., 4.],
            [2., 4.]])]
     """
-    return [_to_nm(ring, database_nm) for ring in _rings(mask, pixel_nm, contours, tolerance_nm, database_nm)]
+    return [to_nm(ring, database_nm) for ring in _rings(mask, pixel_nm, contours, tolerance_nm, database_nm)]
 
 
 def mask_polygons(
@@ -104,7 +104,7 @@ def mask_polygons(
     (2, 24.0)
     """
     rings = _rings(mask, pixel_nm, contours, tolerance_nm, database_nm)
-    return [_to_nm(piece, database_nm) for piece in simple_pieces(rings)]
+    return [to_nm(piece, database_nm) for piece in simple_pieces(rings)]
 
 
 def simple_pieces(rings: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -153,18 +153,18 @@ def _rings(mask, pixel_nm, contours, tolerance_nm, database_nm) -> list[np.ndarr
         return [ring * round(units) for ring in pixel_rings(mask != 0)]
     if contours != "smooth":
         raise UnknownNameError(f"no contours {contours!r}; known: {', '.join(CONTOURS)}")
-    simplify_nm = tolerance_nm - _SNAP_UNITS * database_nm
+    simplify_nm = tolerance_nm - SNAP_UNITS * database_nm
     if not simplify_nm >= 0:
         raise LayoutError(
             f"tolerance_nm={tolerance_nm:g} cannot be kept on a grid of {database_nm:g} nm; take a tolerance of at "
-            f"least {_SNAP_UNITS * database_nm:.4g} nm or a finer database_nm"
+            f"least {SNAP_UNITS * database_nm:.4g} nm or a finer database_nm"
         )
     padded = np.pad(mask.astype(float), 1)  # a shape at the border closes there
     padded[padded == 0.5] += _LIFT
     rings = []
     for contour in measure.find_contours(padded, 0.5, positive_orientation="low"):
         line = contour[:, ::-1] - 0.5  # (row, column) of padded centres to (x, y) in pixels
-        ring = _simplified(line * (pixel_nm / database_nm), simplify_nm / database_nm)
+        ring = simplified(line * (pixel_nm / database_nm), simplify_nm / database_nm)
         if ring is not None:
             rings.append(ring)
     return rings
@@ -189,7 +189,7 @@ def as_mask(mask) -> np.ndarray:
     return mask
 
 
-def _simplified(line: np.ndarray, tolerance: float) -> np.ndarray | None:
+def simplified(line: np.ndarray, tolerance: float) -> np.ndarray | None:
     """A closed line in database units, simplified and snapped; None where nothing is left of it.
 
     Simplifying can make a thin ring cross itself. Then the tolerance is halved: it is a bound, not a wish.
@@ -216,11 +216,6 @@ def _without_idle_points(ring: np.ndarray) -> np.ndarray:
         first = idle & ~np.roll(idle, 1)
         ring = ring[~(first if first.any() else np.arange(len(ring)) == 0)]
     return ring
-
-
-def _to_nm(units: np.ndarray, database_nm: float) -> np.ndarray:
-    per_nm = round(1 / database_nm)
-    return units / per_nm if per_nm >= 1 and abs(per_nm * database_nm - 1) < 1e-9 else units * database_nm
 
 
 def pixel_rings(mask: np.ndarray) -> list[np.ndarray]:

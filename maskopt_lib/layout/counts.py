@@ -9,8 +9,8 @@ import numpy as np
 import xarray as xr
 from klayout import db
 
+from maskopt_lib.data import schema
 from maskopt_lib.layout.designs import Design, DesignInfo
-from maskopt_lib.layout.io import resolve_layer
 
 #: Side of the windows centred on the logic cells.
 WINDOW_NM = 512.0
@@ -62,16 +62,12 @@ def design_counts(design: Design, layers: Sequence[str] | None = None) -> xr.Dat
     windows = _windows(design, table)
     hit = [windows.overlapping(_shapes(design, layer)).count() for layer in layers]
     return xr.Dataset(
-        {name: ((), float(value), {"long_name": _SCALARS[name], "units": "1"}) for name, value in numbers.items()}
+        {name: schema.column((), float(value), _SCALARS[name]) for name, value in numbers.items()}
         | {
-            "die_x_um": ((), (x1 - x0) * _UM, {"long_name": "width of the die", "units": "um"}),
-            "die_y_um": ((), (y1 - y0) * _UM, {"long_name": "height of the die", "units": "um"}),
+            "die_x_um": schema.column((), (x1 - x0) * _UM, "width of the die", "um"),
+            "die_y_um": schema.column((), (y1 - y0) * _UM, "height of the die", "um"),
             "polygons": polygon_counts(design, layers),
-            "windows": (
-                "layer",
-                np.array(hit, float),
-                {"long_name": "windows on logic cells that hold it", "units": "1"},
-            ),
+            "windows": schema.column("layer", np.array(hit, float), "windows on logic cells that hold it"),
         },
         coords={"layer": np.array(layers, dtype=str)},
         attrs={"design": design.name},
@@ -88,16 +84,16 @@ def polygon_counts(design: Design, layers: Sequence[str]) -> xr.DataArray:
 def disagreements(counts: xr.Dataset, info: DesignInfo) -> dict[str, tuple[float, float]]:
     """Where the catalog says something else than was counted: what -> (counted, catalog)."""
     facts = info.facts
-    found = {name: (float(counts[name]), facts[name]) for name in _SCALARS if name in facts}
+    pairs = {name: (float(counts[name]), facts[name]) for name in _SCALARS if name in facts}
     if "die_um" in facts:
-        found |= {name: (float(counts[name]), facts["die_um"][i]) for i, name in enumerate(("die_x_um", "die_y_um"))}
+        pairs |= {name: (float(counts[name]), facts["die_um"][i]) for i, name in enumerate(("die_x_um", "die_y_um"))}
     for layer in counts["layer"].values.tolist():
         at = counts.sel(layer=layer)
         if layer in facts:
-            found[layer] = (float(at["polygons"]), facts[layer])
+            pairs[layer] = (float(at["polygons"]), facts[layer])
         if layer in facts.get("windows", {}):
-            found[f"windows of {layer}"] = (float(at["windows"]), facts["windows"][layer])
-    return {name: pair for name, pair in found.items() if abs(pair[0] - pair[1]) > 1e-6}
+            pairs[f"windows of {layer}"] = (float(at["windows"]), facts["windows"][layer])
+    return {name: pair for name, pair in pairs.items() if abs(pair[0] - pair[1]) > 1e-6}
 
 
 def layer_difference(first: Design, second: Design, layers: Sequence[str | tuple[int, int]]) -> xr.Dataset:
@@ -109,18 +105,18 @@ def layer_difference(first: Design, second: Design, layers: Sequence[str | tuple
     """
     area, apart, pieces = [], [], []
     for layer in layers:
-        one, two = _shapes(first, layer).merged(), _shapes(second, layer).merged()
+        of_first, of_second = _shapes(first, layer).merged(), _shapes(second, layer).merged()
         if second.layout.dbu != first.layout.dbu:
-            two.transform(db.ICplxTrans(second.layout.dbu / first.layout.dbu))
-        only = one ^ two
-        area.append(one.area() * first.dbu_nm**2)
+            of_second.transform(db.ICplxTrans(second.layout.dbu / first.layout.dbu))
+        only = of_first ^ of_second
+        area.append(of_first.area() * first.dbu_nm**2)
         apart.append(only.area() * first.dbu_nm**2)
         pieces.append(only.count())
     return xr.Dataset(
         {
-            "area_nm2": ("layer", np.array(area, float), {"long_name": "area", "units": "nm2"}),
-            "apart_nm2": ("layer", np.array(apart, float), {"long_name": "area of one only", "units": "nm2"}),
-            "pieces": ("layer", np.array(pieces, int), {"long_name": "pieces of one only", "units": "1"}),
+            "area_nm2": schema.column("layer", np.array(area, float), "area", "nm2"),
+            "apart_nm2": schema.column("layer", np.array(apart, float), "area of one only", "nm2"),
+            "pieces": schema.column("layer", np.array(pieces, int), "pieces of one only"),
         },
         coords={"layer": np.array([str(layer) for layer in layers], dtype=str)},
         attrs={"first": first.name, "second": second.name},
@@ -147,8 +143,7 @@ def cell_kinds(cells: Sequence[str]) -> np.ndarray:
 
 def _shapes(design: Design, layer: str | tuple[int, int]) -> db.Region:
     """A layer as it is drawn; empty where the design has nothing on it."""
-    index = design.layout.find_layer(*resolve_layer(layer, design.platform.process))
-    region = db.Region() if index is None else db.Region(design.top.begin_shapes_rec(index))
+    region = design.drawn(layer)
     # The rails of a whole block are one polygon once merged, and asking that for every window takes minutes.
     region.merged_semantics = False
     return region

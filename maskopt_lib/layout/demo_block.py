@@ -26,13 +26,7 @@ from maskopt_lib.layout.io import layer_names
 
 #: Layers, and which cells only fill; as in designs on the same layers.
 PLATFORM = Platform(
-    process="freepdk45",
-    technology="",
-    lefs=(),
-    layouts=(),
-    outline=(235, 0),
-    die=(235, 0),
-    no_logic=tuple(FILLERS),
+    process="freepdk45", technology="", lefs=(), layouts=(), outline=(235, 0), die=(235, 0), no_logic=tuple(FILLERS)
 )
 VIA_NM, METAL2_NM, METAL2_SPACE_NM = 70, 70, 70
 #: Metal 2 beyond a via at the end of a wire.

@@ -13,8 +13,6 @@ or well ties. It is geometry with the look and the rules of 45 nm cells, whose m
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from maskopt_lib.layout.cell_drawing import CellSpec, DrawnCell, draw, filler
 
 #: Name -> netlist. Those of the larger cells have the order of stages that could be wired in the least width.
@@ -92,12 +90,7 @@ CELLS: dict[str, CellSpec] = {
 FILLERS: dict[str, int] = {f"FILLCELL_X{n}": n for n in (8, 4, 2, 1)}
 
 
-def demo_cells(names: Sequence[str] | None = None) -> dict[str, DrawnCell]:
-    """The cells of the library by name, drawn.
-
-    Parameters
-    ----------
-    names : of :data:`CELLS` and :data:`FILLERS`; all by default.
-    """
-    names = [*CELLS, *FILLERS] if names is None else names
-    return {name: filler(name, FILLERS[name]) if name in FILLERS else draw(name, CELLS[name]) for name in names}
+def demo_cells() -> dict[str, DrawnCell]:
+    """The cells of the library by name, drawn."""
+    fillers = {name: filler(name, sites) for name, sites in FILLERS.items()}
+    return {name: draw(name, spec) for name, spec in CELLS.items()} | fillers

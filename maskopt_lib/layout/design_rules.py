@@ -15,10 +15,10 @@ import xarray as xr
 import yaml
 from klayout import db
 
+from maskopt_lib.data import schema
 from maskopt_lib.data.manifest import FOLDER
 from maskopt_lib.errors import LayoutError, UnknownNameError
 from maskopt_lib.layout.designs import Design
-from maskopt_lib.layout.io import resolve_layer
 
 # What a check finds: value in database units, and the box around it.
 _Found = Iterable[tuple[float, db.Box]]
@@ -146,40 +146,35 @@ def check_design_rules(
             )
         several = not isinstance(rule.layer, str) and not isinstance(rule.layer[0], int)
         names = rule.layer if several else (rule.layer,)
-        found = [
+        violations = [
             (value / (per_nm**2 if rule.kind == "area" else per_nm) if value >= 0 else -1.0, box)
             for name in names
             for value, box in KINDS[rule.kind](regions[(name,)], regions[rule.other], round(units))
         ]
-        counts.append(len(found))
-        worst.append(min((value for value, _ in found), default=np.nan))
+        counts.append(len(violations))
+        worst.append(min((value for value, _ in violations), default=np.nan))
         rows += [
             (rule.rule, value, rule.limit, (b.left + b.right) / 2 / per_nm, (b.bottom + b.top) / 2 / per_nm)
-            for value, b in found
+            for value, b in violations
         ]
     rows.sort(key=lambda row: (row[1] / row[2], row[3], row[4], row[0]))
-    columns = {
-        "broken": ("rule that is broken", "1", str),
-        "value": ("value (areas in nm2)", "nm", float),
-        "limit": ("value that the rule asks for (areas in nm2)", "nm", float),
-        "x_nm": ("place, x", "nm", float),
-        "y_nm": ("place, y", "nm", float),
-    }
-    values = list(zip(*rows, strict=True)) or [()] * len(columns)
-    table = {
-        name: ("violation", np.array(column, dtype=kind), {"long_name": text, "units": unit})
-        for (name, (text, unit, kind)), column in zip(columns.items(), values, strict=True)
-    }
+    broken, value, limit, x_nm, y_nm = zip(*rows, strict=True) if rows else [()] * 5
     layers = [" ".join(map(str, r.layer)) if isinstance(r.layer, tuple) else r.layer for r in rules]
-    summary = {
-        "layer": (np.array(layers, dtype=str), "layer that is checked", "1"),
-        "at_least": (np.array([r.limit for r in rules], dtype=float), "limit (areas in nm2)", "nm"),
-        "violations": (np.array(counts, dtype=int), "violations", "1"),
-        "worst": (np.array(worst, dtype=float), "smallest value that breaks the rule (areas in nm2)", "nm"),
-    }
-    table |= {name: ("rule", v, {"long_name": text, "units": unit}) for name, (v, text, unit) in summary.items()}
+    limits, smallest = np.array([r.limit for r in rules], float), "smallest value that breaks the rule (areas in nm2)"
     return xr.Dataset(
-        table,
+        {
+            "broken": schema.column("violation", np.array(broken, str), "rule that is broken"),
+            "value": schema.column("violation", np.array(value, float), "value (areas in nm2)", "nm"),
+            "limit": schema.column(
+                "violation", np.array(limit, float), "value that the rule asks for (areas in nm2)", "nm"
+            ),
+            "x_nm": schema.column("violation", np.array(x_nm, float), "place, x", "nm"),
+            "y_nm": schema.column("violation", np.array(y_nm, float), "place, y", "nm"),
+            "layer": schema.column("rule", np.array(layers, str), "layer that is checked"),
+            "at_least": schema.column("rule", limits, "limit (areas in nm2)", "nm"),
+            "violations": schema.column("rule", np.array(counts, int), "violations"),
+            "worst": schema.column("rule", np.array(worst, float), smallest, "nm"),
+        },
         coords={"violation": np.arange(len(rows)), "rule": np.array([r.rule for r in rules], dtype=str)},
         attrs={"design": design.name, "cell": top.name},
     )
@@ -193,12 +188,7 @@ class _Regions(dict):
         self._design, self._top = design, top
 
     def __missing__(self, layers: tuple) -> db.Region:
-        region = db.Region()
-        for layer in layers:
-            index = self._design.layout.find_layer(*resolve_layer(layer, self._design.platform.process))
-            if index is not None:
-                region += db.Region(self._top.begin_shapes_rec(index))
-        self[layers] = region.merged()
+        self[layers] = sum((self._design.drawn(layer, self._top) for layer in layers), db.Region()).merged()
         return self[layers]
 
 
@@ -248,7 +238,7 @@ def _margin(region: db.Region, other: db.Region, limit: int, grow: Callable[[db.
         near = db.Region([piece.polygon for piece in pieces.each_touching(box.enlarged(margin, margin))])
         return any((db.Region(grown) - near).is_empty() for grown in grow(box, margin))
 
-    found = []
+    violations = []
     for box in [polygon.bbox() for polygon in region.each()]:
         if covered(box, limit):
             continue
@@ -256,8 +246,8 @@ def _margin(region: db.Region, other: db.Region, limit: int, grow: Callable[[db.
         while high - low > 1:
             middle = (low + high) // 2
             low, high = (middle, high) if covered(box, middle) else (low, middle)
-        found.append((low, box))
-    return found
+        violations.append((low, box))
+    return violations
 
 
 def _inside(region: db.Region, other: db.Region, limit: int) -> _Found:
@@ -272,13 +262,13 @@ def _beyond(region: db.Region, other: db.Region, limit: int) -> _Found:
     crossing = region & other
     leaving = crossing.edges() & other.edges()  # where the layer goes on beyond the other one
     missing = leaving.extended_out(limit) - region
-    found = []
+    violations = []
     for polygon in missing.merged().each():
         # What is missing lies at the far end of the length that is asked for.
         near = leaving.interacting(db.Region(polygon.bbox().enlarged(limit, limit)))
         gap = min((_apart(edge.bbox(), polygon.bbox()) for edge in near.each()), default=0)
-        found.append((gap, polygon.bbox()))
-    return found
+        violations.append((gap, polygon.bbox()))
+    return violations
 
 
 def _apart(a: db.Box, b: db.Box) -> float:

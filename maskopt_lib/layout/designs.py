@@ -16,11 +16,12 @@ import xarray as xr
 from klayout import db
 
 from maskopt_lib import files
-from maskopt_lib.data import manifest
+from maskopt_lib.data import manifest, schema
 from maskopt_lib.errors import LayoutError, MissingDataError, UnknownNameError
 from maskopt_lib.layout import raster
 from maskopt_lib.layout.io import layer_names, resolve_layer
 from maskopt_lib.layout.platforms import PLATFORMS, Platform, platform_file
+from maskopt_lib.layout.polygons import to_nm
 
 #: Dimension of a table of placed cells.
 INSTANCE = "instance"
@@ -134,20 +135,23 @@ class Design:
         names, cells, turns, *boxes = zip(*rows, strict=True) if rows else [()] * 7
         logic = [self.platform.is_logic(cell) for cell in cells]
         columns = {
-            "cell": (np.array(cells, dtype=str), "cell", "1"),
-            "orientation": (np.array(turns, dtype=str), "orientation as in DEF", "1"),
-            "is_logic": (np.array(logic, dtype=bool), "whether it is a logic cell", "1"),
+            "cell": schema.column(INSTANCE, np.array(cells, dtype=str), "cell"),
+            "orientation": schema.column(INSTANCE, np.array(turns, dtype=str), "orientation as in DEF"),
+            "is_logic": schema.column(INSTANCE, np.array(logic, dtype=bool), "whether it is a logic cell"),
         }
         for side, values in zip(("x0_nm", "y0_nm", "x1_nm", "y1_nm"), boxes, strict=True):
-            columns[side] = (np.array(values, dtype=float), f"outline of the cell, {side[:2]}", "nm")
+            sides = np.array(values, dtype=float)
+            columns[side] = schema.column(INSTANCE, sides, f"outline of the cell, {side[:2]}", "nm")
         return xr.Dataset(
-            {
-                name: (INSTANCE, values, {"long_name": long_name, "units": units})
-                for name, (values, long_name, units) in columns.items()
-            },
+            columns,
             coords={INSTANCE: np.array([name or str(i) for i, name in enumerate(names)], dtype=str)},
             attrs={"design": self.name, "die_nm": list(self.die_nm)},
         )
+
+    def drawn(self, layer: str | tuple[int, int], cell: db.Cell | None = None) -> db.Region:
+        """A layer as it is drawn, of the design or of one of its cells; empty where nothing is on it."""
+        index = self.layout.find_layer(*resolve_layer(layer, self.platform.process))
+        return db.Region() if index is None else db.Region((cell or self.top).begin_shapes_rec(index))
 
     def polygons(
         self, layer: str | tuple[int, int], region_nm: Sequence[float] | None = None, *, cut: bool = True
@@ -178,13 +182,7 @@ class Design:
             if cut:
                 region &= db.Region(box)
         region.merge()
-        per_nm = 1 / self.dbu_nm
-        found = []
-        for polygon in region.each():
-            points = [(p.x, p.y) for p in polygon.resolved_holes().each_point_hull()]
-            # Division by a whole number is correctly rounded, unlike a product with 0.1.
-            found.append(np.array(points, dtype=float) / round(per_nm))
-        return found
+        return [hull_nm(polygon, self.dbu_nm) for polygon in region.each()]
 
     def rasterize(self, layer: str | tuple[int, int], region_nm: Sequence[float], pixel_nm: float = 1.0) -> np.ndarray:
         """A region of a layer as pixels.
@@ -250,6 +248,12 @@ class Design:
 
     def _units(self, region_nm: Sequence[float]) -> db.Box:
         return db.Box(*(round(float(v) / self.dbu_nm) for v in region_nm))
+
+
+def hull_nm(polygon: db.Polygon, dbu_nm: float) -> np.ndarray:
+    """(n, 2) corners of a polygon in nm; holes are keyholes."""
+    points = [(p.x, p.y) for p in polygon.resolved_holes().each_point_hull()]
+    return to_nm(np.array(points, dtype=float), dbu_nm)
 
 
 def write_layout(layout: db.Layout, path: str | Path) -> None:

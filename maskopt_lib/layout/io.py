@@ -17,7 +17,7 @@ from maskopt_lib.data.manifest import FOLDER
 from maskopt_lib.errors import LayoutError, UnknownNameError
 from maskopt_lib.layout.contours import DATABASE_NM, TOLERANCE_NM, as_mask, mask_polygons
 from maskopt_lib.layout.glp import Shape
-from maskopt_lib.layout.polygons import fault_of
+from maskopt_lib.layout.polygons import fault_of, to_nm
 from maskopt_lib.layout.raster import signed_area
 
 _NM = 1e-9  # metres
@@ -131,7 +131,7 @@ def read_shapes(
         fault = fault_of(units, keyholes=True, unit_nm=dbu_nm)
         if fault:
             raise LayoutError(f"{path}, {where}: {fault}; merge it in a layout tool (boolean OR with itself)")
-        points = _to_nm(units, dbu_nm)
+        points = to_nm(units, dbu_nm)
         if grid_nm is not None:
             off = np.abs(points / grid_nm - np.rint(points / grid_nm)) > 1e-6
             if off.any():
@@ -233,8 +233,8 @@ def write_mask(
     shift = np.asarray(origin_nm, dtype=float) / database_nm
     if shift.shape != (2,) or np.any(np.abs(shift - np.rint(shift)) > 1e-6):
         raise LayoutError(f"origin_nm={origin_nm!r} is not (x, y) on the database grid of {database_nm:g} nm; round it")
-    found = mask_polygons(mask, pixel_nm, contours=contours, tolerance_nm=tolerance_nm, database_nm=database_nm)
-    units = [np.rint(points / database_nm) + np.rint(shift) for points in found]
+    outlines = mask_polygons(mask, pixel_nm, contours=contours, tolerance_nm=tolerance_nm, database_nm=database_nm)
+    units = [np.rint(points / database_nm) + np.rint(shift) for points in outlines]
     if suffix in _GDS_SUFFIXES:
         units = [piece for points in units for piece in _fractured(points, max_points)]
     library = gdstk.Library(unit=_UM, precision=database_nm * _NM)
@@ -301,12 +301,6 @@ def _check_span(path: Path, cell: gdstk.Cell, polygons: Sequence[gdstk.Polygon],
             f"the clip is {spans[0]:g} x {spans[1]:g} nm: give a window_nm of at least {spans.max():g}, or cut "
             "a part out with region_nm=(x0, y0, x1, y1)"
         )
-
-
-def _to_nm(units: np.ndarray, dbu_nm: float) -> np.ndarray:
-    per_nm = round(1 / dbu_nm)
-    # Division by a whole number is correctly rounded: 65 nm on a 0.1 nm grid is 65.0 and not 65.00000000000001.
-    return units / per_nm if per_nm >= 1 and abs(per_nm * dbu_nm - 1) < 1e-9 else units * dbu_nm
 
 
 def _without_repeats(points: np.ndarray) -> np.ndarray:

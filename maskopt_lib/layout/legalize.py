@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 from klayout import db
 
+from maskopt_lib.data import schema
 from maskopt_lib.errors import LayoutError
 from maskopt_lib.layout.designs import INSTANCE, Design, orientation_of
 from maskopt_lib.layout.rows import UPSIDE_DOWN, Rows, placed_cells, rows_of
@@ -59,15 +60,15 @@ def legalize(design: Design, rows: Rows | None = None) -> tuple[Design, xr.Datas
             turned[i] = _put(cells[i], sites, design.name)
     moves = (np.array([(c.box.left, c.box.bottom) for c in cells]).reshape(-1, 2) - before) * design.dbu_nm
     columns = {
-        "cell": ("cell", "1", np.array([c.reference.cell.name for c in cells], dtype=str)),
-        "dx_nm": ("move in x", "nm", moves[:, 0]),
-        "dy_nm": ("move in y", "nm", moves[:, 1]),
-        "moved_nm": ("move, |dx| + |dy|", "nm", np.abs(moves).sum(axis=1)),
-        "turned": ("whether the orientation changed", "1", turned),
-        "fixed": ("whether the cell may not move", "1", np.array(stays, dtype=bool)),
+        "cell": (np.array([c.reference.cell.name for c in cells], dtype=str), "cell"),
+        "dx_nm": (moves[:, 0], "move in x", "nm"),
+        "dy_nm": (moves[:, 1], "move in y", "nm"),
+        "moved_nm": (np.abs(moves).sum(axis=1), "move, |dx| + |dy|", "nm"),
+        "turned": (turned, "whether the orientation changed"),
+        "fixed": (np.array(stays, dtype=bool), "whether the cell may not move"),
     }
     table = xr.Dataset(
-        {k: (INSTANCE, v, {"long_name": long_name, "units": units}) for k, (long_name, units, v) in columns.items()},
+        {name: schema.column(INSTANCE, *described) for name, described in columns.items()},
         coords={INSTANCE: np.array([c.name for c in cells], dtype=str)},
         attrs={"design": design.name},
     )

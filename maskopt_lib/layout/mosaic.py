@@ -16,9 +16,7 @@ import numpy as np
 from klayout import db
 
 from maskopt_lib.errors import LayoutError, UnknownNameError
-from maskopt_lib.layout.contours import _SNAP_UNITS as SNAP_UNITS
-from maskopt_lib.layout.contours import CONTOURS, DATABASE_NM, TOLERANCE_NM
-from maskopt_lib.layout.contours import _simplified as simplified
+from maskopt_lib.layout.contours import CONTOURS, DATABASE_NM, SNAP_UNITS, TOLERANCE_NM, simplified
 from maskopt_lib.layout.designs import INSTANCE, Design, write_layout
 from maskopt_lib.layout.io import resolve_layer
 
@@ -101,8 +99,6 @@ def write_mosaic(
     tolerance_nm: float = TOLERANCE_NM,
     context: Design | None = None,
     target: str | tuple[int, int] | None = None,
-    mask_layer: tuple[int, int] = MASK_LAYER,
-    target_layer: tuple[int, int] = TARGET_LAYER,
 ) -> WrittenMosaic:
     """Write a tiled mask as OASIS or GDS at the layout's coordinates, with the cells it was made for.
 
@@ -116,7 +112,6 @@ def write_mosaic(
     tolerance_nm : smooth only: how far simplifying may move the contour.
     context : a design whose cells are shown: hierarchically, outlines on 235/0 and names of cells on 235/1.
     target : layer of the design that is written beside the mask.
-    mask_layer, target_layer : (layer, datatype) in the file.
 
     Returns
     -------
@@ -149,7 +144,7 @@ def write_mosaic(
     layout = db.Layout()
     layout.dbu = DATABASE_NM * _NM_IN_UM
     top = layout.create_cell("MASK" if context is None else f"{context.top.name}_MASK")
-    shapes = top.shapes(layout.layer(*mask_layer))
+    shapes = top.shapes(layout.layer(*MASK_LAYER))
     scale, shift = 2 * round(half), np.rint(shift).astype(int)
     polygons = vertices = area = pixels = 0
     for shape in whole_shapes(rows):
@@ -157,9 +152,7 @@ def write_mosaic(
         for polygon in _contoured(shape, scale, shift, tolerance_nm if contours == "smooth" else None):
             shapes.insert(polygon)
             polygons, vertices, area = polygons + 1, vertices + polygon.num_points(), area + polygon.area()
-    cells = 0
-    if context is not None:
-        cells = _show(context, layout, top, target, target_layer)
+    cells = 0 if context is None else _show(context, layout, top, target)
     write_layout(layout, path)
     return WrittenMosaic(
         path=path,
@@ -227,12 +220,12 @@ def _level_line(points: np.ndarray) -> np.ndarray:
     return line[keep]
 
 
-def _show(context: Design, layout: db.Layout, top: db.Cell, target, target_layer: tuple[int, int]) -> int:
+def _show(context: Design, layout: db.Layout, top: db.Cell, target) -> int:
     """Put a design's cells beneath the mask: outlines, names, and the target layer."""
     source = context.layout
     layers = db.LayerMapping()
     if target is not None:
-        layers.map(source.layer(*resolve_layer(target, context.platform.process)), layout.layer(*target_layer))
+        layers.map(source.layer(*resolve_layer(target, context.platform.process)), layout.layer(*TARGET_LAYER))
     for pair in dict.fromkeys((context.platform.outline, context.platform.die)):
         if (index := source.find_layer(*pair)) is not None:
             layers.map(index, layout.layer(*OUTLINE_LAYER))

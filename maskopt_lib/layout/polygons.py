@@ -9,6 +9,12 @@ from maskopt_lib.layout.raster import signed_area
 _CHUNK = 64  # edges compared at a time with those that begin before the last of them ends
 
 
+def to_nm(units: np.ndarray, unit_nm: float) -> np.ndarray:
+    """Database units in nm; 65 nm on a grid of 0.1 nm are 65.0 and not 65.00000000000001."""
+    per_nm = round(1 / unit_nm)  # division by a whole number is correctly rounded
+    return units / per_nm if per_nm >= 1 and abs(per_nm * unit_nm - 1) < 1e-9 else units * unit_nm
+
+
 def split_keyholes(points: np.ndarray) -> list[np.ndarray]:
     """Rings of a polygon whose holes are joined to its outside by bridges that are walked in both directions.
 

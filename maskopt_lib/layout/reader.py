@@ -51,7 +51,7 @@ ERRATA = {
         shape=0,
         moved={(128.0, 479.0): (129.0, 479.0), (128.0, 565.0): (129.0, 565.0)},
         reason="M1_test5, line 7: edge at x = 128 nm moved to 129 nm, as in curvyILT's target image",
-    ),
+    )
 }
 
 
@@ -173,24 +173,24 @@ def _find(path: str | Path, benchmark: str | None) -> tuple[Path, bool]:
         return local, _CONTEST_NAME.fullmatch(local.stem) is not None
     folder = BENCHMARK_FOLDERS[benchmark] if benchmark else ""
     bare = PurePosixPath(text).name if "/" not in text else None
-    found = [
+    clips = [
         entry
         for entry in manifest.names(folder)
         if entry == text or (bare is not None and PurePosixPath(entry).name in (bare, f"{bare}.glp"))
     ]
-    found = [entry for entry in found if PurePosixPath(entry).suffix.lower() in SUFFIXES]
-    if len(found) > 1:
+    clips = [entry for entry in clips if PurePosixPath(entry).suffix.lower() in SUFFIXES]
+    if len(clips) > 1:
         raise LayoutError(
-            f"{text!r} is the name of {len(found)} clips: {', '.join(found)}; give the full name, or benchmark="
-            f"{' or '.join(repr(b) for b, f in BENCHMARK_FOLDERS.items() if any(e.startswith(f) for e in found))}"
+            f"{text!r} is the name of {len(clips)} clips: {', '.join(clips)}; give the full name, or benchmark="
+            f"{' or '.join(repr(b) for b, f in BENCHMARK_FOLDERS.items() if any(e.startswith(f) for e in clips))}"
         )
-    if not found:
+    if not clips:
         raise MissingDataError(
             f"{text!r} is no file (looked in {Path.cwd()}) and no clip of the manifest"
             + (f" under {folder}" if folder else "")
             + "; check the path, or list the clips with layout.benchmark_names('iccad13')"
         )
-    return manifest.fetch(found[0]), found[0].startswith(BENCHMARK_FOLDERS["iccad13"])
+    return manifest.fetch(clips[0]), clips[0].startswith(BENCHMARK_FOLDERS["iccad13"])
 
 
 def _glp_layer(path, shapes: Sequence[Shape], levels, layer) -> tuple[list[Shape], str]:

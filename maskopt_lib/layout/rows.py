@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 from klayout import db
 
+from maskopt_lib.data import schema
 from maskopt_lib.errors import LayoutError
 from maskopt_lib.layout.designs import INSTANCE, Design, instance_name, orientation_of
 from maskopt_lib.layout.platforms import platform_file
@@ -74,11 +75,11 @@ def read_rows(path: str | Path, lefs: Sequence[str | Path] = ()) -> Rows:
     """
     text = Path(path).read_text(encoding="utf-8")
     per_um = re.search(r"UNITS\s+DISTANCE\s+MICRONS\s+(\d+)", text)
-    found = _ROW.findall(text)
-    if per_um is None or not found:
+    statements = _ROW.findall(text)
+    if per_um is None or not statements:
         raise LayoutError(f"{path}: no ROW statements; export the DEF with its rows, or give rows=")
     nm = _UM_IN_NM / int(per_um[1])
-    sites, x, y, turns, n_sites, steps = zip(*found, strict=True)
+    sites, x, y, turns, n_sites, steps = zip(*statements, strict=True)
     if len(set(sites)) > 1 or len(set(steps)) > 1:
         raise LayoutError(f"{path}: rows of several sites, {', '.join(sorted(set(sites)))}; legalise them apart")
     order = np.lexsort((np.array(x, dtype=int), np.array(y, dtype=int)))
@@ -156,7 +157,7 @@ def placed_cells(design: Design) -> list[Placed]:
     layer = design.layout.find_layer(*design.platform.outline)
     outlines: dict[str, db.Box] = {}
     sizes = None
-    found = []
+    placed = []
     for reference in design.top.each_inst():
         cell, name = reference.cell, instance_name(reference)
         if cell.name not in outlines:
@@ -174,8 +175,8 @@ def placed_cells(design: Design) -> list[Placed]:
             continue
         if reference.is_regular_array() or reference.is_complex():
             raise LayoutError(f"{design.name}: {cell.name} is placed as an array or scaled; place each cell by itself")
-        found.append(Placed(reference=reference, name=name or str(len(found)), outline=outlines[cell.name]))
-    return found
+        placed.append(Placed(reference=reference, name=name or str(len(placed)), outline=outlines[cell.name]))
+    return placed
 
 
 def placement_faults(design: Design, rows: Rows | None = None) -> xr.Dataset:
@@ -204,16 +205,16 @@ def placement_faults(design: Design, rows: Rows | None = None) -> xr.Dataset:
     for x, y, n in zip(rows.x_nm, rows.y_nm, rows.n_sites, strict=True):  # rows of one height may be in pieces
         inside |= (boxes[:, 1] == y) & (boxes[:, 0] >= x - 1e-3) & (boxes[:, 2] <= x + n * rows.site_nm + 1e-3)
     head = np.array([orientation_of(c.reference.trans) in UPSIDE_DOWN for c in cells], dtype=bool)
-    wanted = np.array([turn in UPSIDE_DOWN for turn in rows.orientation], dtype=bool)[at]
+    row_head = np.array([turn in UPSIDE_DOWN for turn in rows.orientation], dtype=bool)[at]
     faults = {
-        "off_row": ("does not stand on a row", single & off_row),
-        "off_site": ("does not stand on a site", single & off_site),
-        "outside": ("leaves the row", single & ~off_row & ~inside),
-        "turned": ("not turned as the row wants it", single & ~off_row & (head != wanted)),
-        "overlaps": ("overlaps another cell", _overlapping(boxes)),
+        "off_row": (single & off_row, "does not stand on a row"),
+        "off_site": (single & off_site, "does not stand on a site"),
+        "outside": (single & ~off_row & ~inside, "leaves the row"),
+        "turned": (single & ~off_row & (head != row_head), "not turned as the row wants it"),
+        "overlaps": (_overlapping(boxes), "overlaps another cell"),
     }
     return xr.Dataset(
-        {k: (INSTANCE, v, {"long_name": long_name, "units": "1"}) for k, (long_name, v) in faults.items()},
+        {name: schema.column(INSTANCE, *described) for name, described in faults.items()},
         coords={INSTANCE: np.array([c.name for c in cells], dtype=str)},
         attrs={"design": design.name},
     )
@@ -223,17 +224,17 @@ def _overlapping(boxes: np.ndarray) -> np.ndarray:
     """Which of the boxes (n, 4) share area with another; a sweep over x."""
     order = np.argsort(boxes[:, 0], kind="stable")
     x0, y0, x1, y1 = boxes[order].T
-    found = np.zeros(len(boxes), dtype=bool)
+    overlaps = np.zeros(len(boxes), dtype=bool)
     longest = (x1 - x0).max() if len(boxes) else 0.0
     last = np.searchsorted(x0, x0 + longest)
     for i in range(len(boxes)):
         others = slice(i + 1, last[i])
         hit = (x0[others] < x1[i]) & (y0[others] < y1[i]) & (y1[others] > y0[i])
         if hit.any():
-            found[i] = True
-            found[others] |= hit
-    undo = np.empty_like(found)
-    undo[order] = found
+            overlaps[i] = True
+            overlaps[others] |= hit
+    undo = np.empty_like(overlaps)
+    undo[order] = overlaps
     return undo
 
 

@@ -7,20 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from maskopt_lib.data.schema import X, Y
+from maskopt_lib.data.schema import X, Y, column
 from maskopt_lib.layout.cell_tiles import TILE, TileRule
 from maskopt_lib.layout.designs import Design
 
+# Shown around the cell, its windows, and the image.
+_MARGIN_NM = 256.0
 
-def tile_scene(
-    design: Design,
-    layers: Sequence[str],
-    windows: xr.Dataset,
-    tile: int,
-    rule: TileRule,
-    *,
-    margin_nm: float = 256.0,
-) -> xr.Dataset:
+
+def tile_scene(design: Design, layers: Sequence[str], windows: xr.Dataset, tile: int, rule: TileRule) -> xr.Dataset:
     """A cell with its neighbours, and one of its windows.
 
     Parameters
@@ -28,7 +23,6 @@ def tile_scene(
     design, windows, rule : as for :func:`maskopt_lib.layout.cut_tiles`.
     layers : to show.
     tile : position of the window among ``windows``; all windows of its instance have to be there.
-    margin_nm : shown around the cell, its windows, and the image.
 
     Returns
     -------
@@ -38,10 +32,10 @@ def tile_scene(
     """
     chosen = windows.isel({TILE: tile})
     same = windows["instance"].values == chosen["instance"].item()
-    own = windows.isel({TILE: same})
-    x, y = own["x_nm"].values, own["y_nm"].values
+    of_instance = windows.isel({TILE: same})
+    x, y = of_instance["x_nm"].values, of_instance["y_nm"].values
     # A square around the image of every window, however the cell is shaped.
-    beyond = (rule.image_nm - rule.core_nm) / 2 + margin_nm
+    beyond = (rule.image_nm - rule.core_nm) / 2 + _MARGIN_NM
     side = max(np.ptp(x), np.ptp(y)) + rule.core_nm + 2 * beyond
     low = [(v.min() + v.max() + rule.core_nm - side) / 2 for v in (x, y)]
     side, *low = (np.floor(v / rule.pixel_nm) * rule.pixel_nm for v in (side, *low))
@@ -50,17 +44,13 @@ def tile_scene(
     places = {"row": "1", "column": "1", "x_nm": "nm", "y_nm": "nm"}
     half = rule.pixel_nm / 2
     return xr.Dataset(
-        {"shapes": (("layer", Y, X), shapes, _said("shapes", "1"))}
-        | {name: ("window", own[name].values, _said(name, unit)) for name, unit in places.items()}
-        | {"chosen": ("window", np.flatnonzero(same) == tile, _said("the window that is shown", "1"))},
+        {"shapes": column(("layer", Y, X), shapes, "shapes")}
+        | {name: column("window", of_instance[name].values, name, unit) for name, unit in places.items()}
+        | {"chosen": column("window", np.flatnonzero(same) == tile, "the window that is shown")},
         coords={
             "layer": list(layers),
-            Y: (Y, bounds[1] + half + rule.pixel_nm * np.arange(shapes.shape[1]), _said("y", "nm")),
-            X: (X, bounds[0] + half + rule.pixel_nm * np.arange(shapes.shape[2]), _said("x", "nm")),
+            Y: column(Y, bounds[1] + half + rule.pixel_nm * np.arange(shapes.shape[1]), "y", "nm"),
+            X: column(X, bounds[0] + half + rule.pixel_nm * np.arange(shapes.shape[2]), "x", "nm"),
         },
         attrs=windows.attrs | {name: chosen[name].item() for name in ("instance", "cell", "orientation")},
     )
-
-
-def _said(long_name: str, units: str) -> dict[str, str]:
-    return {"long_name": long_name, "units": units}

@@ -212,11 +212,11 @@ class StitchedMask:
 
     def digest(self) -> str:
         """Hash of all pixels, read row of chunks by row of chunks."""
-        found = hashlib.sha256(json.dumps([*self.shape, self.pixel_nm]).encode())
+        digest = hashlib.sha256(json.dumps([*self.shape, self.pixel_nm]).encode())
         step = self._pixels.chunks[0]
         for y in range(0, self.shape[0], step):
-            found.update(np.packbits(self._pixels[y : y + step], axis=-1).tobytes())
-        return found.hexdigest()
+            digest.update(np.packbits(self._pixels[y : y + step], axis=-1).tobytes())
+        return digest.hexdigest()
 
     def tiles(self) -> Iterator[Iterator[MaskTile]]:
         """Rows of tiles, one a chunk, as :func:`maskopt_lib.layout.mosaic.write_mosaic` takes them."""

@@ -256,6 +256,11 @@ def test_a_cached_placement_is_the_same_design(real_data, tmp_path, monkeypatch)
     real_data("nangate45/designs/dynamic_node_global_placed.def")
     first = layout.open_design("dynamic_node_global_placed", cache_dir=tmp_path / "cache")
     assert [p.suffix for p in (tmp_path / "cache").iterdir()] == [".oas"]
+    (kept,) = (tmp_path / "cache").iterdir()
+    whole = kept.read_bytes()
+    kept.write_bytes(whole[:5000])
+    layout.open_design("dynamic_node_global_placed", cache_dir=tmp_path / "cache")
+    assert kept.read_bytes() == whole  # made again
     monkeypatch.setattr("maskopt_lib.layout.catalog.legalize", None)  # it is not called again
     again = layout.open_design("dynamic_node_global_placed", cache_dir=tmp_path / "cache")
     assert again.instances().identical(first.instances()) and again.info == first.info

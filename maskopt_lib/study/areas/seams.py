@@ -144,8 +144,8 @@ def seam_places(measured: Measured, plan: Plan, *, n: int, seed: int = 0) -> lis
         ):  # fmt: skip
             if is_border and _beside(x, y, normal, centre, plan).any():
                 borders.append((normal, plan.around(*centre, window.row, window.column)))
-    drawn = np.random.default_rng(seed).permutation(len(borders))[:n]
-    return [borders[i] for i in sorted(drawn.tolist())]
+    chosen = np.random.default_rng(seed).permutation(len(borders))[:n]
+    return [borders[i] for i in sorted(chosen.tolist())]
 
 
 def _beside(x: np.ndarray, y: np.ndarray, normal: str, centre: Sequence[float], plan: Plan) -> np.ndarray:
