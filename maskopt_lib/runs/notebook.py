@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -145,12 +146,20 @@ def _shipped(notebook: str) -> list[dict[str, Any]]:
 
 
 def _committed(path: Path) -> str:
-    """Text of a file as it was committed last; as it is where there is no commit to ask."""
-    with contextlib.suppress(OSError, subprocess.SubprocessError, ValueError):
-        where = path.relative_to(root()).as_posix()
-        command = ["git", "-C", str(root()), "show", f"HEAD:{where}"]
-        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=30).stdout
-    return path.read_text(encoding="utf-8")
+    """Text of a file as it was committed last; as it is where there is no commit to ask.
+
+    Raises
+    ------
+    FileNotFoundError : there is no such file, or it was not committed.
+    """
+    command = ["git", "-C", str(root()), "show", f"HEAD:{path.relative_to(root()).as_posix()}"]
+    try:
+        shown = subprocess.run(command, capture_output=True, text=True, timeout=30, env=os.environ | {"LC_ALL": "C"})
+    except (OSError, subprocess.SubprocessError):
+        return path.read_text(encoding="utf-8")
+    if shown.returncode and "in 'HEAD'" in shown.stderr:
+        raise FileNotFoundError(path)
+    return path.read_text(encoding="utf-8") if shown.returncode else shown.stdout
 
 
 def _record_at(folder: str) -> dict[str, Any] | None:

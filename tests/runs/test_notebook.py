@@ -98,6 +98,17 @@ def test_defaults_changed_in_the_notebook_itself_are_ones_own(repository):
     assert not notebook.ships({"notebook": NAME, "params": names(repository, n_steps=5), "inputs": {}})
 
 
+def test_a_variant_that_was_not_committed_is_ones_own(repository):
+    (params.NOTEBOOKS / "params" / NAME / "paper.yaml").write_text("n_steps: 6\n")
+    assert not notebook.ships({"notebook": NAME, "params": names(repository, n_steps=6), "inputs": {}})
+
+
+def test_where_nothing_was_committed_files_count_as_they_are(repository, monkeypatch):
+    (repository / ".git").rename(repository / "elsewhere")
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(repository.parent))
+    assert notebook.ships({"notebook": NAME, "params": names(repository, n_steps=3), "inputs": {}})
+
+
 def test_a_run_that_reads_one_with_other_parameters_does_not_ship(repository):
     before = study.begin(NAME, names(repository, n_steps=9, out_dir="results/15_do_this/before"))
     after = study.begin(NAME, names(repository), inputs=[before.out_dir])

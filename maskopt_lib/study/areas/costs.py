@@ -79,5 +79,5 @@ def square_millimetre(
     }
     table = pd.DataFrame.from_dict(rows, orient="index", columns=["hours for 1 mm2", "from"])
     table["hours for 1 mm2"] = table["hours for 1 mm2"].round(2)
-    table.attrs |= {"windows": windows, "times_more": times_more}
+    table.attrs |= {"windows": windows, "times_more": float(times_more)}
     return table
