@@ -44,9 +44,8 @@ def deviations(
         if spread is not None:
             band = 2 * float(spread[name]) * scale
             drawn.insert(0, hv.VSpan(-band, band).opts(facecolor=style.LIGHT, edgecolor="none", alpha=1.0))
-        at = np.stack([values, heights], -1)[finite]
-        drawn += marks.intervals(np.stack([at * (0, 1), at], 1), style.BLUE, width=1)
-        drawn.append(marks.dots(*at.T, style.BLUE))
+        drawn += marks.intervals(0, heights, values, heights, style.BLUE, width=1)
+        drawn.append(marks.dots(values[finite], heights[finite], style.BLUE))
         look = {
             "title": style.axis_label(mean[name].assign_attrs(units="1"), short=True),
             "xlabel": f"change ({unit})" if unit else "change",

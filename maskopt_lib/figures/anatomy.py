@@ -291,11 +291,10 @@ def through_pitch(grating: xr.Dataset) -> hv.Layout:
     """
     width_nm, widths, intensity = float(grating.attrs["width_nm"]), grating["cd_nm"], grating["intensity"]
     # Logarithms with ticks of their own: a panel keeps its shape.
-    pitch, corners = np.log10(grating["pitch_nm"].values), style.names(grating[schema.CORNER])
+    pitch = np.log10(grating["pitch_nm"].values)
     drawn = marks.across(width_nm, style.FAINT, f"drawn: {width_nm:g} nm", 1, linestyle="--")
-    for corner, colour in zip(corners, style.colours(corners), strict=True):
-        cd = widths.sel(corner=corner).values
-        drawn += [marks.line(pitch, cd, colour, corner), marks.dots(pitch, cd, colour, size=16)]
+    for corner, colour in style.coloured(grating[schema.CORNER]):
+        drawn.append(marks.line(pitch, widths.sel(corner=corner).values, colour, corner, marker="o", ms=4))
     size = (4.6, 3.3)
     look = {"aspect": size[0] / size[1], "legend": "top_right"}
     curves = style.axes(
@@ -365,9 +364,7 @@ def context(layers: xr.Dataset) -> hv.Overlay:
     for (label, colour), printed in zip(labels.items(), layers[schema.NOMINAL], strict=True):
         drawn.append(marks.contours(printed, colour=colour, width=1.6))
         drawn.append(marks.key(label if bool(printed.any()) else f"{label}: none", colour, 1.6))
-    x, y = layers[schema.X].values, layers[schema.Y].values
-    limits = {"xlim": (x[0], x[-1]), "ylim": (y[0], y[-1])}
-    return style.axes(drawn, size_inch=5.0, xlabel="x (nm)", ylabel="y (nm)", **limits)
+    return style.map_axes(drawn, marks.extent(layers), size_inch=5.0)
 
 
 def corner_rounding(square: xr.Dataset) -> hv.Layout:
@@ -418,8 +415,7 @@ def corner_pull_back(square: xr.Dataset) -> hv.Overlay:
     return style.axes(
         [
             marks.line(band, distance[0] / band, style.FAINT, "one over the band", width=1.2, linestyle="--"),
-            marks.line(band, distance, style.BLUE, "ideal band, edge kept in place", width=1.8),
-            marks.dots(band, distance, style.BLUE, size=18),
+            marks.line(band, distance, style.BLUE, "ideal band, edge kept in place", width=1.8, marker="o", ms=4),
             marks.dots([1.0], [printed], style.VERMILION, "print through the optics", size=50, marker="D"),
         ],
         size_inch=(5.0, 3.2),

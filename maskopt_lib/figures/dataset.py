@@ -81,13 +81,12 @@ def over_context(
     ylabel : of the axis.
     size_inch : width and height, legend included.
     """
-    layers, context = style.names(shares["layer"]), shares["context_nm"]
-    colours = style.colours(layers)
-    drawn, keys = [], [marks.key(layer, colour) for layer, colour in zip(layers, colours, strict=True)]
+    layers, context = style.coloured(shares["layer"]), shares["context_nm"]
+    drawn, keys = [], [marks.key(layer, colour) for layer, colour in layers]
     for name, dash, marker in zip(names, style.DASHES, style.MARKERS, strict=False):
-        for values, colour in zip(shares[name].transpose("layer", "context_nm").values, colours, strict=True):
-            drawn.append(marks.line(context.values, values, colour, linestyle=dash))
-            drawn.append(marks.dots(context.values, values, colour, marker=marker, size=26))
+        for layer, colour in layers:
+            look = {"linestyle": dash, "marker": marker, "ms": 5}
+            drawn.append(marks.line(context.values, shares[name].sel(layer=layer).values, colour, **look))
         label = shares[name].attrs["long_name"].partition(",")[0]
         keys.append(marks.key(label, style.INK, 1.4, linestyle=dash, marker=marker))
     return style.axes(
@@ -109,12 +108,11 @@ def density_histograms(densities: xr.Dataset) -> hv.Layout:
     ----------
     densities : Dataset over ``layer`` and ``bin`` of ``low`` and ``high``, and over ``family`` too of ``share``.
     """
-    families, layers = style.names(densities["family"]), style.names(densities["layer"])
-    panels = []
+    layers, panels = style.names(densities["layer"]), []
     for layer in layers:
         one = densities.sel(layer=layer)
         edges, drawn = np.append(one["low"].values, one["high"].values[-1]), []
-        for i, (family, colour) in enumerate(zip(families, style.colours(families), strict=True)):
+        for i, (family, colour) in enumerate(style.coloured(densities["family"])):
             share = one["share"].sel(family=family).values
             if np.isfinite(share).all():
                 look = {"linestyle": style.DASHES[i % 2], "interpolation": "steps-post"}
@@ -146,9 +144,9 @@ def cell_bars(frequencies: xr.Dataset, *, most: int = 60) -> hv.Overlay:
     most : cells that are drawn; how many are left out stands below.
     """
     shown = frequencies.isel(cell=slice(most))
-    layers, cells = style.names(shown["layer"]), style.names(shown["cell"])
+    cells = style.names(shown["cell"])
     low, drawn = np.zeros(len(cells)), []
-    for layer, colour in zip(layers, style.colours(layers), strict=True):
+    for layer, colour in style.coloured(shown["layer"]):
         high = low + shown["tiles"].sel(layer=layer).values
         boxes = [(i - 0.4, low[i], i + 0.4, high[i]) for i in range(len(cells))]
         drawn += [marks.bars(boxes, colour), marks.key(layer, colour)]
@@ -207,11 +205,10 @@ def score_scatter(labels: xr.Dataset, *, x: str, y: str) -> hv.Layout:
     labels : Dataset over ``layer``, ``label`` and ``method``; nan where a layer has fewer labels.
     x, y : scores on the axes.
     """
-    methods, layers = style.names(labels[schema.METHOD]), style.names(labels["layer"])
-    panels = []
+    layers, panels = style.names(labels["layer"]), []
     for layer in layers:
         drawn = []
-        for method, colour, marker in zip(methods, style.colours(methods), style.MARKERS, strict=False):
+        for (method, colour), marker in zip(style.coloured(labels[schema.METHOD]), style.MARKERS, strict=False):
             at_x, at_y = (labels[name].sel({"layer": layer, schema.METHOD: method}).values for name in (x, y))
             there = np.isfinite(at_x + at_y)
             look = {"marker": marker, "size": 14, "alpha": 0.55, "edgecolor": "none", "linewidth": 0}

@@ -62,13 +62,12 @@ def placement_detail(
         if len(outlines):
             areas = marks.polygons([points * UM for points in outlines], tone, 0.8, 0.2)
             drawn += [areas, marks.key(layer, tone)]
-    low, high = np.split(np.asarray(region_nm, float), 2)
     boxes = marks.boxes_of(cells)
-    seen_low, seen_high = np.maximum(boxes[:, :2], low), np.minimum(boxes[:, 2:], high)
-    wide, tall = (seen_high - seen_low).T
+    seen = marks.within(boxes, region_nm)
+    wide, tall = (seen[:, 2:] - seen[:, :2]).T
     # A name needs some width, and most of the height of its cell.
-    has_room = (wide > 0.035 * (high - low)[0]) & (tall > 0.7 * (boxes[:, 3] - boxes[:, 1]))
-    middle = (seen_low + seen_high) / 2 * UM
+    has_room = (wide > 0.035 * (region_nm[2] - region_nm[0])) & (tall > 0.7 * (boxes[:, 3] - boxes[:, 1]))
+    middle = (seen[:, :2] + seen[:, 2:]) / 2 * UM
     names = [(*middle[i], str(cells["cell"].values[i])) for i in np.flatnonzero(has_room)]
     drawn += [marks.texts(names, colour="#000000", rotation=90)] if names else []
     return _axes([*_cells(cells), *drawn, *_keys(cells)], region_nm, title=title, size_inch=7.0)
@@ -117,7 +116,8 @@ def move_histogram(moves: Mapping[str, xr.DataArray]) -> hv.Overlay:
     step = 100.0
     edges = np.arange(0, max(float(values.max()) for values in moves.values()) + step, step)
     drawn, highest = [], 0.0
-    for (name, values), colour in zip(moves.items(), style.colours(list(moves)), strict=True):
+    for name, colour in style.coloured(list(moves)):
+        values = moves[name]
         share = 100 * np.histogram(values.values, edges)[0] / max(values.size, 1)
         highest, mean = max(highest, float(share.max())), float(values.mean())
         label = f"{name}, mean {mean:.0f} {first.attrs['units']}"
@@ -143,9 +143,7 @@ def _placed(cells: xr.Dataset) -> xr.Dataset:
 
 def _within(cells: xr.Dataset, region_nm: Sequence[float]) -> xr.Dataset:
     """Cells that reach into a region."""
-    x0, y0, x1, y1 = marks.boxes_of(_placed(cells)).T
-    left, bottom, right, top = region_nm
-    return _placed(cells).isel(instance=(x0 < right) & (x1 > left) & (y0 < top) & (y1 > bottom))
+    return cells.isel(instance=np.isfinite(marks.within(marks.boxes_of(cells), region_nm)).all(axis=1))
 
 
 def _kinds(cells: xr.Dataset) -> np.ndarray:
@@ -166,5 +164,4 @@ def _keys(cells: xr.Dataset) -> list[hv.Curve]:
 
 
 def _axes(drawn: list, box_nm: Sequence[float], **options) -> hv.Overlay:
-    x0, y0, x1, y1 = np.asarray(box_nm, float) * UM
-    return style.axes(drawn, xlabel="x (µm)", ylabel="y (µm)", xlim=(x0, x1), ylim=(y0, y1), **options)
+    return style.map_axes(drawn, np.asarray(box_nm, float) * UM, unit="µm", **options)

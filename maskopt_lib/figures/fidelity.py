@@ -64,7 +64,7 @@ def refinement_curves(rows: xr.Dataset, *, y: str, goal: float | None = None, ti
     -------
     Two panels with 95 % intervals: steps, evenly spread as they were chosen, and seconds, logarithmic.
     """
-    starts, budgets = style.names(rows["start"]), style.names(rows[schema.STEP])
+    budgets = style.names(rows[schema.STEP])
     seconds, means = rows[schema.RUNTIME].sel(statistic="mean"), rows[y].sel(statistic="mean")
     times = seconds.values[seconds.values > 0]
     # What takes no time has no place on an axis of logarithms.
@@ -76,14 +76,12 @@ def refinement_curves(rows: xr.Dataset, *, y: str, goal: float | None = None, ti
     panels = []
     for along, place in places.items():
         drawn = []
-        for start, colour in zip(starts, style.colours(starts), strict=True):
+        for start, colour in style.coloured(rows["start"]):
             x = place.sel(start=start).values
             mean, low, high = np.log10(marks.mean_low_high(rows[y].sel(start=start)))
             there = np.isfinite(x) & np.isfinite(mean)
-            spans = np.stack([np.stack([x, end], -1) for end in (low, high)], 1)[there]
-            drawn += marks.intervals(spans, colour, width=0.9)
-            drawn.append(marks.line(x[there], mean[there], colour, start, width=1.8))
-            drawn.append(marks.dots(x[there], mean[there], colour, size=14))
+            drawn += marks.intervals(x, low, x, high, colour, width=0.9)
+            drawn.append(marks.line(x[there], mean[there], colour, start, width=1.8, marker="o", ms=3.5))
         if goal:
             drawn.append(hv.HLine(float(np.log10(goal))).opts(color=style.FAINT, linestyle="--", linewidth=1))
         panels.append(

@@ -28,7 +28,7 @@ def block(overview: xr.Dataset, cells: xr.Dataset, *, frame_nm: Sequence[float] 
     -------
     Picture with axes in um: grey mask, blue outlines of logic cells, grey ones of the others.
     """
-    x0, y0, x1, y1 = bounds = tuple(UM * side for side in marks.extent(overview))
+    bounds = tuple(UM * side for side in marks.extent(overview))
     image = hv.Image(overview["coverage"].transpose("y", "x").values[::-1], bounds=bounds, kdims=["x", "y"])
     drawn = [image.opts(cmap="Greys", clim=(0, 1.6), interpolation="nearest")]
     boxes, is_logic = marks.boxes_of(cells) * UM, cells["is_logic"].values.astype(bool)
@@ -42,7 +42,7 @@ def block(overview: xr.Dataset, cells: xr.Dataset, *, frame_nm: Sequence[float] 
     if len(frame_nm):
         drawn.append(marks.frames([np.asarray(frame_nm) * UM], _FRAME, 2))
         drawn.append(marks.key("shown larger", _FRAME, 2.5))
-    return style.axes(drawn, size_inch=8.0, xlabel="x (µm)", ylabel="y (µm)", xlim=(x0, x1), ylim=(y0, y1))
+    return style.map_axes(drawn, bounds, unit="µm", size_inch=8.0)
 
 
 def cell_zoom(
@@ -56,12 +56,11 @@ def cell_zoom(
     cells : as for :func:`block`, with ``cell`` names.
     borders_nm : x of vertical and y of horizontal borders of windows; those outside are left out.
     """
-    x0, y0, x1, y1 = marks.extent(picture)
+    x0, y0, x1, y1 = bounds = marks.extent(picture)
     drawn = filled(picture, *PANELS["mask, print"])
-    boxes = marks.boxes_of(cells)
-    seen = np.concatenate([np.maximum(boxes[:, :2], (x0, y0)), np.minimum(boxes[:, 2:], (x1, y1))], axis=1)
-    wide, tall = seen[:, 2] - seen[:, 0], seen[:, 3] - seen[:, 1]
-    is_in = (wide > 0) & (tall > 0)
+    seen = marks.within(marks.boxes_of(cells), bounds)
+    wide, tall = (seen[:, 2:] - seen[:, :2]).T
+    is_in = np.isfinite(wide)
     has_room = (wide > 0.04 * (x1 - x0)) & (tall > 0.05 * (y1 - y0))
     middle = (seen[:, :2] + seen[:, 2:]) / 2
     if is_in.any():
@@ -71,10 +70,10 @@ def cell_zoom(
     if lines:
         drawn.append(marks.paths(lines, _FRAME, 1.4, linestyle="--"))
         drawn.append(marks.key("borders of the first windows", _FRAME, 2.5))
-    names = [(*middle[i], str(cells["cell"].values[i])) for i in np.flatnonzero(is_in & has_room)]
+    names = [(*middle[i], str(cells["cell"].values[i])) for i in np.flatnonzero(has_room)]
     if names:
         drawn.append(marks.texts(names, colour=_LOGIC, size=9, rotation=90 if x1 - x0 > 2000 else 0))
-    return style.axes(drawn, size_inch=8.0, xlabel="x (nm)", ylabel="y (nm)", xlim=(x0, x1), ylim=(y0, y1))
+    return style.map_axes(drawn, bounds, size_inch=8.0)
 
 
 def place_levels(levels: xr.Dataset) -> hv.Layout:
@@ -113,12 +112,11 @@ def seam_profile(difference: xr.DataArray) -> hv.Overlay:
     difference : DataArray (mask, border, distance_nm).
     """
     mean, distance = difference.mean("border").transpose("mask", ...), difference["distance_nm"]
-    masks, drawn = style.names(difference["mask"]), []
-    for mask, profile, colour in zip(masks, mean.values, style.colours(masks), strict=True):
-        drawn.append(marks.line(distance.values, profile, colour, mask, width=1.8))
-        drawn.append(marks.dots(distance.values, profile, colour))
     return style.axes(
-        drawn,
+        [
+            marks.line(distance.values, profile, colour, mask, width=1.8, marker="o", ms=5)
+            for (mask, colour), profile in zip(style.coloured(difference["mask"]), mean.values, strict=True)
+        ],
         size_inch=(7.0, 3.4),
         xlabel=style.axis_label(distance),
         ylabel="mask difference (nm² a µm of border)",

@@ -66,7 +66,7 @@ def grouped_bars(values: np.ndarray, members: Sequence[str], written: np.ndarray
     look : of the texts.
     """
     wide, drawn = 0.8 / len(members), []
-    for i, (member, colour) in enumerate(zip(members, style.colours(members), strict=True)):
+    for i, (member, colour) in enumerate(style.coloured(members)):
         left = np.arange(values.shape[1]) - 0.4 + i * wide
         finite = np.flatnonzero(np.isfinite(values[i]))
         drawn.append(bars([(left[j], 0.0, left[j] + 0.92 * wide, values[i, j]) for j in finite], colour))
@@ -79,8 +79,8 @@ def grouped_bars(values: np.ndarray, members: Sequence[str], written: np.ndarray
 
 def distribution(values: xr.DataArray, along: str, *, dashed: bool = False) -> list[hv.Curve]:
     """What share (%) of the values is at or below each of them, a line an entry of ``along``; nan is left out."""
-    members, drawn = style.names(values[along]), []
-    for i, (member, colour) in enumerate(zip(members, style.colours(members), strict=True)):
+    drawn = []
+    for i, (member, colour) in enumerate(style.coloured(values[along])):
         column = np.sort(values.isel({along: i}).values, axis=None)
         column = column[np.isfinite(column)]
         share = 100 * (np.arange(len(column)) + 1) / max(len(column), 1)
@@ -118,12 +118,12 @@ def joined(outlines: Sequence[np.ndarray]) -> list[np.ndarray]:
     return [np.concatenate(rows[1:])] if rows else []
 
 
-def intervals(ends: Sequence, colour: str, *, width: float = 1.2) -> list[hv.Curve]:
+def intervals(x0, y0, x1, y1, colour: str, *, width: float = 1.2) -> list[hv.Curve]:
     """Bars from end to end, drawn as one line; those with an end that is not known are left out.
 
     Parameters
     ----------
-    ends : (bar, 2, 2) the two ends of each bar, x and y of each end.
+    x0, y0, x1, y1 : the ends, numbers or arrays.
     colour, width : of the bars, in points.
 
     Returns
@@ -132,18 +132,18 @@ def intervals(ends: Sequence, colour: str, *, width: float = 1.2) -> list[hv.Cur
 
     Examples
     --------
-    >>> intervals([[(0, 1), (np.nan, 1)]], "#000000")
+    >>> intervals([0, 2], 1, np.nan, 1, "#000000")
     []
     """
-    known = [bar for bar in np.asarray(ends, float).reshape(-1, 2, 2) if np.isfinite(bar).all()]
-    return [line(*bar.T, colour, width=width) for bar in joined(known)]
+    ends = np.stack(np.broadcast_arrays(x0, y0, x1, y1), axis=-1).astype(float).reshape(-1, 2, 2)
+    known = list(ends[np.isfinite(ends).all(axis=(1, 2))])
+    return [line(*bars.T, colour, width=width) for bars in joined(known)]
 
 
 def crosses(x: Sequence[np.ndarray], y: Sequence[np.ndarray], colour: str) -> list[hv.Curve]:
     """Intervals along both axes of points whose ``x`` and ``y`` are (mean, low, high)."""
-    flat = np.stack([np.stack([end, y[0]], -1) for end in x[1:]], -2)
-    upright = np.stack([np.stack([x[0], end], -1) for end in y[1:]], -2)
-    return intervals(np.stack([flat, upright]), colour, width=0.9)
+    flat = intervals(x[1], y[0], x[2], y[0], colour, width=0.9)
+    return flat + intervals(x[0], y[1], x[0], y[2], colour, width=0.9)
 
 
 def painted(*fills: tuple[np.ndarray, str]) -> np.ndarray:
@@ -216,6 +216,19 @@ def polygons(outlines: Sequence[np.ndarray], colour: str, alpha: float, width: f
 def boxes_of(cells: xr.Dataset) -> np.ndarray:
     """Boxes (cell, 4) of placed cells, nm; nan where a cell has no outline."""
     return np.stack([cells[side].values.astype(float) for side in SIDES], axis=-1)
+
+
+def within(boxes: np.ndarray, bounds: Box) -> np.ndarray:
+    """The parts (n, 4) of boxes in a region; nan for those that do not reach into it, or are nan.
+
+    Examples
+    --------
+    >>> within(np.array([[0, 0, 4, 4], [8, 8, 9, 9]]), (1, 2, 5, 5)).tolist()
+    [[1.0, 2.0, 4.0, 4.0], [nan, nan, nan, nan]]
+    """
+    low, high = np.maximum(boxes[:, :2], bounds[:2]), np.minimum(boxes[:, 2:], bounds[2:])
+    is_seen = (low < high).all(axis=1)
+    return np.where(is_seen[:, None], np.concatenate([low, high], axis=1), np.nan)
 
 
 def keys(entries: Mapping[str, tuple[str, float]]) -> list[hv.Curve]:

@@ -38,7 +38,7 @@ def context_lines(rows: xr.Dataset, *, names: Sequence[str], reference: str = ""
                 drawn += marks.banded(contexts, values.sel(context=contexts), colour, f"printed {printed}", dash)
                 if -1 in rows["context"].values:
                     mean, low, high = marks.mean_low_high(values.sel(context=-1))
-                    drawn += marks.intervals([[(end, low), (end, high)]], colour)
+                    drawn += marks.intervals(end, low, end, high, colour)
                     drawn += [marks.dots([end], [mean], colour, marker="D", size=36)] if np.isfinite(mean) else []
             if reference:
                 best = float(rows[name].sel(network=reference, printed="in place", context=-1, statistic="mean"))
@@ -85,8 +85,7 @@ def interval_rows(rows: xr.Dataset, *, along: str, panels: str, title: str = "",
     for i, condition in enumerate(style.names(rows[panels])):
         mean, low, high = (rows[name].isel({panels: i}).values.astype(float) for name in ("mean", "low", "high"))
         drawn = [hv.VLine(0).opts(color=style.FAINT, linewidth=1)]
-        spans = np.stack([np.stack([end, heights], -1) for end in (low, high)], 1)
-        drawn += marks.intervals(spans, style.BLUE, width=1.4)
+        drawn += marks.intervals(low, heights, high, heights, style.BLUE, width=1.4)
         is_decided = (low > 0) | (high < 0)
         for chosen, face in ((is_decided, style.BLUE), (~is_decided, "#FFFFFF")):
             there = chosen & np.isfinite(mean)
@@ -115,7 +114,7 @@ def embedding_map(space: xr.Dataset, *, title: str = "") -> hv.Overlay:
     families = sorted(set(member.tolist()))
     drawn = [
         marks.dots(*position[member == family].T, colour, family, size=34, marker=style.MARKERS[i % len(style.MARKERS)])
-        for i, (family, colour) in enumerate(zip(families, style.colours(families), strict=True))
+        for i, (family, colour) in enumerate(style.coloured(families))
     ]
     beside = [(x, y, f" {name}") for (x, y), name in zip(position, style.names(space["cell"]), strict=True)]
     shares = [*(100 * space["explained"].values), 0.0, 0.0]

@@ -28,19 +28,19 @@ def training_curves(curves: Mapping[str, xr.Dataset], *, scores: Sequence[str], 
     Panels; of losses thin lines are the steps as they came, thick ones the checks on tiles that are not trained on.
     """
     first = next(iter(curves.values()))
-    named = list(zip(curves.items(), style.colours(list(curves)), strict=True))
+    named = [(name, curves[name], colour) for name, colour in style.coloured(list(curves))]
     terms = list(dict.fromkeys(term for ds in curves.values() for term in ds[schema.TERM].values.tolist()))
     panels: list[tuple[str, list]] = []
     for term in terms:
         drawn = []
-        for (name, ds), colour in named:
+        for name, ds, colour in named:
             if term in ds[schema.TERM].values:
                 one = ds.sel({schema.TERM: term})
                 drawn += _line(one[schema.STEP], one["loss"], colour, width=0.6, alpha=0.5)
                 drawn += _line(one["at_step"], one["validation_loss"], colour, name)
         panels.append((f"{term} loss", drawn))
     for score in scores:
-        drawn = [part for (name, ds), colour in named for part in _line(ds["at_step"], ds[score], colour, name)]
+        drawn = [part for name, ds, colour in named for part in _line(ds["at_step"], ds[score], colour, name)]
         panels.append((style.axis_label(first[score], short=True), drawn))
     columns = 3
     grid = [
@@ -78,8 +78,7 @@ def score_bars(rows: xr.Dataset, *, names: Sequence[str], title: str = "") -> hv
     for name in names:
         mean, low, high = marks.mean_low_high(rows[name])
         there = np.isfinite(mean)
-        spans = np.stack([np.stack([end, heights], -1) for end in (low, high)], 1)
-        drawn = marks.intervals(spans, "#555555", width=1.4)
+        drawn = marks.intervals(low, heights, high, heights, "#555555", width=1.4)
         drawn.append(marks.dots(mean[there], heights[there], style.BLUE, size=34))
         look = {
             "title": "" if panels else title,
@@ -112,6 +111,5 @@ def _line(x: xr.DataArray, y: xr.DataArray, colour: str, label: str = "", *, wid
     there = np.isfinite(y.values)
     if not there.any():
         return []
-    at = x.values[there], y.values[there]
-    drawn = [marks.line(*at, colour, label, width=width, **look)]
-    return [*drawn, marks.dots(*at, colour, size=9)] if label else drawn
+    look |= {"marker": "o", "ms": 3} if label else {}
+    return [marks.line(x.values[there], y.values[there], colour, label, width=width, **look)]

@@ -156,4 +156,4 @@ def edge_errors(picture: xr.Dataset, sites: xr.Dataset, *, limit_nm: float = 15.
     drawn = [*filled(picture, *PANELS["mask, print"]), points]
     if lost.any():
         drawn.append(marks.dots(x[lost], y[lost], "red", size=36, marker="X", edgecolor="white"))
-    return style.axes(drawn, size_inch=5.0, xlabel="x (nm)", ylabel="y (nm)")
+    return style.map_axes(drawn, (), size_inch=5.0)

@@ -22,13 +22,12 @@ def limit_curves(scores: xr.Dataset, *, x: str, y: str, along: str) -> hv.Overla
     x, y : scores on the axes.
     along : dimension of the limit; of points close to each other only the first is named.
     """
-    names = style.names(scores[schema.METHOD])
     places = np.stack([scores[name].transpose(schema.METHOD, along).values for name in (x, y)], axis=-1)
     low, high = np.nanmin(places, axis=(0, 1)), np.nanmax(places, axis=(0, 1))
     room = np.where(high > low, high - low, 1.0)
     drawn = []
-    for name, points, colour in zip(names, places, style.colours(names), strict=True):
-        drawn += [marks.line(*points.T, colour, name, width=1.4), marks.dots(*points.T, colour, size=30)]
+    for (name, colour), points in zip(style.coloured(scores[schema.METHOD]), places, strict=True):
+        drawn.append(marks.line(*points.T, colour, name, width=1.4, marker="o", ms=5.5))
         limits: list[tuple[float, float, str]] = []
         for point, limit in zip(points, scores[along].values, strict=True):
             # Names closer than this would lie on top of each other.

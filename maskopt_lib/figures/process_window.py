@@ -148,10 +148,10 @@ def latitude_curves(windows: xr.Dataset, *, mark_percent: float, title: str = ""
     mark_percent : the latitude at which depths of focus are read.
     title : over the picture.
     """
-    names, depth = style.names(windows[schema.METHOD]), windows["depth_of_focus_nm"].values
+    depth = windows["depth_of_focus_nm"].values
     latitudes = windows["latitude_percent"].sel(shape="ellipse").transpose(schema.METHOD, ...).values
     drawn: list[hv.Element] = []
-    for i, (name, latitude, colour) in enumerate(zip(names, latitudes, style.colours(names), strict=True)):
+    for i, ((name, colour), latitude) in enumerate(zip(style.coloured(windows[schema.METHOD]), latitudes, strict=True)):
         # The first depth that does not fit ends the curve on the axis.
         end = 1 + (int(np.argmax(latitude <= 0)) if (latitude <= 0).any() else len(depth) - 1)
         label = name if latitude[0] > 0 else f"{name} (no window)"

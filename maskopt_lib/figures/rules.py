@@ -61,7 +61,7 @@ def rule_violations(
         span = float(picture["x"][-1] - picture["x"][0])
         numbers = _numbers(report, near_nm=0.03 * span, beside_nm=0.012 * span)
         drawn.append(marks.texts(numbers, colour="black", size=9, **marks.RIGHT))
-    return style.axes(drawn, size_inch=7.5, legend="top", legend_cols=3, xlabel="x (nm)", ylabel="y (nm)")
+    return style.map_axes(drawn, (), size_inch=7.5, legend="top", legend_cols=3)
 
 
 def _numbers(report: xr.Dataset, near_nm: float, beside_nm: float) -> list[tuple[float, float, str]]:

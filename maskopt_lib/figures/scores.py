@@ -226,7 +226,7 @@ def tradeoff(
         ticks = style.log_ticks(0.8 * at_x[0].min(), 1.25 * at_x[0].max())
         at_x = np.log10(at_x)
     families = [(groups or {}).get(name, name.partition(",")[0]) for name in methods]
-    colour_of = dict(zip(dict.fromkeys(families), style.colours(list(dict.fromkeys(families))), strict=True))
+    colour_of = dict(style.coloured(list(dict.fromkeys(families))))
     chosen = [colour_of[family] for family in families]
     drawn, numbers = [], []
     for i, (method, colour, marker) in enumerate(zip(methods, chosen, style.markers(chosen), strict=True)):
@@ -286,6 +286,7 @@ def distributions(scores: xr.Dataset, *, names: Sequence[str]) -> hv.Layout:
             aspect=1.25,
             legend="right" if name == names[-1] else None,
             xlabel=style.axis_label(scores[name]),
+            xrotation=30,
             ylabel="" if name != names[0] else "share of clips (%)",
             ylim=(0, 102),
             ruled=True,

@@ -61,6 +61,12 @@ def colours(names: Sequence[str]) -> list[str]:
     return chosen
 
 
+def coloured(values: Sequence[str] | xr.DataArray) -> list[tuple[str, str]]:
+    """Each of several names, or entries of a dimension, with its colour."""
+    entries = names(values) if isinstance(values, xr.DataArray) else list(values)
+    return list(zip(entries, colours(entries), strict=True))
+
+
 def markers(colours: Sequence[str]) -> list[str]:
     """A marker for each entry: where a colour comes again, the next shape.
 
@@ -169,6 +175,22 @@ def _rule(plot, element) -> None:
     # HoloViews' own option is without effect on an Overlay.
     plot.handles["axis"].grid(True, color="#E3E3E3", linewidth=0.6)
     plot.handles["axis"].set_axisbelow(True)
+
+
+def map_axes(drawn: Iterable, bounds: Sequence[float], *, unit: str = "nm", **options) -> hv.Overlay:
+    """What is drawn, on axes of one scale from x0, y0 to x1, y1; without bounds around all of it.
+
+    Parameters
+    ----------
+    drawn, options : as for :func:`axes`.
+    bounds : x0, y0, x1, y1, or nothing.
+    unit : of the axes.
+    """
+    if len(bounds):
+        x0, y0, x1, y1 = bounds
+        options = {"xlim": (x0, x1), "ylim": (y0, y1)} | options
+    labels = {"xlabel": f"x ({unit})", "ylabel": f"y ({unit})", "aspect": "equal"}
+    return axes(drawn, **labels | options)
 
 
 def grid(panels: Sequence, *, columns: int | None = None, size_inch, **options) -> hv.Layout:

@@ -45,9 +45,8 @@ def _windows(scene: xr.Dataset, cells: xr.Dataset) -> hv.Overlay:
     core = scene.attrs["core_nm"]
     bounds = x0, y0, x1, y1 = marks.extent(scene)
     boxes = marks.boxes_of(cells)
-    seen = np.concatenate([np.maximum(boxes[:, :2], (x0, y0)), np.minimum(boxes[:, 2:], (x1, y1))], axis=1)
-    wide, tall = seen[:, 2] - seen[:, 0], seen[:, 3] - seen[:, 1]
-    is_in = (wide > 0) & (tall > 0)
+    seen = marks.within(boxes, bounds)
+    is_in = np.isfinite(seen).all(axis=1)
     is_own = is_in & (cells["instance"].values == scene.attrs["instance"])
     drawn = [_painted(scene["shapes"].values, scene, bounds, bounds)]
     if (is_in & ~is_own).any():
@@ -67,11 +66,11 @@ def _windows(scene: xr.Dataset, cells: xr.Dataset) -> hv.Overlay:
     # Names stand below the upper edges of cells with room for them.
     names = [
         ((box[0] + box[2]) / 2, box[3] - 0.03 * (y1 - y0), name)
-        for box, name, is_seen in zip(seen, style.names(cells["cell"]), is_in, strict=True)
-        if is_seen and box[2] - box[0] > 0.02 * len(name) * (x1 - x0) and box[3] - box[1] > 0.12 * (y1 - y0)
+        for box, name in zip(seen, style.names(cells["cell"]), strict=True)
+        if box[2] - box[0] > 0.02 * len(name) * (x1 - x0) and box[3] - box[1] > 0.12 * (y1 - y0)
     ]
     drawn += [marks.texts(names, colour=_CELL)] if names else []
-    return _axes(drawn, bounds, title="windows in the frame of the cell")
+    return style.map_axes(drawn, bounds, legend=None, title="windows in the frame of the cell")
 
 
 def _contexts(scene: xr.Dataset, contexts: Sequence[float], core: Box) -> hv.Overlay:
@@ -81,7 +80,9 @@ def _contexts(scene: xr.Dataset, contexts: Sequence[float], core: Box) -> hv.Ove
         marks.frames([_grown(core, context) for context in contexts if context], _CONTEXT, 1.2),
         marks.frames([core], _CORE, 2.6),
     ]
-    return _axes(drawn, box, title=f"one core, contexts of {', '.join(f'{context:g}' for context in contexts)} nm")
+    return style.map_axes(
+        drawn, box, legend=None, title=f"one core, contexts of {', '.join(f'{context:g}' for context in contexts)} nm"
+    )
 
 
 def _image(scene: xr.Dataset, context: float, core: Box, *, is_keyed: bool) -> hv.Overlay:
@@ -95,7 +96,7 @@ def _image(scene: xr.Dataset, context: float, core: Box, *, is_keyed: bool) -> h
         drawn += [marks.key(name, LAYERS.get(name, style.MASK)) for name in style.names(scene["layer"])]
         drawn += marks.keys({"core": (_CORE, 2), "context": (_CONTEXT, 2), "cell": (_CELL, 2)})
     title, legend = f"image with {context:g} nm of context", "bottom_left" if is_keyed else None
-    return _axes(drawn, whole, title=title, legend=legend, legend_cols=3)
+    return style.map_axes(drawn, whole, title=title, legend=legend, legend_cols=3)
 
 
 def _painted(shapes: np.ndarray, scene: xr.Dataset, bounds: Box, kept: Box) -> hv.RGB:
@@ -108,12 +109,6 @@ def _painted(shapes: np.ndarray, scene: xr.Dataset, bounds: Box, kept: Box) -> h
     layers = style.names(scene["layer"])
     fills = [(image > 0, LAYERS.get(layer, style.MASK)) for image, layer in zip(shapes, layers, strict=True)]
     return marks.picture(marks.painted(*fills, (beyond, _NOTHING)), bounds)
-
-
-def _axes(drawn: list, bounds: Box, *, legend: str | None = None, **options) -> hv.Overlay:
-    x0, y0, x1, y1 = bounds
-    limits = {"xlim": (x0, x1), "ylim": (y0, y1), "aspect": "equal"}
-    return style.axes(drawn, legend=legend, xlabel="x (nm)", ylabel="y (nm)", **limits, **options)
 
 
 def _grown(box: Box, by: float) -> Box:

@@ -60,11 +60,11 @@ def beside_aims(values: xr.DataArray, aims: Mapping[str, float], *, lines: str =
 
 
 def _lines(values: xr.DataArray, lines: str, *, log_y: bool) -> list:
-    names, drawn = style.names(values[lines]), []
-    for i, (name, colour) in enumerate(zip(names, style.colours(names), strict=True)):
+    drawn = []
+    for i, (name, colour) in enumerate(style.coloured(values[lines])):
         measured = values.isel({lines: i}).dropna(_BATCH)
         at = np.log2(measured[_BATCH].values), np.log10(measured.values) if log_y else measured.values
-        drawn += [marks.line(*at, colour, name), marks.dots(*at, colour, size=25)]
+        drawn.append(marks.line(*at, colour, name, marker="o", ms=5))
     return drawn
 
 

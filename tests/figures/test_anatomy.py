@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 
@@ -10,17 +9,13 @@ import holoviews as hv
 import numpy as np
 import pytest
 import xarray as xr
+from drawn_texts import texts_of
 
 from maskopt_lib import figures
 from maskopt_lib.data import schema
 from maskopt_lib.figures import anatomy, marks
 
 NM = (np.arange(30) + 0.5) * 4
-
-
-@pytest.fixture(scope="module", autouse=True)
-def backend():
-    hv.extension("matplotlib", logo=False)
 
 
 def bar(grow: int) -> np.ndarray:
@@ -191,7 +186,7 @@ def test_a_figure_is_saved_labelled_and_the_same_for_equal_data(name, tmp_path):
         figures.save(DRAWINGS[name](), name, tmp_path / folder, dpi=50, formats=("svg",))
     once, twice = ((tmp_path / folder / f"{name}.svg").read_bytes() for folder in ("once", "twice"))
     assert once == twice
-    shown = " | ".join(re.findall(r">([^<>\n]+)</t(?:ext|span)>", once.decode()))
+    shown = " | ".join(texts_of(once))
     missing = [text for text in SHOWN[name] if text not in shown]
     assert not missing, f"{missing} not in {shown}"
 

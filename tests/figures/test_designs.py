@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import re
-
 import holoviews as hv
 import numpy as np
 import pytest
 import xarray as xr
+from drawn_texts import texts_of
 
 from maskopt_lib import figures
 from maskopt_lib.figures import designs
 
 KINDS = ["fill, tap, tie", "memory", "register or latch", "buffer or inverter", "NAND, NOR, AND, OR", "other"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def backend():
-    hv.extension("matplotlib", logo=False)
 
 
 def cells(shift_nm=0.0):
@@ -38,7 +32,7 @@ def moves(values):
 
 def texts(drawn, tmp_path):
     figures.save(drawn, "drawn", tmp_path, formats=("svg",))
-    return re.findall(r">([^<>\n]+)</text>", (tmp_path / "drawn.svg").read_text(encoding="utf-8"))
+    return texts_of((tmp_path / "drawn.svg").read_bytes())
 
 
 def test_cells_are_painted_where_they_are_placed():

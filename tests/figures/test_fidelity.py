@@ -11,11 +11,6 @@ from maskopt_lib import figures
 from maskopt_lib.data import schema
 
 
-@pytest.fixture(scope="module", autouse=True)
-def backend():
-    hv.extension("matplotlib", logo=False)
-
-
 def rows(dims, coords, names, spread=0.1) -> xr.Dataset:
     rng = np.random.default_rng(0)
     shape = [len(coords[dim]) for dim in dims]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 
@@ -10,6 +9,7 @@ import holoviews as hv
 import numpy as np
 import pytest
 import xarray as xr
+from drawn_texts import texts_of
 
 from maskopt_lib import figures
 from maskopt_lib.data import schema
@@ -18,11 +18,6 @@ from maskopt_lib.figures import style
 from maskopt_lib.metrics import rule_report
 
 PNG_HEAD = b"\x89PNG\r\n\x1a\n"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def backend():
-    hv.extension("matplotlib", logo=False)
 
 
 def scores(methods=("released masks", "curvy-published", "another")) -> xr.Dataset:
@@ -259,7 +254,7 @@ DRAWINGS = {
 
 def texts(svg: bytes) -> str:
     """All text that a figure shows; SVGs are saved with text as text."""
-    return " | ".join(re.findall(r">([^<>\n]+)</t(?:ext|span)>", svg.decode()))
+    return " | ".join(texts_of(svg))
 
 
 def svg_of(name: str, folder) -> bytes:

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import re
-
-import holoviews as hv
 import numpy as np
 import pytest
 import xarray as xr
+from drawn_texts import texts_of
 
 from maskopt_lib import figures
 from maskopt_lib.figures import large_area
-
-
-@pytest.fixture(scope="module", autouse=True)
-def backend():
-    hv.extension("matplotlib", logo=False)
 
 
 def nm(values, name):
@@ -95,7 +88,7 @@ def test_figures_show_their_data_and_are_equal_for_equal_data(name, tmp_path):
         figures.save(DRAWINGS[name](), name, tmp_path / folder)
     svg = (tmp_path / "a" / f"{name}.svg").read_bytes()
     assert svg == (tmp_path / "b" / f"{name}.svg").read_bytes()
-    texts = re.findall(r">([^<>\n]+)</t(?:ext|span)>", svg.decode())
+    texts = texts_of(svg)
     for text in SHOWN[name]:
         assert text in texts, texts
     assert "RAM" not in texts

@@ -12,11 +12,6 @@ from maskopt_lib.data import schema
 from maskopt_lib.figures import model_ablations
 
 
-@pytest.fixture(scope="module", autouse=True)
-def backend():
-    hv.extension("matplotlib", logo=False)
-
-
 def context_rows() -> xr.Dataset:
     """A network and the labels, which were made with one context and with all surroundings."""
     values = np.full((2, 3, 2, 3), np.nan)

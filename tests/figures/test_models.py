@@ -4,16 +4,10 @@ from __future__ import annotations
 
 import holoviews as hv
 import numpy as np
-import pytest
 import xarray as xr
 
 from maskopt_lib import figures
 from maskopt_lib.data import schema
-
-
-@pytest.fixture(scope="module", autouse=True)
-def backend():
-    hv.extension("matplotlib", logo=False)
 
 
 def rows() -> xr.Dataset:

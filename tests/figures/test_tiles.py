@@ -12,11 +12,6 @@ from maskopt_lib import figures, layout
 from maskopt_lib.figures import tiles as drawn
 
 
-@pytest.fixture(scope="module", autouse=True)
-def backend():
-    hv.extension("matplotlib", logo=False)
-
-
 @pytest.fixture(scope="module")
 def block():
     design, rule = layout.open_design("demo_block"), layout.TileRule()
