@@ -14,6 +14,7 @@ from maskopt_lib.study.areas import seams as seams
 from maskopt_lib.study.pictures import pictures
 from maskopt_lib.study.solvers import anatomy as anatomy
 from maskopt_lib.study.solvers import device_tables as device_tables
+from maskopt_lib.study.solvers import imaging as imaging
 from maskopt_lib.study.solvers import process_window as process_window
 from maskopt_lib.study.solvers import timing as timing
 from maskopt_lib.study.solvers.benchmark import score_masks, score_own, solve_and_score, solve_clips

@@ -1,0 +1,240 @@
+"""What the optics makes of shapes: lines at every pitch, a line beside another, and the spectrum of a square.
+
+Each function computes one thing to look at and returns it labelled; :mod:`maskopt_lib.figures.anatomy` draws it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import xarray as xr
+from scipy import ndimage
+
+from maskopt_lib.data import schema
+from maskopt_lib.litho import Simulator
+from maskopt_lib.optics import SocsKernels
+
+#: Side of a pixel of the masks in nm; edges of lines are anti-aliased.
+PIXEL_NM = 2.0
+
+
+def through_pitch(kernels: SocsKernels, *, width_nm: float = 100.0, smallest_pitch_nm: float = 170.0) -> xr.Dataset:
+    """Printed width of a line in endless gratings of every pitch that fits the field, from dense to isolated.
+
+    Parameters
+    ----------
+    kernels : to print with.
+    width_nm : of the lines, as drawn.
+    smallest_pitch_nm : gratings are as dense as this.
+
+    Returns
+    -------
+    Dataset with ``cd_nm`` (corner, pitch_nm), nan where no line prints, ``intensity`` (pattern, x_nm) and
+    ``drawn`` (pattern, x_nm): cut lines of the nominal image and of the mask through the densest grating and the
+    isolated line, x from the line's middle.
+
+    Notes
+    -----
+    Pitches are the field's period over a whole number, so that every grating is endless; the largest pitch is the
+    period itself, where the next line is out of the optics' reach.
+    """
+    sim = Simulator(kernels)
+    period = kernels.period_nm
+    pitches = period / np.arange(int(period // smallest_pitch_nm), 0, -1)
+    masks = np.stack([_lines(sim, [period / 2 + i * p for i in range(round(period / p))], width_nm) for p in pitches])
+    cuts = np.stack([_cut(sim, mask, sim.corners) for mask in masks])
+    x_nm = _centres_nm(kernels)
+    edges = np.array([[_printed_edges(x_nm, cut, sim.threshold) for cut in corners] for corners in cuts])
+    near = np.abs(x_nm) <= 400
+    shown, intensity = (image[[0, -1]][:, near] for image in (masks, cuts[:, 0]))
+    profile = ("pattern", "x_nm")
+    return xr.Dataset(
+        {
+            "cd_nm": schema.column((schema.CORNER, "pitch_nm"), np.ptp(edges, axis=-1).T, "printed width", "nm"),
+            "intensity": schema.column(profile, intensity, "aerial intensity (clear field = 1)"),
+            "drawn": schema.column(profile, shown, "mask"),
+        },
+        coords={
+            schema.CORNER: list(sim.corners),
+            "pitch_nm": schema.column("pitch_nm", pitches, "pitch", "nm"),
+            "pattern": [f"dense, pitch {pitches[0]:.0f} nm", "isolated"],
+            "x_nm": schema.column("x_nm", x_nm[near], "x from the line's middle", "nm"),
+        },
+        attrs={"kernels": kernels.name, "width_nm": width_nm, "threshold": sim.threshold},
+    )
+
+
+def neighbour_influence(
+    kernels: SocsKernels,
+    *,
+    width_nm: float = 100.0,
+    gaps_nm: Sequence[float] = tuple(range(70, 901, 10)),
+    tolerance_nm: float = 0.5,
+) -> xr.Dataset:
+    """How far the printed edges of a line move when a second line comes near, over the space between the two.
+
+    Parameters
+    ----------
+    kernels : to print with.
+    width_nm : of both lines.
+    gaps_nm : drawn spaces between them.
+    tolerance_nm : the optical radius is the largest space at which an edge moves by at least this.
+
+    Returns
+    -------
+    Dataset with ``shift_nm`` (edge, gap_nm), outwards positive, nan where the two lines print as one, ``reach_nm`` and
+    the attribute ``tolerance_nm``.
+    """
+    sim = Simulator(kernels)
+    middle, x_nm = kernels.period_nm / 2, _centres_nm(kernels)
+
+    def edges(centres: Sequence[float]) -> tuple[float, float]:
+        cut = _cut(sim, _lines(sim, centres, width_nm), [schema.NOMINAL])[0]
+        return _printed_edges(x_nm, cut, sim.threshold)
+
+    left, right = edges([middle])
+    moved = np.array([edges([middle, middle + width_nm + gap]) for gap in gaps_nm])
+    shift = np.stack([moved[:, 1] - right, left - moved[:, 0]])
+    gaps = np.asarray(gaps_nm, float)
+    # A bridge is no edge of the line any more.
+    shift[:, moved[:, 1] > width_nm / 2 + gaps] = np.nan
+    strong = gaps[(np.abs(np.nan_to_num(shift, nan=np.inf)) >= tolerance_nm).any(0)]
+    return xr.Dataset(
+        {
+            "shift_nm": schema.column(("edge", "gap_nm"), shift, "shift of the printed edge", "nm"),
+            "reach_nm": schema.column((), float(strong.max(initial=0.0)), "optical radius", "nm"),
+        },
+        coords={
+            "edge": ["facing the neighbour", "facing away"],
+            "gap_nm": schema.column("gap_nm", gaps, "space to the neighbour", "nm"),
+        },
+        attrs={"kernels": kernels.name, "width_nm": width_nm, "tolerance_nm": tolerance_nm},
+    )
+
+
+def spectrum_of_square(
+    kernels: SocsKernels,
+    *,
+    side_nm: float = 400.0,
+    bands: Sequence[float] = (1, 1.5, 2, 3, 4, 6, 8),
+    pixel_nm: float = PIXEL_NM,
+) -> xr.Dataset:
+    """A square's spectrum, the part of it that the optics passes, and what becomes of the corners.
+
+    Parameters
+    ----------
+    kernels : to print with.
+    side_nm : of the square.
+    bands : pass bands, as multiples of the optics' own, for which the corner is followed.
+    pixel_nm : of the mask; must divide half the square.
+
+    Returns
+    -------
+    Dataset of ``mask``, ``low_passed`` (all frequencies of the optics' band at full strength, the others gone) and
+    ``aerial`` over (y, x), 700 nm wide; ``spectrum`` (fy, fx), amplitude relative to its maximum; ``pull_back_nm``
+    (band), the distance of the rounded corner from the drawn one along the diagonal, for an ideal pass band of that
+    size, with the contour at half the amplitude; ``printed_pull_back_nm`` and ``edge_shift_nm`` of the real print;
+    ``band_per_um``.
+    """
+    at = _centres_nm(kernels, pixel_nm)
+    inside = np.abs(at) < side_nm / 2
+    mask = np.outer(inside, inside).astype(float)
+    spectrum = np.fft.fftshift(np.fft.fft2(mask))
+    f = np.fft.fftshift(np.fft.fftfreq(len(at), pixel_nm)) * 1e3
+    radius = np.hypot(f[:, None], f)
+    band = _band_per_um(kernels)
+
+    def passed(multiple: float) -> np.ndarray:
+        return np.fft.ifft2(np.fft.ifftshift(np.where(radius <= multiple * band, spectrum, 0))).real
+
+    sim = Simulator(kernels)
+    aerial = sim.aerial(mask, corners=[schema.NOMINAL])[0].cpu().double().numpy()
+    pull_back = [_pull_back_nm(at, passed(b), side_nm, 0.5) for b in bands]
+    printed_pull_back = _pull_back_nm(at, aerial, side_nm, sim.threshold)
+    edge = _printed_edges(at, aerial[len(at) // 2], sim.threshold)[1] - side_nm / 2
+    near, low = np.abs(at) <= 350, np.abs(f) <= 3.2 * band
+    plane, waves = (schema.Y, schema.X), ("fy_per_um", "fx_per_um")
+    crop = np.ix_(near, near)
+    amplitude = (np.abs(spectrum) / np.abs(spectrum).max())[np.ix_(low, low)]
+    ds = xr.Dataset(
+        {
+            "mask": schema.column(plane, mask[crop], "mask"),
+            "low_passed": schema.column(plane, passed(1)[crop], "mask without what the optics blocks"),
+            "aerial": schema.column(plane, aerial[crop], "aerial intensity"),
+            "spectrum": schema.column(waves, amplitude, "amplitude of the spectrum, relative"),
+            "pull_back_nm": schema.column("band", pull_back, "corner pull-back", "nm"),
+            "printed_pull_back_nm": schema.column((), printed_pull_back, "corner pull-back of the print", "nm"),
+            "edge_shift_nm": schema.column((), edge, "shift of the print's straight edge", "nm"),
+            "band_per_um": schema.column((), band, "pass band of the optics", "1/um"),
+        },
+        coords={
+            schema.Y: at[near],
+            schema.X: at[near],
+            **{name: schema.column(name, f[low], name.partition("_")[0], "1/um") for name in waves},
+            "band": schema.column("band", list(bands), "pass band, multiple of the optics' own"),
+        },
+        attrs={"kernels": kernels.name, "side_nm": side_nm, "threshold": sim.threshold},
+    )
+    return schema.label(ds)
+
+
+def _centres_nm(kernels: SocsKernels, pixel_nm: float = PIXEL_NM) -> np.ndarray:
+    """Pixel centres of the field in nm, from its middle."""
+    return (np.arange(round(kernels.period_nm / pixel_nm)) + 0.5) * pixel_nm - kernels.period_nm / 2
+
+
+def _band_per_um(kernels: SocsKernels, *, energy: float = 0.999) -> float:
+    """Radius of the circle in frequency that holds nearly all of the kernels' energy at best focus, in 1/um."""
+    h = kernels.half_width
+    power = np.einsum("k,kyx->yx", kernels.weights[0], np.abs(kernels.spectra[0]) ** 2)
+    f = np.arange(-h, h + 1) / kernels.period_nm * 1e3
+    radius = np.hypot(f[:, None], f).ravel()
+    order = np.argsort(radius)
+    held = np.cumsum(power.ravel()[order]) / power.sum()
+    return float(radius[order][np.searchsorted(held, energy)])
+
+
+def _lines(sim: Simulator, centres_nm: Sequence[float], width_nm: float, pixel_nm: float = PIXEL_NM) -> np.ndarray:
+    """(n,) covered share of each pixel by upright lines on the periodic field."""
+    period = sim.kernels.period_nm
+    borders = np.arange(round(period / pixel_nm) + 1) * pixel_nm
+    covered = np.zeros(len(borders))
+    for centre in centres_nm:
+        for turn in (-period, 0, period):  # the field is periodic
+            covered += np.clip(borders - (centre - width_nm / 2 + turn), 0, width_nm)
+    return np.diff(covered) / pixel_nm
+
+
+def _cut(sim: Simulator, line_mask: np.ndarray, corners: Sequence[str]) -> np.ndarray:
+    """(corner, x) image of a mask that does not change along y."""
+    mask = torch.as_tensor(line_mask).expand(len(line_mask), -1)
+    return sim.aerial(mask, corners=corners)[:, 0].cpu().double().numpy()
+
+
+def _printed_edges(x_nm: np.ndarray, intensity: np.ndarray, threshold: float) -> tuple[float, float]:
+    """Where the print that holds x = 0 ends on both sides; nan where nothing prints there."""
+    middle = int(np.argmin(np.abs(x_nm)))
+    if intensity[middle] < threshold:
+        return np.nan, np.nan
+    edges = []
+    for step in (-1, 1):
+        i = middle
+        while 0 <= i + step < len(x_nm) and intensity[i + step] >= threshold:
+            i += step
+        j = i + step
+        if not 0 <= j < len(x_nm):
+            return np.nan, np.nan
+        edges.append(x_nm[i] + (x_nm[j] - x_nm[i]) * (intensity[i] - threshold) / (intensity[i] - intensity[j]))
+    return edges[0], edges[1]
+
+
+def _pull_back_nm(at: np.ndarray, image: np.ndarray, side_nm: float, level: float) -> float:
+    """Distance along the diagonal from the square's corner inwards to the contour of a level."""
+    inwards = np.arange(-20.0, side_nm / np.sqrt(2), 0.25)
+    place = side_nm / 2 - inwards / np.sqrt(2)
+    index = (place - at[0]) / (at[1] - at[0])
+    profile = ndimage.map_coordinates(image, [index, index], order=3)
+    first = int(np.argmax(profile >= level))
+    return float(np.interp(level, profile[first - 1 : first + 1], inwards[first - 1 : first + 1]))
