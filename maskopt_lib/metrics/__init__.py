@@ -1,7 +1,7 @@
 """Scores of masks: print quality, edge placement, mask rules, and the cost of writing the mask."""
 
 from maskopt_lib.metrics import dimensions, process_window
-from maskopt_lib.metrics.area import l2_nm2, pvb_nm2
+from maskopt_lib.metrics.area import l2_nm2, print_areas, pvb_nm2
 from maskopt_lib.metrics.core import CORE_SCORES, evaluate_core
 from maskopt_lib.metrics.curvature import min_radius_nm
 from maskopt_lib.metrics.epe import epe_sites, target_sites
@@ -27,6 +27,7 @@ __all__ = [
     "min_space_nm",
     "min_width_nm",
     "outlines",
+    "print_areas",
     "process_window",
     "pvb_nm2",
     "rule_report",

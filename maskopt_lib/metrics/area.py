@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from maskopt_lib.data import schema
 from maskopt_lib.errors import GridMismatchError
 from maskopt_lib.metrics._arrays import binary
 
@@ -69,3 +70,29 @@ def pvb_nm2(outer: Any, inner: Any, pixel_nm: float) -> float:
     32.0
     """
     return _difference_nm2(outer, inner, pixel_nm)
+
+
+def print_areas(
+    aerial: np.ndarray, target: Any, *, pixel_nm: float, threshold: float, part: Any = ...
+) -> dict[str, float]:
+    """L2 and PV band of one aerial image, by the names of their scores.
+
+    Parameters
+    ----------
+    aerial : (corner, y, x) intensity, corners in the order of ``schema.CORNERS``.
+    target : (y, x) binary image.
+    pixel_nm : side of a pixel in nm.
+    threshold : intensity from which resist prints.
+    part : index of the pixels (y, x) that count; all by default.
+
+    Examples
+    --------
+    >>> target = np.zeros((8, 8), bool); target[2:6, 2:6] = True
+    >>> print_areas(1.0 * np.stack([target, target, 0 * target]), target, pixel_nm=2.0, threshold=0.5)
+    {'l2_nm2': 0.0, 'pvb_nm2': 64.0}
+    """
+    nominal, outer, inner = (print_[part] for print_ in aerial >= aerial.dtype.type(threshold))
+    return {
+        schema.L2: l2_nm2(nominal, np.asarray(target)[part], pixel_nm),
+        schema.PVB: pvb_nm2(outer, inner, pixel_nm),
+    }

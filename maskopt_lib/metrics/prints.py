@@ -34,11 +34,8 @@ def print_scores(
     with_epe : also the edge placement, which needs a Manhattan target.
     core : the rows, and columns, that count; edge placement is measured at the sites inside of them.
     """
-    nominal, outer, inner = (aerial >= aerial.dtype.type(threshold))[:, core, core]
-    scores = {
-        schema.L2: area.l2_nm2(nominal, target[core, core], pixel_nm),
-        schema.PVB: area.pvb_nm2(outer, inner, pixel_nm),
-    }
+    part = np.s_[core, core]
+    scores = area.print_areas(aerial, target, pixel_nm=pixel_nm, threshold=threshold, part=part)
     if with_epe:
         sites = epe.epe_sites(aerial[0], target, pixel_nm=pixel_nm, threshold=threshold)
         if core != slice(None):

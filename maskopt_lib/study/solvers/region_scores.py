@@ -38,20 +38,18 @@ def score_region(masks: Mapping[str, np.ndarray], window: Window, sim: Simulator
     """
     inside, pixel_nm = window.inside, window.pixel_nm
     box = np.ix_(inside.any(1), inside.any(0))
-    target = window.target.values[0].astype(bool)[box]
+    target = window.target.values[0]
     rows = {}
     for name, image in masks.items():
         mask = np.asarray(image) >= 0.5
         aerial = sim.aerial(mask.astype(np.float32)).cpu().numpy()
-        printed = dict(zip(sim.corners, aerial >= aerial.dtype.type(sim.threshold), strict=True))
         cut = mask & inside
         # The limit does not change the smallest value; a small one keeps the report short.
         rules = metrics.rule_report(
             mask, dict.fromkeys(metrics.RULES, 1e-3), pixel_nm, region_nm=window.region_nm, origin_nm=window.origin_nm
         )
         rows[(name,)] = {
-            schema.L2: metrics.l2_nm2(printed[schema.NOMINAL][box], target, pixel_nm),
-            schema.PVB: metrics.pvb_nm2(printed[schema.OUTER][box], printed[schema.INNER][box], pixel_nm),
+            **metrics.print_areas(aerial, target, pixel_nm=pixel_nm, threshold=sim.threshold, part=box),
             schema.SHOTS: metrics.count_shots(cut),
             schema.SHAPES: metrics.shape_rules(cut, pixel_nm).shapes,
             schema.VERTICES: metrics.count_vertices(cut, pixel_nm),
