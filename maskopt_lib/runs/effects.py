@@ -11,6 +11,7 @@ import xarray as xr
 
 from maskopt_lib.data import schema
 from maskopt_lib.runs.bootstrap import HIGH, LOW, MEAN, ends, resampled_means
+from maskopt_lib.runs.gather import labelled
 from maskopt_lib.runs.tables import NOTE
 
 CONFIRMED, REFUTED, UNDECIDED = "confirmed", "refuted", "not decided"
@@ -81,13 +82,10 @@ def effect_rows(effects: Mapping[tuple[str, str], Effect], *, rows: str, columns
     rows, columns : names of the dimensions.
     long_name : of the effect.
     """
-    values = {key: [effect.mean, *effect.interval] for key, effect in effects.items()}
-    frame = pd.DataFrame.from_dict(values, orient="index", columns=[MEAN, LOW, HIGH])
-    frame.index = pd.MultiIndex.from_tuples(values, names=[rows, columns])
-    order = {dim: frame.index.get_level_values(dim).unique() for dim in (rows, columns)}
-    attrs = {"long_name": long_name, "units": "%"}
-    ds = frame.to_xarray().reindex(order)
-    return ds.assign({name: values.assign_attrs(attrs) for name, values in ds.items()})
+    statistics = (MEAN, LOW, HIGH)
+    values = {key: dict(zip(statistics, (e.mean, *e.interval), strict=True)) for key, e in effects.items()}
+    attrs = {name: {"long_name": long_name, "units": "%"} for name in statistics}
+    return labelled(values, (rows, columns), attrs=attrs)
 
 
 def statement_table(statements: Mapping[str, tuple[Effect, str]]) -> pd.DataFrame:

@@ -133,10 +133,8 @@ def printed_layers(masks: xr.DataArray, target: xr.DataArray, kernels: SocsKerne
         (schema.L2, metrics.l2_nm2, (schema.NOMINAL, "target")),
         (schema.PVB, metrics.pvb_nm2, (schema.OUTER, schema.INNER)),
     ):
-        layers[score] = xr.apply_ufunc(
-            measure, *(layers[name] for name in pair), pixel_of(layers), vectorize=True,
-            input_core_dims=[_PLANE, _PLANE, []],
-        )  # fmt: skip
+        prints, core = [layers[name] for name in pair], {"input_core_dims": [_PLANE, _PLANE, []]}
+        layers[score] = xr.apply_ufunc(measure, *prints, pixel_of(layers), vectorize=True, **core).drop_attrs()
     return schema.label(layers)
 
 

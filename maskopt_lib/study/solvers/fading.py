@@ -20,14 +20,19 @@ from maskopt_lib.optics import SocsKernels
 from maskopt_lib.study.solvers.clips import Clips
 
 SHAPE = "shape"
+_LONG_NAMES = {
+    "peak_intensity": "largest intensity under the shape, first mask",
+    "print_pull": "fall of the print terms per unit of mask",
+    "spectral_push": "rise of the spectral term per unit of mask",
+}
 
 
-def first_gradients(wanted: Clips, kernels: SocsKernels, options: curvy.CurvyOptions = curvy.PUBLISHED) -> xr.Dataset:
+def first_gradients(targets: Clips, kernels: SocsKernels, options: curvy.CurvyOptions = curvy.PUBLISHED) -> xr.Dataset:
     """Image and gradients of the first mask, shape by shape.
 
     Parameters
     ----------
-    wanted : the targets.
+    targets : of the clips.
     kernels : to image with.
     options : of CurvyILT; the spectral weight does not count.
 
@@ -39,48 +44,33 @@ def first_gradients(wanted: Clips, kernels: SocsKernels, options: curvy.CurvyOpt
     Attributes: ``kernels``, ``raster`` and ``threshold`` of the resist.
     """
     sim = Simulator(kernels)
-    columns: dict[str, list] = {name: [] for name in _VARIABLES}
-    samples = []
-    for name in wanted.names:
-        target = torch.as_tensor(wanted.target(name))[None]
-        factor = whole(options.pixel_nm, wanted.pixel_nm, "pixel_nm")
-        drawn = coarse(target, factor, sim.dtype)
-        aim = drawn
+    soft = sim.resist_model.soft
+    clips = []
+    for name, image in targets.items():
+        target = torch.as_tensor(image)[None]
+        factor = whole(options.pixel_nm, targets.pixel_nm, "pixel_nm")
+        aim = drawn = coarse(target, factor, sim.dtype)
         if options.retarget_nm:
-            size_px = whole(options.retarget_nm, wanted.pixel_nm, "retarget_nm")
+            size_px = whole(options.retarget_nm, targets.pixel_nm, "retarget_nm")
             aim = coarse(morphology.round_corners_binary(target, size_px, size_px), factor, sim.dtype)
         latent = smooth(drawn, options.smoothing_px)
         mask = torch.sigmoid(options.mask_steepness * (latent - options.mask_offset)).requires_grad_()
-        fidelity_image, outer, inner = sim.aerial(
-            mask, corners=[options.fidelity_corner, schema.OUTER, schema.INNER]
-        ).unbind(-3)
-        soft = sim.resist_model.soft
+        corners = [options.fidelity_corner, schema.OUTER, schema.INNER]
+        fidelity, outer, inner = sim.aerial(mask, corners=corners).unbind(-3)
         pv_band = squared_difference(soft(inner), soft(outer))
-        prints = options.fidelity_weight * squared_difference(soft(fidelity_image), aim) + options.pvb_weight * pv_band
+        prints = options.fidelity_weight * squared_difference(soft(fidelity), aim) + options.pvb_weight * pv_band
         (pull,) = torch.autograd.grad(prints.sum(), mask)
         (push,) = torch.autograd.grad(spectral_energy(mask, squared=options.spectral_squared).sum(), mask)
         shapes, n_shapes = ndimage.label(drawn[0].numpy() >= 0.5)
         each = np.arange(1, n_shapes + 1)
-        found = {
+        columns = {
+            schema.SAMPLE: np.full(n_shapes, name),
             "peak_intensity": ndimage.maximum(outer[0].detach().numpy(), shapes, each),
             "print_pull": -ndimage.mean(pull[0].numpy(), shapes, each),
             "spectral_push": ndimage.mean(push[0].numpy(), shapes, each),
         }
-        for column, values in found.items():
-            columns[column].append(values)
-        samples += [name] * n_shapes
-    ds = xr.Dataset(
-        {
-            column: (SHAPE, np.concatenate(values), {"long_name": _VARIABLES[column], "units": "1"})
-            for column, values in columns.items()
-        },
-        coords={schema.SAMPLE: (SHAPE, samples)},
-    )
-    return ds.assign_attrs(kernels=kernels.name, raster=wanted.raster, threshold=sim.threshold)
-
-
-_VARIABLES = {
-    "peak_intensity": "largest intensity under the shape, first mask",
-    "print_pull": "fall of the print terms per unit of mask",
-    "spectral_push": "rise of the spectral term per unit of mask",
-}
+        clips.append(xr.Dataset({column: (SHAPE, values) for column, values in columns.items()}))
+    ds = xr.concat(clips, SHAPE).set_coords(schema.SAMPLE)
+    for name, long_name in _LONG_NAMES.items():
+        ds[name].attrs = {"long_name": long_name, "units": "1"}
+    return ds.assign_attrs(kernels=kernels.name, raster=targets.raster, threshold=sim.threshold)

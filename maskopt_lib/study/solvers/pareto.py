@@ -29,6 +29,7 @@ import xarray as xr
 from maskopt_lib.data import papers, schema
 from maskopt_lib.errors import SchemaError, UnknownNameError
 from maskopt_lib.metrics import RULES
+from maskopt_lib.runs.gather import labelled
 from maskopt_lib.study.pictures import pixel_of
 from maskopt_lib.study.solvers.masks import Trial
 from maskopt_lib.study.solvers.settings import MERIT, merit, scores_of
@@ -71,16 +72,18 @@ class Box:
         """
         fewest, most = self.shots
         area_nm2 = self.width_nm * np.asarray(outline_nm, float)
-        columns = []
-        for name in names:
-            column = np.asarray(values[name], dtype=float)
-            if name == schema.SHOTS:
-                columns.append(np.log(np.maximum(column, fewest) / fewest) / math.log(most / fewest))
-            elif name in (schema.L2, schema.PVB):
-                columns.append(column / area_nm2)
-            else:
-                raise UnknownNameError(f"the box has no {name!r}; known: {schema.L2}, {schema.PVB}, {schema.SHOTS}")
-        return np.stack(columns, axis=-1)
+        if unknown := set(names) - {schema.L2, schema.PVB, schema.SHOTS}:
+            raise UnknownNameError(f"the box has no {unknown}; known: {schema.L2}, {schema.PVB}, {schema.SHOTS}")
+        columns = [np.asarray(values[name], float) for name in names]
+        return np.stack(
+            [
+                np.log(np.maximum(column, fewest) / fewest) / math.log(most / fewest)
+                if name == schema.SHOTS
+                else column / area_nm2
+                for name, column in zip(names, columns, strict=True)
+            ],
+            axis=-1,
+        )
 
     def holds(self, points: xr.Dataset) -> np.ndarray:
         """(method,) which points of :func:`points` are inside by L2 and PV band."""
@@ -107,8 +110,8 @@ def outline_nm(targets: xr.DataArray) -> xr.DataArray:
     """
     image = np.pad(targets.values.astype(bool), ((0, 0), (1, 1), (1, 1)))
     sides = sum(np.diff(image, axis=axis).sum((1, 2)) for axis in (1, 2))
-    attrs = {"long_name": "length of the target's outline", "units": "nm"}
-    return xr.DataArray(pixel_of(targets) * sides, targets[schema.SAMPLE].coords, (schema.SAMPLE,), attrs=attrs)
+    lengths = schema.variable(schema.SAMPLE, pixel_of(targets) * sides, "length of the target's outline", "nm")
+    return xr.DataArray(lengths, targets[schema.SAMPLE].coords)
 
 
 def rule_margin(scores: xr.Dataset, deck: Mapping[str, float]) -> xr.DataArray:
@@ -165,12 +168,10 @@ def points(
     ds[MERIT] = merit(ds)
     if deck is not None:
         ds[MARGIN] = rule_margin(scores, deck).min(schema.SAMPLE, keep_attrs=True)
-    settings = [json.dumps(asdict(trial), sort_keys=True) for trial in trials]
-    for name, texts, long_name in (
-        (FAMILY, [family_of(trial.label) for trial in trials], "family of settings"),
-        (SETTINGS, settings, "label, method, preset, options"),
-    ):
-        ds[name] = (schema.METHOD, np.array(texts), {"long_name": long_name, "units": "1"})
+    families = np.array([family_of(trial.label) for trial in trials])
+    settings = np.array([json.dumps(asdict(trial), sort_keys=True) for trial in trials])
+    ds[FAMILY] = schema.variable(schema.METHOD, families, "family of settings")
+    ds[SETTINGS] = schema.variable(schema.METHOD, settings, "label, method, preset, options")
     return schema.label(ds.drop_vars(schema.KERNELS, errors="ignore")).assign_attrs(
         outline_nm=float(_outlines(targets, scores).mean()),
         n_clips=scores.sizes[schema.SAMPLE],
@@ -196,9 +197,9 @@ def nondominated(points: xr.Dataset, names: Sequence[str] = (schema.L2, schema.P
     (method,) bool. Of equal points the first one counts. A point with a nan objective is not among them.
     """
     values = np.stack([np.asarray(points[name], float) for name in names], axis=-1)
-    attrs = {"long_name": "not dominated in " + ", ".join(names), "units": "1"}
     is_front = _is_front(values, BOX.holds(points), maximise=[name in _LARGER for name in names])
-    return xr.DataArray(is_front, points[schema.METHOD].coords, (schema.METHOD,), attrs=attrs)
+    is_front = schema.variable(schema.METHOD, is_front, "not dominated in " + ", ".join(names))
+    return xr.DataArray(is_front, points[schema.METHOD].coords)
 
 
 def front(points: xr.Dataset, names: Sequence[str] = (schema.L2, schema.PVB)) -> xr.Dataset:
@@ -237,8 +238,8 @@ def front_share(
         means = values[:, draw].mean(1)
         scaled = BOX.scaled(dict(zip(names, means.T, strict=True)), (schema.L2, schema.PVB), lengths[draw].mean())
         times += _is_front(means, (scaled < 1).all(-1))
-    attrs = {"long_name": "share of resampled clips with which it is on the front", "units": "1"}
-    return xr.DataArray(times / n_draws, scores[schema.METHOD].coords, (schema.METHOD,), attrs=attrs)
+    share = schema.variable(schema.METHOD, times / n_draws, "share of resampled clips with which it is on the front")
+    return xr.DataArray(share, scores[schema.METHOD].coords)
 
 
 def hypervolumes(scores: xr.Dataset, trials: Sequence[Trial], targets: xr.DataArray) -> xr.Dataset:
@@ -262,14 +263,14 @@ def hypervolumes(scores: xr.Dataset, trials: Sequence[Trial], targets: xr.DataAr
     scores = scores_of(scores, trials)
     lengths = _outlines(targets, scores)
     families = [family_of(trial.label) for trial in trials]
-    spaces = []
-    for names in SPACES.values():
+    volumes = {}
+    for space, names in SPACES.items():
         each = scores[list(names)].transpose(schema.METHOD, schema.SAMPLE)
         clips = BOX.scaled(each, names, lengths)
         means = BOX.scaled(each.mean(schema.SAMPLE, skipna=False), names, lengths.mean())[:, None]
-        sets = [family_volumes(scaled.swapaxes(0, 1), families).mean("set", skipna=False) for scaled in (means, clips)]
-        spaces.append(xr.concat(sets, pd.Index(OF, name="of")))
-    volumes = with_lost(xr.concat(spaces, pd.Index(list(SPACES), name="space")))
+        for of, scaled in zip(OF, (means, clips), strict=True):
+            volumes[space, of] = family_volumes(scaled.swapaxes(0, 1), families).mean("set", skipna=False)
+    volumes = with_lost(labelled(volumes, ("space", "of")))
     attrs = {"box": json.dumps(asdict(BOX)), "n_clips": scores.sizes[schema.SAMPLE]}
     return volumes.transpose(FAMILY, "space", "of").assign_attrs(attrs)
 
@@ -344,15 +345,11 @@ def attainment(
         raise SchemaError("a clip has no setting inside of the box; take a wider one, or other settings")
     clip = 1 + np.nonzero(inside)[0]
     attained = moocore.eaf(scaled[inside], clip, percentiles=[100 * share for share in shares])
-    columns = {
-        "l2_width_nm": (attained[:, 0] * box.width_nm, "L2 by outline", "nm"),
-        "pvb_width_nm": (attained[:, 1] * box.width_nm, "PV band by outline", "nm"),
-        "share": (attained[:, 2] / 100, "share of the clips that attain it", "1"),
-    }
     return xr.Dataset(
         {
-            name: ("point", values, {"long_name": long_name, "units": units})
-            for name, (values, long_name, units) in columns.items()
+            "l2_width_nm": schema.variable("point", attained[:, 0] * box.width_nm, "L2 by outline", "nm"),
+            "pvb_width_nm": schema.variable("point", attained[:, 1] * box.width_nm, "PV band by outline", "nm"),
+            "share": schema.variable("point", attained[:, 2] / 100, "share of the clips that attain it"),
         }
     )
 
@@ -375,7 +372,7 @@ def published_points(rows: Mapping[str, Sequence[str]]) -> xr.Dataset:
     ds = schema.label(values.rename_axis(index=schema.METHOD, columns=None).to_xarray())
     ds[MERIT] = merit(ds)
     sources = ["; ".join(rows["source"].unique()) for rows in means.values()]
-    ds["source"] = (schema.METHOD, np.array(sources, str), {"long_name": "source", "units": "1"})
+    ds["source"] = schema.variable(schema.METHOD, np.array(sources, str), "source")
     return ds
 
 
@@ -395,7 +392,7 @@ def agreement(first: xr.Dataset, second: xr.Dataset, names: Sequence[str]) -> xr
     one, two = xr.align(first[list(names)], second[list(names)], join="inner")
     tau = [float(scipy.stats.kendalltau(one[name], two[name]).statistic) for name in names]
     return xr.Dataset(
-        {"kendall_tau": ("score", tau, {"long_name": "Kendall's tau", "units": "1"})},
+        {"kendall_tau": schema.variable("score", tau, "Kendall's tau")},
         coords={"score": list(names)},
         attrs={"n_settings": one.sizes[schema.METHOD]},
     )

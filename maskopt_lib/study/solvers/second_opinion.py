@@ -16,6 +16,7 @@ from maskopt_lib import optics
 from maskopt_lib.data import schema
 from maskopt_lib.litho.process import CONTEST_CORNERS, ThresholdResist
 from maskopt_lib.optics import SocsKernels
+from maskopt_lib.runs.gather import labelled
 
 
 def second_opinion(masks: xr.DataArray, targets: xr.DataArray, kernels: SocsKernels) -> xr.Dataset:
@@ -31,32 +32,25 @@ def second_opinion(masks: xr.DataArray, targets: xr.DataArray, kernels: SocsKern
     -------
     Dataset over ``sample`` with the names of :mod:`maskopt_lib.data.schema`.
     """
-    rows = []
+    rows = {}
     for mask in masks:
-        image = mask.values.astype(np.uint8)
-        wanted = targets.sel({schema.SAMPLE: mask[schema.SAMPLE].item()}).values.astype(bool)
+        sample, image = mask[schema.SAMPLE].item(), mask.values.astype(np.uint8)
         printed = {
             corner.name: corner.dose**2 * optics.aerial_image(image.astype(float), kernels, focus=corner.focus)
             >= ThresholdResist().threshold
             for corner in CONTEST_CORNERS
         }
+        target = targets.sel({schema.SAMPLE: sample}).values.astype(bool)
         shapes, labels = cv2.connectedComponents(image, connectivity=4)
         areas = np.bincount(labels.ravel())[1:]
-        rows.append(
-            {
-                schema.L2: float(np.count_nonzero(printed[schema.NOMINAL] != wanted)),
-                schema.PVB: float(np.count_nonzero(printed[schema.OUTER] != printed[schema.INNER])),
-                schema.SHAPES: shapes - 1,
-                schema.MSA: float(areas.min()) if len(areas) else np.nan,
-                schema.MSD: _smallest_distance(labels, shapes),
-            }
-        )
-    return schema.label(
-        xr.Dataset(
-            {name: (schema.SAMPLE, [row[name] for row in rows]) for name in rows[0]},
-            coords={schema.SAMPLE: masks[schema.SAMPLE].values},
-        )
-    )
+        rows[(sample,)] = {
+            schema.L2: float(np.count_nonzero(printed[schema.NOMINAL] != target)),
+            schema.PVB: float(np.count_nonzero(printed[schema.OUTER] != printed[schema.INNER])),
+            schema.SHAPES: shapes - 1,
+            schema.MSA: float(areas.min()) if len(areas) else np.nan,
+            schema.MSD: _smallest_distance(labels, shapes),
+        }
+    return schema.label(labelled(rows, (schema.SAMPLE,)))
 
 
 def _smallest_distance(labels: np.ndarray, shapes: int) -> float:

@@ -19,6 +19,7 @@ import xarray as xr
 from maskopt_lib import opc
 from maskopt_lib.data import schema
 from maskopt_lib.errors import SchemaError
+from maskopt_lib.runs.gather import labelled
 from maskopt_lib.study.solvers.masks import Trial
 
 #: What makes one setting better than another: L2 + PV band, averaged over the clips.
@@ -198,25 +199,25 @@ def rank(scores: xr.Dataset, trials: Sequence[Trial]) -> xr.Dataset:
     """
     scores = scores_of(scores, trials)
     names = [name for name in (schema.L2, schema.PVB, schema.RUNTIME) if name in scores]
-    rows = scores[names].mean(schema.SAMPLE, skipna=False).to_pandas()[names].reset_index(drop=True)
-    rows[schema.METHOD] = [trial.method for trial in trials]
-    rows["options"] = [json.dumps(dict(trial.options), sort_keys=True, default=repr) for trial in trials]
-    rows["setting"] = rows.groupby(schema.METHOD).cumcount()
-    ds = rows.set_index([schema.METHOD, "setting"]).to_xarray().reindex({schema.METHOD: rows[schema.METHOD].unique()})
+    means = scores[names].mean(schema.SAMPLE, skipna=False)
+    rows: dict[tuple[str, int], dict[str, Any]] = {}
+    for trial in trials:
+        row = means.sel({schema.METHOD: trial.label})
+        options = json.dumps(dict(trial.options), sort_keys=True, default=repr)
+        number = sum(trial.method == method for method, _ in rows)
+        rows[trial.method, number] = {"options": options, **{name: float(row[name]) for name in names}}
+    ds = labelled(rows, (schema.METHOD, "setting"))
     ds[MERIT] = merit(ds).assign_attrs(long_name="mean over clips of L2 + PV band")
     if bad := ds[schema.METHOD].values[ds[MERIT].isnull().all("setting")].tolist():
         raise SchemaError(f"{', '.join(bad)}: no setting has L2 and PV band of every clip")
-    ds["options"] = ds["options"].fillna("").astype(str)
-    ds["best_setting"] = ds[MERIT].argmin("setting")
-    ds["best_options"] = ds["options"].isel(setting=ds["best_setting"]).drop_vars("setting")
-    ds["gain_percent"] = 100 * (1 - ds[MERIT].min("setting") / ds[MERIT].isel(setting=0, drop=True))
-    for name, long_name, units in (
-        ("options", "options that differ from the preset, JSON", "1"),
-        ("best_options", "options that differ from the preset, JSON", "1"),
-        ("best_setting", "setting with the smallest merit", "1"),
-        ("gain_percent", "merit of the best below that of the preset", "%"),
-    ):
-        ds[name].attrs = {"long_name": long_name, "units": units}
+    best = ds[MERIT].argmin("setting")
+    changes = "options that differ from the preset, JSON"
+    best_options = ds["options"].isel(setting=best)
+    gain = 100 * (1 - ds[MERIT].min("setting") / ds[MERIT].isel(setting=0))
+    ds["options"].attrs = {"long_name": changes, "units": "1"}
+    ds["best_setting"] = schema.variable(schema.METHOD, best.values, "setting with the smallest merit")
+    ds["best_options"] = schema.variable(schema.METHOD, best_options.values, changes)
+    ds["gain_percent"] = schema.variable(schema.METHOD, gain.values, "merit of the best below that of the preset", "%")
     return schema.label(ds).assign_attrs(n_clips=scores.sizes[schema.SAMPLE])
 
 
