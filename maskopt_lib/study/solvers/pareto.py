@@ -110,8 +110,8 @@ def outline_nm(targets: xr.DataArray) -> xr.DataArray:
     """
     image = np.pad(targets.values.astype(bool), ((0, 0), (1, 1), (1, 1)))
     sides = sum(np.diff(image, axis=axis).sum((1, 2)) for axis in (1, 2))
-    lengths = schema.variable(schema.SAMPLE, pixel_of(targets) * sides, "length of the target's outline", "nm")
-    return xr.DataArray(lengths, targets[schema.SAMPLE].coords)
+    attrs = {"long_name": "length of the target's outline", "units": "nm"}
+    return xr.DataArray(pixel_of(targets) * sides, targets[schema.SAMPLE].coords, (schema.SAMPLE,), attrs=attrs)
 
 
 def rule_margin(scores: xr.Dataset, deck: Mapping[str, float]) -> xr.DataArray:
@@ -170,8 +170,8 @@ def points(
         ds[MARGIN] = rule_margin(scores, deck).min(schema.SAMPLE, keep_attrs=True)
     families = np.array([family_of(trial.label) for trial in trials])
     settings = np.array([json.dumps(asdict(trial), sort_keys=True) for trial in trials])
-    ds[FAMILY] = schema.variable(schema.METHOD, families, "family of settings")
-    ds[SETTINGS] = schema.variable(schema.METHOD, settings, "label, method, preset, options")
+    ds[FAMILY] = schema.column(schema.METHOD, families, "family of settings")
+    ds[SETTINGS] = schema.column(schema.METHOD, settings, "label, method, preset, options")
     return schema.label(ds.drop_vars(schema.KERNELS, errors="ignore")).assign_attrs(
         outline_nm=float(_outlines(targets, scores).mean()),
         n_clips=scores.sizes[schema.SAMPLE],
@@ -198,8 +198,8 @@ def nondominated(points: xr.Dataset, names: Sequence[str] = (schema.L2, schema.P
     """
     values = np.stack([np.asarray(points[name], float) for name in names], axis=-1)
     is_front = _is_front(values, BOX.holds(points), maximise=[name in _LARGER for name in names])
-    is_front = schema.variable(schema.METHOD, is_front, "not dominated in " + ", ".join(names))
-    return xr.DataArray(is_front, points[schema.METHOD].coords)
+    attrs = {"long_name": "not dominated in " + ", ".join(names), "units": "1"}
+    return xr.DataArray(is_front, points[schema.METHOD].coords, (schema.METHOD,), attrs=attrs)
 
 
 def front(points: xr.Dataset, names: Sequence[str] = (schema.L2, schema.PVB)) -> xr.Dataset:
@@ -238,8 +238,8 @@ def front_share(
         means = values[:, draw].mean(1)
         scaled = BOX.scaled(dict(zip(names, means.T, strict=True)), (schema.L2, schema.PVB), lengths[draw].mean())
         times += _is_front(means, (scaled < 1).all(-1))
-    share = schema.variable(schema.METHOD, times / n_draws, "share of resampled clips with which it is on the front")
-    return xr.DataArray(share, scores[schema.METHOD].coords)
+    attrs = {"long_name": "share of resampled clips with which it is on the front", "units": "1"}
+    return xr.DataArray(times / n_draws, scores[schema.METHOD].coords, (schema.METHOD,), attrs=attrs)
 
 
 def hypervolumes(scores: xr.Dataset, trials: Sequence[Trial], targets: xr.DataArray) -> xr.Dataset:
@@ -347,9 +347,9 @@ def attainment(
     attained = moocore.eaf(scaled[inside], clip, percentiles=[100 * share for share in shares])
     return xr.Dataset(
         {
-            "l2_width_nm": schema.variable("point", attained[:, 0] * box.width_nm, "L2 by outline", "nm"),
-            "pvb_width_nm": schema.variable("point", attained[:, 1] * box.width_nm, "PV band by outline", "nm"),
-            "share": schema.variable("point", attained[:, 2] / 100, "share of the clips that attain it"),
+            "l2_width_nm": schema.column("point", attained[:, 0] * box.width_nm, "L2 by outline", "nm"),
+            "pvb_width_nm": schema.column("point", attained[:, 1] * box.width_nm, "PV band by outline", "nm"),
+            "share": schema.column("point", attained[:, 2] / 100, "share of the clips that attain it"),
         }
     )
 
@@ -372,7 +372,7 @@ def published_points(rows: Mapping[str, Sequence[str]]) -> xr.Dataset:
     ds = schema.label(values.rename_axis(index=schema.METHOD, columns=None).to_xarray())
     ds[MERIT] = merit(ds)
     sources = ["; ".join(rows["source"].unique()) for rows in means.values()]
-    ds["source"] = schema.variable(schema.METHOD, np.array(sources, str), "source")
+    ds["source"] = schema.column(schema.METHOD, np.array(sources, str), "source")
     return ds
 
 
@@ -392,7 +392,7 @@ def agreement(first: xr.Dataset, second: xr.Dataset, names: Sequence[str]) -> xr
     one, two = xr.align(first[list(names)], second[list(names)], join="inner")
     tau = [float(scipy.stats.kendalltau(one[name], two[name]).statistic) for name in names]
     return xr.Dataset(
-        {"kendall_tau": schema.variable("score", tau, "Kendall's tau")},
+        {"kendall_tau": schema.column("score", tau, "Kendall's tau")},
         coords={"score": list(names)},
         attrs={"n_settings": one.sizes[schema.METHOD]},
     )

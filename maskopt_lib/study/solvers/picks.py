@@ -105,7 +105,7 @@ def shot_budgets(points: xr.Dataset, budgets: Sequence[float]) -> xr.Dataset:
     ``lowest_l2_nm2`` and ``lowest_pvb_nm2``, the best of each alone that the budget buys.
     """
     inside = points.isel({schema.METHOD: BOX.holds(points)})
-    limit = xr.DataArray(schema.variable("budget", np.asarray(budgets, float), "shot budget"))
+    limit = xr.DataArray(np.asarray(budgets, float), dims="budget", attrs={"long_name": "shot budget", "units": "1"})
     limit = limit[(inside[schema.SHOTS] <= limit).any(schema.METHOD)]
     within = inside[[schema.L2, schema.PVB, MERIT]].where(inside[schema.SHOTS] <= limit)
     best = within[MERIT].argmin(schema.METHOD)

@@ -160,4 +160,4 @@ def rules_kept(masks: xr.DataArray, deck: Mapping[str, float]) -> xr.Dataset:
 
     rows = [xr.concat(map(report, row), row.get_index(row.dims[0])) for row in masks]
     kept = xr.concat(rows, masks.get_index(masks.dims[0]))
-    return kept.assign(at_least=schema.variable("rule", list(deck.values()), "limit of the rule", "nm"))
+    return kept.assign(at_least=schema.column("rule", list(deck.values()), "limit of the rule", "nm"))

@@ -215,9 +215,9 @@ def rank(scores: xr.Dataset, trials: Sequence[Trial]) -> xr.Dataset:
     best_options = ds["options"].isel(setting=best)
     gain = 100 * (1 - ds[MERIT].min("setting") / ds[MERIT].isel(setting=0))
     ds["options"].attrs = {"long_name": changes, "units": "1"}
-    ds["best_setting"] = schema.variable(schema.METHOD, best.values, "setting with the smallest merit")
-    ds["best_options"] = schema.variable(schema.METHOD, best_options.values, changes)
-    ds["gain_percent"] = schema.variable(schema.METHOD, gain.values, "merit of the best below that of the preset", "%")
+    ds["best_setting"] = schema.column(schema.METHOD, best.values, "setting with the smallest merit")
+    ds["best_options"] = schema.column(schema.METHOD, best_options.values, changes)
+    ds["gain_percent"] = schema.column(schema.METHOD, gain.values, "merit of the best below that of the preset", "%")
     return schema.label(ds).assign_attrs(n_clips=scores.sizes[schema.SAMPLE])
 
 
