@@ -188,9 +188,8 @@ def _print(task: _Print, kept: Kept) -> None:
             x0, y0, x1, y1 = box = task.plan.inside(window)
             core = _pixels(box, window, pixel_nm)
             aerial = sim.aerial(mask.astype(np.float32)).cpu().numpy()
-            printed = dict(zip(sim.corners, aerial >= aerial.dtype.type(sim.threshold), strict=True))
-            l2_nm2 = metrics.l2_nm2(printed[schema.NOMINAL][core], target[core] > 0, pixel_nm)
-            scores.append([l2_nm2, metrics.pvb_nm2(printed[schema.OUTER][core], printed[schema.INNER][core], pixel_nm)])
+            areas = metrics.print_areas(aerial, target > 0, pixel_nm=pixel_nm, threshold=sim.threshold, part=core)
+            scores.append([areas[schema.L2], areas[schema.PVB]])
             if target[core].any():
                 of_field = edge_sites(sim, mask, target, window, pixel_nm, aerial[sim.corners.index(schema.NOMINAL)])
                 x, y, *_ = columns = np.stack([of_field[name].values for name in SITE_COLUMNS])
