@@ -287,7 +287,7 @@ def through_pitch(grating: xr.Dataset) -> hv.Layout:
 
     Parameters
     ----------
-    grating : Dataset of :func:`maskopt_lib.study.solvers.anatomy.through_pitch`.
+    grating : Dataset of :func:`maskopt_lib.study.solvers.imaging.through_pitch`.
     """
     width_nm, widths, intensity = float(grating.attrs["width_nm"]), grating["cd_nm"], grating["intensity"]
     # Logarithms with ticks of their own: a panel keeps its shape.
@@ -330,7 +330,7 @@ def neighbour_influence(shift: xr.Dataset) -> hv.Overlay:
 
     Parameters
     ----------
-    shift : Dataset of :func:`maskopt_lib.study.solvers.anatomy.neighbour_influence`.
+    shift : Dataset of :func:`maskopt_lib.study.solvers.imaging.neighbour_influence`.
     """
     gap, tolerance, reach = shift["gap_nm"].values, float(shift.attrs["tolerance_nm"]), float(shift["reach_nm"])
     drawn = [hv.HSpan(-tolerance, tolerance).opts(facecolor=style.LIGHT, edgecolor="none", alpha=1.0)]
@@ -372,7 +372,7 @@ def corner_rounding(square: xr.Dataset) -> hv.Layout:
 
     Parameters
     ----------
-    square : Dataset of :func:`maskopt_lib.study.solvers.anatomy.spectrum_of_square`.
+    square : Dataset of :func:`maskopt_lib.study.solvers.imaging.spectrum_of_square`.
     """
     outline = marks.contours(square["mask"], width=0.9, linestyle="--")
     panels = []
@@ -405,7 +405,7 @@ def corner_pull_back(square: xr.Dataset) -> hv.Overlay:
 
     Parameters
     ----------
-    square : Dataset of :func:`maskopt_lib.study.solvers.anatomy.spectrum_of_square`.
+    square : Dataset of :func:`maskopt_lib.study.solvers.imaging.spectrum_of_square`.
     """
     band, distance, printed = (
         square["band"].values,
