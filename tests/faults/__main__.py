@@ -47,6 +47,7 @@ def main() -> None:
         "sweeps": lambda: lives.sweeps(lab),
         "studies": lambda: lives.studies(lab),
         "dataset": lambda: lives.dataset(lab),
+        "scheduler": lambda: lives.scheduler(lab),
         "training": lambda: lives.training(lab),
     }
     if unknown := set(chosen) - set(families):

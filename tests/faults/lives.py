@@ -217,6 +217,54 @@ def dataset(lab: Study) -> Iterator[Outcome]:
     yield two_at_once(lab, DATASET, reference)
 
 
+def scheduler(lab: Study) -> Iterator[Outcome]:
+    """A dataset built by a scheduler of its own with two workers; one of them is killed in the middle."""
+    if not lab.out_dir(DATASET, "undisturbed").is_dir():
+        undisturbed(lab, DATASET)
+    reference = digests(lab.out_dir(DATASET, "undisturbed"))
+    outcome = Outcome("a dask scheduler with two workers, one killed; final results the same")
+    port = 8786 + os.getpid() % 1000
+    address = f"tcp://127.0.0.1:{port}"
+    python = [sys.executable, "-m"]
+    servers = [
+        lab.start(
+            [*python, "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard"]
+        )
+    ]
+    try:
+        for _ in range(2):
+            worker = [
+                *python,
+                "distributed.cli.dask_worker",
+                address,
+                "--nworkers",
+                "1",
+                "--nthreads",
+                "1",
+                "--no-dashboard",
+            ]
+            servers.append(lab.start([*worker, "--local-directory", str(lab.root)]))
+        work = Work(notebook=DATASET.notebook, parameters=DATASET.parameters | {"scheduler": address})
+        process = lab.start(lab.command(work, "scheduler"))
+        parts = lab.out_dir(work, "scheduler") / "parts"
+        until = time.monotonic() + 300
+        while len(list(parts.glob("labels-*.npz"))) < 2 and process.poll() is None and time.monotonic() < until:
+            time.sleep(0.05)
+        for child in psutil.Process(servers[1].pid).children(recursive=True):
+            child.kill()
+        servers[1].kill()
+        code = process.wait(timeout=600)
+        found = {} if code else digests(lab.out_dir(work, "scheduler"))
+        outcome.note(f"ended with status {code}" if code else compared(reference, found, work.not_compared))
+    finally:
+        for server in servers:
+            for child in descendants(server):
+                child.kill()
+            server.kill()
+            server.wait()
+    yield outcome
+
+
 def training(lab: Study) -> Iterator[Outcome]:
     """Trainings; they need a dataset."""
     build = lab.out_dir(DATASET, "undisturbed")
