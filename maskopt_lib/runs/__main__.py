@@ -15,6 +15,7 @@ from maskopt_lib.errors import MaskOptError
 from maskopt_lib.runs import execute
 from maskopt_lib.runs.params import read_variant
 from maskopt_lib.runs.paths import root
+from maskopt_lib.runs.processes import leave_with_parent
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -61,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _execute(chosen: argparse.Namespace) -> int:
     """1 for a notebook that failed, after it was said where to look."""
     if chosen.with_parent:
-        execute.leave_with_parent()
+        leave_with_parent()
     execute.log_to_terminal()
     notebook, variant = chosen.notebook, chosen.variant
     if chosen.parameters:

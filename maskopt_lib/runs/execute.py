@@ -7,15 +7,11 @@ that was killed, is never taken for a result.
 from __future__ import annotations
 
 import logging
-import os
-import threading
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import papermill
-import psutil
 
 from maskopt_lib import files
 from maskopt_lib.runs import params
@@ -25,7 +21,6 @@ from maskopt_lib.runs.paths import resolved
 RUN, PARTIAL = "run.ipynb", "partial.ipynb"
 #: How long one waits for another run in the same folder, in s; two studies at once then do the same work once.
 LONGEST_WAIT_S = 7 * 24 * 3600.0
-_LOOK_S = 0.5
 
 
 def execute(
@@ -75,28 +70,3 @@ def execute(
 def log_to_terminal() -> None:
     """Show what cells print, as papermill's own command does."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-
-
-def leave_with_parent() -> None:
-    """End this process, and all that it started, when the one that started it is gone, in whatever way.
-
-    Nobody who is killed can say so: a thread looks, twice a second.
-    """
-    parent = os.getppid()
-
-    def look() -> None:
-        while os.getppid() == parent and psutil.pid_exists(parent):
-            time.sleep(_LOOK_S)
-        end_children()
-        os._exit(1)
-
-    threading.Thread(target=look, name="leave with parent", daemon=True).start()
-
-
-def end_children() -> None:
-    """Kill all that this process started, and what these started."""
-    for child in psutil.Process().children(recursive=True):
-        try:
-            child.kill()
-        except psutil.NoSuchProcess:
-            continue

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -14,6 +16,7 @@ import distributed
 import torch
 
 from maskopt_lib.errors import SchemaError
+from maskopt_lib.runs.processes import leave_with_parent
 
 _PLUGIN = "maskopt-kept"
 _LOCAL = ("localhost", "127.0.0.1", "::1")
@@ -67,6 +70,8 @@ def workers(
 def alone(do: Callable[[Any], Any], task: Any) -> Any:
     """What a function makes of a task in a process that has done nothing else, and ends with it.
 
+    Not a dask worker: there a task runs in a thread, beside others, with memory of its own that is counted otherwise.
+
     Parameters
     ----------
     do : a function of the library, of the task; both travel to the process, whose environment is that of this one.
@@ -74,11 +79,15 @@ def alone(do: Callable[[Any], Any], task: Any) -> Any:
 
     Raises
     ------
-    distributed.KilledWorker : the process ended before it was done, as it does when memory runs out.
+    BrokenProcessPool : the process ended before it was done, as it does when memory runs out.
     """
-    once = {"distributed.scheduler.allowed-failures": 0}
-    with dask.config.set(once), _local(1, {}) as client, _noted(task):
-        return client.submit(do, task, pure=False).result()
+    # A server imports what takes seconds and forks a copy of itself for each task, where the system can.
+    fresh = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+    context = multiprocessing.get_context(fresh)
+    if fresh == "forkserver":
+        context.set_forkserver_preload([do.__module__])
+    with ProcessPoolExecutor(1, context, leave_with_parent) as process, _noted(task):
+        return process.submit(do, task).result()
 
 
 @contextmanager

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import time
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
-from distributed import KilledWorker
 
 from maskopt_lib.runs import memory
 from maskopt_lib.runs.gather import complete
@@ -38,7 +38,7 @@ def test_each_task_has_a_process_that_ends_with_it():
 
 
 def test_a_process_that_dies_is_said_and_not_tried_again():
-    with pytest.raises(KilledWorker) as caught:
+    with pytest.raises(BrokenProcessPool) as caught:
         alone(die, "the task")
     assert "while working on the task" in caught.value.__notes__
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, replace
 from itertools import product
 from typing import Any
@@ -15,7 +16,6 @@ from typing import Any
 import pandas as pd
 import torch
 import xarray as xr
-from distributed import KilledWorker
 
 from maskopt_lib.data import schema
 from maskopt_lib.errors import UnknownNameError
@@ -108,7 +108,7 @@ def measure(
     Raises
     ------
     UnknownNameError : a method, preset or option is not known.
-    distributed.KilledWorker : a solve ended its process, as it does when memory runs out.
+    BrokenProcessPool : a solve ended its process, as it does when memory runs out.
 
     Notes
     -----
@@ -311,7 +311,7 @@ class _Bench:
         if (measured := said_of(path)) is None:
             try:
                 measured = alone(do, job) if fresh else do(job)
-            except KilledWorker as error:
+            except BrokenProcessPool as error:
                 error.add_note(
                     "its process ended, as it does when memory runs out; what was measured is kept, take "
                     "smaller batches and repeat"
@@ -349,7 +349,7 @@ def _ascend(job: Job, bench: Callable, sizes: Sequence[int], budget: Budget) -> 
         else:
             try:
                 measured = bench(job, measuring.until_full)
-            except KilledWorker:
+            except BrokenProcessPool:
                 measured = {STATUS: f"{OUT_OF_MEMORY}, or its process was ended otherwise"}
         yield _row(job, measured)
         if STATUS in measured:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 
 import holoviews as hv
@@ -10,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
-from distributed import KilledWorker
 
 from maskopt_lib import figures, opc, optics, study
 from maskopt_lib.errors import UnknownNameError
@@ -113,7 +113,7 @@ def test_peak_memory_is_that_of_the_work(kernels, wanted):
     recipe = study.Trial(label="greedy", method="identity")
     job = Job(workload="greedy", recipe=recipe, kernels=kernels, clips=(Bits.of(wanted.values[0], 8.0),))
     plain, greedy = (alone(do, job)["peak_memory_gb"] for do in (measuring.solved, fill))
-    assert plain < 0.35 < greedy < 0.4 + plain + 0.05  # both may hold pages that the system had taken back
+    assert greedy - plain == pytest.approx(0.4, abs=0.05)
 
 
 def fill(job):
@@ -130,7 +130,7 @@ def fill(job):
 
 def test_a_process_that_dies_says_what_to_do(run, kernels, wanted, monkeypatch):
     monkeypatch.setattr(measuring, "solved", die)
-    with pytest.raises(KilledWorker) as caught:
+    with pytest.raises(BrokenProcessPool) as caught:
         timing.measure(wanted, kernels, TRIALS[:1], run, batch_sizes=[1])
     assert caught.value.__notes__[0] == "while working on floor, 1 at once" and "smaller" in caught.value.__notes__[1]
 

@@ -1,0 +1,36 @@
+"""Processes that end with those that began them."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+
+import psutil
+
+_LOOK_S = 0.5
+
+
+def leave_with_parent() -> None:
+    """End this process, and all that it started, when the one that started it is gone, in whatever way.
+
+    Nobody who is killed can say so: a thread looks, twice a second.
+    """
+    parent = os.getppid()
+
+    def look() -> None:
+        while os.getppid() == parent and psutil.pid_exists(parent):
+            time.sleep(_LOOK_S)
+        end_children()
+        os._exit(1)
+
+    threading.Thread(target=look, name="leave with parent", daemon=True).start()
+
+
+def end_children() -> None:
+    """Kill all that this process started, and what these started."""
+    for child in psutil.Process().children(recursive=True):
+        try:
+            child.kill()
+        except psutil.NoSuchProcess:
+            continue
