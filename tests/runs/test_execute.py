@@ -29,7 +29,9 @@ from maskopt_lib.runs.params import parameters
 (Path(out_dir) / "pid").write_text(str(os.getpid()))
 values = parameters("15_do_this", globals())
 (Path(out_dir) / "values.json").write_text(json.dumps(values))
-time.sleep(seconds)
+end = time.monotonic() + seconds
+while time.monotonic() < end and not (Path(out_dir) / "go").exists():
+    time.sleep(0.05)
 assert n_steps != 3, "three"
 """
 
@@ -86,13 +88,16 @@ def test_a_run_leaves_its_notebook_and_a_failed_one_is_kept_for_reading(study_ro
 
 
 def test_two_runs_in_one_folder_follow_each_other(study_root):
-    first = start(study_root, seconds=3.0)
+    first = start(study_root, seconds=600.0)
     out = study_root / "results" / NOTEBOOK / "quick"
     until((out / "pid").exists)
     second = start(study_root, n_steps=5)
-    said = [process.communicate(timeout=120)[0] for process in (first, second)]
-    assert first.returncode == second.returncode == 0, said
-    assert f"waiting for process {first.pid}" in said[1]
+    for line in second.stdout:
+        if f"waiting for process {first.pid}" in line:
+            (out / "go").touch()
+            break
+    rest = [process.communicate(timeout=120)[0] for process in (first, second)]
+    assert first.returncode == second.returncode == 0, rest
     assert json.loads((out / "values.json").read_text())["n_steps"] == 5
 
 
