@@ -18,13 +18,9 @@ import zarr
 from maskopt_lib.data import tile_arrays as ta
 from maskopt_lib.data.splits import EXCLUDED, SPLITS, SplitRule, rule_of, splits
 from maskopt_lib.data.tile_store import TileStore
+from maskopt_lib.data.tile_views import PIXELS, TAGS, tag_planes
 from maskopt_lib.data.turns import TURNS, turned
 from maskopt_lib.errors import SchemaError, UnknownNameError
-
-#: Ways to say which cell a tile is of.
-TAGS = ("none", "index", "planes")
-#: Sizes of pixels, in those of the store.
-PIXELS = (1, 2, 4, 8)
 
 
 class TileDataset(torch.utils.data.Dataset):
@@ -256,24 +252,6 @@ class _Opened:
     margins: tuple[int, int]
     content: zarr.Array
     mask: zarr.Array | None
-
-
-def tag_planes(cell: torch.Tensor, n_cells: int, size: int) -> torch.Tensor:
-    """One image for every cell, one everywhere on that of the tile's own and zero on the others.
-
-    Parameters
-    ----------
-    cell : (n,) int64 codes.
-    n_cells : cells there are.
-    size : pixels along one side.
-
-    Returns
-    -------
-    (n, n_cells, size, size) float32, on the device of ``cell``; a view that takes no memory, until it is written to or
-    stacked: 100 planes of 1024 x 1024 are 420 MB.
-    """
-    one_hot = torch.nn.functional.one_hot(cell, n_cells).float()
-    return one_hot[:, :, None, None].expand(-1, -1, size, size)
 
 
 def _unpacked(packed: np.ndarray, n: int) -> np.ndarray:

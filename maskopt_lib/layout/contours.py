@@ -15,8 +15,7 @@ import numpy as np
 from skimage import measure  # as a whole: a part needs scipy.signal, a second to import, and is loaded where it is used
 
 from maskopt_lib.errors import LayoutError, UnknownNameError
-from maskopt_lib.layout.polygons import fault_of, to_nm
-from maskopt_lib.layout.raster import signed_area
+from maskopt_lib.layout.polygons import fault_of, signed_area, to_nm
 
 CONTOURS = ("smooth", "pixel")
 TOLERANCE_NM = 0.5

@@ -17,8 +17,7 @@ from maskopt_lib.data.manifest import FOLDER
 from maskopt_lib.errors import LayoutError, UnknownNameError
 from maskopt_lib.layout.contours import DATABASE_NM, TOLERANCE_NM, as_mask, mask_polygons
 from maskopt_lib.layout.glp import Shape
-from maskopt_lib.layout.polygons import fault_of, to_nm
-from maskopt_lib.layout.raster import signed_area
+from maskopt_lib.layout.polygons import fault_of, signed_area, to_nm
 
 _NM = 1e-9  # metres
 _UM = 1e-6

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from maskopt_lib.layout.raster import signed_area
-
 _CHUNK = 64  # edges compared at a time with those that begin before the last of them ends
+
+
+def signed_area(points: np.ndarray) -> float:
+    """Signed area of one ring of (n, 2) points; positive when it runs counter-clockwise."""
+    x, y = (points - points[0]).T
+    return 0.5 * float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1)))
 
 
 def to_nm(units: np.ndarray, unit_nm: float) -> np.ndarray:

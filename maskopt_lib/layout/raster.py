@@ -14,17 +14,12 @@ import gdstk
 import numpy as np
 
 from maskopt_lib.errors import LayoutError
+from maskopt_lib.layout.polygons import signed_area
 
 # Coverage is a sum of at most some thousand float64 terms of order one: its error stays far below this.
 _COVERAGE_EPSILON = 1e-9
 # Union of overlapping curved shapes, nm: Clipper works on integers, 1e-9 nm keeps any layout well inside 62 bits.
 _UNION_PRECISION_NM = 1e-9
-
-
-def signed_area(points: np.ndarray) -> float:
-    """Signed area of one ring of (n, 2) points; positive when it runs counter-clockwise."""
-    x, y = (points - points[0]).T
-    return 0.5 * float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1)))
 
 
 def is_manhattan(points: np.ndarray) -> bool:

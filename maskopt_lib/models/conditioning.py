@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from maskopt_lib.data.tile_dataset import tag_planes
+from maskopt_lib.data.tile_views import tag_planes
 from maskopt_lib.errors import UnknownNameError
 from maskopt_lib.models.inputs import TileInput
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from maskopt_lib.data.tile_dataset import PIXELS
+from maskopt_lib.data.tile_views import PIXELS
 from maskopt_lib.errors import GridMismatchError, UnknownNameError
 
 #: Side of the window that every network sees, whatever its pixels, and of the core in its middle that is scored.

@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from maskopt_lib.errors import GridMismatchError, UnknownNameError
-from maskopt_lib.litho import Simulator
-from maskopt_lib.models.middle_images import MiddleImages
+from maskopt_lib.litho.simulator import Simulator
+from maskopt_lib.models.middle_images import MiddleImages, middle
 
 #: Ways to compare probabilities with labels, each of logits and labels, pixel by pixel.
 LABEL_DISTANCES = {
@@ -203,11 +203,3 @@ def litho_guided_labels(logits: Tensor, label: Tensor, target: Tensor, litho: Li
 def _transmission(logits: Tensor, mask: str) -> Tensor:
     soft = torch.sigmoid(logits if logits.dtype == torch.float64 else logits.float())
     return soft if mask == SOFT else soft + ((logits > 0).to(soft.dtype) - soft).detach()
-
-
-def middle(image: Tensor, n: int) -> Tensor:
-    """The ``n`` x ``n`` pixels in the middle of (..., y, x)."""
-    margin = (image.shape[-1] - n) // 2
-    if margin < 0 or (image.shape[-1] - n) % 2:
-        raise GridMismatchError(f"{n} pixels cannot stand in the middle of {image.shape[-1]}")
-    return image[..., margin : margin + n, margin : margin + n]

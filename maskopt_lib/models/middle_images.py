@@ -10,9 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from maskopt_lib import optics
 from maskopt_lib.errors import GridMismatchError
-from maskopt_lib.litho import CONTEST_CORNERS
 from maskopt_lib.litho.imaging import (
     CornerImages,
     FieldMatrices,
@@ -22,7 +20,9 @@ from maskopt_lib.litho.imaging import (
     real_systems,
     small_grid,
 )
+from maskopt_lib.litho.process import CONTEST_CORNERS
 from maskopt_lib.models.inputs import IMAGE_NM
+from maskopt_lib.optics.crop import cropped
 from maskopt_lib.optics.kernels import SocsKernels
 
 #: Side of the dark field in whose middle a mask stands; at most that of the optics.
@@ -52,7 +52,7 @@ class MiddleImages(nn.Module):
 
     def __init__(self, kernels: SocsKernels, *, pixel_nm: float, out_nm: float = IMAGE_NM) -> None:
         super().__init__()
-        self.kernels = optics.cropped(kernels, min(FIELD_NM, kernels.period_nm))
+        self.kernels = cropped(kernels, min(FIELD_NM, kernels.period_nm))
         self.pixel_nm = pixel_nm
         self.n_field = _whole(self.kernels.period_nm, pixel_nm)
         self.n_in, self.n_out = _whole(IMAGE_NM, pixel_nm), _whole(out_nm, pixel_nm)
@@ -94,6 +94,14 @@ class MiddleImages(nn.Module):
                 self._corners,
             )
         return self._placed[device, dtype]
+
+
+def middle(image: Tensor, n: int) -> Tensor:
+    """The ``n`` x ``n`` pixels in the middle of (..., y, x)."""
+    margin = (image.shape[-1] - n) // 2
+    if margin < 0 or (image.shape[-1] - n) % 2:
+        raise GridMismatchError(f"{n} pixels cannot stand in the middle of {image.shape[-1]}")
+    return image[..., margin : margin + n, margin : margin + n]
 
 
 def _whole(length_nm: float, pixel_nm: float) -> int:

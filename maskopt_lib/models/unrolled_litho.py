@@ -37,13 +37,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from maskopt_lib import optics
-from maskopt_lib.litho import ThresholdResist
+from maskopt_lib.litho.process import ThresholdResist
 from maskopt_lib.models.conditioning import Conditioning
 from maskopt_lib.models.inputs import IMAGE_NM, TileInput
-from maskopt_lib.models.losses import middle
-from maskopt_lib.models.middle_images import MiddleImages
+from maskopt_lib.models.middle_images import MiddleImages, middle
 from maskopt_lib.models.model import MaskModel, ModelOptions
+from maskopt_lib.optics.library import load as load_optics
 
 #: Side in nm of the pixels on which prints are looked at, an eighteenth of what the optics resolve.
 PRINT_NM = 8
@@ -197,7 +196,7 @@ class PrintGradients(nn.Module):
     def __init__(self, options: Options) -> None:
         super().__init__()
         out_nm = options.core_nm + 2 * options.rim_nm
-        self.images = MiddleImages(optics.load(options.kernels), pixel_nm=PRINT_NM, out_nm=out_nm)
+        self.images = MiddleImages(load_optics(options.kernels), pixel_nm=PRINT_NM, out_nm=out_nm)
         self.resist = ThresholdResist()
 
     @torch.no_grad()

@@ -9,7 +9,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from maskopt_lib.data import schema
-from maskopt_lib.litho import Simulator
+from maskopt_lib.litho.simulator import Simulator
 from maskopt_lib.opc.objective import squared_difference
 
 

@@ -27,7 +27,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from maskopt_lib.data import schema
-from maskopt_lib.litho import Simulator
+from maskopt_lib.litho.simulator import Simulator
 from maskopt_lib.opc import pixel_ilt
 from maskopt_lib.opc.descent import Phases, collect
 from maskopt_lib.opc.pixel_ilt import PixelIltOptions, Problem

@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from maskopt_lib.litho import Simulator
+from maskopt_lib.litho.simulator import Simulator
 from maskopt_lib.opc import multilevel
 from maskopt_lib.opc.multilevel import Level, MultilevelOptions, Objective, solve_levels
 from maskopt_lib.opc.result import OpcResult

@@ -29,7 +29,7 @@ import torch
 from torch import Tensor
 
 from maskopt_lib.data import schema
-from maskopt_lib.litho import Simulator
+from maskopt_lib.litho.simulator import Simulator
 from maskopt_lib.opc import morphology
 from maskopt_lib.opc.cleanup import CleanUp
 from maskopt_lib.opc.descent import Phases, Stepping, collect, descend

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from maskopt_lib.data import schema
-from maskopt_lib.litho import Simulator
+from maskopt_lib.litho.simulator import Simulator
 from maskopt_lib.opc.assist import AssistSeeds, image_terms
 from maskopt_lib.opc.descent import Phases, Stepping, collect, descend
 from maskopt_lib.opc.edges import sample

@@ -20,8 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from maskopt_lib.litho import Simulator
 from maskopt_lib.litho.imaging import small_grid
+from maskopt_lib.litho.simulator import Simulator
 from maskopt_lib.opc.fragments import Fragments
 
 #: Points along an edge are this far apart, in nm.

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from maskopt_lib.errors import UnknownNameError
-from maskopt_lib.layout import mask_rings
+from maskopt_lib.layout.contours import mask_rings
 
 PIECES = ("even", "ends")
 

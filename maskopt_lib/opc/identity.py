@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from maskopt_lib.data import schema
-from maskopt_lib.litho import Simulator
+from maskopt_lib.litho.simulator import Simulator
 from maskopt_lib.opc.descent import Descent, Phases, collect
 from maskopt_lib.opc.objective import squared_difference
 from maskopt_lib.opc.result import OpcResult

@@ -37,7 +37,7 @@ from torch import Tensor
 
 from maskopt_lib.data import schema
 from maskopt_lib.errors import UnknownNameError
-from maskopt_lib.litho import Simulator
+from maskopt_lib.litho.simulator import Simulator
 from maskopt_lib.opc.cleanup import CleanUp
 from maskopt_lib.opc.descent import Phases, Stepping, collect, descend
 from maskopt_lib.opc.distances import signed_distance

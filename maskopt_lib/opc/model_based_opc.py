@@ -27,7 +27,7 @@ from tqdm.auto import tqdm
 
 from maskopt_lib.data import schema
 from maskopt_lib.errors import UnknownNameError
-from maskopt_lib.litho import Simulator
+from maskopt_lib.litho.simulator import Simulator
 from maskopt_lib.opc.assist import AssistSeeds
 from maskopt_lib.opc.descent import Descent, Phases, collect
 from maskopt_lib.opc.edges import edge_errors_nm, sample

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from maskopt_lib.litho import Simulator
+from maskopt_lib.litho.simulator import Simulator
 from maskopt_lib.opc.assist import AssistSeeds, assist_seeds
 from maskopt_lib.opc.edge_rules import EdgeRules, snap
 from maskopt_lib.opc.fragments import Cutting, Fragments, outlines

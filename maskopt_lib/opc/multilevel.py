@@ -32,7 +32,7 @@ from torch import Tensor
 
 from maskopt_lib.data import schema
 from maskopt_lib.errors import GridMismatchError, UnknownNameError
-from maskopt_lib.litho import Simulator
+from maskopt_lib.litho.simulator import Simulator
 from maskopt_lib.opc import prints
 from maskopt_lib.opc.cleanup import CleanUp
 from maskopt_lib.opc.descent import Descent, Phases, Stepper, collect, descend

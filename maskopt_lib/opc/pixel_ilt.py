@@ -29,7 +29,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from maskopt_lib.litho import Simulator
+from maskopt_lib.litho.simulator import Simulator
 from maskopt_lib.opc import prints
 from maskopt_lib.opc.cleanup import CleanUp
 from maskopt_lib.opc.descent import Descent, Phases, Stepping, collect, descend

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from maskopt_lib.data import schema
-from maskopt_lib.litho import Simulator
 from maskopt_lib.litho.imaging import interpolation_matrix, small_grid
+from maskopt_lib.litho.simulator import Simulator
 
 #: Terms of every pixel solver: prints at the three corners against the target, and outer against inner print.
 TERMS = (schema.NOMINAL, schema.OUTER, schema.INNER, "pv_band")

@@ -49,8 +49,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from maskopt_lib.data import schema
-from maskopt_lib.litho import Simulator
 from maskopt_lib.litho.imaging import interpolation_matrix, small_grid
+from maskopt_lib.litho.simulator import Simulator
 from maskopt_lib.opc.descent import Descent, Phases, Stepper, collect, descend
 from maskopt_lib.opc.distances import distance, room, signed_distance
 from maskopt_lib.opc.edges import EdgePoints

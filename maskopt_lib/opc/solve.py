@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from maskopt_lib.errors import GridMismatchError, UnknownNameError
-from maskopt_lib.litho import Simulator
+from maskopt_lib.litho.simulator import Simulator
 from maskopt_lib.opc import (
     attention_ilt,
     curv_multi,

@@ -9,8 +9,9 @@ from tile_stores import NAMES, RULE, add_labels, images, small_store, tile_array
 from torch.utils.data import DataLoader
 
 from maskopt_lib.data.splits import SplitRule
-from maskopt_lib.data.tile_dataset import TileDataset, tag_planes
+from maskopt_lib.data.tile_dataset import TileDataset
 from maskopt_lib.data.tile_store import TileStore
+from maskopt_lib.data.tile_views import tag_planes
 from maskopt_lib.data.turns import turned
 from maskopt_lib.errors import SchemaError, UnknownNameError
 

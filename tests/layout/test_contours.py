@@ -14,7 +14,7 @@ from skimage.measure import find_contours
 from maskopt_lib import layout
 from maskopt_lib.errors import LayoutError, UnknownNameError
 from maskopt_lib.layout import raster
-from maskopt_lib.layout.polygons import fault_of
+from maskopt_lib.layout.polygons import fault_of, signed_area
 
 N = 16
 bits = st.lists(st.booleans(), min_size=N * N, max_size=N * N).map(lambda v: np.array(v).reshape(N, N))
@@ -42,7 +42,7 @@ def curved_mask(n=256, seed=3):
 
 
 def area(polygons):
-    return sum(raster.signed_area(p) for p in polygons)
+    return sum(signed_area(p) for p in polygons)
 
 
 def sampled(rings, step=0.05):
@@ -75,7 +75,7 @@ def distance_to(points, rings):
 def test_pixel_polygons_give_the_mask_again(mask, pixel_nm):
     polygons = layout.mask_polygons(mask, pixel_nm, contours="pixel")
     assert area(polygons) == pytest.approx(mask.sum() * pixel_nm**2, abs=1e-9)
-    assert all(fault_of(p) is None and raster.signed_area(p) > 0 for p in polygons)
+    assert all(fault_of(p) is None and signed_area(p) > 0 for p in polygons)
     if polygons:
         assert np.array_equal(raster.painted(polygons, N, pixel_nm), mask)
 
@@ -87,8 +87,8 @@ def test_rings_follow_the_area_with_their_sign(mask):
     # As many outer rings as 4-connected pieces, as many holes as 8-connected gaps that do not reach the outside.
     material = ndimage.label(mask)[1]
     gaps = ndimage.label(np.pad(~mask, 1, constant_values=True), structure=np.ones((3, 3)))[1] - 1
-    assert sum(raster.signed_area(r) > 0 for r in rings) == material
-    assert sum(raster.signed_area(r) < 0 for r in rings) == gaps
+    assert sum(signed_area(r) > 0 for r in rings) == material
+    assert sum(signed_area(r) < 0 for r in rings) == gaps
 
 
 def test_nested_rings():
@@ -99,7 +99,7 @@ def test_nested_rings():
     mask[7:9, 7:9] = 0
     for contours in ("pixel", "smooth"):
         rings = layout.mask_rings(mask, contours=contours)
-        assert sorted(np.sign([raster.signed_area(r) for r in rings])) == [-1, -1, 1, 1]
+        assert sorted(np.sign([signed_area(r) for r in rings])) == [-1, -1, 1, 1]
         polygons = layout.mask_polygons(mask, contours=contours)
         assert len(polygons) == 4  # two frames, each cut in two
         assert np.array_equal(raster.painted(polygons, N, 1), mask)

@@ -174,7 +174,7 @@ def test_the_table_of_polygons_holds_all_of_a_cell(block):
     table = layout.cell_polygons(block, ["DFF_X1", "INV_X1"], ("metal1", "contact"))
     corners = np.stack([table["x_nm"], table["y_nm"]], axis=1)
     rings = [corners[table["polygon"].values == i] for i in range(table.sizes["polygon_number"])]
-    areas = np.array([abs(layout.raster.signed_area(ring)) for ring in rings])
+    areas = np.array([abs(layout.polygons.signed_area(ring)) for ring in rings])
     for name in ("DFF_X1", "INV_X1"):
         for layer, pair in (("metal1", (11, 0)), ("contact", (10, 0))):
             drawn = db.Region(block.layout.cell(name).begin_shapes_rec(block.layout.find_layer(*pair))).merged()

@@ -5,7 +5,7 @@ import torch
 from mask_networks import NAMES, blocks, settled
 
 from maskopt_lib import models
-from maskopt_lib.data.tile_dataset import tag_planes
+from maskopt_lib.data.tile_views import tag_planes
 from maskopt_lib.errors import GridMismatchError, UnknownNameError
 from maskopt_lib.models import Conditioning, TileInput
 from maskopt_lib.models.conditioning import TAGS, Conditioner

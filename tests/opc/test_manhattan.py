@@ -10,7 +10,8 @@ import torch
 
 from maskopt_lib import layout, litho, metrics, opc, optics
 from maskopt_lib.errors import GridMismatchError, UnknownNameError
-from maskopt_lib.layout.raster import coverage, is_manhattan, signed_area
+from maskopt_lib.layout.polygons import signed_area
+from maskopt_lib.layout.raster import coverage, is_manhattan
 from maskopt_lib.opc import edge_gradient, model_based_opc
 from maskopt_lib.opc.assist import AssistSeeds, assist_seeds
 from maskopt_lib.opc.edge_rules import EdgeRules, snap, without_small_jogs

@@ -11,12 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from maskopt_lib import metrics, models
+from maskopt_lib import metrics
 from maskopt_lib.data import schema
 from maskopt_lib.data.tile_store import TileStore
-from maskopt_lib.litho import Simulator
+from maskopt_lib.litho.simulator import Simulator
 from maskopt_lib.models import weights
-from maskopt_lib.models.inputs import CORE_NM, NO_CELL
+from maskopt_lib.models.inputs import CORE_NM, NO_CELL, TileInput
+from maskopt_lib.models.model import MaskModel
+from maskopt_lib.models.predict import predict
 from maskopt_lib.models.training import checkpoints
 from maskopt_lib.models.training.objective import TOLD, Objective, told
 from maskopt_lib.models.training.rules import TrainRule
@@ -38,7 +40,7 @@ class Job:
 class State:
     """Where a training stands: all of it, but for what follows from the number of the step."""
 
-    def __init__(self, *, model: models.MaskModel, critic: nn.Module | None) -> None:
+    def __init__(self, *, model: MaskModel, critic: nn.Module | None) -> None:
         self.model, self.critic = model, critic
         self.optimisers: list[Any] = []
         self.step = 0
@@ -103,12 +105,12 @@ class Judge:
         for start in range(0, len(self.tiles), rule.batch):
             batch = self._batch(slice(start, start + rule.batch), kind)
             with torch.inference_mode():
-                logits = model(models.TileInput(**dict(zip(TOLD, told(batch, rule), strict=True))))
+                logits = model(TileInput(**dict(zip(TOLD, told(batch, rule), strict=True))))
                 for term, values in objective(logits.float(), batch).items():
                     parts.setdefault(term, []).extend(values.tolist())
         sums |= {term: float(np.mean(values)) for term, values in parts.items()}
         told_too = {"cells": self.cell, "kind": kind, "context_nm": float(rule.context_nm)}
-        masks = models.predict(model, self.tiles.image, batch=rule.batch, **told_too)
+        masks = predict(model, self.tiles.image, batch=rule.batch, **told_too)
         scores = metrics.evaluate_core(masks, self.tiles.drawn, self.sim, core_nm=CORE_NM)
         means = [float(scores[name].mean()) for name in metrics.CORE_SCORES]
         state.checks.append([float(state.step), *sums.values(), *means])

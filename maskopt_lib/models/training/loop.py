@@ -23,14 +23,17 @@ import xarray as xr
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from maskopt_lib import models, optics
+from maskopt_lib import optics
 from maskopt_lib.data.tile_dataset import TileDataset
 from maskopt_lib.data.tile_store import TileStore
 from maskopt_lib.errors import DivergedError, MissingDataError
 from maskopt_lib.files import sha256_of
-from maskopt_lib.litho import Simulator
+from maskopt_lib.litho.simulator import Simulator
 from maskopt_lib.models import losses, weights
-from maskopt_lib.models.inputs import NO_CELL
+from maskopt_lib.models.inputs import NO_CELL, TileInput
+from maskopt_lib.models.library import MODELS, build
+from maskopt_lib.models.model import MaskModel
+from maskopt_lib.models.predict import predict
 from maskopt_lib.models.training import checkpoints
 from maskopt_lib.models.training.checks import Job, Judge, State
 from maskopt_lib.models.training.objective import Objective, told
@@ -62,7 +65,7 @@ class Trained:
     cells : names of cells by code, as the network was told them; seen : those among them that it was trained on.
     """
 
-    model: models.MaskModel
+    model: MaskModel
     curves: xr.Dataset
     path: Path
     rule: dict[str, Any]
@@ -148,7 +151,7 @@ def train_key(rule: TrainRule, store: Path, kernels: SocsKernels) -> str:
     """Short hash of all that determines a training but the device and its arithmetic."""
     network = ("conditioning", "layers", "losses", "middle_images", "model")
     training = ("checks", "tiles", "loop", "objective")
-    code = [models.MODELS[rule.model].__name__, *(f"maskopt_lib.models.{name}" for name in network)]
+    code = [MODELS[rule.model].__name__, *(f"maskopt_lib.models.{name}" for name in network)]
     code += [f"maskopt_lib.models.training.{name}" for name in training]
     return key_of([rule.to_dict(), TileStore(store).digest(), kernels_digest(kernels), source_hash(code, follow=False)])
 
@@ -203,7 +206,7 @@ def predict_tiles(trained: Trained, tiles: TestTiles, *, kind: str, dial: float 
     batch : tiles at a time.
     """
     told_too = {"cells": trained.codes(tiles), "kind": kind, "context_nm": float(tiles.context_nm), "dial": dial}
-    return models.predict(trained.model, tiles.image, batch=batch, **told_too)
+    return predict(trained.model, tiles.image, batch=batch, **told_too)
 
 
 def _train(fabric: Fabric, job: Job) -> None:
@@ -215,7 +218,7 @@ def _train(fabric: Fabric, job: Job) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(rule.seed)
         size = {"width": rule.width, "pixel_nm": rule.pixel_nm}
-        model = models.build(rule.model, preset=rule.preset, conditioning=rule.conditioning, **size, **rule.options)
+        model = build(rule.model, preset=rule.preset, conditioning=rule.conditioning, **size, **rule.options)
         critic = model.discriminator()
     network = fabric.setup_module(_Unpacked(model))
     state = State(model=model, critic=critic)
@@ -342,10 +345,10 @@ def _loader(fabric: Fabric, stream: TileStream, rule: TrainRule, first: int, las
 class _Unpacked(nn.Module):
     """A network that takes tensors, which Fabric can cast and move, not a frozen batch, and gives all drafts."""
 
-    def __init__(self, model: models.MaskModel) -> None:
+    def __init__(self, model: MaskModel) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, target: Tensor, cell: Tensor, kind: Tensor, context_nm: Tensor, dial: Tensor) -> list[Tensor]:
-        x = models.TileInput(target=target, cell=cell, kind=kind, context_nm=context_nm, dial=dial)
+        x = TileInput(target=target, cell=cell, kind=kind, context_nm=context_nm, dial=dial)
         return self.model.drafts(x)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from maskopt_lib.litho import Simulator
+from maskopt_lib.litho.simulator import Simulator
 from maskopt_lib.models import losses
 from maskopt_lib.models.training.rules import COMPLEXITY, LABEL, LITHO, Stage, TrainRule
 

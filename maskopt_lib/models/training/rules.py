@@ -8,7 +8,8 @@ from itertools import pairwise
 from typing import Any
 
 from maskopt_lib.errors import UnknownNameError
-from maskopt_lib.models import MODELS, Conditioning
+from maskopt_lib.models.conditioning import Conditioning
+from maskopt_lib.models.library import MODELS
 from maskopt_lib.runs.parts import file_name
 
 #: Terms that a stage may give a weight, by what they need.
