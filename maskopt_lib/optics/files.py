@@ -29,6 +29,7 @@ from pathlib import Path
 
 import numpy as np
 
+from maskopt_lib import files
 from maskopt_lib.errors import KernelFileError, UnknownNameError
 from maskopt_lib.optics.kernels import SocsKernels
 
@@ -181,12 +182,12 @@ def write_kernels(
         safe = np.where(norm > 0, norm, 1.0)
         # 17 digits: a float64 survives the text.
         lines = [str(len(weights)), *(f"{w:.17g}" for w in weights * norm**2)]
-        (target / "scales.txt").write_text("\n".join(lines) + "\n", encoding="ascii")
+        files.write_bytes(target / "scales.txt", ("\n".join(lines) + "\n").encode("ascii"))
         for k, spectrum in enumerate(spectra / safe[:, None, None]):
             bins = spectrum.T if order == "openilt" else spectrum
             header = np.array([*bins.shape, 2, 0, 0, 0], ">i4").tobytes()[:header_bytes]
             values = np.stack([bins.real, bins.imag], axis=-1).astype(">f4").tobytes()
-            (target / f"fh{k}.bin").write_bytes(header + values + bytes(WHOLE - header_bytes))
+            files.write_bytes(target / f"fh{k}.bin", header + values + bytes(WHOLE - header_bytes))
         written.append(target)
     return written
 

@@ -65,10 +65,13 @@ class FolderLock:
 
     def _acquire(self, lock: FileLock, what: str, until: float, tell: Callable[[str], None]) -> None:
         told = False
-        while not self._lock and not self._is_mine(owner := owner_of(self.folder)):
+        while not self._lock:
             try:
                 lock.acquire(timeout=0)
             except Timeout:
+                # Asked only of a lock that is held: what a dead owner left may name a number that an ancestor has now.
+                if self._is_mine(owner := owner_of(self.folder)):
+                    return
                 if time.monotonic() >= until:
                     raise BusyFolderError(
                         f"{self.folder} is being written by {_named(owner)}; wait for it, stop it, or choose another "

@@ -240,7 +240,7 @@ def _state_of(folder: Path) -> dict[str, Any] | None:
     """What is known of a point whose results are all there and whole; else None."""
     try:
         known = files.read_json(folder / _STATE)
-        for store in folder.glob("*.zarr"):
+        for store in {*folder.glob("*.zarr"), *(folder / name for name in record_of(folder).get("outputs", []))}:
             stores.verify(store)
     except (FileNotFoundError, DamagedFileError):
         return None

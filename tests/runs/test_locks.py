@@ -74,6 +74,13 @@ def test_a_child_of_the_owner_may_write(tmp_path):
         assert child.wait() == 0
 
 
+def test_a_dead_owner_whose_number_an_ancestor_has_now_owns_nothing(tmp_path):
+    owner = {"host": files.this_host(), "pid": os.getppid(), "what": "before the machine was started", "since": "then"}
+    files.write_json(tmp_path / ".owner.json", owner)
+    with FolderLock(tmp_path) as lock:
+        assert lock.is_owner and owner_of(tmp_path)["pid"] == os.getpid()
+
+
 def test_taking_a_folder_sweeps_what_the_dead_left(tmp_path):
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from maskopt_lib import study
+from maskopt_lib import files, study
 from maskopt_lib.errors import MissingDataError, SchemaError, UnknownNameError
 from maskopt_lib.runs import __main__ as command
 from maskopt_lib.runs import params, sweep
@@ -34,7 +34,8 @@ def save(ds, name):
 with open("ran.txt", "a") as file:
     file.write(f"{n_steps} {kind}\\n")
 with open(f"{out_dir}/record.json", "w") as file:
-    json.dump({"conventions": {"kernels": [kind], "raster": "half-open, 1 nm", "epe_limits_nm": [15, 3]}}, file)
+    conventions = {"kernels": [kind], "raster": "half-open, 1 nm", "epe_limits_nm": [15, 3]}
+    json.dump({"conventions": conventions, "outputs": ["scores.zarr", "texts.zarr"]}, file)
 assert n_steps != 3 or kind != "b", "three of b"
 scores = xr.Dataset({"l2_nm2": ("sample", [n_steps * rate, 1.0]), "shots": ("sample", [n_steps, 1])})
 scores = scores.assign_coords(sample=xr.Variable("sample", names).astype(object))
@@ -124,6 +125,15 @@ def test_a_point_is_stale_when_parameters_or_library_changed(notebooks, monkeypa
         study.run_sweep(NOTEBOOK, grid, name="rates")
     assert run.out_dir == notebooks.parent / "results" / NOTEBOOK / "sweep-rates"
     assert study.load(run.out_dir / "scores.zarr")["l2_nm2"].sel(rate=0.25, sample="s") == 1.0
+
+
+@pytest.mark.parametrize("lost", ["scores.zarr", "record.json", "run.ipynb"])
+def test_a_point_that_lost_a_result_runs_again(notebooks, lost):
+    _, (point,) = study.run_sweep(NOTEBOOK, {"rate": [0.25]}, name="rates")
+    files.remove(point.folder / lost)
+    run, (again,) = study.run_sweep(NOTEBOOK, {"rate": [0.25]}, name="rates")
+    assert again.is_new and (point.folder / lost).exists()
+    assert study.load(run.out_dir / "scores.zarr")["l2_nm2"].sel(rate=0.25, sample="s") == 0.5
 
 
 def test_a_grid_is_text_or_a_file_or_a_mapping(notebooks, tmp_path):
