@@ -114,8 +114,8 @@ def limits(values: np.ndarray, room: float = 0.06) -> tuple[float, float]:
     return low - beside, high + beside
 
 
-def log_ticks(low: float, high: float, most: int = 8) -> list[tuple[float, str]]:
-    """Round numbers from ``low`` to ``high`` (positive) at their logarithms to the base of ten, at most so many.
+def log_ticks(low: float, high: float) -> list[tuple[float, str]]:
+    """Round numbers from ``low`` to ``high`` (positive) at their logarithms to the base of ten, at most eight.
 
     Axes of logarithms with ticks of their own let a panel keep its shape.
 
@@ -130,7 +130,7 @@ def log_ticks(low: float, high: float, most: int = 8) -> list[tuple[float, str]]
     for steps in (np.arange(100, 1000) / 100, np.arange(10, 100) / 10, range(1, 10), (1, 2, 5), (1, 3), (1,)):
         ticks = [m * 10.0**e for e in range(-9, 10) for m in steps]
         ticks = [tick for tick in ticks if 0.999 * low <= tick <= 1.001 * high]
-        if len(ticks) <= most:
+        if len(ticks) <= 8:
             break
     return [(float(np.log10(tick)), f"{tick:,.6g}") for tick in ticks]
 

@@ -409,8 +409,8 @@ def _cell(path: Path, library: gdstk.Library, cell: str | None) -> gdstk.Cell:
     return top[0]
 
 
-def _some(names, limit: int = 12) -> str:
-    names = list(names)
+def _some(names) -> str:
+    names, limit = list(names), 12
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
     return (", ".join(str(name) for name in names[:limit]) or "none") + more
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 from torch import nn
 
 
-def conv(
-    n_in: int, n_out: int, size: int = 3, *, stride: int = 1, norm: bool = True, act: nn.Module | None = None
-) -> nn.Sequential:
-    """Convolution with bias, zeros beyond the border; batch norm; activation.
+def conv(n_in: int, n_out: int, size: int = 3, *, stride: int = 1, norm: bool = True) -> nn.Sequential:
+    """Convolution with bias, zeros beyond the border; batch norm; ReLU.
 
     Parameters
     ----------
@@ -16,12 +14,11 @@ def conv(
     size : of the kernel, odd; the image keeps its size, divided by the stride.
     stride : pixels between results.
     norm : whether batch norm follows.
-    act : activation, by default a ReLU; ``nn.Identity()`` for none.
     """
     layers: list[nn.Module] = [nn.Conv2d(n_in, n_out, size, stride=stride, padding=size // 2)]
     if norm:
         layers.append(nn.BatchNorm2d(n_out))
-    return nn.Sequential(*layers, nn.ReLU() if act is None else act)
+    return nn.Sequential(*layers, nn.ReLU())
 
 
 def conv_up(n_in: int, n_out: int) -> nn.Sequential:

@@ -5,7 +5,7 @@ from maskopt_lib.optics.crop import cropped
 from maskopt_lib.optics.displacement import displace, realign
 from maskopt_lib.optics.files import read_kernels, read_symmetrised, write_kernels
 from maskopt_lib.optics.focus import through_focus
-from maskopt_lib.optics.identify import fit_compact, identify
+from maskopt_lib.optics.identify import fit_compact, fit_source, identify
 from maskopt_lib.optics.kernels import SocsKernels
 from maskopt_lib.optics.library import EMBEDDED, KERNELS, load
 from maskopt_lib.optics.source import (
@@ -21,7 +21,7 @@ from maskopt_lib.optics.source import (
 from maskopt_lib.optics.spatial import spatial_systems
 from maskopt_lib.optics.symmetry import allowed_turns, symmetries
 from maskopt_lib.optics.system import ImagingNumerics, OpticalSystem, zernike
-from maskopt_lib.optics.tcc import abbe_systems, build_kernels, coherent_systems, tcc_matrix
+from maskopt_lib.optics.tcc import abbe_systems, build_kernels, coherent_systems, tcc_matrix, tcc_of
 
 __all__ = [
     "EMBEDDED",
@@ -44,6 +44,7 @@ __all__ = [
     "dipole",
     "displace",
     "fit_compact",
+    "fit_source",
     "identify",
     "load",
     "quadrupole",
@@ -55,6 +56,7 @@ __all__ = [
     "symmetries",
     "tcc_distance",
     "tcc_matrix",
+    "tcc_of",
     "through_focus",
     "write_kernels",
     "zernike",

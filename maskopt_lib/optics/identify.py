@@ -86,13 +86,14 @@ class _Equations:
         return total / len(self.images)
 
 
-def _fit_source(equations: _Equations, system: OpticalSystem, step_sigma: float) -> xr.Dataset:
+def fit_source(kernels: SocsKernels, system: OpticalSystem, *, focus: int = 0, step_sigma: float = 0.06) -> xr.Dataset:
     """The source that explains a kernel set best for a given pupil, by non-negative least squares.
 
     Parameters
     ----------
-    equations : of one focus setting.
+    kernels : kernels that are eigenvectors, i.e. orthogonal; realign the contest's files first.
     system : pupil, polarisation and defocus; its source is not used.
+    focus : index of the focus setting.
     step_sigma : distance of source points, up to a radius of 0.96.
 
     Returns
@@ -105,6 +106,10 @@ def _fit_source(equations: _Equations, system: OpticalSystem, step_sigma: float)
     One bin of the contest's grid is 0.12 in sigma, so detail finer than that is not determined and the map comes out
     as isolated points; its outline and moments are what it tells.
     """
+    return _fit_source(_Equations(kernels, focus), system, step_sigma)
+
+
+def _fit_source(equations: _Equations, system: OpticalSystem, step_sigma: float) -> xr.Dataset:
     sigma_max = 0.96
     half = int(np.floor(sigma_max / step_sigma + 1e-9))
     iy, ix = np.mgrid[0 : half + 1, 0 : half + 1]

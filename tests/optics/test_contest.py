@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from maskopt_lib import optics
+from maskopt_lib.optics.identify import PARAMETERS, compact_system
 
 CLIPS = [f"M1_test{case}" for case in range(1, 11)]
 
@@ -152,6 +153,15 @@ def test_identification_recovers_a_known_system():
     ds = optics.fit_compact(truth, max_steps=3)
     assert (ds.residual.values < 0.01).all()
     assert ds.value.sel(parameter="na") == pytest.approx(truth.meta["na"], abs=0.002)
+
+
+def test_the_fitted_source_is_the_one_of_a_known_system():
+    truth = optics.load("embedded-ideal")
+    system = compact_system({name: value for name, (value, _) in PARAMETERS.items()}, focus=0)
+    ds = optics.fit_source(truth, system, step_sigma=0.12)
+    radius = np.hypot(ds.sigma_y, ds.sigma_x)
+    assert ds.source.sum() == pytest.approx(1) and ds.residual < 0.1
+    assert ds.source.where((radius > 0.5) & (radius < 0.9)).sum() > 0.9
 
 
 @pytest.mark.realdata

@@ -184,6 +184,14 @@ def test_socs_with_all_kernels_is_abbes_sum_and_fewer_converge_to_it(polarisatio
     assert errors[-1] < 1e-8
 
 
+def test_the_tcc_of_a_set_is_that_of_its_weighted_kernels():
+    kernels = optics.load("embedded")
+    tcc = optics.tcc_of(kernels, kernels.focus_names[1])
+    assert np.array_equal(tcc, optics.tcc_of(kernels, 1))
+    assert np.trace(tcc).real == pytest.approx(kernels.weights[1].sum(), rel=1e-6)
+    np.testing.assert_allclose(np.linalg.eigvalsh(tcc)[::-1][:5], kernels.weights[1][:5], rtol=1e-6)
+
+
 def test_tcc_is_hermitian_positive_and_its_trace_is_the_energy():
     systems = optics.abbe_systems(optics.OpticalSystem(na=0.8, source=CROSS, defocus_nm=30.0), ALL)
     tcc = optics.tcc_matrix(systems)

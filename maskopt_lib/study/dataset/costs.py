@@ -24,28 +24,26 @@ from maskopt_lib.study.dataset.label import Batch, solve_batches
 #: Tiles of the paper: of metal, and of contacts or vias.
 PAPER_TILES = {"metal": 104_714, "via": 121_952}
 _WORKERS = "workers"
+_N_WORKERS = (1, 2)
 
 
-def scaling(
-    parts: Sequence[Part], batches: Sequence[Batch], folder: Path, n_workers: Sequence[int] = (1, 2)
-) -> xr.Dataset:
-    """Time the same work with several numbers of workers, which are started and warm before the clock is.
+def scaling(parts: Sequence[Part], batches: Sequence[Batch], folder: Path) -> xr.Dataset:
+    """Time the same work with one worker and with two, which are started and warm before the clock is.
 
     Parameters
     ----------
     parts, batches : a few of each, as equal as possible and a multiple of the workers.
     folder : of the build; what was timed is kept there and not timed again.
-    n_workers : to try.
 
     Returns
     -------
     Dataset over ``workers``: ``cut_per_s`` tiles, ``solved_per_s`` masks, of wall time.
     """
-    key = key_of([[task.path.name for task in (*parts, *batches)], list(n_workers)])
+    key = key_of([[task.path.name for task in (*parts, *batches)], list(_N_WORKERS)])
     path = part_path(folder, "scaling", key=key)
     if not is_whole(path):
         rates = []
-        for n in n_workers:
+        for n in _N_WORKERS:
             with workers(n) as client:
                 work = {"cut_per_s": (cut_parts, parts), "solved_per_s": (solve_batches, batches)}
                 rates.append({name: _rate(do, tasks, folder, n, client) for name, (do, tasks) in work.items()})
@@ -53,7 +51,7 @@ def scaling(
     long = {"cut_per_s": "windows cut a second", "solved_per_s": "masks solved and scored a second"}
     return xr.Dataset(
         {name: (_WORKERS, v, {"long_name": long[name], "units": "1/s"}) for name, v in read_part(path).items()},
-        coords={_WORKERS: (_WORKERS, list(n_workers), {"long_name": "worker processes", "units": "1"})},
+        coords={_WORKERS: (_WORKERS, list(_N_WORKERS), {"long_name": "worker processes", "units": "1"})},
     )
 
 

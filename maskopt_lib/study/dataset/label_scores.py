@@ -28,6 +28,7 @@ from maskopt_lib.study.pictures import images, pictures
 #: The layout used as its own mask.
 LAYOUT = "layout as mask"
 _ENDS = (MEAN, LOW, HIGH)
+_MARGIN_NM = 144.0  # of a picture around the core
 
 
 def read_labels(store: TileStore, tiles: Mapping[str, xr.Dataset]) -> dict[str, xr.Dataset]:
@@ -216,9 +217,7 @@ def effect_differences(effect: xr.Dataset, *, seed: int = 0) -> xr.Dataset:
     return ds.assign_attrs(effect.attrs)
 
 
-def example_pictures(
-    effect: xr.Dataset, drawn: np.ndarray, sample: int, solver: TileSolver, *, margin_nm: float = 144.0
-) -> xr.Dataset:
+def example_pictures(effect: xr.Dataset, drawn: np.ndarray, sample: int, solver: TileSolver) -> xr.Dataset:
     """One tile as each context shows it, with its masks and what they print alone.
 
     Parameters
@@ -227,7 +226,6 @@ def example_pictures(
     drawn : (y, x) the layout on the image's pixels.
     sample : which of its tiles.
     solver : under whose rule the masks were made.
-    margin_nm : how far beyond the core is shown.
 
     Returns
     -------
@@ -244,7 +242,7 @@ def example_pictures(
     )
     shown = [drawn if c == ALL_AROUND else seen(drawn[None], rule, float(c))[0] for c in contexts.values]
     ds = pictures(masks, images(shown, rule.pixel_nm, **{CONTEXT: contexts}), solver.sim, margin_nm=None)
-    hidden = max(0, n // 2 - round((rule.core_nm / 2 + margin_nm) / rule.pixel_nm))
+    hidden = max(0, n // 2 - round((rule.core_nm / 2 + _MARGIN_NM) / rule.pixel_nm))
     kept = slice(hidden, n - hidden, 2)
     attrs = {"core_nm": rule.core_nm, "layer": effect.attrs["layer"]}
     return ds.isel({schema.Y: kept, schema.X: kept}).assign_attrs(attrs)

@@ -285,14 +285,13 @@ class Bench:
             "tile": (schema.SAMPLE, np.array(tiles.samples), {"long_name": "tile in the store", "units": "1"}),
         }
 
-    def gallery(self, comparison: Comparison, entry: Entry, *, by: str = schema.L2) -> xr.Dataset:
-        """The best, the median and the worst tile of an entry, with mask and prints.
+    def gallery(self, comparison: Comparison, entry: Entry) -> xr.Dataset:
+        """The best, the median and the worst tile of an entry by L2, with mask and prints.
 
         Parameters
         ----------
         comparison : with the entry.
         entry : whose masks are shown.
-        by : score that decides.
 
         Returns
         -------
@@ -300,12 +299,11 @@ class Bench:
         ``mask``, ``nominal``, ``outer`` and ``inner``.
         """
         tiles, kind = comparison.tiles, comparison.kind
-        values = comparison.scores[by].sel({schema.METHOD: entry.name, schema.SEED: entry.seed}).values
+        values = comparison.scores[schema.L2].sel({schema.METHOD: entry.name, schema.SEED: entry.seed}).values
         order = np.argsort(values, kind="stable")
         places = {"best": order[0], "median": order[(len(order) - 1) // 2], "worst": order[-1]}
         shown = list(places.values())
-        unit = schema.VARIABLES[by][1].replace("nm2", "nm²").replace("1", "")
-        titles = [f"{entry.name}, {name}: {values[place]:,.0f} {unit}".strip() for name, place in places.items()]
+        titles = [f"{entry.name}, {name}: {values[place]:,.0f} nm²" for name, place in places.items()]
         masks = images(self.masks(entry, tiles, kind)[shown], 1.0, title=titles)
         layout = images(self.read(tiles.part(shown)).drawn, 1.0, title=titles)
         sim = Simulator(self.kernels, device=self.device)

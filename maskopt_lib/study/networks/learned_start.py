@@ -42,6 +42,8 @@ from maskopt_lib.study.solvers.settings import MERIT, merit
 
 START, TARGET = "start", "target"
 _SCORES = (*metrics.CORE_SCORES, schema.RUNTIME)
+# Two solves of the same steps never take quite the same: by this share a time may be longer.
+_SLACK = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -296,13 +298,12 @@ def first_crossing(x: np.ndarray, y: np.ndarray, goal: float) -> float:
     return float(x[i - 1] + (x[i] - x[i - 1]) * (y[i - 1] - goal) / (y[i - 1] - y[i]))
 
 
-def at_equal_time(refined: xr.Dataset, *, slack: float = 0.05, seed: int = 0) -> xr.Dataset:
+def at_equal_time(refined: xr.Dataset, *, seed: int = 0) -> xr.Dataset:
     """What each start is when the layout as a start has done so many steps.
 
     Parameters
     ----------
     refined : of :func:`refine`; the mean times of the start ``"target"`` are the limits.
-    slack : share by which a time may be longer; two solves of the same steps never take quite the same.
     seed : of the bootstrap, which draws cells.
 
     Returns
@@ -313,7 +314,7 @@ def at_equal_time(refined: xr.Dataset, *, slack: float = 0.05, seed: int = 0) ->
     done = "done"
     seconds = refined[schema.RUNTIME].mean(schema.SAMPLE)
     limits = seconds.sel({START: TARGET}, drop=True)
-    able = seconds.rename({schema.STEP: done}) <= (1 + slack) * limits
+    able = seconds.rename({schema.STEP: done}) <= (1 + _SLACK) * limits
     steps = able[done].where(able).max(done).transpose(START, schema.STEP)
     means = mean_scores(refined, [MERIT], seed=seed)[MERIT].rename({schema.STEP: done})
     chosen = means.sel({START: steps[START], done: steps.fillna(means[done][0]).astype(int)}).drop_vars(done)
@@ -325,16 +326,13 @@ def at_equal_time(refined: xr.Dataset, *, slack: float = 0.05, seed: int = 0) ->
     return ds
 
 
-def apart(
-    refined: xr.Dataset, starts: Sequence[str], *, names: Sequence[str] = (schema.L2, MERIT), seed: int = 0
-) -> xr.Dataset:
+def apart(refined: xr.Dataset, starts: Sequence[str], *, seed: int = 0) -> xr.Dataset:
     """By how much starts differ after refinement: the largest mean less the smallest, in percent of the smallest.
 
     Parameters
     ----------
     refined : of :func:`refine`.
     starts : that are compared, such as those by networks.
-    names : scores.
     seed : of the bootstrap, which draws cells.
 
     Returns
@@ -343,7 +341,7 @@ def apart(
     never below zero: of equal starts, the interval says how much tiles alone make of it.
     """
     columns = {}
-    for name in names:
+    for name in (schema.L2, MERIT):
         means = drawn_means(refined[name].sel({START: list(starts)}), refined["cell"].values, seed=seed)
         percent = interval_of(100 * (means.max(START, skipna=False) / means.min(START, skipna=False) - 1))
         long_name = f"{refined[name].attrs.get('long_name', name)}: worst start beside best"

@@ -22,6 +22,9 @@ from maskopt_lib.study.solvers.timing import (
     WORKLOAD,
 )
 
+# The largest change of a mean score that counts as none.
+_HARMLESS_PERCENT = 0.1
+
 
 def table(found: xr.Dataset) -> pd.DataFrame:
     """Measurements as a table of the study: milliseconds, megabytes and percent, and why a number is missing.
@@ -104,14 +107,13 @@ def deviations(scores: xr.Dataset, *, reference: str = "float32") -> xr.Dataset:
     return relative
 
 
-def types_table(scores: xr.Dataset, method: str, *, harmless_percent: float = 0.1) -> pd.DataFrame:
+def types_table(scores: xr.Dataset, method: str) -> pd.DataFrame:
     """Mean scores of a method's masks by the type of the products, their change, and whether it is harmless.
 
     Parameters
     ----------
     scores : of :func:`product_scores`.
     method : one of its labels.
-    harmless_percent : largest change of a mean score that counts as none.
 
     Returns
     -------
@@ -124,5 +126,5 @@ def types_table(scores: xr.Dataset, method: str, *, harmless_percent: float = 0.
         columns[name, "mean"] = means[name].values
         columns[name, DEVIATION] = change[name].values
     largest = np.abs([change[name].values for name in SCORES]).max(axis=0)
-    columns[NOTE] = ["harmless" if value <= harmless_percent else "not harmless" for value in largest]
+    columns[NOTE] = ["harmless" if value <= _HARMLESS_PERCENT else "not harmless" for value in largest]
     return pd.DataFrame(columns, index=pd.Index(scores[MATMUL].values, name="case"))

@@ -185,7 +185,7 @@ def _centres_nm(kernels: SocsKernels, pixel_nm: float = PIXEL_NM) -> np.ndarray:
     return (np.arange(round(kernels.period_nm / pixel_nm)) + 0.5) * pixel_nm - kernels.period_nm / 2
 
 
-def _band_per_um(kernels: SocsKernels, *, energy: float = 0.999) -> float:
+def _band_per_um(kernels: SocsKernels) -> float:
     """Radius of the circle in frequency that holds nearly all of the kernels' energy at best focus, in 1/um."""
     h = kernels.half_width
     power = np.einsum("k,kyx->yx", kernels.weights[0], np.abs(kernels.spectra[0]) ** 2)
@@ -193,7 +193,7 @@ def _band_per_um(kernels: SocsKernels, *, energy: float = 0.999) -> float:
     radius = np.hypot(f[:, None], f).ravel()
     order = np.argsort(radius)
     held = np.cumsum(power.ravel()[order]) / power.sum()
-    return float(radius[order][np.searchsorted(held, energy)])
+    return float(radius[order][np.searchsorted(held, 0.999)])
 
 
 def _lines(sim: Simulator, centres_nm: Sequence[float], width_nm: float, pixel_nm: float = PIXEL_NM) -> np.ndarray:

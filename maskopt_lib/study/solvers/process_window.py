@@ -39,6 +39,7 @@ from maskopt_lib.study.solvers.focus_exposure import (
 from maskopt_lib.study.solvers.masks import histories, make_mask, mask_bits, mask_tasks, scores_digest, simulator
 
 CRITERION, SHAPE, METHOD = "criterion", "shape", schema.METHOD
+_MARGIN_NM = 200.0  # of a picture around the target
 _CODE = (
     "maskopt_lib.study.solvers.focus_exposure",
     "maskopt_lib.metrics.process_window",
@@ -157,21 +158,21 @@ def in_place(measured: xr.Dataset, *, limit_nm: float) -> xr.DataArray:
     return share.assign_attrs(long_name=f"edges within {limit_nm:g} nm", units="%")
 
 
-def summary(measured: xr.Dataset, found: xr.Dataset, *, criterion: str, shape: str = "ellipse") -> xr.Dataset:
+def summary(measured: xr.Dataset, found: xr.Dataset, *, criterion: str) -> xr.Dataset:
     """One row a mask: window, slope, mask error, band and contest scores.
 
     Parameters
     ----------
     measured : of :func:`through_window`.
     found : of :func:`windows`.
-    criterion, shape : which window.
+    criterion : of the windows that are told; their ellipses.
 
     Returns
     -------
     Dataset over ``method``; scores are means over the clips; ``nils_p10``: a tenth of the edges have less;
     ``meef_p90``: a tenth of the cutlines, of those that print, have more.
     """
-    quoted = found.sel({CRITERION: criterion, SHAPE: shape})
+    quoted = found.sel({CRITERION: criterion, SHAPE: "ellipse"})
     columns = {
         "dof_nm": quoted["dof_nm"],
         "largest_latitude_percent": quoted["largest_latitude_percent"],
@@ -197,7 +198,7 @@ def summary(measured: xr.Dataset, found: xr.Dataset, *, criterion: str, shape: s
 
 
 def band_pictures(
-    masks: xr.DataArray, wanted: xr.DataArray, kernels: SocsKernels, settings: WindowSettings, *, margin_nm: float = 200
+    masks: xr.DataArray, wanted: xr.DataArray, kernels: SocsKernels, settings: WindowSettings
 ) -> xr.Dataset:
     """Target, mask, nominal print, and the union and intersection of all prints, around the target.
 
@@ -206,7 +207,6 @@ def band_pictures(
     masks : (method, y, x) of one clip.
     wanted : (y, x), its target.
     kernels, settings : as for :func:`through_window`.
-    margin_nm : kept around the target.
 
     Returns
     -------
@@ -220,7 +220,7 @@ def band_pictures(
         coords={schema.CORNER: list(schema.CORNERS), **masks.coords},
         attrs={"kernels": kernels.name},
     )
-    shown = pictures(masks, wanted, prints, margin_nm=margin_nm, around=["target"])
+    shown = pictures(masks, wanted, prints, margin_nm=_MARGIN_NM, around=["target"])
     shown[schema.OUTER].attrs["long_name"] = "union of prints"
     shown[schema.INNER].attrs["long_name"] = "intersection of prints"
     return shown
