@@ -185,7 +185,7 @@ def test_socs_with_all_kernels_is_abbes_sum_and_fewer_converge_to_it(polarisatio
 
 
 def test_the_tcc_of_a_set_is_that_of_its_weighted_kernels():
-    kernels = optics.load("embedded")
+    kernels = optics.load("embedded-ideal")
     tcc = optics.tcc_of(kernels, kernels.focus_names[1])
     assert np.array_equal(tcc, optics.tcc_of(kernels, 1))
     assert np.trace(tcc).real == pytest.approx(kernels.weights[1].sum(), rel=1e-6)
