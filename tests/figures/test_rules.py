@@ -27,7 +27,7 @@ def test_marks_and_legend(tmp_path, width_nm):
     drawn = figures.rule_violations(picture(), report, frame_nm=(5010, 5010, 5190, 5190))
     points = [element for element in drawn if isinstance(element, hv.Points)]
     assert [p.label for p in points][:2] == [f"width < {width_nm} nm: {int(width_nm == 30)}", "space < 20 nm: 0"]
-    assert np.isfinite(points[0].dimension_values("x")).any() == (width_nm == 30)
+    assert np.isfinite(points[0].dimension_values("x")).sum() == (width_nm == 30)
     figures.save(drawn, "rules", tmp_path)
     texts = texts_of((tmp_path / "rules.svg").read_bytes())
     assert "area < 100 nm²: 0" in texts and "x (nm)" in texts and "5100" in texts
