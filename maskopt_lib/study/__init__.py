@@ -9,8 +9,6 @@ from maskopt_lib.runs.record import Record, Run, load, load_masks, record_of, st
 from maskopt_lib.runs.reference import has_result, load_result, stored_names, stored_runs, stored_tables
 from maskopt_lib.runs.sweep import run_sweep
 from maskopt_lib.runs.tables import means_table, published_beside_ours, side_by_side, style, table_dataset, write_table
-from maskopt_lib.study.areas import mending as mending
-from maskopt_lib.study.areas import seams as seams
 from maskopt_lib.study.pictures import pictures
 from maskopt_lib.study.solvers import anatomy as anatomy
 from maskopt_lib.study.solvers import device_tables as device_tables

@@ -28,7 +28,7 @@ from scipy import ndimage
 from maskopt_lib import files
 from maskopt_lib.data import schema
 from maskopt_lib.errors import DamagedFileError
-from maskopt_lib.layout import read_design
+from maskopt_lib.layout.designs import read_design
 from maskopt_lib.layout.mosaic import MASK_LAYER, TARGET_LAYER, WrittenMosaic, write_mosaic
 from maskopt_lib.layout.windows import Plan, StitchedMask, Window
 from maskopt_lib.runs.parts import FOLDER, file_name

@@ -10,13 +10,14 @@ import distributed
 import numpy as np
 import torch
 
-from maskopt_lib import files, opc
+from maskopt_lib import files
 from maskopt_lib.data import schema
 from maskopt_lib.errors import DamagedFileError, GridMismatchError
-from maskopt_lib.layout import Design, Platform, read_design
+from maskopt_lib.layout.designs import Design, read_design
+from maskopt_lib.layout.platforms import Platform
 from maskopt_lib.layout.windows import Plan, StitchedMask, Window
 from maskopt_lib.litho import Simulator
-from maskopt_lib.opc.solve import method_digest
+from maskopt_lib.opc.solve import method_digest, options_of, solve
 from maskopt_lib.optics import SocsKernels
 from maskopt_lib.optics.kernels import kernels_digest
 from maskopt_lib.runs import stores
@@ -160,7 +161,7 @@ def solve_batches(
     core_px = halo, side - halo
     settings = hashed([
         kernels_digest(area.kernels), method_digest(trial.method), source_hash(["maskopt_lib.layout.designs"]),
-        trial.method, asdict(opc.options_of(trial.method, trial.preset, **trial.options)), plan.pixel_nm,
+        trial.method, asdict(options_of(trial.method, trial.preset, **trial.options)), plan.pixel_nm,
         core_px, str(torch.device(area.device)), area.threads, torch.__version__,
     ])  # fmt: skip
     design, stitched = area.design(), None if start is None else open_mask(start)
@@ -205,7 +206,7 @@ def _solve(batch: WindowBatch, kept: Kept) -> None:
             raise DamagedFileError(f"{batch.start} or {area.layout_file} reads differently here; run it again")
     targets = np.stack([design.rasterize(area.layer, w.field_nm, batch.pixel_nm) for w in batch.windows])
     with torch_threads(area.threads):
-        result = opc.solve(targets, sim, method=trial.method, preset=trial.preset, initial=start, **trial.options)
+        result = solve(targets, sim, method=trial.method, preset=trial.preset, initial=start, **trial.options)
     core, n = slice(*batch.core_px), len(batch.windows)
     costs = {schema.RUNTIME: result.runtime_s / n, schema.PEAK_MEMORY: peak_memory_bytes(area.device) / 1e9}
     write_part(

@@ -20,7 +20,7 @@ import xarray as xr
 
 from maskopt_lib import metrics, optics
 from maskopt_lib.data import schema
-from maskopt_lib.layout import Design
+from maskopt_lib.layout.designs import Design
 from maskopt_lib.runs.gather import complete, labelled
 from maskopt_lib.runs.hashing import hashed, key_of, source_hash
 from maskopt_lib.runs.parts import Bits, part_path, read_part, write_part

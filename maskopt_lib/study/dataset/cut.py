@@ -30,7 +30,9 @@ from maskopt_lib.data import shards
 from maskopt_lib.data.tile_arrays import TILE_ARRAYS
 from maskopt_lib.data.tile_store import TileStore
 from maskopt_lib.errors import DamagedFileError
-from maskopt_lib.layout import Design, Platform, TileRule, cut_tiles, read_design
+from maskopt_lib.layout.cell_tiles import TileRule, cut_tiles
+from maskopt_lib.layout.designs import Design, read_design
+from maskopt_lib.layout.platforms import Platform
 from maskopt_lib.runs.gather import Task, complete, labelled, progress
 from maskopt_lib.runs.hashing import hashed, key_of, source_hash
 from maskopt_lib.runs.parts import part_path, read_part, said_of, write_part

@@ -25,7 +25,7 @@ from maskopt_lib import files, metrics
 from maskopt_lib.data import schema, shards
 from maskopt_lib.data import tile_arrays as ta
 from maskopt_lib.data.tile_store import TileStore
-from maskopt_lib.layout import content_image
+from maskopt_lib.layout.cell_tiles import content_image
 from maskopt_lib.runs.gather import complete
 from maskopt_lib.runs.hashing import hashed, key_of
 from maskopt_lib.runs.parts import is_whole, part_path, write_part

@@ -17,7 +17,7 @@ from maskopt_lib import metrics
 from maskopt_lib.data import schema
 from maskopt_lib.data import tile_arrays as ta
 from maskopt_lib.data.tile_store import TileStore
-from maskopt_lib.layout import content_image
+from maskopt_lib.layout.cell_tiles import content_image
 from maskopt_lib.runs.bootstrap import HIGH, LOW, MEAN, STATISTIC, intervals
 from maskopt_lib.study.dataset.context import ALL_AROUND, ALONE, CONTEXT, IN_PLACE, KIND, PRINTED, seen
 from maskopt_lib.study.dataset.cut import tile_rule

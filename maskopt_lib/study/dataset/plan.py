@@ -13,10 +13,13 @@ import numpy as np
 import xarray as xr
 from tqdm import tqdm
 
-from maskopt_lib import files, layout
+from maskopt_lib import files
 from maskopt_lib.data import manifest
 from maskopt_lib.errors import LayoutError
-from maskopt_lib.layout import PLATFORMS, Platform, TileRule
+from maskopt_lib.layout.catalog import design_info, open_design
+from maskopt_lib.layout.cell_tiles import TileRule, tile_windows
+from maskopt_lib.layout.designs import read_design
+from maskopt_lib.layout.platforms import PLATFORMS, Platform, design_inputs
 from maskopt_lib.runs.gather import complete
 from maskopt_lib.runs.hashing import hashed, key_of, source_hash
 from maskopt_lib.runs.locks import FolderLock
@@ -134,9 +137,9 @@ def design_files(name: str) -> list[str | Path]:
     """All files that a design is read from: names of the manifest, or paths; none for one that is made by code."""
     if Path(name).is_dir():
         return sorted(path for path in Path(name).rglob("*") if path.is_file())
-    info = layout.design_info(name)
+    info = design_info(name)
     platform = PLATFORMS.get(info.platform)
-    return layout.design_inputs(info.file or "", platform) if platform else []
+    return design_inputs(info.file or "", platform) if platform else []
 
 
 def _design_key(name: str) -> str:
@@ -169,11 +172,11 @@ class _Task:
 def _prepare(task: _Task, kept: Kept) -> None:
     begun = time.perf_counter()
     task.path.parent.mkdir(parents=True, exist_ok=True)
-    design = layout.open_design(task.name)
+    design = open_design(task.name)
     # KLayout may write half a file to a full disk without a word: what cannot be read back was not written.
-    layout.read_design(design.write(task.oasis), platform=design.platform)
+    read_design(design.write(task.oasis), platform=design.platform)
     rules = {rule.step: rule for rule in map(task.rule.tile_rule, task.rule.layers)}
-    windows = {f"{step:g}": layout.tile_windows(design, rule) for step, rule in rules.items()}
+    windows = {f"{step:g}": tile_windows(design, rule) for step, rule in rules.items()}
     info = asdict(design.info) if design.info else {}
     arrays = {f"{step}/{name}": table[name].values for step, table in windows.items() for name in WINDOW}
     values = {

@@ -9,10 +9,11 @@ import distributed
 import numpy as np
 import xarray as xr
 
-from maskopt_lib.layout import Design, DesignInfo, open_design
+from maskopt_lib.layout.catalog import open_design
 from maskopt_lib.layout.counts import KINDS as CELL_KINDS
 from maskopt_lib.layout.counts import cell_kinds, design_counts, disagreements, polygon_counts
 from maskopt_lib.layout.design_rules import DesignRule, check_design_rules
+from maskopt_lib.layout.designs import Design, DesignInfo
 from maskopt_lib.layout.legalize import legalize
 from maskopt_lib.layout.own_design import LEGALISED
 from maskopt_lib.layout.rows import placement_faults

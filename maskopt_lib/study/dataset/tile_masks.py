@@ -18,8 +18,7 @@ import xarray as xr
 from maskopt_lib import metrics, optics
 from maskopt_lib.errors import GridMismatchError, UnknownNameError
 from maskopt_lib.litho import Simulator
-from maskopt_lib.opc import Recipe
-from maskopt_lib.opc.solve import method_digest
+from maskopt_lib.opc.solve import Recipe, method_digest
 from maskopt_lib.optics.kernels import SocsKernels, kernels_digest
 from maskopt_lib.runs.hashing import hashed, source_hash
 

@@ -9,9 +9,9 @@ import imageio.v3 as iio
 import numpy as np
 import xarray as xr
 
-from maskopt_lib import layout
 from maskopt_lib.data import manifest, schema
 from maskopt_lib.errors import UnknownNameError
+from maskopt_lib.layout.benchmarks import benchmark_clips, benchmark_names
 from maskopt_lib.layout.clip import RULES
 from maskopt_lib.runs.parts import Bits
 from maskopt_lib.study.pictures import images, pixel_of
@@ -43,7 +43,7 @@ class Clips:
     rule: str = "half-open"
 
     def __post_init__(self) -> None:
-        known = layout.benchmark_names(self.benchmark)
+        known = benchmark_names(self.benchmark)
         names = known if self.names is None else list(self.names)
         if unknown := [name for name in names if name not in known]:
             raise UnknownNameError(
@@ -65,7 +65,7 @@ class Clips:
 
     def items(self) -> Iterator[tuple[str, np.ndarray]]:
         """Name and target of each clip, one after the other."""
-        for name, clip in layout.benchmark_clips(self.benchmark, self.names).items():
+        for name, clip in benchmark_clips(self.benchmark, self.names).items():
             yield name, clip.rasterize(self.pixel_nm, rule=self.rule, antialiased=False)
 
 

@@ -17,11 +17,12 @@ import numpy as np
 import torch
 import xarray as xr
 
-from maskopt_lib import metrics, opc
+from maskopt_lib import metrics
 from maskopt_lib.data import schema
 from maskopt_lib.errors import DivergedError, SchemaError
 from maskopt_lib.litho import CONTEST_CORNERS, ProcessCorner, Simulator
-from maskopt_lib.opc.solve import method_digest
+from maskopt_lib.opc.result import OpcResult, history_dataset
+from maskopt_lib.opc.solve import Recipe, method_digest
 from maskopt_lib.optics import SocsKernels
 from maskopt_lib.optics.kernels import kernels_digest
 from maskopt_lib.runs.gather import labelled
@@ -35,7 +36,7 @@ _BITS = "bits"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trial(opc.Recipe):
+class Trial(Recipe):
     """One way to make masks, as a row of a table.
 
     Attributes
@@ -52,9 +53,9 @@ class Trial(opc.Recipe):
         """All changes from the preset for one clip."""
         return dict(self.options) | {name: values[clip] for name, values in self.per_clip.items() if clip in values}
 
-    def recipe_of(self, clip: str) -> opc.Recipe:
+    def recipe_of(self, clip: str) -> Recipe:
         """How the mask of one clip is made."""
-        return opc.Recipe(method=self.method, preset=self.preset, options=self.options_of(clip))
+        return Recipe(method=self.method, preset=self.preset, options=self.options_of(clip))
 
     def imaging(self, kernels: SocsKernels) -> tuple[SocsKernels, tuple[ProcessCorner, ...]]:
         """What a mask is made under: kernels, and corners among their planes."""
@@ -76,7 +77,7 @@ class MaskTask:
     """
 
     at: tuple[str, ...]
-    recipe: opc.Recipe
+    recipe: Recipe
     target: Bits
     kernels: SocsKernels
     corners: tuple[ProcessCorner, ...]
@@ -221,7 +222,7 @@ def histories(paths: Mapping[tuple[str, ...], Path], dims: Sequence[str]) -> xr.
     return schema.label(joined.assign_coords({schema.TERM: np.array(list(terms), str)}))
 
 
-def _made_mask(result: opc.OpcResult, pixel_nm: float) -> xr.Dataset:
+def _made_mask(result: OpcResult, pixel_nm: float) -> xr.Dataset:
     history = result.history[["value", "weight"]].isel({schema.SAMPLE: 0}, drop=True).reset_coords(drop=True)
     value = history["value"].transpose(schema.STEP, schema.TERM).astype(np.float32)
     best_step = int(np.max(result.best_step))
@@ -236,7 +237,7 @@ def _made_mask(result: opc.OpcResult, pixel_nm: float) -> xr.Dataset:
 
 def _empty_mask(target: Bits, why: str) -> xr.Dataset:
     """In place of a mask that a solver could not make."""
-    history = opc.result.history_dataset(np.zeros((0, 1, 0), np.float32), (), ()).isel({schema.SAMPLE: 0}, drop=True)
+    history = history_dataset(np.zeros((0, 1, 0), np.float32), (), ()).isel({schema.SAMPLE: 0}, drop=True)
     bits = Bits.of(np.zeros(target.shape, bool), target.pixel_nm)
     return _mask_dataset(bits, history, {schema.RUNTIME: np.nan}, 0, why)
 

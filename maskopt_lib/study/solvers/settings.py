@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from maskopt_lib import opc
 from maskopt_lib.data import schema
 from maskopt_lib.errors import SchemaError
+from maskopt_lib.opc.solve import options_of
 from maskopt_lib.runs.gather import labelled
 from maskopt_lib.study.solvers.masks import Trial
 
@@ -232,7 +232,7 @@ def is_preset(ranking: xr.Dataset, method: str, *, start: str, preset: str) -> b
     preset : the one to compare with.
     """
     changes = json.loads(ranking["best_options"].sel({schema.METHOD: method}).item())
-    return opc.options_of(method, start, **changes) == opc.options_of(method, preset)
+    return options_of(method, start, **changes) == options_of(method, preset)
 
 
 def _named(option: str, values: Mapping[str, Any] | Sequence[Any]) -> dict[str, Any]:
