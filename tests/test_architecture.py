@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,11 @@ EXCEPTIONS = {
 #: Rooms of `study`, in the order of the notebooks' stages: each may import from those before it.
 STAGES = ["pictures", "solvers", "areas", "dataset", "networks"]
 
+#: Most modules in a chain of imports, packages counted, and most lines of a file.
+LONGEST_CHAIN, LONGEST_FILE = 14, 450
+#: How the first line of a longer file begins; the reason follows.
+REASON = f"# Above {LONGEST_FILE} lines: "
+
 MODULES = sorted(LIBRARY.rglob("*.py"))
 
 
@@ -67,6 +73,16 @@ def imports(path: Path) -> set[str]:
 def imported_packages(path: Path) -> set[str]:
     names = [name.split(".") for name in imports(path)]
     return {name[1] for name in names if name[0] == "maskopt_lib" and len(name) > 1} - {"__version__"}
+
+
+def graph() -> dict[str, set[str]]:
+    """Module -> modules of the library that it imports; of `from package import name` the module, else the package."""
+    names = {name_of(path).removesuffix(".py").removesuffix("/__init__").replace("/", "."): path for path in MODULES}
+
+    def module(full: str) -> str:
+        return full if full in names else full.rpartition(".")[0]
+
+    return {name: {module(full) for full in imports(path)} & set(names) - {name} for name, path in names.items()}
 
 
 def calls(path: Path):
@@ -108,6 +124,32 @@ def test_the_stages_of_study_follow_each_other():
         names = [name.split(".") for name in imports(path) if name.startswith("maskopt_lib.study.")]
         for other in {name[2] for name in names} - {here}:
             assert STAGES.index(other) < STAGES.index(here), f"{name_of(path)} imports study.{other}"
+
+
+def test_no_circle_and_no_long_chain_of_imports():
+    imported = graph()
+    try:
+        order = list(TopologicalSorter(imported).static_order())
+    except CycleError as error:
+        pytest.fail("modules import each other in a circle: " + " < ".join(error.args[1]))
+    below: dict[str, list[str]] = {}
+    for name in order:
+        below[name] = [name, *max((below[other] for other in imported[name]), key=len, default=[])]
+    chain = max(below.values(), key=len)
+    assert len(chain) <= LONGEST_CHAIN, (
+        f"a chain of {len(chain)} modules, more than {LONGEST_CHAIN}; import the module that is needed and not its "
+        "package, and let constants and small types stand where the level is lowest:\n  " + "\n  > ".join(chain)
+    )
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_no_file_is_long_without_a_reason(path):
+    lines = path.read_text(encoding="utf-8").splitlines()
+    has_reason = lines[0].startswith(REASON) and len(lines[0]) > len(REASON)
+    assert len(lines) <= LONGEST_FILE or has_reason, (
+        f"{name_of(path)} has {len(lines)} lines, more than {LONGEST_FILE}: divide it by subject, or say why not on its "
+        f"first line, {REASON!r} and the reason"
+    )
 
 
 def test_exceptions_are_used_and_say_why():

@@ -3,6 +3,7 @@
 Examples
 --------
 >>> import tempfile
+>>> from maskopt_lib.runs.loading import load
 >>> with tempfile.TemporaryDirectory() as folder:
 ...     run = start("A test", notebook="00_test", params={"n_steps": 3}, out_dir=folder, seed=0, threads=2)
 ...     path = run.save(xr.Dataset({"runtime_s": ("sample", [1.5])}, coords={"sample": ["a"]}), "times")
@@ -29,16 +30,14 @@ from typing import Any
 import numpy as np
 import torch
 import xarray as xr
-import zarr
 
 import maskopt_lib
 from maskopt_lib import files
 from maskopt_lib.data import manifest, schema
-from maskopt_lib.errors import DamagedFileError, MissingDataError, SchemaError, UnknownNameError
-from maskopt_lib.grid import Grid
+from maskopt_lib.errors import MissingDataError, SchemaError
 from maskopt_lib.runs import stores
-from maskopt_lib.runs.hashing import hashed
 from maskopt_lib.runs.locks import FolderLock
+from maskopt_lib.runs.masks import labelled_masks, mask_header, packed, write_bits
 from maskopt_lib.runs.parts import file_name
 from maskopt_lib.runs.paths import relative, resolved, root
 
@@ -47,7 +46,6 @@ SCORE_CONVENTIONS = ("kernels", "raster", "epe_limits_nm")
 
 #: The record beside the results of a run.
 RECORD = "record.json"
-_BITS = "mask_bits"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +130,7 @@ class Run:
                 f"study.start(conventions=...) the missing {', '.join(lacking)}"
             )
         with self.writing(name) as beside:
-            _to_zarr(ds.assign_attrs(self.stamp), beside)
+            stores.write(ds.assign_attrs(self.stamp), beside)
         return self.out_dir / f"{name}.zarr"
 
     @contextmanager
@@ -174,16 +172,15 @@ class Run:
 
         Returns
         -------
-        Path of the store; :func:`load_masks` reads it.
+        Path of the store; :func:`maskopt_lib.runs.loading.load_masks` reads it.
 
         Raises
         ------
         SchemaError : the masks are not binary, or have no names or no pixel size.
         """
-        masks = _label_masks(masks, samples=samples, pixel_nm=pixel_nm)
-        pixels = masks.values.reshape(-1, *masks.shape[-2:])
+        masks = labelled_masks(masks, samples=samples, pixel_nm=pixel_nm)
         return self.save_packed(
-            (np.packbits(_binary(image), axis=-1, bitorder="little") for image in pixels),
+            (packed(image) for image in masks.values.reshape(-1, *masks.shape[-2:])),
             name,
             coords={key: value.variable for key, value in masks.coords.items() if schema.X not in value.dims},
             dims=masks.dims[:-2],
@@ -215,27 +212,12 @@ class Run:
 
         Returns
         -------
-        Path of the store; :func:`load_masks` reads it.
+        Path of the store; :func:`maskopt_lib.runs.loading.load_masks` reads it.
         """
-        dims = tuple(coords) if dims is None else tuple(dims)
-        y_nm = Grid(shape[0], pixel_nm).centres_nm
-        header = xr.Dataset(coords=dict(coords) | {schema.Y: (schema.Y, y_nm, {"long_name": schema.Y, "units": "nm"})})
-        header = header.assign_attrs(n_x=shape[1], n_y=shape[0], pixel_nm=float(pixel_nm))
-        lengths = tuple(header.sizes[dim] for dim in dims)
-        one = (shape[0], -(-shape[1] // 8))
+        header = mask_header(coords, shape=shape, pixel_nm=pixel_nm)
         with self.writing(name) as beside:
-            _to_zarr(header.assign_attrs(self.stamp), beside)
-            # One mask a chunk: that is what a reader takes.
-            bits = zarr.open_group(beside, mode="r+").create_array(
-                _BITS,
-                shape=(*lengths, *one),
-                chunks=(*(1 for _ in lengths), *one),
-                dtype="uint8",
-                dimension_names=(*dims, schema.Y, "x_byte"),
-                attributes={"long_name": "mask, eight pixels a byte along x, lowest bit first", "units": "1"},
-            )
-            for index, mask in zip(np.ndindex(lengths), masks, strict=True):
-                bits[index] = mask
+            stores.write(header.assign_attrs(self.stamp), beside)
+            write_bits(beside, header, masks, tuple(coords) if dims is None else tuple(dims))
         return self.out_dir / f"{name}.zarr"
 
 
@@ -306,95 +288,6 @@ def start(
     return Run(record=record, out_dir=folder, _lock=lock)
 
 
-def load(path: str | Path) -> xr.Dataset:
-    """A stored Dataset, read into memory.
-
-    Parameters
-    ----------
-    path : a ``.zarr`` folder that :meth:`Run.save` wrote.
-
-    Raises
-    ------
-    MissingDataError : there is no such store; the message says which command makes it.
-    """
-    return _loaded(path, {})
-
-
-def load_masks(path: str | Path, **chosen: Any) -> xr.DataArray:
-    """Masks that a run stored: bool (*dims, y, x), with pixel centres in nm along y and x.
-
-    Parameters
-    ----------
-    path : of the store, such as ``run.out_dir / "masks.zarr"``.
-    **chosen : labels along its dimensions, one or a list each, as in
-        ``load_masks(path, kernels="iccad13", method="curvy", sample=["M1_test1", "M1_test4"])``; only these are read.
-
-    Raises
-    ------
-    MissingDataError : there is no such store.
-    UnknownNameError : a label or dimension is not there; the message lists those that are.
-    """
-    packed = _loaded(path, chosen)
-    bits = packed[_BITS]
-    n_x, pixel_nm = int(packed.attrs["n_x"]), float(packed.attrs["pixel_nm"])
-    pixels = np.unpackbits(bits.values, axis=-1, count=n_x, bitorder="little").astype(bool)
-    masks = xr.DataArray(pixels, dims=(*bits.dims[:-1], schema.X), coords=packed.coords, name="mask")
-    masks = masks.assign_coords({schema.X: (schema.X, Grid(n_x, pixel_nm).centres_nm, packed[schema.Y].attrs)})
-    masks[schema.X].attrs["long_name"] = schema.X
-    return masks.assign_attrs(long_name="mask", units="1", pixel_nm=pixel_nm, record=packed.attrs["record"])
-
-
-def _loaded(path: str | Path, chosen: Mapping[str, Any]) -> xr.Dataset:
-    path = resolved(path)
-
-    def read(ds: xr.Dataset) -> xr.Dataset:
-        for dim, labels in chosen.items():
-            there = [str(label) for label in ds[dim].values] if dim in ds.dims else None
-            if there is None:
-                raise UnknownNameError(f"{path.name} has no dimension {dim!r}; it has {', '.join(map(str, ds.dims))}")
-            if unknown := {str(label) for label in np.atleast_1d(labels)} - set(there):
-                raise UnknownNameError(
-                    f"{path.name} has no {dim} {', '.join(sorted(unknown))}; it has {', '.join(there)}"
-                )
-        return ds.sel(chosen).load()
-
-    ds = stores.opened(path, read)
-    if stores.seal_of(path) is None and path.name in _outputs(path.parent):
-        raise DamagedFileError(
-            f"{path}: the list of its files is gone; remove it and make it again: {stores.remedy(path)}"
-        )
-    # Text comes back as numpy's new string type, which much of the field's software cannot read yet.
-    texts = [name for name in ds.variables if ds[name].dtype.kind == "T"]
-    return ds.assign(
-        {name: (ds[name].dims, np.array(ds[name].values.tolist(), dtype=str), ds[name].attrs) for name in texts}
-    )
-
-
-def _outputs(folder: Path) -> dict[str, Any]:
-    """What a run says it stored with checksums; nothing for folders without a whole record."""
-    try:
-        return record_of(folder).get("files", {})
-    except (FileNotFoundError, DamagedFileError):
-        return {}
-
-
-def content_sha256(stored: xr.Dataset) -> str:
-    """Hash of what a stored Dataset holds, without its record: equal for two runs that found the same.
-
-    Parameters
-    ----------
-    stored : of :func:`load`.
-    """
-    attrs = {name: value for name, value in stored.attrs.items() if name not in ("record", "title")}
-    pieces: list[bytes | list] = [[attrs]]
-    for name in sorted(map(str, stored.variables)):
-        v = stored[name]
-        values = v.values.tolist() if v.dtype.kind in "OUT" else np.ascontiguousarray(v.values).tobytes()
-        pieces += [[name, list(v.dims), v.shape, str(v.dtype) if v.dtype.kind not in "OUT" else "text", dict(v.attrs)]]
-        pieces.append(values if isinstance(values, bytes) else [values])
-    return hashed(*pieces)
-
-
 def record_of(stored: xr.Dataset | xr.DataArray | str | Path) -> dict[str, Any]:
     """The record of a stored result, as plain values.
 
@@ -409,42 +302,6 @@ def record_of(stored: xr.Dataset | xr.DataArray | str | Path) -> dict[str, Any]:
     if isinstance(stored, xr.Dataset | xr.DataArray):
         return json.loads(stored.attrs["record"])
     return files.read_json(resolved(stored) / RECORD, unsealed=True)
-
-
-def _label_masks(masks, *, samples: Sequence[str] | None, pixel_nm: float | None) -> xr.DataArray:
-    if not isinstance(masks, xr.DataArray):
-        pixels = masks.detach().cpu().numpy() if isinstance(masks, torch.Tensor) else np.asarray(masks)
-        if samples is None or pixel_nm is None:
-            raise SchemaError("masks without coordinates need samples=[names] and pixel_nm=<side of a pixel in nm>")
-        if pixels.ndim != 3 or len(samples) != len(pixels):
-            raise SchemaError(f"expected masks (sample, y, x) for {len(samples)} names, got shape {pixels.shape}")
-        masks = xr.DataArray(pixels, dims=(schema.SAMPLE, schema.Y, schema.X), coords={schema.SAMPLE: list(samples)})
-    if masks.dims[-2:] != (schema.Y, schema.X):
-        raise SchemaError(f"expected masks (*dims, y, x), got dimensions {masks.dims}")
-    if pixel_nm is None and schema.X in masks.coords and masks.sizes[schema.X] > 1:
-        pixel_nm = float(masks[schema.X][1] - masks[schema.X][0])
-    if pixel_nm is None:
-        raise SchemaError("give pixel_nm, or a DataArray whose x is in nm")
-    y_nm = Grid(masks.sizes[schema.Y], pixel_nm).centres_nm
-    masks = masks.assign_coords({schema.Y: (schema.Y, y_nm, {"long_name": schema.Y, "units": "nm"})})
-    return masks.assign_attrs(pixel_nm=float(pixel_nm))
-
-
-def _binary(image: np.ndarray) -> np.ndarray:
-    if image.dtype != bool and not ((image == 0) | (image == 1)).all():
-        raise SchemaError("masks must be binary (0 and 1, or bool); threshold a grey mask before storing it")
-    return image.astype(bool)
-
-
-def _to_zarr(ds: xr.Dataset, path: Path) -> None:
-    # Zarr v3 has no settled form for text of fixed length; that of any length is one.
-    texts = {
-        name: (v.dims, np.array(v.values.tolist(), dtype=object), v.attrs)
-        for name, v in ds.variables.items()
-        if v.dtype.kind in "UT"
-    }
-    ds = ds.assign(texts)
-    ds.to_zarr(path, mode="w", zarr_format=3, consolidated=False)
 
 
 def _made(folder: Path) -> Path:

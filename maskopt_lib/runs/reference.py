@@ -15,8 +15,8 @@ import xarray as xr
 from maskopt_lib import files
 from maskopt_lib.data import manifest, schema
 from maskopt_lib.errors import DamagedFileError, MissingDataError
+from maskopt_lib.runs.loading import load
 from maskopt_lib.runs.paths import resolved
-from maskopt_lib.runs.record import load
 from maskopt_lib.runs.tables import TABLE, table_frame
 
 #: Where the committed records are.

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import xarray as xr
 from zarr.abc.store import ByteRequest
 from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
@@ -32,6 +33,17 @@ def writing(path: str | Path) -> Iterator[Path]:
     with files.replacing(path, check=verify) as beside:
         yield beside
         seal(beside)
+
+
+def write(ds: xr.Dataset, path: Path) -> None:
+    """Write a Dataset as a zarr store, not yet sealed."""
+    # Zarr v3 has no settled form for text of fixed length; that of any length is one.
+    texts = {
+        name: (v.dims, np.array(v.values.tolist(), dtype=object), v.attrs)
+        for name, v in ds.variables.items()
+        if v.dtype.kind in "UT"
+    }
+    ds.assign(texts).to_zarr(path, mode="w", zarr_format=3, consolidated=False)
 
 
 def seal(path: Path) -> None:

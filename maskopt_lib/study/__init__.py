@@ -2,10 +2,11 @@
 
 from maskopt_lib.layout.region import Window, demo_layout, layout_inputs, read_window, write_region
 from maskopt_lib.opc.mask_rules import read_deck
+from maskopt_lib.runs.loading import load, load_masks
 from maskopt_lib.runs.notebook import begin, claim
 from maskopt_lib.runs.params import parameters, read_parameters, read_variant
 from maskopt_lib.runs.paths import located, resolved
-from maskopt_lib.runs.record import Record, Run, load, load_masks, record_of, start
+from maskopt_lib.runs.record import Record, Run, record_of, start
 from maskopt_lib.runs.reference import has_result, load_result, stored_names, stored_runs, stored_tables
 from maskopt_lib.runs.sweep import run_sweep
 from maskopt_lib.runs.tables import means_table, published_beside_ours, side_by_side, style, table_dataset, write_table

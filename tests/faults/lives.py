@@ -20,7 +20,7 @@ from outcome import Outcome
 
 from maskopt_lib import files, study
 from maskopt_lib.data.tile_store import TileStore
-from maskopt_lib.runs.record import content_sha256
+from maskopt_lib.runs.loading import content_sha256
 
 #: What differs from run to run by nature: times and memory.
 _MEASURED = ("s", "GB", "%")

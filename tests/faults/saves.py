@@ -16,8 +16,8 @@ from outcome import Outcome
 
 from maskopt_lib import study
 from maskopt_lib.errors import DamagedFileError
+from maskopt_lib.runs.loading import content_sha256
 from maskopt_lib.runs.parts import is_whole
-from maskopt_lib.runs.record import content_sha256
 
 N_KILLS = 120
 _LONGEST_S = 0.15

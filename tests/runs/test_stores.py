@@ -12,7 +12,7 @@ import xarray as xr
 from maskopt_lib import study
 from maskopt_lib.errors import DamagedFileError, MissingDataError, SchemaError
 from maskopt_lib.runs import stores
-from maskopt_lib.runs.record import content_sha256
+from maskopt_lib.runs.loading import content_sha256
 
 
 @pytest.fixture

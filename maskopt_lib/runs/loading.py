@@ -1,0 +1,99 @@
+"""Stored results read again: every byte as it was written, or an error that says which file is not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from maskopt_lib.errors import DamagedFileError, UnknownNameError
+from maskopt_lib.runs import stores
+from maskopt_lib.runs.hashing import hashed
+from maskopt_lib.runs.masks import unpacked
+from maskopt_lib.runs.paths import resolved
+from maskopt_lib.runs.record import record_of
+
+
+def load(path: str | Path) -> xr.Dataset:
+    """A stored Dataset, read into memory.
+
+    Parameters
+    ----------
+    path : a ``.zarr`` folder that :meth:`maskopt_lib.runs.record.Run.save` wrote.
+
+    Raises
+    ------
+    MissingDataError : there is no such store; the message says which command makes it.
+    """
+    return _loaded(path, {})
+
+
+def load_masks(path: str | Path, **chosen: Any) -> xr.DataArray:
+    """Masks that a run stored: bool (*dims, y, x), with pixel centres in nm along y and x.
+
+    Parameters
+    ----------
+    path : of the store, such as ``run.out_dir / "masks.zarr"``.
+    **chosen : labels along its dimensions, one or a list each, as in
+        ``load_masks(path, kernels="iccad13", method="curvy", sample=["M1_test1", "M1_test4"])``; only these are read.
+
+    Raises
+    ------
+    MissingDataError : there is no such store.
+    UnknownNameError : a label or dimension is not there; the message lists those that are.
+    """
+    return unpacked(_loaded(path, chosen))
+
+
+def content_sha256(stored: xr.Dataset) -> str:
+    """Hash of what a stored Dataset holds, without its record: equal for two runs that found the same.
+
+    Parameters
+    ----------
+    stored : of :func:`load`.
+    """
+    attrs = {name: value for name, value in stored.attrs.items() if name not in ("record", "title")}
+    pieces: list[bytes | list] = [[attrs]]
+    for name in sorted(map(str, stored.variables)):
+        v = stored[name]
+        values = v.values.tolist() if v.dtype.kind in "OUT" else np.ascontiguousarray(v.values).tobytes()
+        pieces += [[name, list(v.dims), v.shape, str(v.dtype) if v.dtype.kind not in "OUT" else "text", dict(v.attrs)]]
+        pieces.append(values if isinstance(values, bytes) else [values])
+    return hashed(*pieces)
+
+
+def _loaded(path: str | Path, chosen: Mapping[str, Any]) -> xr.Dataset:
+    path = resolved(path)
+
+    def read(ds: xr.Dataset) -> xr.Dataset:
+        for dim, labels in chosen.items():
+            there = [str(label) for label in ds[dim].values] if dim in ds.dims else None
+            if there is None:
+                raise UnknownNameError(f"{path.name} has no dimension {dim!r}; it has {', '.join(map(str, ds.dims))}")
+            if unknown := {str(label) for label in np.atleast_1d(labels)} - set(there):
+                raise UnknownNameError(
+                    f"{path.name} has no {dim} {', '.join(sorted(unknown))}; it has {', '.join(there)}"
+                )
+        return ds.sel(chosen).load()
+
+    ds = stores.opened(path, read)
+    if stores.seal_of(path) is None and path.name in _outputs(path.parent):
+        raise DamagedFileError(
+            f"{path}: the list of its files is gone; remove it and make it again: {stores.remedy(path)}"
+        )
+    # Text comes back as numpy's new string type, which much of the field's software cannot read yet.
+    texts = [name for name in ds.variables if ds[name].dtype.kind == "T"]
+    return ds.assign(
+        {name: (ds[name].dims, np.array(ds[name].values.tolist(), dtype=str), ds[name].attrs) for name in texts}
+    )
+
+
+def _outputs(folder: Path) -> dict[str, Any]:
+    """What a run says it stored with checksums; nothing for folders without a whole record."""
+    try:
+        return record_of(folder).get("files", {})
+    except (FileNotFoundError, DamagedFileError):
+        return {}
