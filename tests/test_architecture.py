@@ -147,8 +147,8 @@ def test_no_file_is_long_without_a_reason(path):
     lines = path.read_text(encoding="utf-8").splitlines()
     has_reason = lines[0].startswith(REASON) and len(lines[0]) > len(REASON)
     assert len(lines) <= LONGEST_FILE or has_reason, (
-        f"{name_of(path)} has {len(lines)} lines, more than {LONGEST_FILE}: divide it by subject, or say why not on its "
-        f"first line, {REASON!r} and the reason"
+        f"{name_of(path)} has {len(lines)} lines, more than {LONGEST_FILE}: divide it by subject, or say why "
+        f"not on its first line, {REASON!r} and the reason"
     )
 
 
