@@ -41,8 +41,7 @@ def deviations(
         finite = np.isfinite(values)
         reach = 1.15 * max(float(np.abs(values[finite]).max(initial=0.0)), 1e-3)
         drawn = [hv.VLine(0).opts(color=style.FAINT, linewidth=1)]
-        if spread is not None:
-            band = 2 * float(spread[name]) * scale
+        if spread is not None and np.isfinite(band := 2 * float(spread[name]) * scale):
             drawn.insert(0, hv.VSpan(-band, band).opts(facecolor=style.LIGHT, edgecolor="none", alpha=1.0))
         drawn += marks.intervals(0, heights, values, heights, style.BLUE, width=1)
         drawn.append(marks.dots(values[finite], heights[finite], style.BLUE))

@@ -39,11 +39,15 @@ def fidelity_map(rows: xr.Dataset, *, y: str = schema.EPE_MEAN_ABS, title: str =
             numbers += zip(at_x[0], at_y[0], dials, strict=True)
         look = {"marker": marker, "size": 46, "edgecolor": "white", "linewidth": 0.5}
         drawn.append(marks.dots(at_x[0], at_y[0], colour, family, **look))
+    shots = rows[schema.SHOTS]
+    left, right = float(shots.min()), float(shots.max())
+    margin = 0.04 * (right - left) or 1.0  # else the outermost points are cut in half
     return style.axes(
         [*drawn, marks.texts(numbers, **marks.RIGHT_ABOVE)],
         size_inch=(9.5, 4.8),
         share=0.62,
         title=title,
+        xlim=(left - margin, right + margin),
         xlabel=style.axis_label(rows[schema.SHOTS]),
         ylabel=style.axis_label(rows[y]),
         ruled=True,

@@ -174,7 +174,8 @@ def axes(
 def _rule(plot, element) -> None:
     # HoloViews' own option is without effect on an Overlay.
     plot.handles["axis"].grid(True, color="#E3E3E3", linewidth=0.6)
-    plot.handles["axis"].set_axisbelow(True)
+    for axis in (plot.handles["axis"].xaxis, plot.handles["axis"].yaxis):
+        axis.set_zorder(-1)  # HoloViews' lowest element is at 0: lines of a grid above it would cut it
 
 
 def map_axes(drawn: Iterable, bounds: Sequence[float], *, unit: str = "nm", **options) -> hv.Overlay:

@@ -94,6 +94,14 @@ def read_folder(folder: str | Path) -> Design:
     return replace(read_design(source, platform=platform, top=fields.get("top")), name=info.name, info=info)
 
 
+def design_name(folder: str | Path) -> str:
+    """What ``design.yaml`` of a folder calls the design; of one that cannot be read the name of the folder."""
+    try:
+        return str(yaml.safe_load((Path(folder) / FILE).read_text(encoding="utf-8"))["name"])
+    except (OSError, yaml.YAMLError, KeyError, TypeError):
+        return Path(folder).name  # read_folder says what is wrong
+
+
 def _check_keys(path: Path, where: str, fields, needed, optional) -> None:
     if not isinstance(fields, Mapping):
         raise LayoutError(f"{path}: {where or 'the file'} holds no keys; it needs {', '.join(needed)}")

@@ -102,12 +102,21 @@ def labelled(
     dims : names of the dimensions.
     attrs : variable -> ``long_name`` and ``units``.
 
+    Returns
+    -------
+    Dataset over ``dims``, and over those that Datasets of ``rows`` have; of no rows an empty one, with the variables of
+    ``attrs``.
+
     Examples
     --------
     >>> ds = labelled({("a", 1): {"n": 3}, ("b", 0): {"n": 4, "said": "x"}}, ("name", "seed"))
     >>> ds.n.values.tolist(), ds.seed.values.tolist(), ds.said.values.tolist()
     ([[3.0, nan], [nan, 4.0]], [1, 0], [['', ''], ['', 'x']])
     """
+    if not rows:
+        nothing = np.empty([0] * len(dims))
+        variables = {name: (list(dims), nothing, known) for name, known in (attrs or {}).items()}
+        return xr.Dataset(variables, coords={dim: np.array([], str) for dim in dims})
     index = pd.MultiIndex.from_tuples(list(rows), names=list(dims))
     if all(isinstance(row, xr.Dataset) for row in rows.values()):
         joined = xr.concat(

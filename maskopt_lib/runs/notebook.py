@@ -88,6 +88,47 @@ def begin(
     )
 
 
+def among(chosen: Any, known: Iterable[str], parameter: str) -> Any:
+    """What a parameter names of the members of another one, such as the clip that is drawn of all clips.
+
+    A name that is not there, since somebody took other clips or fewer methods, ends no notebook: it is left out, and a
+    printed line says so.
+
+    Parameters
+    ----------
+    chosen : value of the parameter: one name, a list of names, or a mapping by name.
+    known : the names there are, at least one.
+    parameter : what it is called.
+
+    Returns
+    -------
+    The same without the names that are not there. Where nothing is left of a list or of one name, the first of
+    ``known`` takes its place; what was empty before stays so.
+
+    Examples
+    --------
+    >>> among(["CurvyILT", "level set"], ["OPC", "CurvyILT"], "compared")
+    compared: no level set among OPC, CurvyILT; left out
+    ['CurvyILT']
+    >>> among("tips", ["cell", "corners"], "pictured")
+    pictured: no tips among cell, corners; cell takes its place
+    'cell'
+    >>> among({"tips": 1}, ["cell"], "pictured"), among([], ["cell"], "pictured")
+    pictured: no tips among cell; left out
+    ({}, [])
+    """
+    names, known = [chosen] if isinstance(chosen, str) else list(chosen), list(map(str, known))
+    there = [name for name in names if name in known]
+    lacking = [str(name) for name in names if name not in known]
+    instead = known[:1] if lacking and not there and not isinstance(chosen, Mapping) else []
+    if lacking:
+        end = f"{instead[0]} takes its place" if instead else "left out"
+        sys.stdout.write(f"{parameter}: no {', '.join(lacking)} among {', '.join(known)}; {end}\n")
+    if isinstance(chosen, Mapping):
+        return {name: chosen[name] for name in there}
+    return (there or instead)[0] if isinstance(chosen, str) else there or instead
+
+
 @contextlib.contextmanager
 def claim(run: Run, sentence: str) -> Iterator[None]:
     """Hold one sentence of a notebook to its results, by the ``assert`` in the ``with`` block.

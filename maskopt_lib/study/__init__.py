@@ -3,7 +3,7 @@
 from maskopt_lib.layout.region import Window, demo_layout, layout_inputs, read_window, write_region
 from maskopt_lib.opc.mask_rules import read_deck
 from maskopt_lib.runs.loading import load, load_masks
-from maskopt_lib.runs.notebook import begin, claim
+from maskopt_lib.runs.notebook import among, begin, claim
 from maskopt_lib.runs.params import parameters, read_parameters, read_variant
 from maskopt_lib.runs.paths import located, resolved
 from maskopt_lib.runs.record import Record, Run, record_of, start
@@ -33,7 +33,7 @@ from maskopt_lib.study.solvers.pareto import (
     published_points,
     rule_margin,
 )
-from maskopt_lib.study.solvers.picks import pick, settings_table, shot_budgets, trial_of
+from maskopt_lib.study.solvers.picks import pick, picked, settings_table, shot_budgets, trial_of
 from maskopt_lib.study.solvers.postprocess import area_sweep, post_process, removed_shapes, rules_kept
 from maskopt_lib.study.solvers.region_scores import edge_sites, score_region, score_sheet
 from maskopt_lib.study.solvers.second_opinion import second_opinion
@@ -49,6 +49,7 @@ __all__ = [
     "Trial",
     "Window",
     "agreement",
+    "among",
     "area_sweep",
     "attainment",
     "begin",
@@ -72,6 +73,7 @@ __all__ = [
     "outline_nm",
     "parameters",
     "pick",
+    "picked",
     "pictures",
     "points",
     "post_process",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -16,14 +16,16 @@ from tqdm import tqdm
 from maskopt_lib import files
 from maskopt_lib.data import manifest
 from maskopt_lib.errors import LayoutError
-from maskopt_lib.layout.catalog import design_info, open_design
+from maskopt_lib.layout.catalog import design_info, design_names, open_design
 from maskopt_lib.layout.cell_tiles import TileRule, tile_windows
 from maskopt_lib.layout.designs import read_design
+from maskopt_lib.layout.own_design import design_name
 from maskopt_lib.layout.platforms import PLATFORMS, Platform, design_inputs
 from maskopt_lib.runs.gather import complete
 from maskopt_lib.runs.hashing import hashed, key_of, source_hash
 from maskopt_lib.runs.locks import FolderLock
 from maskopt_lib.runs.parts import part_path, read_part, said_of, write_part
+from maskopt_lib.runs.paths import located
 from maskopt_lib.runs.spread import Kept
 
 TILE = "tile"
@@ -131,6 +133,23 @@ def drawn_windows(windows: xr.Dataset, n: int, seed: int) -> np.ndarray:
     order = np.random.default_rng(seed).permutation(owner[-1] + 1)
     filled = np.cumsum(np.bincount(owner)[order])
     return np.flatnonzero(np.isin(owner, order[: np.searchsorted(filled, n) + 1]))
+
+
+def sources_of(designs: Iterable[str]) -> dict[str, str]:
+    """What :func:`maskopt_lib.layout.open_design` takes for each design, by what results call it.
+
+    Parameters
+    ----------
+    designs : names of the catalog, or folders of your own designs, from the root of the study.
+
+    Examples
+    --------
+    >>> sources_of(["demo_block"])
+    {'demo_block': 'demo_block'}
+    """
+    catalog = design_names()
+    places = [name if name in catalog else located(name) for name in designs]
+    return {design_name(place) if Path(place).is_dir() else place: place for place in places}
 
 
 def design_files(name: str) -> list[str | Path]:

@@ -101,7 +101,12 @@ class _Field:
 
 
 def place(
-    bench: Bench, tiles: Mapping[str, Tiles], kind: str, surroundings: Mapping[str, Any] | None = None
+    bench: Bench,
+    tiles: Mapping[str, Tiles],
+    kind: str,
+    surroundings: Mapping[str, Any] | None = None,
+    *,
+    sources: Mapping[str, str] | None = None,
 ) -> dict[str, Placed]:
     """Make the masks of all that stands around tiles, or take those that are there.
 
@@ -111,6 +116,7 @@ def place(
     tiles : by layer.
     kind : of masks.
     surroundings : fields of the recipe that makes masks of them; by default the one that made the labels.
+    sources : designs that are no names of the catalog, see :func:`maskopt_lib.study.dataset.plan.sources_of`.
 
     Raises
     ------
@@ -134,7 +140,7 @@ def place(
         for code, x, y, drawn in places:
             name = ds["design"].attrs["names"][code]
             if name not in designs:
-                designs[name] = layout.open_design(name)
+                designs[name] = layout.open_design((sources or {}).get(name, name))
             far = rule.core_nm + margin_nm
             image = designs[name].rasterize(layer, (x - margin_nm, y - margin_nm, x + far, y + far), rule.pixel_nm)
             if not np.array_equal(_middle(image, content), _middle(drawn, content)):

@@ -59,7 +59,7 @@ def solve_and_score(
     ----------
     wanted : the targets: :class:`Clips`, or an array (sample, y, x) of 0 and 1.
     kernels : name -> kernel set.
-    trials : the ways to make masks.
+    trials : the ways to make masks; of none there are scores and histories without a row, and no masks.
     run : single results are kept below its folder, and taken from there where they are.
     scores : names of the scores, of :mod:`maskopt_lib.data.schema`; all by default, none for ``[]``.
     against : other targets to score against, by the same names, where these differ from the ones to solve for (another
@@ -86,6 +86,8 @@ def solve_and_score(
     judged = targets if against is None else target_bits(against)
     if lacking := [name for name in targets if name not in judged]:
         raise UnknownNameError(f"nothing to score {', '.join(lacking)} against; there are: {', '.join(judged)}")
+    if not trials:
+        return _of_no_trials(targets, kernels, names)
     tasks = mask_tasks(targets, kernels, trials, run.out_dir, device=device, empty_if_diverged=empty_if_diverged)
     complete(make_mask, tasks, workers=workers, title="masks", unit="mask")
     about = {"raster": raster_of(wanted)} | ({} if against is None else {"scored_against": raster_of(against)})
@@ -129,7 +131,14 @@ def solve_clips(
     -------
     masks : (kernels, method, sample, y, x) uint8.
     histories : Dataset (kernels, method, sample, step, term) with ``runtime_s`` and its phases.
+
+    Raises
+    ------
+    SchemaError : no trials.
+    UnknownNameError : an unknown method, preset or option.
     """
+    if not trials:
+        raise SchemaError("no trials: name at least one way to make masks")
     tasks = mask_tasks(target_bits(wanted), kernels, trials, run.out_dir, device=device)
     complete(make_mask, tasks, workers=workers, title="masks", unit="mask")
     history = histories({task.at: task.path for task in tasks}, DIMS)
@@ -140,6 +149,25 @@ def solve_clips(
     labels = {dim: history[dim].values.tolist() for dim in DIMS}
     masks = masks.reshape(*map(len, labels.values()), *masks.shape[1:])
     return images(masks, tasks[0].target.pixel_nm, **labels).rename("mask"), history
+
+
+def _of_no_trials(
+    targets: Mapping[str, Bits], kernels: Mapping[str, SocsKernels], names: tuple[str, ...] | None
+) -> tuple[xr.Dataset, xr.Dataset]:
+    """Scores and histories of :func:`solve_and_score` without a row."""
+    labels = {schema.KERNELS: list(kernels), schema.METHOD: np.array([], str), schema.SAMPLE: list(targets)}
+    sizes = (len(kernels), 0, len(targets))
+    scores = [*(SCORES if names is None else names), schema.RUNTIME]
+    history = {
+        "value": ((*DIMS, schema.STEP, schema.TERM), np.empty((*sizes, 0, 0))),
+        "weight": ((*DIMS, schema.TERM), np.empty((*sizes, 0))),
+        schema.RUNTIME: (DIMS, np.empty(sizes)),
+    }
+    steps = {schema.STEP: np.array([], int), schema.TERM: np.array([], str)}
+    return (
+        schema.label(xr.Dataset({name: (DIMS, np.empty(sizes)) for name in scores}, labels)),
+        schema.label(xr.Dataset(history, labels | steps)),
+    )
 
 
 def score_masks(

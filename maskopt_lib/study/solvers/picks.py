@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -70,6 +71,25 @@ def pick(
             raise UnknownNameError(f"no score {unknown[0]!r} to weight; known: {', '.join(map(str, able.data_vars))}")
         cost = sum(weight * np.asarray(able[name], float) for name, weight in weights.items())
     return trial_of(able, able[schema.METHOD].values[int(np.nanargmin(cost))])
+
+
+def picked(points: xr.Dataset, wishes: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Label of the setting for each wish; those that no point can keep are left out, and a printed line says why.
+
+    Parameters
+    ----------
+    points : of :func:`~maskopt_lib.study.points`, or what was stored of them.
+    wishes : name -> limits and weights, as :func:`pick` takes them.
+    """
+    labels = {}
+    for wish, limits in wishes.items():
+        try:
+            labels[wish] = pick(points, **limits).label
+        except UnknownNameError:
+            raise
+        except ValueError as error:
+            sys.stdout.write(f"{wish}: {error}\n")
+    return labels
 
 
 def trial_of(points: xr.Dataset, label: str) -> Trial:
