@@ -124,3 +124,21 @@ def test_the_folder_of_a_run_that_is_read_is_found_from_anywhere(repository, mon
     assert paths.run_folder(out_dir, "22_build") == repository / "results/22_build/quick"
     (repository / "results" / "22_build" / "scratch").mkdir(parents=True)
     assert paths.run_folder(out_dir, "22_build") == repository / "results/22_build/scratch"
+
+
+@pytest.mark.parametrize(
+    ("chosen", "there"),
+    [
+        (["OPC", "level set"], ["OPC"]),
+        (["level set"], ["OPC"]),
+        ([], []),
+        ("level set", "OPC"),
+        ("CurvyILT", "CurvyILT"),
+        ({"level set": 1, "CurvyILT": 2}, {"CurvyILT": 2}),
+        ({"level set": 1}, {}),
+    ],
+)
+def test_names_that_are_not_there_are_left_out_and_said(chosen, there, capsys):
+    assert study.among(chosen, ["OPC", "CurvyILT"], "compared") == there
+    said = capsys.readouterr().out
+    assert said.startswith("compared: no level set among OPC, CurvyILT") == ("level set" in chosen)

@@ -7,6 +7,7 @@ import pytest
 
 from maskopt_lib import layout
 from maskopt_lib.layout.counts import KINDS, design_counts
+from maskopt_lib.study.dataset.plan import sources_of
 from maskopt_lib.study.dataset.survey import cells_with_kinds, survey
 
 LAYERS = ("metal1", "contact", "via1")
@@ -51,3 +52,11 @@ def test_faults_and_close_spaces_are_told(real_data, tmp_path):
     )
     assert table["faults"].values[1] > 0 and table["faults_ready"].values.tolist() == [0, 0]
     assert found["pushed"].info.state == "legalised by us" and int((found["pushed"].moves["moved_nm"] > 0).sum()) >= 1
+
+
+def test_own_designs_are_found_from_the_root_of_the_study(tmp_path, monkeypatch):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "design.yaml").write_text("name: own_block\n")
+    monkeypatch.setenv("MASKOPT_ROOT", str(tmp_path))
+    assert sources_of(["demo_block", "mine"]) == {"demo_block": "demo_block", "own_block": str(tmp_path / "mine")}
+    assert sources_of(["nowhere"]) == {"nowhere": "nowhere"}  # open_design says what there is

@@ -519,3 +519,15 @@ def test_released_masks_are_binary_and_not_flipped(real_data):
     covered = float((masks & target).sum() / target.sum())
     upside_down = float((masks.values[:, ::-1] & target.values).sum() / target.sum())
     assert covered > 0.8 > upside_down
+
+
+def test_no_trials_give_scores_and_histories_without_a_row(kernels, wanted, run):
+    scores, histories = study.solve_and_score(wanted, kernels, [], run, scores=["l2_nm2", "epe3"])
+    for found in (scores, histories):
+        assert found.sizes["method"] == 0
+        assert found["kernels"].values.tolist() == list(kernels) and found["sample"].values.tolist() == CLIPS
+    assert {"l2_nm2", "epe3", "runtime_s"} == set(scores.data_vars)
+    run.save(scores, "nothing")
+    assert study.load(run.out_dir / "nothing.zarr").sizes == scores.sizes
+    with pytest.raises(SchemaError, match="no trials"):
+        study.solve_clips(wanted, kernels, [], run)

@@ -274,3 +274,11 @@ def test_points_need_one_kernel_set_and_all_scores(wanted):
         study.points(scores.expand_dims(kernels=["k", "l"]), trials_of(2), wanted)
     with pytest.raises(SchemaError, match="one, 2"):
         study.points(scores, trials_of(3), wanted)
+
+
+def test_wishes_that_nothing_keeps_are_left_out_and_said(wanted, capsys):
+    points = points_of(wanted, [0.2 * AREA, 0.4 * AREA], [0.3 * AREA, 0.2 * AREA], [50.0, 20.0])
+    assert study.picked(points, {"few": {"max_shots": 30}, "fewer": {"max_shots": 10}}) == {
+        "few": trials_of(2)[1].label
+    }
+    assert capsys.readouterr().out.startswith("fewer: no setting has shots of at most 10")
