@@ -17,7 +17,7 @@ import pandas as pd
 import xarray as xr
 from outcome import Outcome
 
-from maskopt_lib import figures, files, layout, models, study
+from maskopt_lib import figures, files, layout, models, optics, study
 from maskopt_lib.data import manifest
 from maskopt_lib.layout.mosaic import Tile, write_mosaic
 from maskopt_lib.models import weights
@@ -59,6 +59,8 @@ def writers(folder: Path, source: Path) -> dict[str, Callable[[int], object]]:
             image[y + 2 : y + 7, x + 1 : x + 6] = 1
         return image
 
+    kernels = optics.load("embedded")
+
     @functools.cache
     def run(name: str) -> study.Run:
         return study.start("Full disk", notebook="00_faults", params={}, out_dir=folder / name, threads=1)
@@ -97,6 +99,7 @@ def writers(folder: Path, source: Path) -> dict[str, Callable[[int], object]]:
         "layout.write_mask, GDS": lambda n: layout.write_mask(mask(n), folder / "gds" / "mask.gds"),
         "layout.write_mask, OASIS": lambda n: layout.write_mask(mask(n), folder / "oas" / "mask.oas", contours="pixel"),
         "layout.mosaic.write_mosaic": mosaic,
+        "optics.write_kernels": lambda n: optics.write_kernels(kernels, folder / "kernels", order="openilt"),
         "models.weights.save": network,
         "figures.save": curve,
         "study.write_table": lambda n: study.write_table(table(n), folder / "table", "table", caption="A table"),
@@ -210,6 +213,7 @@ def _full_cache(disk: Path, source: Path) -> str | None:
             return
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(served.parent)))
+    server.handle_error = lambda *_: None  # a reader that hangs up is what is tried here
     threading.Thread(target=server.serve_forever, daemon=True).start()
     name, url = "group/data.bin", f"http://127.0.0.1:{server.server_port}/data.bin"
     entries = {name: manifest.Entry(name=name, sha256=files.sha256_of(served), url=url)}

@@ -159,20 +159,30 @@ def killed(
     """Signal a process of a run at random moments, each time taken up again; then hold it to the undisturbed run."""
     outcome, drawn = Outcome(f"{what}, then again; final results the same"), random.Random(seed)
     out = f"disturbed-{what.replace(' ', '-').replace('/', '-')}"
-    for i in range(n):
+    struck, horizon_s = 0, longest_s
+    for _ in range(5 * n):
+        if struck == n:
+            break
         process = lab.start(lab.command(work, out))
-        moment = time.monotonic() + drawn.uniform(0.25, 1.0) * longest_s
+        moment = time.monotonic() + drawn.uniform(0.15, 0.95) * horizon_s
         while time.monotonic() < moment and process.poll() is None:
-            time.sleep(0.05)
+            time.sleep(0.02)
         until = time.monotonic() + 30
         while not (found := victims(process)) and process.poll() is None and time.monotonic() < until:
-            time.sleep(0.05)
+            time.sleep(0.02)
+        if process.poll() is not None or not found:
+            # Over before it was struck, as there was little left to do: no try. The next is struck sooner.
+            process.wait()
+            horizon_s *= 0.7
+            files.remove(lab.out_dir(work, out) / "parts")
+            continue
         family = descendants(process)
-        for one in found[:1]:
-            one.send_signal(signals[i % len(signals)])
+        found[0].send_signal(signals[struck % len(signals)])
+        struck += 1
         if victims is _workers:
             code = process.wait(timeout=600)  # another worker does its task
-            outcome.note(None if code == 0 or not found else f"the run ended with status {code}")
+            outcome.note(f"the run ended with status {code}" if code else None)
+            files.remove(lab.out_dir(work, out) / "parts")
             continue
         process.wait(timeout=120)
         _, alive = psutil.wait_procs(family, timeout=15)
