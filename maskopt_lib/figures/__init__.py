@@ -12,6 +12,7 @@ from maskopt_lib.figures import model_ablations as model_ablations
 from maskopt_lib.figures import models as models
 from maskopt_lib.figures.ablation import deviations
 from maskopt_lib.figures.cells import cell_gallery
+from maskopt_lib.figures.determinism import moved_pixels
 from maskopt_lib.figures.optics import kernel_gallery, source_map
 from maskopt_lib.figures.pareto import attainment_curves, hypervolume_bars, pareto_front
 from maskopt_lib.figures.pictures import edge_errors, mask_changes, mask_gallery, mask_panels
@@ -60,6 +61,7 @@ __all__ = [
     "mask_changes",
     "mask_gallery",
     "mask_panels",
+    "moved_pixels",
     "over_batch",
     "pareto_front",
     "phase_bars",

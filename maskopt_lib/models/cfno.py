@@ -109,8 +109,8 @@ class FourierPatches(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """(n, n_out, y / size, x / size) of (n, n_in, y, x)."""
         rows = image.shape[-1] // self.size
-        # Transforms have no type of less than 32 bits, and autocast leaves complex products alone.
-        vectors = functional.unfold(image.float(), self.size, stride=self.size).mT
+        # Transforms have no type of less than 32 bits, weights neither; autocast leaves complex products alone.
+        vectors = functional.unfold(image.to(self.weight.dtype), self.size, stride=self.size).mT
         spectra = torch.fft.fft(vectors, norm="ortho") @ torch.view_as_complex(self.weight)
         channels = torch.fft.ifft(spectra + torch.view_as_complex(self.bias), norm="ortho").real
         return self.mix(channels.mT.unflatten(2, (rows, rows)))

@@ -28,7 +28,7 @@ def predict(
 
     Parameters
     ----------
-    model : where it is, there it computes; it is left in evaluation mode.
+    model : where it is, there it computes, in the type of its weights; it is left in evaluation mode.
     images : (n, 1024, 1024) targets at 1 nm, 0 and 1, with the context the model was trained for.
     cells : (n,) codes of their cells, as in training, `NO_CELL` for one it has not seen; needed where the model is
         told them.
@@ -84,19 +84,19 @@ def _batches(model: MaskModel, images: ArrayLike, batch: int, *, cells=None, kin
         "context_nm": np.broadcast_to(np.asarray(context_nm, np.float32) if told.context else 0.0, len(images)),
         "dial": np.broadcast_to(np.asarray(dial, np.float32), len(images)),
     }
-    device = next(model.parameters()).device
+    first = next(model.parameters())
     model.eval()
     # Around each batch, not around the loop: whoever reads a generator would share its mode.
     for start in range(0, len(images), batch):
         part = slice(start, start + batch)
         with torch.inference_mode():
-            target = _at_pixels(torch.tensor(images[part], device=device), model.options.pixel_nm)
-            told_here = {name: torch.tensor(values[part], device=device) for name, values in columns.items()}
-            logits = model.at_1_nm(model(TileInput.of(target, **told_here)).float())[:, 0]
+            target = _at_pixels(torch.tensor(images[part]).to(first), model.options.pixel_nm)
+            told_here = {name: torch.tensor(values[part], device=first.device) for name, values in columns.items()}
+            logits = model.at_1_nm(model(TileInput.of(target, **told_here)))[:, 0].float()
         yield start, logits
 
 
 def _at_pixels(images: Tensor, pixel_nm: int) -> Tensor:
-    """(n, 1, y, x) float32, the mean of 1 nm pixels."""
-    images = images[:, None].float()
+    """(n, 1, y, x) of (n, y, x), the mean of 1 nm pixels."""
+    images = images[:, None]
     return torch.nn.functional.avg_pool2d(images, pixel_nm) if pixel_nm > 1 else images

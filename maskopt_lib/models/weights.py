@@ -76,6 +76,11 @@ def about(path: str | Path) -> dict[str, Any]:
     return _metadata(Path(path))["about"]
 
 
+def spec(path: str | Path) -> dict[str, Any]:
+    """Which network the weights are of, see `MaskModel.spec`."""
+    return _metadata(Path(path))["spec"]
+
+
 def _metadata(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise MissingDataError(f"no weights at {path}; train the network first")

@@ -40,6 +40,7 @@ def complete(
     *,
     client: distributed.Client | None = None,
     workers: int = 1,
+    environment: Mapping[str, str] | None = None,
     title: str = "",
     unit: str = "part",
     size: Callable[[Any], int] = lambda task: 1,
@@ -58,6 +59,7 @@ def complete(
     client : of workers that run already.
     workers : without a client: processes to start where so many parts are lacking, which share out the threads of
         torch; 1 works in this process.
+    environment : variables that a process is to be started with, also where one would do the work here.
     title, unit : of the progress bar.
     size : of a task in ``unit``.
     after : called here with each task that was made and what ``do`` returned.
@@ -73,7 +75,7 @@ def complete(
     lacking = [task for task in once if not is_whole(task.path)]
     n = min(workers, len(lacking))
     threads = max(1, torch.get_num_threads() // max(1, n))
-    started = nullcontext(client) if client is not None else local_workers(n, threads=threads)
+    started = nullcontext(client) if client is not None else local_workers(n, threads=threads, environment=environment)
     with started as client, progress(sum(map(size, once)), title, unit) as bar:
         bar.update(sum(map(size, once)) - sum(map(size, lacking)))
         for task, result in spread(do, lacking, client=client, keep=keep):

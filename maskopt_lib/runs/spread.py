@@ -24,17 +24,23 @@ _LOCAL = ("localhost", "127.0.0.1", "::1")
 
 @contextmanager
 def workers(
-    n: int = 2, *, address: str = "", trusted_network: bool = False, threads: int = 1
+    n: int = 2,
+    *,
+    address: str = "",
+    trusted_network: bool = False,
+    threads: int = 1,
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[distributed.Client | None]:
     """Workers to spread tasks over: a local cluster of processes, a scheduler that runs, or none.
 
     Parameters
     ----------
-    n : processes of the local cluster; 0 or 1 does everything in this process, and gives None.
+    n : processes of the local cluster; 0, or 1 without an environment, does everything in this process: gives None.
     address : of a scheduler, such as ``"tls://node1:8786"``; its workers must see the run's folder. Wins over ``n``.
     trusted_network : whoever reaches a scheduler can make its workers do anything, and hand tasks to its clients; so
         one beyond this machine must speak TLS, unless this says that nobody else is on the network.
     threads : of each local worker, for torch.
+    environment : variables that local workers start with, such as ``PYTHONHASHSEED``.
 
     Raises
     ------
@@ -50,12 +56,12 @@ def workers(
         with distributed.Client(address) as client:
             yield client
         return
-    if n <= 1:
+    if n < 1 or (n == 1 and not environment):
         yield None
         return
     # Dask tells its workers to give memory back at once. Solvers take and drop arrays of megabytes some hundred times a
     # second, and that setting makes every one of them a call to the system: a third of the time went there.
-    environment = {
+    settings = {
         "MALLOC_TRIM_THRESHOLD_": 2**30,
         "MALLOC_MMAP_THRESHOLD_": 2**25,  # the most that glibc takes
         "OMP_NUM_THREADS": threads,
@@ -63,7 +69,7 @@ def workers(
         "OPENBLAS_NUM_THREADS": 1,
         "GOMP_SPINCOUNT": 1000,
     }
-    with _local(n, environment) as client:
+    with _local(n, settings | dict(environment or {})) as client:
         yield client
 
 

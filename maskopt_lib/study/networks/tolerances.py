@@ -1,0 +1,153 @@
+"""How far masks, scores and trained weights may move when only the way they are made changes, and whether they did."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import xarray as xr
+
+from maskopt_lib.data import schema
+from maskopt_lib.runs.tables import NOTE
+from maskopt_lib.study.networks.determinism import (
+    BATCH,
+    CHANGE,
+    CHANGES,
+    DONE,
+    FLOAT64,
+    HASH,
+    KIND,
+    NETWORK,
+    PIXELS,
+    REFERENCE,
+    SCORES,
+    SEED,
+    SOLVER,
+    STATUS,
+    THREADS,
+    TRAINING,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tolerance:
+    """How far a change may move masks and scores.
+
+    Attributes
+    ----------
+    pixels : of the clip where most moved.
+    percent : of a mean score over the clips: L2, PV band, shots; of a training: of its largest weight.
+    sites : mean number of EPE violations a clip, of either limit.
+    reason : why so much.
+    """
+
+    pixels: float
+    percent: float
+    sites: float
+    reason: str
+
+
+_EXACT = Tolerance(pixels=0, percent=0, sites=0, reason="the same numbers are added in the same order")
+_ORDER = Tolerance(pixels=50, percent=0.2, sites=1, reason="sums are parted otherwise, and round otherwise")
+_TYPE = Tolerance(pixels=2000, percent=1, sites=2, reason="all steps round otherwise, and thresholds amplify it")
+#: (kind of maker, or its label; change) -> what is accepted; a label goes before its kind.
+TOLERANCES: dict[tuple[str, str], Tolerance] = {
+    (SOLVER, SEED): _EXACT,
+    (SOLVER, HASH): _EXACT,
+    (SOLVER, THREADS): _ORDER,
+    (SOLVER, BATCH): _ORDER,
+    (SOLVER, FLOAT64): _TYPE,
+    ("curvy", BATCH): _EXACT,
+    (NETWORK, SEED): _EXACT,
+    (NETWORK, HASH): _EXACT,
+    (NETWORK, THREADS): _ORDER,
+    (NETWORK, BATCH): _ORDER,
+    (NETWORK, FLOAT64): _TYPE,
+    (TRAINING, SEED): _EXACT,
+    (TRAINING, HASH): _EXACT,
+    (TRAINING, THREADS): Tolerance(pixels=0, percent=1, sites=0, reason="gradients are summed otherwise in each step"),
+}
+
+
+def beyond(moved: xr.Dataset, trained: xr.Dataset | None = None) -> dict[str, str]:
+    """What is not within `TOLERANCES`.
+
+    Parameters
+    ----------
+    moved : of :func:`measure`.
+    trained : of :func:`train_again`.
+
+    Returns
+    -------
+    ``"<method>, <change>"`` -> by how much; nothing where all is kept.
+    """
+    faults = {}
+    means = moved[list(SCORES)].mean(schema.SAMPLE)
+    for method, kind in zip(moved[schema.METHOD].values.tolist(), moved[KIND].values.tolist(), strict=True):
+        for change in moved[CHANGE].values.tolist():
+            at = {schema.METHOD: method, CHANGE: change}
+            if change == REFERENCE or str(moved[STATUS].sel(at).item()) != DONE:
+                continue
+            tolerance = tolerance_of(method, kind, change)
+            reference = means.sel({schema.METHOD: method, CHANGE: REFERENCE})
+            apart = {name: abs(float(means[name].sel(at) - reference[name])) for name in SCORES}
+            largest = {"pixels": (float(moved[PIXELS].sel(at).max()), tolerance.pixels)}
+            for name, difference in apart.items():
+                if name in (schema.EPE15, schema.EPE3):
+                    largest[f"{name}, sites"] = (difference, tolerance.sites)
+                else:
+                    largest[f"{name}, %"] = (100 * difference / max(float(reference[name]), 1), tolerance.percent)
+            over = [f"{name} {value:.3g} above {most:g}" for name, (value, most) in largest.items() if value > most]
+            if over:
+                faults[f"{method}, {change}"] = "; ".join(over)
+    if trained is not None:
+        for change in (SEED, HASH, THREADS):
+            value, most = trained["largest"].sel({CHANGE: change}).item(), TOLERANCES[TRAINING, change].percent
+            if value > most:
+                faults[f"training, {change}"] = f"weights {value:.3g} % above {most:g}"
+    return faults
+
+
+def tolerance_of(method: str, kind: str, change: str) -> Tolerance:
+    """What is accepted of a maker: that of its label, else that of its kind."""
+    return TOLERANCES.get((method, change)) or TOLERANCES[kind, change]
+
+
+def moved_table(moved: xr.Dataset) -> pd.DataFrame:
+    """Pixels moved, mean and largest over the clips, one row a maker, for :func:`maskopt_lib.study.write_table`."""
+    columns: dict[Any, Any] = {}
+    for change in CHANGES:
+        pixels = moved[PIXELS].sel({CHANGE: change})
+        columns[change, "mean"] = pixels.mean(schema.SAMPLE).values
+        columns[change, "largest"] = pixels.max(schema.SAMPLE).values
+    notes = []
+    for row in moved[STATUS]:
+        told = zip(row[CHANGE].values.tolist(), row.values.tolist(), strict=True)
+        notes.append("; ".join(f"{change}: {why}" for change, why in told if why != DONE))
+    return pd.DataFrame(columns | {NOTE: notes}, index=pd.Index(moved[schema.METHOD].values, name="case"))
+
+
+def score_table(moved: xr.Dataset) -> pd.DataFrame:
+    """Change of mean scores, absolute and in percent, one row for each change of a maker that moved any pixel."""
+    means = moved[list(SCORES)].mean(schema.SAMPLE)
+    rows = {}
+    for method in moved[schema.METHOD].values.tolist():
+        reference = means.sel({schema.METHOD: method, CHANGE: REFERENCE})
+        for change in CHANGES:
+            at = {schema.METHOD: method, CHANGE: change}
+            if not moved[PIXELS].sel(at).sum() > 0:
+                continue
+            apart = means.sel(at) - reference
+            rows[f"{method}; {change}"] = {
+                (name, column): value.item()
+                for name in SCORES
+                for column, value in (
+                    ("change", apart[name]),
+                    ("change, %", 100 * apart[name] / reference[name].where(reference[name] > 0)),
+                )
+            }
+    names = [(name, column) for name in SCORES for column in ("change", "change, %")]
+    return pd.DataFrame(
+        list(rows.values()), index=pd.Index(list(rows), name="case"), columns=pd.MultiIndex.from_tuples(names)
+    )
