@@ -10,8 +10,8 @@ from maskopt_lib.data import schema
 from maskopt_lib.figures import marks, style
 
 _CHANGE, _REFERENCE = "change", "reference"
-# From none to all of a field of 2048 x 2048.
-_BRIGHTEST = 6.0
+# Ten thousand pixels and more are one colour.
+_BRIGHTEST = 4.0
 
 
 def moved_pixels(pixels: xr.DataArray, kinds: xr.DataArray) -> hv.Overlay:
@@ -51,7 +51,7 @@ def moved_pixels(pixels: xr.DataArray, kinds: xr.DataArray) -> hv.Overlay:
         size_inch=(2.6 + 1.15 * n_columns, 1.1 + 0.34 * n_rows),
         share=0.8,
         legend=None,
-        title="pixels moved: mean (largest) over the clips; colour: logarithm of the largest",
+        title="pixels moved: mean (largest) of the clips",
         invert_yaxis=True,
         xlabel="",
         ylabel="",

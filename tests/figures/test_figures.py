@@ -90,6 +90,12 @@ def timing() -> xr.Dataset:
     )
 
 
+def moved() -> xr.DataArray:
+    values = np.array([[[0, 0], [3, 0]], [[0, 0], [np.nan, np.nan]]])
+    coords = {"method": ["a", "b"], "change": ["reference", "threads"], "sample": ["c", "d"]}
+    return xr.DataArray(values, dims=("method", "change", "sample"), coords=coords)
+
+
 def violations() -> xr.Dataset:
     mask = np.zeros((100, 100), np.uint8)
     mask[20:24, 10:60] = 1
@@ -237,6 +243,7 @@ DRAWINGS = {
     ),
     "mask_gallery": lambda: figures.mask_gallery(pictures(), columns=2),
     "mask_panels": lambda: figures.mask_panels(pictures(), rows=schema.SAMPLE),
+    "moved_pixels": lambda: figures.moved_pixels(moved(), xr.DataArray(["solver", "network"], dims="method")),
     "over_batch": lambda: figures.over_batch(timing()[schema.RUNTIME]),
     "pareto_front": lambda: figures.pareto_front(
         settings(), x=schema.SHOTS, y=schema.L2, published=settings().isel(method=[2]), log_x=True

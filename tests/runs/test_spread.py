@@ -15,7 +15,7 @@ import pytest
 
 from maskopt_lib.errors import SchemaError
 from maskopt_lib.runs.gather import complete, labelled
-from maskopt_lib.runs.parts import read_part, write_part
+from maskopt_lib.runs.parts import read_part, said_of, write_part
 from maskopt_lib.runs.spread import Kept, spread, workers
 
 
@@ -123,3 +123,18 @@ def test_datasets_come_back_by_label_with_their_own_dimensions():
     ds = labelled(rows, ("name", "seed"))
     assert ds["n"].dims == ("name", "seed", "x") and ds["name"].values.tolist() == ["b", "a"]
     assert ds["n"].sel(name="a", seed=3).values.tolist() == [3, 2]
+
+
+def hash_seed(task: Square, kept: Kept) -> None:
+    write_part(task.path, {}, {"seed": os.environ["PYTHONHASHSEED"], "hash": hash("text"), "pid": os.getpid()})
+
+
+def test_a_process_is_started_for_what_is_to_be_in_its_environment(tmp_path):
+    before = os.environ.get("PYTHONHASHSEED")
+    for seed in ("1", "2"):
+        complete(hash_seed, squares(tmp_path / seed, 2), environment={"PYTHONHASHSEED": seed})
+    said = {seed: [said_of(tmp_path / seed / f"{i}.npz") for i in (0, 1)] for seed in ("1", "2")}
+    for seed, (first, second) in said.items():
+        assert first == second and first["seed"] == seed and first["pid"] != os.getpid()
+    assert said["1"][0]["hash"] != said["2"][0]["hash"]
+    assert os.environ.get("PYTHONHASHSEED") == before
