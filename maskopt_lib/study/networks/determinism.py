@@ -364,10 +364,11 @@ def _scores(
         reference = made[label, REFERENCE][1]
         for i, (sample, target) in enumerate(zip(samples, task.targets, strict=True)):
             at = (label, change, sample)
-            rows[at] = {}
+            rows[at] = dict.fromkeys((PIXELS, *SCORES), np.nan)
             if masks is None:
                 continue
-            rows[at] = {PIXELS: np.nan if reference is None else float((masks[i] != reference[i]).sum())}
+            if reference is not None:
+                rows[at][PIXELS] = float((masks[i] != reference[i]).sum())
             mask = Bits.of(masks[i], target.pixel_nm)
             path = score_path(folder, mask, target, digest, SCORES, code)
             scored[at] = ScoreTask(at=at, mask=mask, target=target, kernels=kernels, scores=SCORES, path=path)
