@@ -114,7 +114,12 @@ def test_a_mask_that_diverged_is_named_and_has_no_numbers(run, monkeypatch):
 def test_tables_have_a_row_a_maker_and_one_for_each_change_that_moved(moved):
     assert list(tolerances.moved_table(moved).index) == ["level_set", "curvy", "cfno"]
     apart = moved[d.PIXELS].sum("sample")
-    expected = [f"{m}; {c}" for m in moved["method"].values for c in d.CHANGES if apart.sel(method=m, change=c) > 0]
+    expected = [
+        f"{method}; {change}"
+        for method in moved["method"].values
+        for change in d.CHANGES
+        if apart.sel({"method": method, "change": change}) > 0
+    ]
     assert list(tolerances.score_table(moved).index) == expected
 
 
