@@ -167,8 +167,12 @@ def killed(
         moment = time.monotonic() + drawn.uniform(0.15, 0.95) * horizon_s
         while time.monotonic() < moment and process.poll() is None:
             time.sleep(0.02)
-        until = time.monotonic() + 30
-        while not (found := victims(process)) and process.poll() is None and time.monotonic() < until:
+        until, found = time.monotonic() + 120, []
+        # A worker is struck at its work, which has begun once a part is there.
+        parts = lab.out_dir(work, out) / "parts"
+        while process.poll() is None and time.monotonic() < until:
+            if (found := victims(process)) and (victims is not _workers or any(parts.rglob("*.npz"))):
+                break
             time.sleep(0.02)
         if process.poll() is not None or not found:
             # Over before it was struck, as there was little left to do: no try. The next is struck sooner.
