@@ -10,10 +10,12 @@ import xarray as xr
 from maskopt_lib import litho, metrics, models, opc, optics, study
 from maskopt_lib.models import TileInput
 from maskopt_lib.runs.parts import said_of
+from maskopt_lib.runs.reference import FOLDER
 from maskopt_lib.runs.tables import NOTE
 from maskopt_lib.study.networks import determinism as d
 from maskopt_lib.study.networks import tolerances
 
+RECORD = FOLDER / "44_determinism"
 CLIPS = ["demo-metal-tips", "demo-metal-cell"]
 #: On pixels of 8 nm, a few steps; the second rounds much.
 SOLVERS = [
@@ -131,6 +133,17 @@ def test_networks_compute_in_the_type_of_their_weights(name):
     with torch.inference_mode():
         assert model(TileInput.of(torch.zeros(1, 1, 128, 128, dtype=torch.float64))).dtype == torch.float64
     assert models.predict(model, np.zeros((1, 1024, 1024), np.uint8)).shape == (1, 1024, 1024)
+
+
+# The committed record
+
+
+def test_the_record_has_every_solver_and_network_and_keeps_to_the_tolerances():
+    moved, trained = study.load_result(RECORD, "moved"), study.load_result(RECORD, "trained")
+    assert {*opc.METHODS, *models.MODELS} <= set(moved["method"].values.tolist())
+    assert moved["change"].values.tolist() == list(SHAPES)
+    assert bool((moved[d.STATUS] == d.DONE).all()) and bool(moved[d.PIXELS].notnull().all())
+    assert tolerances.beyond(moved, trained) == {}
 
 
 def test_every_tolerance_has_a_reason_and_is_for_a_change_that_there_is():
