@@ -95,6 +95,7 @@ def write_bytes(path: str | Path, data: bytes) -> None:
 
 def write_json(path: str | Path, values: Mapping[str, Any]) -> None:
     """Write plain values with their own checksum, always the same bytes for the same values; see :func:`read_json`."""
+    values = json.loads(json.dumps(values))  # as it is read back: names that are numbers become texts, and sort as such
     sealed = {**{name: value for name, value in values.items() if name != _SEAL}, _SEAL: json_sha256(values)}
     write_bytes(path, (json.dumps(sealed, indent=1, allow_nan=True) + "\n").encode())
 

@@ -122,3 +122,8 @@ def test_a_reader_beside_a_writer_finds_a_whole_file(tmp_path):
     stop.set()
     reader.join()
     assert not wrong
+
+
+def test_names_that_are_numbers_keep_their_checksum(tmp_path):
+    files.write_json(tmp_path / "a.json", {"n": {9: "a", 10: "b"}})
+    assert files.read_json(tmp_path / "a.json") == {"n": {"9": "a", "10": "b"}}

@@ -8,12 +8,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import yaml
 from papermill.exceptions import PapermillExecutionError
 
-from maskopt_lib.errors import MaskOptError
+from maskopt_lib.errors import MaskOptError, SchemaError
 from maskopt_lib.runs import execute
-from maskopt_lib.runs.params import read_variant
+from maskopt_lib.runs.params import read_variant, read_yaml
 from maskopt_lib.runs.paths import root
 from maskopt_lib.runs.processes import leave_with_parent
 
@@ -66,10 +65,12 @@ def _execute(chosen: argparse.Namespace) -> int:
     execute.log_to_terminal()
     notebook, variant = chosen.notebook, chosen.variant
     if chosen.parameters:
-        parameters = yaml.safe_load(chosen.parameters.read_text(encoding="utf-8")) or {}
+        parameters = read_yaml(chosen.parameters) or {}
+        if not isinstance(parameters, dict):
+            raise SchemaError(f"{chosen.parameters} holds {parameters!r:.80}; write `key: value` lines")
     else:
         parameters = read_variant(notebook, variant)
-    folder = chosen.out or root() / "results" / notebook / variant
+    folder = chosen.out or root() / "results" / Path(notebook).stem / variant
     begun = time.monotonic()
     _say(f"== {notebook}, variant {variant}")
     try:

@@ -16,7 +16,7 @@ import papermill
 from maskopt_lib import files
 from maskopt_lib.runs import params
 from maskopt_lib.runs.locks import FolderLock
-from maskopt_lib.runs.paths import resolved
+from maskopt_lib.runs.paths import results_folder
 
 RUN, PARTIAL = "run.ipynb", "partial.ipynb"
 #: How long one waits for another run in the same folder, in s; two studies at once then do the same work once.
@@ -47,12 +47,13 @@ def execute(
 
     Raises
     ------
+    SchemaError : the folder is not one for results.
     UnknownNameError : the notebook has no such parameter, before anything runs.
     BusyFolderError : another process writes to the folder.
     papermill.PapermillExecutionError : a cell failed; ``partial.ipynb`` shows it.
     """
     params.check_names(notebook, parameters)
-    folder = resolved(out_dir)
+    folder = results_folder(out_dir)
     with FolderLock(folder, notebook, wait_s=wait_s, tell=tell):
         papermill.execute_notebook(
             params.path_of(notebook),

@@ -131,8 +131,15 @@ def labelled(
         joined = pd.DataFrame(list(rows.values()), index=index).to_xarray()
     ordered = {dim: list(dict.fromkeys(index.get_level_values(dim))) for dim in dims}
     joined = joined.reindex(ordered) if all(len(set(v)) == len(v) for v in ordered.values()) else joined
+    # A truth that is lacking somewhere is a number, as is a count: text "False" would be true.
+    joined = joined.assign({name: v.astype(float) for name, v in joined.data_vars.items() if _is_truths(v)})
     texts = [name for name, values in joined.data_vars.items() if values.dtype.kind in "OUT"]
     joined = joined.assign({name: joined[name].fillna("").astype(str) for name in texts})
     for name, said in (attrs or {}).items():
         joined[name].attrs |= said
     return joined.assign_coords({dim: np.array(labels) for dim, labels in ordered.items()})
+
+
+def _is_truths(values: xr.DataArray) -> bool:
+    kept = [value for value in values.values.flat if not pd.isna(value)] if values.dtype == object else []
+    return bool(kept) and all(isinstance(value, bool | np.bool_) for value in kept)

@@ -1,8 +1,9 @@
 """Keys of stored work: hashes of values, and of the source text that a result depends on.
 
 A stored mask is taken again only while the code that made it acts the same. Comments, docstrings, the layout of the
-text and where in the library it stands do not count, and neither does what a module does not import: work on one
-solver leaves the masks of the others, and a module may move.
+text and where in the library a module stands do not count, and neither does what a module does not import: work on one
+solver leaves the masks of the others, and a module may move. Which module says what does count: two that define the
+same name each have their own.
 """
 
 from __future__ import annotations
@@ -45,19 +46,17 @@ def source_hash(modules: Iterable[str], *, without: Collection[str] = (), follow
     >>> source_hash(["maskopt_lib.grid"]) == source_hash(["maskopt_lib.grid"], follow=False)
     False
     """
-    waiting = list(modules)
-    first = waiting[0]
-    texts: dict[str, list[str]] = {}
-    while waiting:
-        module = waiting.pop()
-        if module in texts:
-            continue
+    found = list(dict.fromkeys(modules))  # grows while it is gone through
+    texts: list[list] = []
+    for module in found:
         tree = ast.parse(_file_of(module).read_text(encoding="utf-8"))
+        imported = _imported(tree, module)
         if follow:
-            waiting += _imported(tree, module)
-        texts[module] = _meaning(tree, without if module == first else ())
-    # A set of statements, not of modules: what they are called and how code is spread over them does not act.
-    return hashed(sorted({statement for statements in texts.values() for statement in statements}))
+            found += [name for name in imported if name not in found]
+        # A module is named by its place in the order in which they are met, which stays when it moves.
+        links = [[found.index(name) if follow else name.rpartition(".")[2], bound] for name, bound in imported.items()]
+        texts.append([links, _meaning(tree, without if module == found[0] else ())])
+    return hashed(texts)
 
 
 def library_hash() -> str:
@@ -72,22 +71,32 @@ def _file_of(module: str) -> Path:
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
-def _imported(tree: ast.Module, module: str) -> set[str]:
-    """Modules of the library that a module imports; of `from package import name` the module, or the package."""
-    found = set()
+def _imported(tree: ast.Module, module: str) -> dict[str, list]:
+    """Modules of the library that a module imports -> [name there, name here] of all that it takes from them.
+
+    Of `from package import name` it is the module of that name, or the package.
+    """
+    found: dict[str, list] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            for alias in node.names:
+                found.setdefault(alias.name, []).append(["", alias.asname and "as " + alias.asname])
         elif isinstance(node, ast.ImportFrom):
             parts = module.split(".")
             base = ".".join([*(parts[: len(parts) - node.level] if node.level else ()), *filter(None, [node.module])])
-            inner = {alias.name: f"{base}.{alias.name}" for alias in node.names}
-            found |= {full if _file_of(full).exists() else base for full in inner.values()}
-    return {name for name in found if name.split(".")[0] == _PACKAGE.name and _file_of(name).exists()}
+            for alias in node.names:
+                is_module = _file_of(full := f"{base}.{alias.name}").exists()
+                here = alias.asname or alias.name
+                found.setdefault(full if is_module else base, []).append(["" if is_module else alias.name, here])
+    return {name: bound for name, bound in found.items() if _is_ours(name)}
+
+
+def _is_ours(module: str) -> bool:
+    return module.split(".")[0] == _PACKAGE.name and _file_of(module).exists()
 
 
 def _meaning(tree: ast.Module, without: Collection[str]) -> list[str]:
-    """Statements without comments, docstrings, imports (they are followed) and what is left out; changes the tree."""
+    """Statements without comments, docstrings, imports from the library and what is left out; changes the tree."""
     inside = [node for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
     used = {name.id for node in inside for name in ast.walk(node) if isinstance(name, ast.Name)}
     left_out = set(without) - used
@@ -95,7 +104,7 @@ def _meaning(tree: ast.Module, without: Collection[str]) -> list[str]:
     def counts(node: ast.stmt) -> bool:
         targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
         names = {target.id for target in targets if isinstance(target, ast.Name)}
-        return not (names and names <= left_out) and not isinstance(node, ast.Import | ast.ImportFrom)
+        return not (names and names <= left_out) and not _of_the_library(node)
 
     tree.body = [node for node in tree.body if counts(node)]
     for node in ast.walk(tree):
@@ -103,3 +112,10 @@ def _meaning(tree: ast.Module, without: Collection[str]) -> list[str]:
         if isinstance(body := getattr(node, "body", None), list):
             node.body = [s for s in body if not (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))]
     return [ast.dump(node) for node in tree.body]
+
+
+def _of_the_library(node: ast.stmt) -> bool:
+    """Whether a statement imports from the library: that is told by the links between its modules."""
+    if isinstance(node, ast.ImportFrom):
+        return node.level > 0 or (node.module or "").split(".")[0] == _PACKAGE.name
+    return isinstance(node, ast.Import) and all(alias.name.split(".")[0] == _PACKAGE.name for alias in node.names)

@@ -77,7 +77,10 @@ def _loaded(path: str | Path, chosen: Mapping[str, Any]) -> xr.Dataset:
                 raise UnknownNameError(
                     f"{path.name} has no {dim} {', '.join(sorted(unknown))}; it has {', '.join(there)}"
                 )
-        return ds.sel(chosen).load()
+        # By text: a label may be a number there, and written as one here.
+        places = {dim: [str(label) for label in ds[dim].values] for dim in chosen}
+        at = {dim: [places[dim].index(str(label)) for label in np.atleast_1d(labels)] for dim, labels in chosen.items()}
+        return ds.isel({dim: found if np.ndim(chosen[dim]) else found[0] for dim, found in at.items()}).load()
 
     ds = stores.opened(path, read)
     if stores.seal_of(path) is None and path.name in _outputs(path.parent):

@@ -123,9 +123,9 @@ def owner_of(folder: str | Path) -> dict[str, Any] | None:
     """``host``, ``pid``, ``what`` and ``since`` of the last process that took a folder and lives; None without one."""
     try:
         owner = files.read_json(Path(folder) / _OWNER)
-    except (FileNotFoundError, DamagedFileError):
+        return owner if files.process_lives(owner["host"], owner["pid"]) and {"what", "since"} <= set(owner) else None
+    except (FileNotFoundError, DamagedFileError, KeyError, TypeError, OverflowError):  # nothing that a lock wrote
         return None
-    return owner if files.process_lives(owner["host"], owner["pid"]) else None
 
 
 def _named(owner: dict[str, Any] | None) -> str:

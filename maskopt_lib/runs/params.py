@@ -110,18 +110,34 @@ def read_variant(notebook: str, variant: str) -> dict[str, Any]:
     MissingDataError : the notebook has no such variant.
     UnknownNameError : the file has a key that the parameters cell does not define; papermill would only warn.
     """
-    path_of(notebook)
+    notebook = path_of(notebook).stem
     path = NOTEBOOKS / "params" / notebook / f"{variant}.yaml"
     if not path.is_file():
         known = sorted({*VARIANTS, *(p.stem for p in path.parent.glob("*.yaml"))})
         if variant not in VARIANTS:
             raise MissingDataError(f"{notebook} has no variant {variant!r}; it has: {', '.join(known)}")
         return {}
-    changes = yaml.safe_load(path.read_text(encoding="utf-8"))
+    changes = read_yaml(path)
     if not isinstance(changes, dict):
         raise SchemaError(f"{path.name} of {notebook} holds {changes!r}; write `key: value` lines, or remove the file")
     check_names(f"{notebook}, {path.name}", changes, read_parameters(notebook))
     return changes
+
+
+def read_yaml(path: str | Path) -> Any:
+    """What a YAML file says.
+
+    Raises
+    ------
+    MissingDataError : there is no such file.
+    SchemaError : it is no YAML.
+    """
+    if not Path(path).is_file():
+        raise MissingDataError(f"there is no file {path}")
+    try:
+        return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise SchemaError(f"{path} cannot be read as YAML: {error}") from None
 
 
 def check_names(notebook: str, names: Iterable[str], known: Mapping[str, Parameter] | None = None) -> None:

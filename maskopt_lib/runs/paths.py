@@ -5,11 +5,22 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from maskopt_lib.errors import SchemaError
+
 
 def root() -> Path:
-    """The study's root: ``MASKOPT_ROOT``, else the repository that the library is in, else the working folder."""
+    """The study's root: ``MASKOPT_ROOT``, else the repository that the library is in, else the working folder.
+
+    Raises
+    ------
+    SchemaError : ``MASKOPT_ROOT`` is not the full path of a folder.
+    """
     if named := os.environ.get("MASKOPT_ROOT"):
-        return Path(named).expanduser().resolve()
+        folder = Path(named).expanduser()
+        # A notebook has another working folder than who runs it.
+        if not folder.is_absolute() or not folder.is_dir():
+            raise SchemaError(f"MASKOPT_ROOT is {named!r}; it must be the full path of a folder that is there")
+        return folder.resolve()
     repository = Path(__file__).resolve().parents[2]
     return repository if (repository / "notebooks").is_dir() else Path.cwd()
 
@@ -30,6 +41,22 @@ def run_folder(out_dir: str | Path, notebook: str, named: str | Path = "") -> Pa
     beside = folder.parent.parent / notebook
     is_tried_out = folder.name == "scratch" and not (beside / folder.name).is_dir()
     return beside / ("quick" if is_tried_out else folder.name)
+
+
+def results_folder(out_dir: str | Path) -> Path:
+    """Folder that results are written to.
+
+    Raises
+    ------
+    SchemaError : it holds the study, or is among its notebooks: ``""`` and ``/`` are no folders of results.
+    """
+    folder = resolved(out_dir)
+    real = folder.resolve()
+    if root().is_relative_to(real) or real.is_relative_to(root() / "notebooks"):
+        raise SchemaError(
+            f"out_dir {str(out_dir)!r} is {real}, which is no place for results; take one such as results/mine"
+        )
+    return folder
 
 
 def located(name: str) -> str:

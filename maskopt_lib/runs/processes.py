@@ -27,6 +27,12 @@ def leave_with_parent() -> None:
     threading.Thread(target=look, name="leave with parent", daemon=True).start()
 
 
+def asked_threads() -> int:
+    """Threads that ``OMP_NUM_THREADS`` asks for, the first number of a list; 0 where it says nothing."""
+    first = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return int(first) if first.isdecimal() else 0
+
+
 def end_children() -> None:
     """Kill all that this process started, and what these started."""
     for child in psutil.Process().children(recursive=True):

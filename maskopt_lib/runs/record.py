@@ -39,7 +39,8 @@ from maskopt_lib.runs import stores
 from maskopt_lib.runs.locks import FolderLock
 from maskopt_lib.runs.masks import labelled_masks, mask_header, packed, write_bits
 from maskopt_lib.runs.parts import file_name
-from maskopt_lib.runs.paths import relative, resolved, root
+from maskopt_lib.runs.paths import relative, resolved, results_folder, root
+from maskopt_lib.runs.processes import asked_threads
 
 #: What a stored score must say of itself; without it nobody can recompute the number.
 SCORE_CONVENTIONS = ("kernels", "raster", "epe_limits_nm")
@@ -122,6 +123,11 @@ class Run:
         SchemaError : a variable has no unit, or scores are stored without saying how they were taken.
         """
         ds = schema.validate(schema.label(ds))
+        if own := sorted(name for name in (stores.FILES, stores.SEAL) if name in ds.attrs):
+            # Those of a store that was opened without this library are written anew.
+            if not isinstance(ds.attrs.get(stores.FILES), Mapping):
+                raise SchemaError(f"{name!r} has an attribute {own[0]!r}, which is that of stores; rename it")
+            ds = ds.drop_attrs(deep=False).assign_attrs({k: v for k, v in ds.attrs.items() if k not in own})
         scores = sorted({schema.L2, schema.PVB, schema.EPE15, schema.EPE3} & set(ds.variables))
         lacking = [key for key in SCORE_CONVENTIONS if key not in self.record.conventions]
         if scores and lacking:
@@ -258,12 +264,12 @@ def start(
 
     Raises
     ------
-    SchemaError : parameters or conventions are not plain JSON.
+    SchemaError : parameters or conventions are not plain JSON, or the folder is not one for results.
     UnknownNameError : the manifest has no such input.
     MissingDataError : the run that an input names is not there.
     BusyFolderError : another process writes to the folder, or it cannot be written to.
     """
-    threads = threads or int(os.environ.get("OMP_NUM_THREADS", "0")) or torch.get_num_threads()
+    threads = threads or asked_threads() or torch.get_num_threads()
     torch.set_num_threads(threads)
     commit, is_dirty = _git_state()
     record = Record(
@@ -282,7 +288,7 @@ def start(
         versions=_versions(),
         hardware=_hardware(str(device)),
     )
-    folder = resolved(out_dir if out_dir is not None else f"results/{notebook}/scratch")
+    folder = results_folder(out_dir if out_dir is not None else f"results/{notebook}/scratch")
     lock = FolderLock(folder, notebook, wait_s=wait_s)
     files.write_json(folder / RECORD, record.to_dict())
     return Run(record=record, out_dir=folder, _lock=lock)

@@ -47,7 +47,10 @@ def workers(
     SchemaError : an address beyond this machine without TLS.
     """
     if address:
-        parts = urlsplit(address if "//" in address else f"tcp://{address}")
+        try:
+            parts = urlsplit(address if "//" in address else f"tcp://{address}")
+        except ValueError as error:
+            raise SchemaError(f"{address!r} is no address of a scheduler ({error}); write tls://name:port") from None
         if parts.scheme != "tls" and parts.hostname not in _LOCAL and not trusted_network:
             raise SchemaError(
                 f"the scheduler {address} is on another machine and does not speak TLS: anybody on the way could run "

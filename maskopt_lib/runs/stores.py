@@ -176,7 +176,7 @@ def _root(path: Path) -> dict[str, Any]:
         root = json.loads((path / _ROOT).read_bytes())
         sealed = root.setdefault("attributes", {}).get(SEAL)
         unsealed = root | {"attributes": {k: v for k, v in root["attributes"].items() if k != SEAL}}
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise _damaged(path, _ROOT) from None
     except (ValueError, AttributeError) as error:
         raise _damaged(path, _ROOT) from error

@@ -6,6 +6,7 @@ finished points store under one name becomes one Dataset with the parameters as 
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import math
@@ -26,7 +27,7 @@ import yaml
 
 from maskopt_lib import files
 from maskopt_lib.data import schema
-from maskopt_lib.errors import DamagedFileError, MissingDataError, SchemaError
+from maskopt_lib.errors import DamagedFileError, SchemaError
 from maskopt_lib.runs import params, stores
 from maskopt_lib.runs.execute import LONGEST_WAIT_S, PARTIAL, RUN
 from maskopt_lib.runs.gather import progress
@@ -35,7 +36,7 @@ from maskopt_lib.runs.loading import load
 from maskopt_lib.runs.locks import FolderLock
 from maskopt_lib.runs.parts import file_name
 from maskopt_lib.runs.paths import resolved
-from maskopt_lib.runs.processes import end_children
+from maskopt_lib.runs.processes import asked_threads, end_children
 from maskopt_lib.runs.record import RECORD, Run, record_of, start
 
 DONE, FAILED = "done", "failed"
@@ -87,9 +88,7 @@ def read_grid(notebook: str, grid: str | Path | Mapping[str, Sequence[Any]]) -> 
     if isinstance(grid, Mapping):
         found = dict(grid)
     elif str(grid).endswith((".yaml", ".yml")):
-        if not Path(grid).is_file():
-            raise MissingDataError(f"there is no grid file {grid}")
-        found = yaml.safe_load(Path(grid).read_text(encoding="utf-8"))
+        found = params.read_yaml(grid)
     else:
         found = dict(_parsed(word) for word in str(grid).split())
     if not isinstance(found, dict) or not found:
@@ -102,7 +101,11 @@ def read_grid(notebook: str, grid: str | Path | Mapping[str, Sequence[Any]]) -> 
         if not isinstance(values, list | tuple) or not values:
             raise SchemaError(f"{name}: expected a list of values, got {values!r}")
         checked[name] = [_of_kind(known[name], value) for value in values]
-        if len({json.dumps(value) for value in checked[name]}) < len(values):
+        try:
+            distinct = {json.dumps(value) for value in checked[name]}
+        except TypeError as error:  # a date, for YAML
+            raise SchemaError(f"{name}: {error}; text that looks like a date is written in quotes") from None
+        if len(distinct) < len(values):
             raise SchemaError(f"{name}: a value is there twice in {values!r}")
     return checked
 
@@ -151,7 +154,7 @@ def run_sweep(
         raise SchemaError(f"a sweep needs at least one job, got {jobs}")
     folder = resolved(results) / notebook / f"sweep-{file_name(name or '-'.join(values))}"
     code = hashed(params.path_of(notebook).read_bytes(), [library_hash()])
-    threads = threads or int(os.environ.get("OMP_NUM_THREADS", "0")) or os.cpu_count() or 1
+    threads = threads or asked_threads() or os.cpu_count() or 1
     at = [dict(zip(values, point, strict=True)) for point in itertools.product(*values.values())]
 
     def executed(point: dict[str, Any]) -> Point:
@@ -216,7 +219,7 @@ def _executed(
     if (known := _state_of(folder)) and known["key"] == key and known["status"] == DONE:
         return Point(values=values, folder=folder, status=DONE, error="", seconds=known["seconds"], is_new=False)
     # Single parts of an earlier run are found again by their own keys; what it stored as a result is not.
-    for path in [folder / _STATE, folder / RUN, *folder.glob("*.zarr")]:
+    for path in [folder / _STATE, folder / RUN, folder / PARTIAL, *folder.glob("*.zarr")]:
         files.remove(path)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / _PARAMETERS).write_text(yaml.safe_dump(dict(parameters), sort_keys=False), encoding="utf-8")
@@ -250,7 +253,8 @@ def _state_of(folder: Path) -> dict[str, Any] | None:
 
 def _error_of(folder: Path) -> str:
     """What the failed cell says, else the last words of the log."""
-    if (folder / PARTIAL).exists():
+    # A process that was killed may leave half a notebook, or none.
+    with contextlib.suppress(FileNotFoundError, ValueError, KeyError):
         for cell in json.loads((folder / PARTIAL).read_text(encoding="utf-8"))["cells"]:
             for output in cell.get("outputs", []):
                 if output["output_type"] == "error":

@@ -94,3 +94,16 @@ def test_a_folder_that_cannot_be_written_to_is_said(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(BusyFolderError, match="cannot write to"):
         FolderLock(tmp_path / "file" / "below")
+
+
+@pytest.mark.parametrize("pid", [os.getppid(), 1, "x", -1, 2**70])
+def test_what_a_dead_owner_left_gives_nobody_the_folder_without_its_lock(tmp_path, pid):
+    # Numbers of processes come again, after a restart of the machine above all: here that of an ancestor.
+    files.write_json(tmp_path / ".owner.json", {"host": files.this_host(), "pid": pid, "what": "", "since": ""})
+    with FolderLock(tmp_path) as lock:
+        assert lock.is_owner and owner_of(tmp_path)["pid"] == os.getpid()
+
+
+def test_an_owner_without_its_words_is_none(tmp_path):
+    files.write_json(tmp_path / ".owner.json", {"process": 1})
+    assert owner_of(tmp_path) is None

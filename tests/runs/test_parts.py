@@ -69,3 +69,10 @@ def test_bits_hold_an_image(shape):
 
 def test_names_are_those_of_every_file_system():
     assert file_name("a b/c", "µ", 3) == "a_b_c-_-3"
+
+
+def test_a_long_name_is_shortened_and_stays_distinct(tmp_path):
+    one, other = (part_path(tmp_path, "m" * 300 + end + "n" * 300, key="0123") for end in "ab")
+    assert one != other and one.name.endswith("-0123.npz")
+    write_part(one, {"n": np.arange(3)})
+    assert is_whole(one)

@@ -13,6 +13,8 @@ import xarray as xr
 from maskopt_lib import study
 from maskopt_lib.data import schema
 from maskopt_lib.errors import MissingDataError, SchemaError, UnknownNameError
+from maskopt_lib.runs.paths import root
+from maskopt_lib.runs.record import start
 
 #: Of the lock of a run that lives.
 OF_THE_LOCK = {".lock", ".owner.json"}
@@ -184,3 +186,16 @@ def test_runs_that_are_read_are_named_by_their_record(run, tmp_path):
 def test_missing_store_names_the_command(tmp_path):
     with pytest.raises(MissingDataError, match="make study VARIANT=quick"):
         study.load(tmp_path / "quick" / "scores.zarr")
+
+
+@pytest.mark.parametrize("out_dir", ["", "/", ".", "notebooks", "notebooks/mine", "results/../"])
+def test_results_have_a_folder_of_their_own(out_dir):
+    with pytest.raises(SchemaError, match="no place for results"):
+        start("A test", notebook="00", params={}, out_dir=out_dir, threads=1)
+
+
+@pytest.mark.parametrize("named", ["relative", "/not/there"])
+def test_the_root_is_a_folder_by_its_full_path(monkeypatch, named):
+    monkeypatch.setenv("MASKOPT_ROOT", named)
+    with pytest.raises(SchemaError, match="MASKOPT_ROOT"):
+        root()

@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 
@@ -138,3 +139,13 @@ def test_a_process_is_started_for_what_is_to_be_in_its_environment(tmp_path):
         assert first == second and first["seed"] == seed and first["pid"] != os.getpid()
     assert said["1"][0]["hash"] != said["2"][0]["hash"]
     assert os.environ.get("PYTHONHASHSEED") == before
+
+
+def test_what_is_true_in_some_cases_stays_a_truth():
+    ds = labelled({("a", 1): {"ok": True}, ("b", 0): {"ok": False}}, ("name", "seed"))
+    assert np.array_equal(ds.ok.values, [[1, np.nan], [np.nan, 0]], equal_nan=True)
+
+
+def test_an_address_that_is_none_is_said():
+    with pytest.raises(SchemaError, match="is no address"), workers(address="tcp://[::1"):
+        pass

@@ -12,7 +12,7 @@ import xarray as xr
 from maskopt_lib import study
 from maskopt_lib.errors import DamagedFileError, MissingDataError, SchemaError
 from maskopt_lib.runs import stores
-from maskopt_lib.runs.loading import content_sha256
+from maskopt_lib.runs.loading import content_sha256, load, load_masks
 
 
 @pytest.fixture
@@ -121,3 +121,29 @@ def test_the_content_of_a_store_has_a_hash_that_leaves_out_its_record(run, tmp_p
 def test_nothing_there_is_not_damage(tmp_path):
     with pytest.raises(MissingDataError, match="make study VARIANT=paper"):
         study.load(tmp_path / "paper" / "numbers.zarr")
+
+
+def test_a_file_in_the_place_of_a_store_is_said(tmp_path):
+    (tmp_path / "scores.zarr").write_text("no folder")
+    with pytest.raises(DamagedFileError, match=r"scores\.zarr"):
+        load(tmp_path / "scores.zarr")
+
+
+def test_what_a_store_says_of_itself_is_nobodys_attribute(run):
+    ds = xr.Dataset({"n": ("s", [1.0], {"units": "1"})})
+    with pytest.raises(SchemaError, match="'files'"):
+        run.save(ds.assign_attrs(files=["a.gds"]), "a")
+    with pytest.raises(SchemaError, match="'sha256'"):
+        run.save(ds.assign_attrs(sha256="0"), "a")
+    path = run.save(ds, "a")
+    with xr.open_zarr(path, consolidated=False) as opened:  # without the library, which leaves them out
+        assert load(run.save(opened.load(), "b")).n.values.tolist() == [1.0]
+
+
+def test_a_label_that_is_a_number_may_be_written_as_text(run):
+    masks = xr.DataArray(
+        np.eye(8)[None, None], dims=("seed", "sample", "y", "x"), coords={"seed": [3], "sample": ["a"]}
+    )
+    path = run.save_masks(masks, pixel_nm=1.0)
+    assert load_masks(path, seed="3", sample=["a"]).dims == ("sample", "y", "x")
+    assert (load_masks(path, seed=3) == masks.values[0]).all()

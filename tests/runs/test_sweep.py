@@ -15,6 +15,8 @@ from maskopt_lib.errors import MissingDataError, SchemaError, UnknownNameError
 from maskopt_lib.runs import __main__ as command
 from maskopt_lib.runs import params, sweep
 from maskopt_lib.runs.hashing import hashed
+from maskopt_lib.runs.processes import asked_threads
+from maskopt_lib.runs.record import start
 
 NOTEBOOK = "15_do_this"
 PARAMETERS = """\
@@ -191,3 +193,27 @@ def test_joined_points_keep_their_places_and_lengths():
     np.testing.assert_array_equal(found["v"].sel(a=20, b="y"), [0, 1, 2])
     assert found["v"].sel(a=10, b="y").isnull().all()
     assert found["t"].values.tolist() == [["p", ""], ["", "q"]] and found["t"].dtype.kind == "U"
+
+
+def test_half_a_notebook_of_a_killed_point_is_no_error_of_the_sweep(tmp_path):
+    (tmp_path / "partial.ipynb").write_text('{"cells": [{"outp')
+    (tmp_path / "log.txt").write_text("one\nKilled\n")
+    assert sweep._error_of(tmp_path) == "Killed"
+
+
+def test_a_point_whose_store_is_gone_is_not_done(tmp_path):
+    run = start("A point", notebook="00", params={}, out_dir=tmp_path / "p", threads=1)
+    store = run.save(xr.Dataset({"n": ("s", [1.0], {"units": "1"})}), "n")
+    files.write_json(tmp_path / "p" / "point.json", {"key": "k", "status": "done"})
+    (tmp_path / "p" / "run.ipynb").write_text("{}")
+    assert sweep._state_of(tmp_path / "p") == {"key": "k", "status": "done"}
+    files.remove(store)
+    assert sweep._state_of(tmp_path / "p") is None
+
+
+@pytest.mark.parametrize("asked", ["4,2", " 4 "])
+def test_threads_are_the_first_number_that_openmp_is_told(monkeypatch, asked):
+    monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    assert asked_threads() == 4
+    monkeypatch.setenv("OMP_NUM_THREADS", "many")
+    assert asked_threads() == 0
