@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -18,6 +19,8 @@ from maskopt_lib.errors import BusyFolderError, DamagedFileError
 
 _LOCK, _OWNER = ".lock", ".owner.json"
 _AGAIN_S = 1.0
+# The last holder in one thread must not let go in the middle of another thread's taking.
+_ONE_THREAD = threading.RLock()
 _NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
 
 
@@ -53,9 +56,7 @@ class FolderLock:
         self._lock: FileLock | None = None
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            # One object a folder and process, freed when the last of its holders is gone.
-            lock = FileLock(self.folder / _LOCK, is_singleton=True, thread_local=False)
-            self._acquire(lock, what, time.monotonic() + wait_s, tell)
+            self._acquire(what, time.monotonic() + wait_s, tell)
         except OSError as error:
             if error.errno not in _NOT_WRITABLE:
                 raise
@@ -63,11 +64,11 @@ class FolderLock:
                 f"cannot write to {self.folder}: {error.strerror}; make it writable, or choose another out_dir"
             ) from error
 
-    def _acquire(self, lock: FileLock, what: str, until: float, tell: Callable[[str], None]) -> None:
+    def _acquire(self, what: str, until: float, tell: Callable[[str], None]) -> None:
         told = False
         while not self._lock:
             try:
-                lock.acquire(timeout=0)
+                self._take(what)
             except Timeout:
                 # Asked only of a lock that is held: what a dead owner left may name a number that an ancestor has now.
                 if self._is_mine(owner := owner_of(self.folder)):
@@ -81,12 +82,17 @@ class FolderLock:
                     tell(f"waiting for {_named(owner)}, which writes to {self.folder}")
                 told = True
                 time.sleep(_AGAIN_S)
-            else:
-                self._lock = lock
-                now = datetime.now(UTC).isoformat(timespec="seconds")
-                owner = {"host": files.this_host(), "pid": os.getpid(), "what": what, "since": now}
-                files.write_json(self.folder / _OWNER, owner)
-                files.sweep(self.folder)
+
+    def _take(self, what: str) -> None:
+        with _ONE_THREAD:
+            # One object a folder and process, freed when the last of its holders is gone.
+            lock = FileLock(self.folder / _LOCK, is_singleton=True, thread_local=False)
+            lock.acquire(timeout=0)
+            self._lock = lock
+            now = datetime.now(UTC).isoformat(timespec="seconds")
+            owner = {"host": files.this_host(), "pid": os.getpid(), "what": what, "since": now}
+            files.write_json(self.folder / _OWNER, owner)
+        files.sweep(self.folder)
 
     @staticmethod
     def _is_mine(owner: dict[str, Any] | None) -> bool:
@@ -102,11 +108,12 @@ class FolderLock:
 
     def release(self) -> None:
         """Let others write; not before all holders in this process did so."""
-        if self._lock is not None:
-            if self._lock.lock_counter == 1:
-                (self.folder / _OWNER).unlink(missing_ok=True)
-            self._lock.release()
-            self._lock = None
+        with _ONE_THREAD:
+            lock, self._lock = self._lock, None
+            if lock is not None:
+                if lock.lock_counter == 1:
+                    (self.folder / _OWNER).unlink(missing_ok=True)
+                lock.release()
 
     def __enter__(self) -> FolderLock:
         return self

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -106,4 +107,15 @@ def test_what_a_dead_owner_left_gives_nobody_the_folder_without_its_lock(tmp_pat
 
 def test_an_owner_without_its_words_is_none(tmp_path):
     files.write_json(tmp_path / ".owner.json", {"process": 1})
+    assert owner_of(tmp_path) is None
+
+
+def test_threads_of_one_process_do_not_take_each_other_for_strangers(tmp_path):
+    def take_and_let_go(_):
+        for _ in range(50):
+            with FolderLock(tmp_path) as lock:
+                assert lock.is_owner and owner_of(tmp_path)["pid"] == os.getpid()
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(take_and_let_go, range(6)))
     assert owner_of(tmp_path) is None
