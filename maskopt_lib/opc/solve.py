@@ -225,8 +225,8 @@ def _nested(options: Any, name: str, value: Any) -> Any:
             raise UnknownNameError(f"option {name!r} has no {unknown}; known: {known}")
     if is_many:
         return tuple(kinds[0](**entry) for entry in value)
-    current = getattr(options, name)
-    return replace(current, **value) if isinstance(current, kinds[0]) else kinds[0](**value)
+    current, changes = getattr(options, name), dict(value)
+    return replace(current, **changes) if isinstance(current, kinds[0]) else kinds[0](**changes)
 
 
 def method_digest(method: str) -> str:

@@ -206,7 +206,7 @@ def table_frame(ds: xr.Dataset) -> pd.DataFrame:
     # Stores do not keep the order of their variables: that of the schema is the order of all tables.
     known = [name for name in schema.VARIABLES if name in ds]
     scores = known + sorted(set(map(str, ds.data_vars)) - {*known, NOTE[0]})
-    wide = {score: ds[score].to_pandas().dropna(axis="columns", how="all") for score in scores}
+    wide = {score: pd.DataFrame(ds[score].to_pandas()).dropna(axis="columns", how="all") for score in scores}
     table = {(score, label): values[label] for score, values in wide.items() for label in values}
     if NOTE[0] in ds:
         table[NOTE] = ds[NOTE[0]].to_series().astype(object)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -78,7 +78,7 @@ def _for_fields(model: models.MaskModel, context_nm: float) -> tuple[models.Mask
     """The network as it draws cores that will stand side by side, and how much it is shown around them."""
     if not isinstance(model, UnrolledLitho):
         return model, context_nm
-    model.prints = PrintGradients(replace(model.options, rim_nm=RIM_NM))
+    model.prints = PrintGradients(replace(cast(UnrolledLitho.Options, model.options), rim_nm=RIM_NM))
     return model, (IMAGE_NM - CORE_NM) / 2
 
 
