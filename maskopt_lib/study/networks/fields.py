@@ -13,7 +13,7 @@ from maskopt_lib import models
 from maskopt_lib.errors import GridMismatchError, SchemaError
 from maskopt_lib.models import shipped, weights
 from maskopt_lib.models.inputs import CORE_NM, IMAGE_NM, NO_CELL
-from maskopt_lib.models.unrolled_litho import PrintGradients, UnrolledLitho
+from maskopt_lib.models.unrolled_litho import Options, PrintGradients, UnrolledLitho
 from maskopt_lib.runs.paths import resolved
 
 #: How far beyond the core an unrolled descent minds its print, in nm; chosen from 0, 128, 192 and 256 on one window.
@@ -78,7 +78,7 @@ def _for_fields(model: models.MaskModel, context_nm: float) -> tuple[models.Mask
     """The network as it draws cores that will stand side by side, and how much it is shown around them."""
     if not isinstance(model, UnrolledLitho):
         return model, context_nm
-    model.prints = PrintGradients(replace(cast(UnrolledLitho.Options, model.options), rim_nm=RIM_NM))
+    model.prints = PrintGradients(replace(cast(Options, model.options), rim_nm=RIM_NM))
     return model, (IMAGE_NM - CORE_NM) / 2
 
 
