@@ -45,6 +45,7 @@ class MiddleImages(nn.Module):
 
     Examples
     --------
+    >>> from maskopt_lib import optics
     >>> images = MiddleImages(optics.load("embedded"), pixel_nm=8, out_nm=512)
     >>> tuple(images(torch.zeros(2, 128, 128)).shape)
     (2, 3, 64, 64)

@@ -105,7 +105,7 @@ def _local(n: int, environment: Mapping[str, Any]) -> Iterator[distributed.Clien
     # No dashboard, and any free port for what is left of it: two runs on one machine must not fight for port 8787.
     no_dashboard = {"dashboard_address": ":0", "scheduler_kwargs": {"dashboard": False}}
     with (
-        _environment_restored(),
+        _environment(environment),
         dask.config.set({"distributed.nanny.pre-spawn-environ": dict(environment)}),
         distributed.LocalCluster(
             n_workers=n, threads_per_worker=1, processes=True, memory_limit=0, **no_dashboard
@@ -117,9 +117,10 @@ def _local(n: int, environment: Mapping[str, Any]) -> Iterator[distributed.Clien
 
 
 @contextmanager
-def _environment_restored() -> Iterator[None]:
-    """What dask sets for the processes that it starts, it leaves behind in the environment of this one."""
+def _environment(values: Mapping[str, Any]) -> Iterator[None]:
+    """Variables for processes that dask starts: what this one has wins there, and dask leaves what it sets behind."""
     before = dict(os.environ)
+    os.environ.update({name: str(value) for name, value in values.items()})
     try:
         yield
     finally:

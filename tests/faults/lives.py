@@ -63,6 +63,10 @@ TRAINING = Work(
 )
 
 
+def _listen() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # ignored by what runs behind a shell, as this may
+
+
 class Study:
     """A root of its own with the repository's notebooks, so that nothing of a fault reaches real results."""
 
@@ -94,7 +98,9 @@ class Study:
         """A process; what it says goes to a file beside the results."""
         log = (self.root / "log.txt").open("a")
         with log:
-            return subprocess.Popen(command, cwd=self.root, env=self.environment, stdout=log, stderr=subprocess.STDOUT)
+            return subprocess.Popen(
+                command, cwd=self.root, env=self.environment, stdout=log, stderr=subprocess.STDOUT, preexec_fn=_listen
+            )
 
     def finish(self, work: Work, out: str) -> str | None:
         """Run to the end, undisturbed; a word on what went wrong."""

@@ -62,7 +62,13 @@ def words(folder, **values) -> list[str]:
 
 def start(folder, **values) -> subprocess.Popen:
     """A run in a process of its own."""
-    return subprocess.Popen(words(folder, **values), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def listen() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # ignored by what runs behind a shell, these tests perhaps
+
+    return subprocess.Popen(
+        words(folder, **values), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=listen
+    )
 
 
 def until(condition, seconds=60):
