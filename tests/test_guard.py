@@ -26,6 +26,8 @@ def test_a_name_is_not_looked_up():
 def test_a_download_is_not_taken_for_a_missing_file(tmp_path, monkeypatch):
     monkeypatch.delenv("MASKOPT_MIRROR", raising=False)
     monkeypatch.setenv("MASKOPT_CACHE", str(tmp_path))
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.delenv(name, raising=False)  # one on this machine would be reached instead
     with refused, contextlib.suppress(Exception):
         manifest.fetch("iccad13/clips/M1_test1.glp")
 
