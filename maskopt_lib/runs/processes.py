@@ -37,6 +37,8 @@ def end_children() -> None:
     """Kill all that this process started, and what these started."""
     for child in psutil.Process().children(recursive=True):
         try:
-            child.kill()
+            # It ends by itself, and multiprocessing complains where it finds it gone.
+            if not any("resource_tracker" in word for word in child.cmdline()):
+                child.kill()
         except psutil.NoSuchProcess:
             continue
