@@ -16,11 +16,12 @@ from maskopt_lib.layout.contours import mask_polygons, mask_rings
 from maskopt_lib.layout.demo import demo_clips
 from maskopt_lib.layout.design_rules import DesignRule, check_design_rules
 from maskopt_lib.layout.designs import Design, DesignInfo, read_design
-from maskopt_lib.layout.io import WrittenMask, layer_names, write_mask
+from maskopt_lib.layout.io import layer_names
 from maskopt_lib.layout.platforms import PLATFORMS, Platform, design_inputs
 from maskopt_lib.layout.reader import read_clip
 from maskopt_lib.layout.region import demo_layout, layout_inputs, read_window, write_region
 from maskopt_lib.layout.tile_scene import tile_scene
+from maskopt_lib.layout.writer import WrittenMask, write_mask
 
 __all__ = [
     "BENCHMARKS",

@@ -17,8 +17,8 @@ from maskopt_lib.errors import LayoutError
 from maskopt_lib.grid import Grid
 from maskopt_lib.layout.clip import CONTEST_CORE_NM, WINDOW_NM, Clip, centred_offset
 from maskopt_lib.layout.demo import demo_clips
-from maskopt_lib.layout.io import write_mask
 from maskopt_lib.layout.reader import read_clip
+from maskopt_lib.layout.writer import write_mask
 
 #: Kept around a region by default. What lies farther away moves the edges of an uncorrected layout by 0.2 to 0.8 nm on
 #: average, against 1 to 3 nm beyond 256 nm and 0.3 nm or less beyond 640 nm (demo layout and gcd, 193 nm immersion).

@@ -295,7 +295,7 @@ def test_what_cannot_be_written_leaves_nothing(tmp_path, monkeypatch):
             path.write_bytes(b"half")
             raise OSError("disk full")
 
-    monkeypatch.setattr("maskopt_lib.layout.io.gdstk.Library", FullDisk)
+    monkeypatch.setattr("maskopt_lib.layout.writer.gdstk.Library", FullDisk)
     with pytest.raises(OSError, match="disk full"):
         layout.write_mask(mask, tmp_path / "mask.oas")
     assert (tmp_path / "mask.oas").read_bytes() == before
