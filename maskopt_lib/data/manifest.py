@@ -32,8 +32,9 @@ from tqdm import tqdm
 from maskopt_lib import files
 from maskopt_lib.errors import HashMismatchError, MissingDataError, UnknownNameError
 
-#: The manifest travels with the repository, not with the wheel: install with ``pip install -e .``.
-FOLDER = Path(__file__).resolve().parents[2] / "data_manifest"
+_INSTALLED = Path(__file__).resolve().parents[1] / "data_manifest"
+#: The manifest: inside the package as a wheel installs it, beside the package in the repository.
+FOLDER = _INSTALLED if _INSTALLED.is_dir() else _INSTALLED.parents[1] / "data_manifest"
 
 _TIMEOUT_S = 30
 _NO_CONNECTION = "no connection to the server (offline, or a proxy refuses it)"
@@ -309,7 +310,7 @@ def load_manifest(folder: Path = FOLDER, *, mirror: Path | None = None, cache: P
     """
     if not (folder / "registry.txt").is_file():
         raise MissingDataError(
-            f"no manifest at {folder}: the library reads it from the repository; install it with `pip install -e .`"
+            f"no manifest at {folder}: it comes with the repository and with the library; install the library again"
         )
     # The file is in pooch's format; pooch's own reader allows for quoted names and takes 40 ms, at every fetch.
     lines = (folder / "registry.txt").read_text(encoding="utf-8").splitlines()
