@@ -1,4 +1,4 @@
-"""The study from a terminal, ``python -m maskopt_lib`` or ``maskopt``: each command is a few lines on the library's doors."""
+"""The study from a terminal: ``python -m maskopt_lib``, or ``maskopt``; each command stands on the library's doors."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ def say(values: Mapping[str, Any], out: Path | None = None) -> None:
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(name): _plain(entry) for name, entry in value.items()}
+    value = value.tolist() if hasattr(value, "tolist") else value
     if isinstance(value, list | tuple):
         return [_plain(entry) for entry in value]
-    value = value.item() if hasattr(value, "item") else value
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -71,12 +71,10 @@ def kernels(process: str, out: Path | None, order: str) -> None:
         {
             "name": found.name,
             "period_nm": found.period_nm,
-            "focus": {
-                name: {"defocus_nm": defocus, "clear_field": clear, "kernels": len(weights), "weights": weights.tolist()}
-                for name, defocus, clear, weights in zip(
-                    found.focus_names, found.defocus_nm, found.clear_field, found.weights, strict=True
-                )
-            },
+            "focus": list(found.focus_names),
+            "defocus_nm": found.defocus_nm,
+            "clear_field": found.clear_field,
+            "weights": found.weights,
             "written": [str(path) for path in optics.write_kernels(found, out, order=order)] if out else [],
         }
     )
