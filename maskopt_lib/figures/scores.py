@@ -148,9 +148,10 @@ def curves(
     members = [""] if lines is None else style.names(values[lines])
     entries = values.expand_dims("line") if lines is None else values.transpose(lines, along)
     x_label, y_label = style.axis_label(values[along]), style.axis_label(values)
+    look = {"linewidth": 1.6, "marker": "o" if values.sizes[along] == 1 else ""}  # a point alone makes no line
     drawn: list[hv.Element] = [
         # Panels whose dimensions have one name share their axes.
-        hv.Curve((values[along].values, entry), x_label, y_label, label=member).opts(color=colour, linewidth=1.6)
+        hv.Curve((values[along].values, entry), x_label, y_label, label=member).opts(color=colour, **look)
         for member, entry, colour in zip(members, entries.values, style.colours(members), strict=True)
     ]
     if mark:
@@ -169,23 +170,26 @@ def curves(
 
 
 def histories(history: xr.Dataset) -> hv.Layout:
-    """Fidelity and PV band term over the steps, one panel a term, one line a sample.
+    """The terms of an objective over the steps, one panel a term, one line a sample.
 
     Parameters
     ----------
-    history : Dataset of :class:`~maskopt_lib.opc.OpcResult`, with ``sample`` named.
+    history : Dataset of :class:`~maskopt_lib.opc.OpcResult`, with ``sample`` named. Terms that are 0 throughout, since
+        nobody asked for them, have no panel.
 
     Returns
     -------
     Panels with logarithmic y axes; the last one carries the legend of all.
     """
     panels = []
-    for term in ("fidelity", "pv_band"):
+    for term in history["value"][schema.TERM].values.tolist():
         text = term.replace("_", " ")
-        values = history["value"].sel(term=term).assign_attrs(long_name=f"{text} term", units="1")
-        panels.append(curves(values, along=schema.STEP, lines=schema.SAMPLE, log_y=True, title=text))
-    panels[0].opts(show_legend=False)
-    return style.grid(panels, size_inch=(11, 3.8), hspace=0.35)
+        values = history["value"].sel({schema.TERM: term}).assign_attrs(long_name=f"{text} term", units="1")
+        if (values > 0).any():
+            panels.append(curves(values, along=schema.STEP, lines=schema.SAMPLE, log_y=True, title=text))
+    for panel in panels[:-1]:
+        panel.opts(show_legend=False)
+    return style.grid(panels, columns=min(len(panels), 2), size_inch=(11, 3.8), hspace=0.35, vspace=0.3)
 
 
 def tradeoff(
