@@ -18,6 +18,7 @@ LEVELS = {
     "errors": 0,
     "grid": 0,
     "files": 0,
+    "yaml_files": 0,
     "data": 1,
     "runs": 2,
     "optics": 2,
@@ -35,6 +36,7 @@ SIDE = {"figures": {"errors", "grid", "files", "data"}}
 EXCEPTIONS = {
     ("grid", "errors"): "exception classes only; errors itself imports nothing",
     ("files", "errors"): "exception classes only; errors itself imports nothing",
+    ("yaml_files", "errors"): "exception classes only; errors itself imports nothing",
 }
 #: Rooms of `study`, in the order of the notebooks' stages: each may import from those before it.
 STAGES = ["pictures", "solvers", "areas", "dataset", "networks"]

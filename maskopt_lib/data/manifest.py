@@ -26,10 +26,9 @@ from typing import Any
 
 import pooch
 import requests
-import yaml
 from tqdm import tqdm
 
-from maskopt_lib import files
+from maskopt_lib import files, yaml_files
 from maskopt_lib.errors import HashMismatchError, MissingDataError, UnknownNameError
 
 _INSTALLED = Path(__file__).resolve().parents[1] / "data_manifest"
@@ -38,9 +37,6 @@ FOLDER = _INSTALLED if _INSTALLED.is_dir() else _INSTALLED.parents[1] / "data_ma
 
 _TIMEOUT_S = 30
 _NO_CONNECTION = "no connection to the server (offline, or a proxy refuses it)"
-
-# The C loader reads the 600 lines of sources.yaml in milliseconds; the Python one takes a good part of a second.
-_YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +128,7 @@ class Manifest:
     @cached_property
     def sources(self) -> Mapping[str, Source]:
         """Group -> source."""
-        listed = yaml.load((self.folder / "sources.yaml").read_text(encoding="utf-8"), Loader=_YAML_LOADER)
+        listed = yaml_files.read(self.folder / "sources.yaml").value
         return {group: Source.read({"group": group} | entry) for group, entry in listed.items()}
 
     def names(self, prefix: str = "") -> list[str]:

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pooch
-import yaml
 
+from maskopt_lib import yaml_files
 from maskopt_lib.data import manifest
 from maskopt_lib.errors import LayoutError, MissingDataError, UnknownNameError
 from maskopt_lib.layout import demo_block, rows
@@ -19,7 +19,6 @@ from maskopt_lib.layout.own_design import LEGALISED, read_folder
 from maskopt_lib.layout.platforms import platform_file
 
 _OWN_WORK = "BSD 3-Clause (this repository)"
-_YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def design_names(platform: str | None = None, layer: str | None = None) -> list[str]:
@@ -119,7 +118,7 @@ def _on_rows(design: Design, cache_dir: str | Path | None) -> Design:
 
 
 def _listed() -> dict[str, dict]:
-    return yaml.load((manifest.FOLDER / "designs.yaml").read_text(encoding="utf-8"), Loader=_YAML_LOADER)
+    return yaml_files.read(manifest.FOLDER / "designs.yaml").value
 
 
 def _entry(name: str, fields: dict) -> DesignInfo:

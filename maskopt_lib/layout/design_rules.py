@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import xarray as xr
-import yaml
 from klayout import db
 
+from maskopt_lib import yaml_files
 from maskopt_lib.data import schema
 from maskopt_lib.data.manifest import FOLDER
 from maskopt_lib.errors import LayoutError, UnknownNameError
@@ -82,7 +82,7 @@ def read_deck(source: str | Path) -> list[DesignRule]:
             raise UnknownNameError(f"no design rules {str(source)!r}; known: {', '.join(rule_decks())}, or a file")
         path = FOLDER / "design_rules" / f"{source}.yaml"
     deck = []
-    for entry in yaml.safe_load(path.read_text(encoding="utf-8")):
+    for entry in yaml_files.read(path).value:
         fields = dict(entry)
         limits = [fields.pop(unit) for unit in ("nm", "nm2") if unit in fields]
         if len(limits) != 1 or not {"rule", "kind", "layer"} <= set(fields) <= {"rule", "kind", "layer", "other"}:

@@ -29,9 +29,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-import yaml
-
-from maskopt_lib.errors import LayoutError, MissingDataError, UnknownNameError
+from maskopt_lib import yaml_files
+from maskopt_lib.errors import LayoutError, MissingDataError, SchemaError, UnknownNameError
 from maskopt_lib.layout.designs import Design, DesignInfo, read_design
 from maskopt_lib.layout.io import resolve_layer
 from maskopt_lib.layout.platforms import PLATFORMS, Platform
@@ -54,6 +53,7 @@ def read_folder(folder: str | Path) -> Design:
     Raises
     ------
     MissingDataError : no ``design.yaml``, or a file that it names is not there.
+    SchemaError : no YAML.
     LayoutError : keys missing or unknown, or values that cannot be; names file, key and remedy.
     UnknownNameError : no such platform.
     """
@@ -61,10 +61,7 @@ def read_folder(folder: str | Path) -> Design:
     path = folder / FILE
     if not path.is_file():
         raise MissingDataError(f"{folder} has no {FILE}; write one, maskopt_lib/layout/own_design.py shows how")
-    try:
-        fields = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise LayoutError(f"{path} is no YAML: {error}") from error
+    fields = yaml_files.read(path).value
     _check_keys(path, "", fields, _NEEDED, _OPTIONAL)
     source = _file(path, fields["file"])
     if not re.fullmatch(r"[\w.-]+", str(fields["name"])):
@@ -97,8 +94,8 @@ def read_folder(folder: str | Path) -> Design:
 def design_name(folder: str | Path) -> str:
     """What ``design.yaml`` of a folder calls the design; of one that cannot be read the name of the folder."""
     try:
-        return str(yaml.safe_load((Path(folder) / FILE).read_text(encoding="utf-8"))["name"])
-    except (OSError, yaml.YAMLError, KeyError, TypeError):
+        return str(yaml_files.read(Path(folder) / FILE).value["name"])
+    except (OSError, SchemaError, KeyError, TypeError):
         return Path(folder).name  # read_folder says what is wrong
 
 

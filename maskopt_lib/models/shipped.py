@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import yaml
-
-from maskopt_lib import files
+from maskopt_lib import files, yaml_files
 from maskopt_lib.data import manifest
 from maskopt_lib.errors import HashMismatchError, MissingDataError, UnknownNameError
 
@@ -49,4 +47,4 @@ def path(name: str) -> Path:
 
 
 def _hashes() -> dict[str, str]:
-    return yaml.safe_load((FOLDER / "SHA256.yaml").read_text(encoding="utf-8"))
+    return yaml_files.read(FOLDER / "SHA256.yaml").value

@@ -22,12 +22,12 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-import yaml
 from scipy import ndimage
 from skimage.morphology import skeletonize
 
+from maskopt_lib import yaml_files
 from maskopt_lib.data import manifest
-from maskopt_lib.errors import MissingDataError, UnknownNameError
+from maskopt_lib.errors import MissingDataError
 from maskopt_lib.metrics.shapes import neighbours
 from maskopt_lib.opc.distances import distance
 
@@ -202,10 +202,7 @@ def read_deck(name: str | Path) -> dict[str, float]:
         raise MissingDataError(
             f"no rule deck {str(name)!r}; the study has {known}, others are YAML files by their path"
         )
-    deck = yaml.safe_load(path.read_text()) or {}
-    known = [f.name for f in fields(MaskRules)]
-    if unknown := sorted(set(deck) - set(known)):
-        raise UnknownNameError(f"{path} has rules {unknown} that are none; known: {known}")
+    deck = yaml_files.read(path).check_keys([f.name for f in fields(MaskRules)])
     return {rule: float(limit) for rule, limit in deck.items()}
 
 

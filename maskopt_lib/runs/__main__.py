@@ -10,9 +10,10 @@ from pathlib import Path
 
 from papermill.exceptions import PapermillExecutionError
 
+from maskopt_lib import yaml_files
 from maskopt_lib.errors import MaskOptError, SchemaError
 from maskopt_lib.runs import execute
-from maskopt_lib.runs.params import read_variant, read_yaml
+from maskopt_lib.runs.params import read_variant
 from maskopt_lib.runs.paths import root
 from maskopt_lib.runs.processes import leave_with_parent
 
@@ -65,7 +66,7 @@ def _execute(chosen: argparse.Namespace) -> int:
     execute.log_to_terminal()
     notebook, variant = chosen.notebook, chosen.variant
     if chosen.parameters:
-        parameters = read_yaml(chosen.parameters) or {}
+        parameters = yaml_files.read(chosen.parameters).value or {}
         if not isinstance(parameters, dict):
             raise SchemaError(f"{chosen.parameters} holds {parameters!r:.80}; write `key: value` lines")
     else:

@@ -24,8 +24,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from maskopt_lib import yaml_files
 from maskopt_lib.data import schema
 from maskopt_lib.errors import DamagedFileError, MissingDataError
 from maskopt_lib.runs import params
@@ -181,7 +180,9 @@ def _shipped(notebook: str) -> list[dict[str, Any]]:
     variants = [{}]
     for name in SHIPPED:
         with contextlib.suppress(FileNotFoundError):
-            variants.append(yaml.safe_load(_committed(params.NOTEBOOKS / "params" / notebook / f"{name}.yaml")) or {})
+            variants.append(
+                yaml_files.parse(_committed(params.NOTEBOOKS / "params" / notebook / f"{name}.yaml")).value or {}
+            )
     # As a record has them: plain JSON.
     return [json.loads(json.dumps(defaults | changes)) for changes in variants]
 

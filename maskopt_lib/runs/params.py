@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import ast
-import difflib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from maskopt_lib import yaml_files
 from maskopt_lib.errors import MissingDataError, SchemaError, UnknownNameError
 from maskopt_lib.runs.paths import root
+from maskopt_lib.yaml_files import near
 
 #: The notebooks travel with the repository, as the manifest does.
 NOTEBOOKS = root() / "notebooks"
@@ -67,7 +66,7 @@ def path_of(notebook: str | Path) -> Path:
     path = Path(notebook) if str(notebook).endswith(".ipynb") else NOTEBOOKS / f"{notebook}.ipynb"
     if not path.is_file():
         there = sorted(p.stem for p in NOTEBOOKS.glob("*.ipynb"))
-        raise MissingDataError(f"no notebook at {path}{_near(path.stem, there)}; there are: {', '.join(there)}")
+        raise MissingDataError(f"no notebook at {path}{near(path.stem, there)}; there are: {', '.join(there)}")
     return path
 
 
@@ -117,27 +116,7 @@ def read_variant(notebook: str, variant: str) -> dict[str, Any]:
         if variant not in VARIANTS:
             raise MissingDataError(f"{notebook} has no variant {variant!r}; it has: {', '.join(known)}")
         return {}
-    changes = read_yaml(path)
-    if not isinstance(changes, dict):
-        raise SchemaError(f"{path.name} of {notebook} holds {changes!r}; write `key: value` lines, or remove the file")
-    check_names(f"{notebook}, {path.name}", changes, read_parameters(notebook))
-    return changes
-
-
-def read_yaml(path: str | Path) -> Any:
-    """What a YAML file says.
-
-    Raises
-    ------
-    MissingDataError : there is no such file.
-    SchemaError : it is no YAML.
-    """
-    if not Path(path).is_file():
-        raise MissingDataError(f"there is no file {path}")
-    try:
-        return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise SchemaError(f"{path} cannot be read as YAML: {error}") from None
+    return yaml_files.read(path).check_keys(read_parameters(notebook))
 
 
 def check_names(notebook: str, names: Iterable[str], known: Mapping[str, Parameter] | None = None) -> None:
@@ -150,7 +129,7 @@ def check_names(notebook: str, names: Iterable[str], known: Mapping[str, Paramet
     known = read_parameters(notebook) if known is None else known
     if unknown := [name for name in names if name not in known]:
         raise UnknownNameError(
-            f"{notebook}: no parameter {', '.join(unknown)}{_near(unknown[0], known)}; "
+            f"{notebook}: no parameter {', '.join(unknown)}{near(unknown[0], known)}; "
             f"the parameters cell has: {', '.join(known)}"
         )
 
@@ -178,8 +157,3 @@ def parameters(notebook: str, namespace: Mapping[str, Any]) -> dict[str, Any]:
             given = [node.targets[0].id for node in ast.parse(cell).body if isinstance(node, ast.Assign)]
             check_names(notebook, given, known)
     return {name: namespace[name] for name in known}
-
-
-def _near(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, list(known), n=1)
-    return f" (did you mean {near[0]}?)" if near else ""

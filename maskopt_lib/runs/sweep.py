@@ -25,7 +25,7 @@ import pandas as pd
 import xarray as xr
 import yaml
 
-from maskopt_lib import files
+from maskopt_lib import files, yaml_files
 from maskopt_lib.data import schema
 from maskopt_lib.errors import DamagedFileError, SchemaError
 from maskopt_lib.runs import params, stores
@@ -88,7 +88,7 @@ def read_grid(notebook: str, grid: str | Path | Mapping[str, Sequence[Any]]) -> 
     if isinstance(grid, Mapping):
         found = dict(grid)
     elif str(grid).endswith((".yaml", ".yml")):
-        found = params.read_yaml(grid)
+        found = yaml_files.read(grid).value
     else:
         found = dict(_parsed(word) for word in str(grid).split())
     if not isinstance(found, dict) or not found:
@@ -184,8 +184,8 @@ def run_sweep(
 def _parsed(word: str) -> tuple[str, Any]:
     name, sign, text = word.partition("=")
     try:
-        return name, yaml.safe_load(f"[{text}]") if sign else None
-    except yaml.YAMLError:
+        return name, yaml_files.parse(f"[{text}]").value if sign else None
+    except SchemaError:
         raise SchemaError(f"cannot read the values of {word!r}; write parameter=value,value without spaces") from None
 
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from maskopt_lib import layout
-from maskopt_lib.errors import LayoutError, MissingDataError, UnknownNameError
+from maskopt_lib.errors import LayoutError, MissingDataError, SchemaError, UnknownNameError
 from maskopt_lib.layout.rows import placement_faults
 
 TECH = """VERSION 5.8 ;
@@ -209,7 +209,7 @@ def test_a_folder_without_yaml_and_a_file_that_is_no_yaml(tmp_path):
     with pytest.raises(MissingDataError, match=r"has no design.yaml; write one, .*own_design.py shows how"):
         layout.open_design(tmp_path)
     (tmp_path / "design.yaml").write_text("a: [")
-    with pytest.raises(LayoutError, match="is no YAML"):
+    with pytest.raises(SchemaError, match=r"line 2.*no YAML"):
         layout.open_design(tmp_path)
     (tmp_path / "design.yaml").write_text("- a")
     with pytest.raises(LayoutError, match="the file holds no keys; it needs name, family"):
