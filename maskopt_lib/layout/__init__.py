@@ -16,7 +16,7 @@ from maskopt_lib.layout.contours import mask_polygons, mask_rings
 from maskopt_lib.layout.demo import demo_clips
 from maskopt_lib.layout.design_rules import DesignRule, check_design_rules
 from maskopt_lib.layout.designs import Design, DesignInfo, read_design
-from maskopt_lib.layout.io import layer_names
+from maskopt_lib.layout.layers import layer_names, resolve_layer
 from maskopt_lib.layout.platforms import PLATFORMS, Platform, design_inputs
 from maskopt_lib.layout.reader import read_clip
 from maskopt_lib.layout.region import demo_layout, layout_inputs, read_window, write_region
@@ -54,6 +54,7 @@ __all__ = [
     "read_clip",
     "read_design",
     "read_window",
+    "resolve_layer",
     "tile_scene",
     "tile_windows",
     "write_mask",

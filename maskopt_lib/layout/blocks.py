@@ -15,7 +15,7 @@ from klayout import db
 from maskopt_lib.errors import LayoutError
 from maskopt_lib.layout import raster
 from maskopt_lib.layout.designs import Design
-from maskopt_lib.layout.io import resolve_layer
+from maskopt_lib.layout.layers import resolve_layer
 
 # Side of the squares in which shapes that are not Manhattan are integrated, in pixels.
 _SQUARE = 1024

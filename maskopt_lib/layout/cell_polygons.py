@@ -11,7 +11,7 @@ from klayout import db
 from maskopt_lib.data import schema
 from maskopt_lib.errors import UnknownNameError
 from maskopt_lib.layout.designs import Design, hull_nm
-from maskopt_lib.layout.io import resolve_layer
+from maskopt_lib.layout.layers import resolve_layer
 
 #: Layers of a cell that make its picture, from below.
 CELL_LAYERS = ("active", "poly", "metal1", "contact")

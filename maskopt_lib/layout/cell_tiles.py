@@ -20,7 +20,7 @@ from maskopt_lib.layout import signature
 from maskopt_lib.layout.blocks import Block, read_block
 from maskopt_lib.layout.cuts import cut_marks
 from maskopt_lib.layout.designs import INSTANCE, Design
-from maskopt_lib.layout.io import resolve_layer
+from maskopt_lib.layout.layers import resolve_layer
 
 #: Dimension of a table of windows.
 TILE = "tile"

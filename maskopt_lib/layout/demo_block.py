@@ -22,7 +22,7 @@ from maskopt_lib.errors import LayoutError
 from maskopt_lib.layout.cell_drawing import RAILS, ROW_NM, SITE_NM, DrawnCell
 from maskopt_lib.layout.demo_cells import CELLS, FILLERS, demo_cells
 from maskopt_lib.layout.designs import Design, Platform
-from maskopt_lib.layout.io import layer_names
+from maskopt_lib.layout.layers import layer_names
 
 #: Layers, and which cells only fill; as in designs on the same layers.
 PLATFORM = Platform(

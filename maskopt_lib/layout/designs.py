@@ -19,7 +19,7 @@ from maskopt_lib import files
 from maskopt_lib.data import manifest, schema
 from maskopt_lib.errors import LayoutError, MissingDataError, UnknownNameError
 from maskopt_lib.layout import raster
-from maskopt_lib.layout.io import layer_names, resolve_layer
+from maskopt_lib.layout.layers import layer_names, resolve_layer
 from maskopt_lib.layout.platforms import PLATFORMS, Platform, platform_file
 from maskopt_lib.layout.polygons import to_nm
 

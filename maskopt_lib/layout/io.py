@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import gdstk
 import numpy as np
-import yaml
 
-from maskopt_lib.data.manifest import FOLDER
-from maskopt_lib.errors import LayoutError, UnknownNameError
+from maskopt_lib.errors import LayoutError
 from maskopt_lib.layout.glp import Shape
+from maskopt_lib.layout.layers import resolve_layer
 from maskopt_lib.layout.polygons import fault_of, to_nm
 
 _NM = 1e-9  # metres
@@ -23,55 +22,6 @@ SUFFIXES = (".glp", *GDS_SUFFIXES, *OASIS_SUFFIXES)
 _GDS_HEADER, _GDS_ENDLIB, _GDS_BOUNDARY, _GDS_XY, _GDS_ENDEL = 0x0002, 0x0400, 0x0800, 0x1003, 0x1100
 _OASIS_MAGIC = b"%SEMI-OASIS\r\n"
 _OASIS_END_BYTES = 256
-
-
-def layer_names(process: str | Mapping[str, tuple[int, int]] = "freepdk45") -> dict[str, tuple[int, int]]:
-    """Layer names of a process: name -> (layer, datatype).
-
-    Parameters
-    ----------
-    process : a file of ``data_manifest/layers``, or the names themselves.
-
-    Raises
-    ------
-    UnknownNameError : lists the processes that ``data_manifest/layers`` has.
-
-    Examples
-    --------
-    >>> layer_names("freepdk45")["metal1"]
-    (11, 0)
-    """
-    if isinstance(process, Mapping):
-        return dict(process)
-    known = {path.stem: path for path in sorted((FOLDER / "layers").glob("*.yaml"))}
-    if process not in known:
-        raise UnknownNameError(f"no layer names for process {process!r}; known: {', '.join(known)}")
-    table = yaml.safe_load(known[process].read_text(encoding="utf-8"))
-    return {name: (int(number), int(datatype)) for name, (number, datatype) in table.items()}
-
-
-def resolve_layer(
-    layer: str | tuple[int, int], process: str | Mapping[str, tuple[int, int]] = "freepdk45"
-) -> tuple[int, int]:
-    """(layer, datatype) of a name of the process, or of such a pair itself.
-
-    Raises
-    ------
-    LayoutError : unknown name, or a pair that is none; lists the known names.
-    """
-    if isinstance(layer, str):
-        known = layer_names(process)
-        if layer not in known:
-            named = process if isinstance(process, str) else "the layer map"
-            raise LayoutError(
-                f"unknown layer {layer!r}; {named} has {', '.join(known)}, and any (layer, datatype) pair will do"
-            )
-        return known[layer]
-    try:
-        number, datatype = (int(part) for part in layer)
-    except (TypeError, ValueError):
-        raise LayoutError(f"a layer is a name or a (layer, datatype) pair such as (11, 0), got {layer!r}") from None
-    return number, datatype
 
 
 def read_shapes(

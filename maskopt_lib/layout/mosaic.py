@@ -18,7 +18,7 @@ from klayout import db
 from maskopt_lib.errors import LayoutError, UnknownNameError
 from maskopt_lib.layout.contours import CONTOURS, DATABASE_NM, SNAP_UNITS, TOLERANCE_NM, simplified
 from maskopt_lib.layout.designs import INSTANCE, Design, write_layout
-from maskopt_lib.layout.io import resolve_layer
+from maskopt_lib.layout.layers import resolve_layer
 
 _NM_IN_UM = 1e-3
 #: Layers of a written mosaic: the mask, the drawn target, outlines and names of cells.

@@ -32,7 +32,7 @@ from pathlib import Path
 from maskopt_lib import yaml_files
 from maskopt_lib.errors import LayoutError, MissingDataError, SchemaError, UnknownNameError
 from maskopt_lib.layout.designs import Design, DesignInfo, read_design
-from maskopt_lib.layout.io import resolve_layer
+from maskopt_lib.layout.layers import resolve_layer
 from maskopt_lib.layout.platforms import PLATFORMS, Platform
 
 #: The file that makes a folder a design.

@@ -12,7 +12,8 @@ import numpy as np
 from maskopt_lib import files
 from maskopt_lib.errors import LayoutError
 from maskopt_lib.layout.contours import DATABASE_NM, TOLERANCE_NM, as_mask, mask_polygons
-from maskopt_lib.layout.io import GDS_SUFFIXES, OASIS_SUFFIXES, _load, resolve_layer
+from maskopt_lib.layout.io import GDS_SUFFIXES, OASIS_SUFFIXES, _load
+from maskopt_lib.layout.layers import resolve_layer
 from maskopt_lib.layout.polygons import signed_area
 
 _NM = 1e-9  # metres

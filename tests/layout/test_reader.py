@@ -10,7 +10,7 @@ import pytest
 
 from maskopt_lib import layout
 from maskopt_lib.errors import LayoutError, UnknownNameError
-from maskopt_lib.layout.io import layer_names
+from maskopt_lib.layout.layers import layer_names
 
 HEADER = "BEGIN  /* made by a test */\nEQUIV  1  1000  MICRON  +X,+Y\nCNAME Top\nLEVEL M1\n\nCELL Top PRIME\n"
 
