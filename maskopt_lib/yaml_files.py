@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
@@ -71,6 +72,26 @@ class Document:
                     f"{self.where(*at, key)}: no such key{near(key, known)}; there are: {', '.join(known)}"
                 )
         return found
+
+    def number(self, *at: Hashable, default: float, low: float = 0.0) -> float:
+        """The number at some place, or the default where there is none: finite and above ``low``.
+
+        ``low`` itself may stand where it is the default.
+
+        Raises
+        ------
+        SchemaError : it is none; says file, line and key.
+        """
+        found = self.value
+        for key in at:
+            found = found.get(key, default) if isinstance(found, dict) else default
+        if isinstance(found, bool) or not isinstance(found, int | float) or not math.isfinite(found):
+            raise SchemaError(f"{self.where(*at)}: must be a finite number, got {found!r:.80}")
+        if found < low or (found == low and default != low):
+            raise SchemaError(
+                f"{self.where(*at)}: must be {'at least' if default == low else 'above'} {low:g}, got {found!r}"
+            )
+        return float(found)
 
 
 def near(name: Any, known: Iterable[str]) -> str:

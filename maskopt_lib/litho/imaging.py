@@ -164,7 +164,7 @@ class FieldMatrices:
 
 
 def interpolation_matrix(
-    n_out: int, n_small: int, *, shift: float = 0.0, device: torch.device, dtype: torch.dtype
+    n_out: int, n_small: int, *, shift: float = 0.0, blur: float = 0.0, device: torch.device, dtype: torch.dtype
 ) -> Tensor:
     """Trigonometric interpolation from ``n_small`` equidistant samples of a period to ``n_out``.
 
@@ -172,6 +172,7 @@ def interpolation_matrix(
     ----------
     n_out, n_small : points in the period; ``n_small`` even, its Nyquist frequency carries nothing here.
     shift : position of the first output point, in periods.
+    blur : standard deviation of a normal density that blurs what is interpolated, in periods; a factor on its spectrum.
 
     Returns
     -------
@@ -182,7 +183,7 @@ def interpolation_matrix(
     # The closed form sin(n d / 2) / sin(d / 2) loses digits near its poles; the sum does not.
     matrix = np.ones_like(distance)
     for f in frequencies:
-        matrix += 2 * np.cos(f * distance)
+        matrix += 2 * np.exp(-2 * (np.pi * blur * f) ** 2) * np.cos(f * distance)
     return torch.as_tensor(matrix / n_small, device=device, dtype=dtype)
 
 

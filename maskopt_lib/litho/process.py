@@ -51,10 +51,12 @@ class ThresholdResist:
     ----------
     threshold : intensity, relative to an open frame, from which resist prints; the contest's 0.225.
     steepness : slope of the soft resist's sigmoid, per unit of intensity; the contest's 50.
+    diffusion_nm : standard deviation of the normal density that blurs the aerial image in the resist; 0 in the contest.
     """
 
     threshold: float = 0.225
     steepness: float = 50.0
+    diffusion_nm: float = 0.0
 
     def soft(self, aerial: Tensor) -> Tensor:
         """Differentiable resist image in (0, 1): ``sigmoid(steepness (aerial - threshold))``."""

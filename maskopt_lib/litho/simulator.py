@@ -34,7 +34,7 @@ class Simulator(nn.Module):
     kernels : coherent systems at one or more focus settings.
     device, dtype : where and in which precision (``torch.float32`` or ``torch.float64``) it computes.
     corners : process corners, in the order of the ``corner`` axis.
-    resist : threshold and steepness of the resist.
+    resist : threshold, steepness and diffusion of the resist. Diffusion blurs every image that comes from here.
     energy_lost : share of each focus setting's energy that may be dropped from the weak end of the real systems; 0 is
         exact. Solvers may trade a little for speed, scores never do.
     mode : how imaging and its adjoint run, one of :data:`~maskopt_lib.litho.compiled.MODES`: operation by operation
@@ -293,7 +293,13 @@ class Simulator(nn.Module):
         if (n, n_out) not in self._interpolations:
             # Fields are referred to the first pixel's centre of the mask's grid.
             shift = 0.5 / n_out - 0.5 / n
+            blur = self.resist_model.diffusion_nm / self.kernels.period_nm
             self._interpolations[n, n_out] = interpolation_matrix(
-                n_out, small_grid(self.kernels.half_width), shift=shift, device=self.device, dtype=self._products
+                n_out,
+                small_grid(self.kernels.half_width),
+                shift=shift,
+                blur=blur,
+                device=self.device,
+                dtype=self._products,
             )
         return self._interpolations[n, n_out]

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import NamedTuple
 
 import cv2
@@ -25,14 +24,8 @@ import numpy as np
 from scipy import ndimage
 from skimage.morphology import skeletonize
 
-from maskopt_lib import yaml_files
-from maskopt_lib.data import manifest
-from maskopt_lib.errors import MissingDataError
 from maskopt_lib.metrics.shapes import neighbours
 from maskopt_lib.opc.distances import distance
-
-#: Decks that come with the study.
-FOLDER = manifest.FOLDER / "mask_rules"
 
 _SQUARE = np.ones((3, 3), np.uint8)
 # Free of shapes around what a projection looks at, in pixels more than the largest rule.
@@ -173,37 +166,6 @@ class MaskRules:
             )
             mask = np.where(wrong, 0, mask).astype(np.uint8)
         return mask
-
-
-def read_deck(name: str | Path) -> dict[str, float]:
-    """A rule deck.
-
-    Parameters
-    ----------
-    name : of a deck that comes with the study, or a YAML file of one's own: rule -> smallest value allowed.
-
-    Returns
-    -------
-    rule -> limit, as the option ``deck`` of ``rule_aware`` and ``metrics.rule_report`` take it.
-
-    Raises
-    ------
-    MissingDataError : neither a deck of the study nor a file.
-    UnknownNameError : a rule that is none.
-
-    Examples
-    --------
-    >>> read_deck("curvilinear")["msd_nm"]
-    24.0
-    """
-    path = Path(name) if Path(name).suffix else FOLDER / f"{name}.yaml"
-    if not path.is_file():
-        known = sorted(p.stem for p in FOLDER.glob("*.yaml"))
-        raise MissingDataError(
-            f"no rule deck {str(name)!r}; the study has {known}, others are YAML files by their path"
-        )
-    deck = yaml_files.read(path).check_keys([f.name for f in fields(MaskRules)])
-    return {rule: float(limit) for rule, limit in deck.items()}
 
 
 class Pair(NamedTuple):

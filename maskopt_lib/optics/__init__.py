@@ -8,6 +8,8 @@ from maskopt_lib.optics.focus import through_focus
 from maskopt_lib.optics.identify import fit_compact, fit_source, identify
 from maskopt_lib.optics.kernels import SocsKernels
 from maskopt_lib.optics.library import EMBEDDED, KERNELS, load
+from maskopt_lib.optics.numerics import numerics_for, optical_radius_nm
+from maskopt_lib.optics.settings import process_names
 from maskopt_lib.optics.source import (
     AnnularSource,
     PixelSource,
@@ -47,6 +49,9 @@ __all__ = [
     "fit_source",
     "identify",
     "load",
+    "numerics_for",
+    "optical_radius_nm",
+    "process_names",
     "quadrupole",
     "read_kernels",
     "read_symmetrised",

@@ -11,7 +11,7 @@ import numpy as np
 from maskopt_lib.errors import KernelFileError
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class SocsKernels:
     """Coherent systems (SOCS) of one optical set-up at one or more focus settings.
 
@@ -53,6 +53,20 @@ class SocsKernels:
             )
         if np.any(w < 0):
             raise KernelFileError(f"weights must not be negative, the smallest is {w.min():g}")
+
+    def __repr__(self) -> str:
+        known = [
+            f"{self.meta[key]:g} {unit}" for key, unit in (("wavelength_nm", "nm"), ("na", "NA")) if key in self.meta
+        ]
+        lost = [f"{1 - kept:.2g}" for kept in self.meta.get("energy_kept", ())]
+        parts = [
+            f"{self.spectra.shape[1]} systems at {', '.join(self.focus_names)}",
+            f"period {self.period_nm:g} nm",
+            f"{2 * self.half_width + 1} frequencies",
+            *([", ".join(known)] if known else []),
+            *([f"energy left out {', '.join(lost)}"] if lost else []),
+        ]
+        return f"SocsKernels({self.name!r}: {'; '.join(parts)})"
 
     @property
     def half_width(self) -> int:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
 from maskopt_lib.data import manifest
-from maskopt_lib.errors import UnknownNameError
+from maskopt_lib.optics import settings
 from maskopt_lib.optics.displacement import displace
 from maskopt_lib.optics.files import CONTEST_FOLDERS, WHOLE, from_files, read_scales, read_symmetrised
 from maskopt_lib.optics.identify import compact_system
@@ -14,12 +15,13 @@ from maskopt_lib.optics.system import ImagingNumerics
 from maskopt_lib.optics.tcc import build_kernels
 
 
-def load(name: str) -> SocsKernels:
-    """A kernel set by name.
+def load(name: str | os.PathLike) -> SocsKernels:
+    """A kernel set by name, or the kernels of a process.
 
     Parameters
     ----------
-    name : one of :data:`KERNELS`.
+    name : one of :data:`KERNELS`, a process of ``data_manifest/processes``, or a process file of your own, ``.yaml``
+        (:mod:`maskopt_lib.optics.settings`).
 
         - ``"embedded"``: computed from our own optical model, needs no file: the optics identified behind the contest
           kernels, with the one-bin displacement of the contest's files applied, so that it stands in for ``"iccad13"``.
@@ -31,17 +33,23 @@ def load(name: str) -> SocsKernels:
 
     Returns
     -------
-    The set, two focus settings (``focus``, ``defocus``) of 24 kernels, period 2048 nm.
+    The set; those of :data:`KERNELS` have two focus settings (``focus``, ``defocus``) of 24 kernels, period 2048 nm,
+    those of processes the planes of their corners.
 
     Raises
     ------
-    UnknownNameError : lists the known names.
+    UnknownNameError : lists the known names; or a key of the process file is unknown.
+    SchemaError : the process file is no YAML, or a value in it is not what it may be.
     MissingDataError : a file of the contest is not there; ``make data`` fetches it.
     HashMismatchError, KernelFileError : a file is not the one it should be.
     """
-    if name not in KERNELS:
-        raise UnknownNameError(f"unknown kernel set {name!r}; known: {', '.join(KERNELS)}")
-    return KERNELS[name](name)
+    if name in KERNELS:
+        return KERNELS[str(name)](str(name))
+    document = settings.read_process(name, also=list(KERNELS))
+    if "kernels" in document.value:
+        return load(settings.kernel_set(document, KERNELS))
+    planes = [corner.defocus_nm for corner in settings.corners_of(document)]
+    return settings.imaging_of(document).kernels(planes, name=settings.name_of(document))
 
 
 #: The compact model (:data:`maskopt_lib.optics.identify.PARAMETERS`) that stands in for the contest's optics, chosen by

@@ -7,14 +7,31 @@ reaches the rim of the pupil. Only the shape matters; imaging normalises the tot
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, fields
+from numbers import Real
+from typing import Any, Protocol
 
 import numpy as np
 from scipy.special import ndtr
 
 from maskopt_lib.errors import UnknownNameError
+
+
+def check_finite(settings: Any) -> None:
+    """See to it that every number among the fields of a dataclass is one, and finite.
+
+    Raises
+    ------
+    ValueError : names the field.
+    """
+    for one in fields(settings):
+        value = getattr(settings, one.name)
+        if one.type in ("float", "float | None", "tuple[float, ...]") and value is not None:
+            for part in value if isinstance(value, tuple) else (value,):
+                if isinstance(part, bool) or not isinstance(part, Real) or not math.isfinite(part):
+                    raise ValueError(f"{one.name} must be a finite number, got {value!r:.80}")
 
 
 class Source(Protocol):
@@ -93,6 +110,7 @@ class AnnularSource(_Shape):
     edge_sigma: float = 0.0
 
     def __post_init__(self) -> None:
+        check_finite(self)
         if not 0 <= self.sigma_inner < self.sigma_outer:
             raise ValueError(f"need 0 <= sigma_inner < sigma_outer, got {self.sigma_inner} and {self.sigma_outer}")
 
@@ -137,6 +155,7 @@ class PoleSource(_Shape):
     brightness: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
+        check_finite(self)
         if not self.sigma_radius > 0 or self.sigma_centre < 0:
             raise ValueError(
                 f"need sigma_radius > 0 and sigma_centre >= 0, got {self.sigma_radius}, {self.sigma_centre}"
@@ -177,6 +196,7 @@ class SectorSource(_Shape):
     edge_sigma: float = 0.0
 
     def __post_init__(self) -> None:
+        check_finite(self)
         if not 0 < self.opening_deg <= 360:
             raise ValueError(f"a sector opens by more than 0 and at most 360 degrees, got {self.opening_deg}")
         self._ring  # noqa: B018  the ring checks its own radii
@@ -246,11 +266,14 @@ class PixelSource:
     step_sigma: float
 
     def __post_init__(self) -> None:
+        check_finite(self)
         values = np.asarray(self.values, dtype=np.float64)
         if values.ndim != 2 or values.shape[0] % 2 == 0 or values.shape[1] % 2 == 0:
             raise ValueError(f"a source map is (y, x) with odd sides, its middle on the axis; got shape {values.shape}")
         if not np.isfinite(values).all() or values.min() < 0 or values.max() <= 0:
             raise ValueError("a source map holds finite values that are not negative, at least one of them positive")
+        if not self.step_sigma > 0:
+            raise ValueError(f"step_sigma must be above 0, got {self.step_sigma}")
         object.__setattr__(self, "values", values)
 
     def _points(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import ndtr
 
 from maskopt_lib.errors import UnknownNameError
-from maskopt_lib.optics.source import Source
+from maskopt_lib.optics.source import Source, check_finite
 
 OBLIQUITIES = ("none", "aplanatic")
 POLARISATIONS = ("scalar", "x", "y", "unpolarised", "azimuthal", "radial", "tangential")
@@ -60,6 +60,12 @@ class OpticalSystem:
     clear_field: float = 1.0
 
     def __post_init__(self) -> None:
+        check_finite(self)
+        for index, waves in self.zernike_waves:
+            if isinstance(index, bool) or not (isinstance(index, int) and 1 <= index <= 400 and -100 < waves < 100):
+                raise ValueError(
+                    f"zernike_waves pairs Noll's indices, 1 to 400, and coefficients in waves, got {index!r}: {waves!r}"
+                )
         if not 0 < self.na < self.immersion_index:
             raise ValueError(
                 f"the numerical aperture must lie between 0 and the immersion index {self.immersion_index:g}, "
@@ -188,7 +194,9 @@ class ImagingNumerics:
     Attributes
     ----------
     period_nm : side of the periodic field; any.
-    n_kernels : coherent systems kept; ``None`` keeps all that add more than 1e-9 of the energy.
+    n_kernels : coherent systems kept at most; ``None`` is no bound.
+    intensity_lost : what the systems left out may add to the intensity of a large edge, a square of half a ``wavelength
+        / NA`` and lines at a pitch of one, at most; by default all are kept that add more than 1e-9 of the energy.
     source_step_sigma : distance of source points.
     half_width : highest frequency index; ``None`` takes what the pupil and source reach,
         ``(1 + sigma) NA / wavelength * period_nm``.
@@ -196,6 +204,7 @@ class ImagingNumerics:
 
     period_nm: float = 2048.0
     n_kernels: int | None = 24
+    intensity_lost: float = 0.0
     source_step_sigma: float = 0.04
     half_width: int | None = None
 
@@ -204,8 +213,10 @@ class ImagingNumerics:
             raise ValueError(
                 f"need period_nm > 0 and 0 < source_step_sigma <= 1, got {self.period_nm}, {self.source_step_sigma}"
             )
-        if self.n_kernels is not None and self.n_kernels < 1:
-            raise ValueError(f"need at least one kernel, got n_kernels={self.n_kernels}")
+        if (self.n_kernels is not None and self.n_kernels < 1) or not 0 <= self.intensity_lost < 1:
+            raise ValueError(
+                f"need n_kernels of 1 or more, 0 <= intensity_lost < 1, got {self.n_kernels}, {self.intensity_lost}"
+            )
 
 
 def zernike(index: int, rho_y: np.ndarray, rho_x: np.ndarray) -> np.ndarray:

@@ -161,6 +161,32 @@ def coherent_systems(systems: np.ndarray, n_kernels: int | None) -> tuple[np.nda
     return spectra.reshape(-1, n, n), values, float(values.sum() / energy)
 
 
+def _kept(system: OpticalSystem, numerics: ImagingNumerics) -> tuple[np.ndarray, np.ndarray, float]:
+    """As :func:`coherent_systems`, the fewest that keep the intensity of test features to ``intensity_lost``."""
+    spectra, weights, energy = coherent_systems(abbe_systems(system, numerics), numerics.n_kernels)
+    if not numerics.intensity_lost:
+        return spectra, weights, energy
+    half, unit = spectra.shape[-1] // 2, system.wavelength_nm / system.na / numerics.period_nm
+    f = np.arange(-half, half + 1)
+    all_of_it, edge, square = (side * np.sinc(side * f) for side in (1.0, 0.5, 0.5 * unit))
+    pitch = max(1, round(1 / unit))
+    lines = np.where(f % pitch == 0, 0.5 * np.sinc(0.5 * f / pitch), 0.0)
+    masks = [np.outer(*pair) for one in (edge, lines) for pair in ((one, all_of_it), (all_of_it, one))]
+    # What every system adds is positive, so what the weak ones add together is what leaving them out costs.
+    lost = np.zeros((len(masks) + 1, 4 * half + 2, 4 * half + 2))
+    enough = len(weights)
+    while enough > 1:
+        fields = np.fft.ifft2(
+            spectra[enough - 1] * [*masks, np.outer(square, square)], s=lost.shape[1:], norm="forward"
+        )
+        lost += weights[enough - 1] * np.abs(fields) ** 2
+        if lost.max() > numerics.intensity_lost:
+            break
+        enough -= 1
+    share = float(weights[:enough].sum() / weights.sum())
+    return spectra[:enough], weights[:enough], energy * share
+
+
 def _leading_eigenvectors(matrix: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     """The ``count`` largest eigenvalues, ascending, and their eigenvectors, by iterating a seeded random subspace.
 
@@ -219,7 +245,7 @@ def build_kernels(
     numerics = replace(numerics, half_width=max(half_width_of(each, numerics) for each in systems))
     if focus_names is None:
         focus_names = ("focus", "defocus")[: len(planes)] if len(planes) <= 2 else [f"defocus_{z:g}nm" for z in planes]
-    parts = [coherent_systems(abbe_systems(each, numerics), numerics.n_kernels) for each in systems]
+    parts = [_kept(each, numerics) for each in systems]
     first = systems[0]
     # Focus settings may keep different numbers of systems; dark ones fill up.
     count = max(len(weights) for _, weights, _ in parts)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from maskopt_lib import metrics
 from maskopt_lib.errors import MissingDataError, UnknownNameError
+from maskopt_lib.metrics.decks import read_deck
 from maskopt_lib.opc import mask_rules
 from maskopt_lib.opc.distances import room, signed_distance
 from maskopt_lib.opc.mask_rules import MaskRules
@@ -159,15 +160,15 @@ def test_close_pairs_against_all_pixels():
 
 
 def test_the_deck_of_the_study_is_the_solvers_default():
-    assert mask_rules.read_deck("curvilinear") == asdict(DECK)
+    assert read_deck("curvilinear") == asdict(DECK)
 
 
 def test_a_deck_of_ones_own(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text("msd_nm: 30\n")
-    assert mask_rules.read_deck(path) == {"msd_nm": 30.0}
+    assert read_deck(path) == {"msd_nm": 30.0}
     path.write_text("msd: 30\n")
     with pytest.raises(UnknownNameError, match="msd_nm"):
-        mask_rules.read_deck(path)
+        read_deck(path)
     with pytest.raises(MissingDataError, match="curvilinear"):
-        mask_rules.read_deck("nosuch")
+        read_deck("nosuch")

@@ -20,7 +20,8 @@ import xarray as xr
 from maskopt_lib import metrics
 from maskopt_lib.data import schema
 from maskopt_lib.errors import DivergedError, SchemaError
-from maskopt_lib.litho import CONTEST_CORNERS, ProcessCorner, Simulator
+from maskopt_lib.litho.process import CONTEST_CORNERS, ProcessCorner
+from maskopt_lib.litho.simulator import Simulator
 from maskopt_lib.opc.result import OpcResult, history_dataset
 from maskopt_lib.opc.solve import Recipe, method_digest
 from maskopt_lib.optics import SocsKernels

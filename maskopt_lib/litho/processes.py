@@ -1,0 +1,229 @@
+"""A lithography process as one object: :func:`load_process` makes it of a name, a YAML file or its sections."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from maskopt_lib import yaml_files
+from maskopt_lib.errors import SchemaError, UnknownNameError
+from maskopt_lib.litho.process import CONTEST_CORNERS, ProcessCorner, ThresholdResist
+from maskopt_lib.litho.simulator import Simulator
+from maskopt_lib.metrics.decks import read_deck, scaled_deck
+from maskopt_lib.optics import settings
+from maskopt_lib.optics.focus import through_focus
+from maskopt_lib.optics.kernels import SocsKernels
+from maskopt_lib.optics.library import KERNELS, load
+from maskopt_lib.optics.system import ImagingNumerics, OpticalSystem
+
+#: Light and aperture of the contest, as :func:`maskopt_lib.optics.identify` finds them: its kernels do not say them.
+CONTEST_WAVELENGTH_NM, CONTEST_NA = 193.0, 0.8
+#: What a rule deck, and lengths in the options of solvers, are made for.
+CONTEST_UNIT_NM = CONTEST_WAVELENGTH_NM / CONTEST_NA
+_RESIST = ("threshold", "steepness", "diffusion_nm")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Process:
+    """Optics, corners, resist, grid, mask rules and layers of one process.
+
+    Attributes
+    ----------
+    name : what records and tables call it.
+    wavelength_nm, na : light and aperture, which set the scale of everything.
+    kernel_set : name of the kernel set where its kernels are a set of the study; None where they are computed.
+    system, numerics : optics at best focus and how finely they are computed; None for a kernel set.
+    planes_nm : defocus of each focus setting, that of the nominal corner first; empty for a kernel set.
+    corners : ``nominal``, ``outer`` and ``inner``.
+    resist : threshold, steepness and diffusion.
+    pixel_nm : side of a pixel of targets and masks.
+    deck : mask rules, rule -> smallest value allowed.
+    layers : layer map: a name of ``data_manifest/layers``, a path or name -> (layer, datatype).
+
+    Examples
+    --------
+    >>> process = load_process("dry193-na075-photonics")
+    >>> process.corners[2].name, process.resist.diffusion_nm
+    ('inner', 10.0)
+    >>> round(process.k1(180.0), 2)
+    0.7
+    """
+
+    name: str
+    wavelength_nm: float
+    na: float
+    kernel_set: str | None = None
+    system: OpticalSystem | None = None
+    numerics: ImagingNumerics | None = None
+    planes_nm: tuple[float, ...] = ()
+    corners: tuple[ProcessCorner, ...] = CONTEST_CORNERS
+    resist: ThresholdResist
+    pixel_nm: float = 1.0
+    deck: Mapping[str, float]
+    layers: str | Mapping[str, Any] = "freepdk45"
+
+    def __repr__(self) -> str:
+        made = (
+            f"kernels {self.kernel_set}"
+            if self.kernel_set
+            else f"planes {', '.join(f'{z:g}' for z in self.planes_nm)} nm"
+        )
+        field_nm = f"field {self.numerics.period_nm:g} nm, " if self.numerics else ""
+        return (
+            f"Process({self.name!r}: {self.wavelength_nm:g} nm, NA {self.na:g}; {made}; {field_nm}pixel "
+            f"{self.pixel_nm:g} nm; threshold {self.resist.threshold:g}, diffusion {self.resist.diffusion_nm:g} nm)"
+        )
+
+    @cached_property
+    def kernels(self) -> SocsKernels:
+        """Kernels at the planes of the corners; computed when first asked for."""
+        if self.kernel_set:
+            return load(self.kernel_set)
+        return self._imaging.kernels(self.planes_nm, name=self.name)
+
+    @property
+    def period_nm(self) -> float:
+        """Side of the field in nm; a window of this side is what the simulator takes."""
+        return self.numerics.period_nm if self.numerics else self.kernels.period_nm
+
+    @property
+    def unit_nm(self) -> float:
+        """``wavelength / NA``."""
+        return self.wavelength_nm / self.na
+
+    @property
+    def resolution_nm(self) -> float:
+        """Smallest pitch that the optics pass: ``wavelength / (NA (1 + sigma))``, sigma the reach of the source."""
+        sigma = self.system.source.sigma_max if self.system else 1.0
+        return self.unit_nm / (1 + min(sigma, 1.0))
+
+    @property
+    def depth_of_focus_nm(self) -> float:
+        """Rayleigh's, from end to end: ``wavelength / (2 n (1 - cos t))``, ``sin t = NA / n``; low NA: ``/ NA^2``."""
+        index = self.system.immersion_index if self.system else 1.0
+        cosine = (1 - (self.na / index) ** 2) ** 0.5
+        return self.wavelength_nm / (index * (1 - cosine)) / 2
+
+    def simulator(self, **options: Any) -> Simulator:
+        """The simulator, with this process's corners and resist; options as of :class:`Simulator`, e.g. ``device``."""
+        return Simulator(self.kernels, corners=self.corners, resist=self.resist, **options)
+
+    def through_focus(self, defocus_nm: Sequence[float]) -> SocsKernels:
+        """Kernels at the planes of the corners, then at others, in ascending order, counted from best focus.
+
+        Raises
+        ------
+        ValueError : the process has a kernel set that says nothing of other planes.
+        """
+        if self.kernel_set and not self.kernel_set.startswith("embedded"):
+            raise ValueError(
+                f"kernels {self.kernel_set!r} hold their two focus settings and no optics that would tell of others; "
+                "take the process 'embedded', or one with its own optics"
+            )
+        if self.kernel_set:
+            return through_focus(defocus_nm)
+        others = sorted({float(z) for z in defocus_nm} - set(self.planes_nm))
+        return self._imaging.kernels([*self.planes_nm, *others], name=f"{self.name}-through-focus")
+
+    def k1(self, length_nm: float) -> float:
+        """A width, space or half pitch in units of ``wavelength / NA``; below 0.25 no pitch of twice it can print."""
+        return length_nm / self.unit_nm
+
+    @property
+    def _imaging(self) -> settings.Imaging:
+        assert self.system is not None and self.numerics is not None, "checked where it is made"
+        return settings.Imaging(system=self.system, numerics=self.numerics, pixel_nm=self.pixel_nm)
+
+
+def load_process(source: str | os.PathLike | Mapping[str, Any] | Process) -> Process:
+    """A process by its name, from a YAML file, or of the sections of one.
+
+    Parameters
+    ----------
+    source : a process of ``data_manifest/processes``, a kernel set (:data:`maskopt_lib.optics.KERNELS`, at the
+        contest's corners and resist), a path that ends in ``.yaml`` (:mod:`maskopt_lib.optics.settings` says how it
+        looks), or a mapping with its sections.
+
+    Raises
+    ------
+    UnknownNameError : no such process, section, key or name; says file, line and the nearest.
+    MissingDataError, SchemaError : no such file; no YAML; or a value that cannot be.
+
+    Examples
+    --------
+    >>> light = {"wavelength_nm": 365, "na": 0.5, "source": {"shape": "circular", "sigma": 0.5}}
+    >>> load_process({"name": "mine", "optics": light})
+    Process('mine': 365 nm, NA 0.5; planes 0, 243.333 nm; field 5632 nm, pixel 8 nm; threshold 0.225, diffusion 0 nm)
+    """
+    if isinstance(source, Process):
+        return source
+    if isinstance(source, str) and source in KERNELS:
+        return replace(load_process({"kernels": source}), name=source)
+    document = settings.read_process(source, also=list(KERNELS))
+    name = settings.name_of(document)
+    corners = settings.corners_of(document)
+    if "kernels" in document.value:
+        chosen = settings.kernel_set(document, KERNELS)
+        found: dict[str, Any] = {"kernel_set": chosen, "wavelength_nm": CONTEST_WAVELENGTH_NM, "na": CONTEST_NA}
+        found["pixel_nm"] = document.number("field", "pixel_nm", default=1.0)
+        focus = {"focus": 0, "defocus": 1}
+        for corner in corners:
+            if corner.focus not in focus:
+                raise UnknownNameError(
+                    f"{document.where('corners', corner.name, 'focus')}: no focus setting {corner.focus!r}; known: "
+                    f"{', '.join(focus)}"
+                )
+        at = [focus[corner.focus] for corner in corners]
+    else:
+        imaging = settings.imaging_of(document)
+        planes = list(dict.fromkeys(corner.defocus_nm for corner in corners))
+        at = [planes.index(corner.defocus_nm) for corner in corners]
+        found = {"system": imaging.system, "numerics": imaging.numerics, "planes_nm": tuple(planes)}
+        found |= {"wavelength_nm": imaging.system.wavelength_nm, "na": imaging.system.na, "pixel_nm": imaging.pixel_nm}
+    return Process(
+        name=name,
+        corners=tuple(
+            ProcessCorner(name=corner.name, focus=focus, dose=corner.dose**0.5)
+            for corner, focus in zip(corners, at, strict=True)
+        ),
+        resist=_resist(document),
+        deck=_deck(document, found["wavelength_nm"] / found["na"]),
+        layers=_layers(document),
+        **found,
+    )
+
+
+def _resist(document: yaml_files.Document) -> ThresholdResist:
+    if "resist" in document.value:
+        document.check_keys(_RESIST, "resist")
+    usual = ThresholdResist()
+    return ThresholdResist(**{key: document.number("resist", key, default=getattr(usual, key)) for key in _RESIST})
+
+
+def _deck(document: yaml_files.Document, unit_nm: float) -> dict[str, float]:
+    """The section ``mask_rules``; without one, the curvilinear deck in units of ``wavelength / NA``."""
+    rules = document.value.get("mask_rules")
+    if rules is None:
+        return scaled_deck(read_deck("curvilinear"), unit_nm / CONTEST_UNIT_NM)
+    try:
+        return read_deck(_beside(document, rules) if isinstance(rules, str) else rules)
+    except (UnknownNameError, SchemaError) as error:
+        raise type(error)(f"{document.where('mask_rules')}: {error}") from None
+
+
+def _layers(document: yaml_files.Document) -> str | Mapping[str, Any]:
+    layers = document.value.get("layers", "freepdk45")
+    if not isinstance(layers, str | Mapping):
+        raise SchemaError(
+            f"{document.where('layers')}: a layer map is a name, a file or names themselves, got {layers!r}"
+        )
+    return _beside(document, layers) if isinstance(layers, str) else layers
+
+
+def _beside(document: yaml_files.Document, name: str) -> str:
+    """A file that a process file names lies beside it; a name stays a name."""
+    return str(Path(document.name).parent / name) if Path(name).suffix else name
