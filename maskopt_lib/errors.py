@@ -21,6 +21,10 @@ class UnknownNameError(MaskOptError, ValueError):
     """A name is in none of the dictionaries; the message lists the known ones."""
 
 
+class TakenNameError(MaskOptError, ValueError):
+    """A solver or a network of that name is there already."""
+
+
 class MissingDataError(MaskOptError, FileNotFoundError):
     """A file of the manifest is not on this machine and may not, or could not, be fetched."""
 

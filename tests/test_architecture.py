@@ -19,6 +19,7 @@ LEVELS = {
     "grid": 0,
     "files": 0,
     "yaml_files": 0,
+    "registry": 0,
     "data": 1,
     "runs": 2,
     "optics": 2,
@@ -37,6 +38,7 @@ EXCEPTIONS = {
     ("grid", "errors"): "exception classes only; errors itself imports nothing",
     ("files", "errors"): "exception classes only; errors itself imports nothing",
     ("yaml_files", "errors"): "exception classes only; errors itself imports nothing",
+    ("registry", "errors"): "exception classes only; errors itself imports nothing",
 }
 #: Rooms of `study`, in the order of the notebooks' stages: each may import from those before it.
 STAGES = ["pictures", "solvers", "areas", "dataset", "networks"]

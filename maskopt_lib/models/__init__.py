@@ -2,8 +2,18 @@
 
 from maskopt_lib.models.conditioning import Conditioning
 from maskopt_lib.models.inputs import TileInput
-from maskopt_lib.models.library import MODELS, build, from_spec
-from maskopt_lib.models.model import MaskModel
+from maskopt_lib.models.library import MODELS, build, from_spec, register
+from maskopt_lib.models.model import MaskModel, ModelOptions
 from maskopt_lib.models.predict import predict
 
-__all__ = ["MODELS", "Conditioning", "MaskModel", "TileInput", "build", "from_spec", "predict"]
+__all__ = [
+    "MODELS",
+    "Conditioning",
+    "MaskModel",
+    "ModelOptions",
+    "TileInput",
+    "build",
+    "from_spec",
+    "predict",
+    "register",
+]

@@ -4,22 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields, replace
-from types import ModuleType
 from typing import Any
 
 from maskopt_lib.errors import UnknownNameError
 from maskopt_lib.models import cfno, damo, gan_opc, neural_ilt, unrolled_litho
 from maskopt_lib.models.conditioning import Conditioning
 from maskopt_lib.models.model import MaskModel
+from maskopt_lib.registry import Registry
 
-#: name -> module with `Options`, `PRESETS` and `build`. Adding a network adds a file and a line here.
-MODELS: dict[str, ModuleType] = {
+_PARTS = ("Options", "PRESETS", "build")
+
+
+def _fault(thing: object) -> str | None:
+    lacking = [part for part in _PARTS if not hasattr(thing, part)]
+    return f"has no {', '.join(lacking)}; give a module that has {', '.join(_PARTS)}" if lacking else None
+
+
+#: The library's own. Adding a network adds a file and a line here.
+_OWN: dict[str, Any] = {
     "gan_opc": gan_opc,
     "neural_ilt": neural_ilt,
     "damo": damo,
     "cfno": cfno,
     "unrolled_litho": unrolled_litho,
 }
+#: name -> module with `Options`, `PRESETS` and `build`; :mod:`maskopt_lib.registry` shows how to add one from outside.
+MODELS = Registry("network", _OWN, group="maskopt_lib.networks", fault=_fault)
+register = MODELS.register
 
 
 def build(

@@ -1,7 +1,7 @@
 """Mask optimization: one door, :func:`solve`, and one file a method."""
 
 from maskopt_lib.opc.result import MaxSteps, NoImprovement, OpcResult, StopCondition
-from maskopt_lib.opc.solve import METHODS, Method, Recipe, options_of, solve
+from maskopt_lib.opc.solve import METHODS, Method, Recipe, options_of, register, solve
 
 __all__ = [
     "METHODS",
@@ -12,5 +12,6 @@ __all__ = [
     "Recipe",
     "StopCondition",
     "options_of",
+    "register",
     "solve",
 ]

@@ -27,6 +27,7 @@ from maskopt_lib.opc import (
     rule_aware,
 )
 from maskopt_lib.opc.result import OpcResult
+from maskopt_lib.registry import Registry
 from maskopt_lib.runs.hashing import hashed, source_hash
 
 
@@ -49,8 +50,8 @@ class Method:
     summary: str
 
 
-#: name -> method. Adding a solver adds a file and a line here.
-METHODS: dict[str, Method] = {
+#: The library's own. Adding a solver adds a file and a line here.
+_OWN = {
     module.__name__.rpartition(".")[2]: Method(module.solve, module.PRESETS, summary)
     for module, summary in (
         (identity, "the target as its own mask"),
@@ -65,6 +66,18 @@ METHODS: dict[str, Method] = {
         (rule_aware, "rule-aware ILT: outlines optimised in the room that mask rules leave"),
     )
 }
+
+
+def _fault(thing: object) -> str | None:
+    if not isinstance(thing, Method):
+        return f"is a {type(thing).__name__}; give an opc.Method"
+    wrong = [name for name, options in thing.presets.items() if not is_dataclass(options)]
+    return f"its presets {wrong} are no dataclasses" if wrong or not thing.presets else None
+
+
+#: name -> method; :mod:`maskopt_lib.registry` shows how to add one from outside.
+METHODS = Registry("solver", _OWN, group="maskopt_lib.solvers", fault=_fault)
+register = METHODS.register
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,6 +192,7 @@ def solve(
     result = chosen.run(flat, sim, options, initial=initial, stop=stop, progress=progress)
     return replace(
         result,
+        method=method,
         mask=result.mask.reshape(*batch, *target.shape[-2:]),
         best_step=result.best_step.reshape(batch),
         options=asdict(options),
@@ -243,7 +257,7 @@ def method_digest(method: str) -> str:
         if value is chosen.presets or (isinstance(value, kind) and not isinstance(value, type))
     }
     acts = source_hash([module, "maskopt_lib.litho.simulator"], without=presets)
-    return hashed([acts, source_hash(["maskopt_lib.opc.solve"], without={"METHODS"}, follow=False)])
+    return hashed([acts, source_hash(["maskopt_lib.opc.solve"], without={"_OWN"}, follow=False)])
 
 
 def method_of(name: str) -> Method:

@@ -11,8 +11,11 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import sys
 from collections.abc import Collection, Iterable
 from pathlib import Path
+
+from maskopt_lib.errors import SchemaError
 
 _KEY_DIGITS = 16
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -37,7 +40,8 @@ def source_hash(modules: Iterable[str], *, without: Collection[str] = (), follow
 
     Parameters
     ----------
-    modules : full names, such as ``"maskopt_lib.opc.curvy"``.
+    modules : full names, such as ``"maskopt_lib.opc.curvy"``; of other packages what they import from their own counts
+        as well.
     without : names in the first module whose assignments do not count, unless a function or class there uses them.
     follow : also the modules that they import, and those that these import.
 
@@ -47,10 +51,11 @@ def source_hash(modules: Iterable[str], *, without: Collection[str] = (), follow
     False
     """
     found = list(dict.fromkeys(modules))  # grows while it is gone through
+    packages = {_PACKAGE.name, *(module.partition(".")[0] for module in found)}
     texts: list[list] = []
     for module in found:
         tree = ast.parse(_file_of(module).read_text(encoding="utf-8"))
-        imported = _imported(tree, module)
+        imported = _imported(tree, module, packages)
         if follow:
             found += [name for name in imported if name not in found]
         # A module is named by its place in the order in which they are met, which stays when it moves.
@@ -67,12 +72,25 @@ def library_hash() -> str:
 
 
 def _file_of(module: str) -> Path:
-    path = _ROOT.joinpath(*module.split("."))
+    """Where a module's text is: of the library by its name, of a solver or network from outside as it was imported."""
+    top = module.partition(".")[0]
+    root = _ROOT
+    if top != _PACKAGE.name:
+        file = getattr(sys.modules.get(top), "__file__", None)
+        if file is None:
+            raise SchemaError(
+                f"{module!r} is in no file, so nothing tells whether stored work was made by it; put the solver or "
+                "network into a module of its own and import that"
+            )
+        if top == "__main__":
+            return Path(file)
+        root = Path(file).parents[1 if Path(file).stem == "__init__" else 0]
+    path = root.joinpath(*module.split("."))
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
-def _imported(tree: ast.Module, module: str) -> dict[str, list]:
-    """Modules of the library that a module imports -> [name there, name here] of all that it takes from them.
+def _imported(tree: ast.Module, module: str, packages: Collection[str]) -> dict[str, list]:
+    """Modules of some packages that a module imports -> [name there, name here] of all that it takes from them.
 
     Of `from package import name` it is the module of that name, or the package.
     """
@@ -85,14 +103,14 @@ def _imported(tree: ast.Module, module: str) -> dict[str, list]:
             parts = module.split(".")
             base = ".".join([*(parts[: len(parts) - node.level] if node.level else ()), *filter(None, [node.module])])
             for alias in node.names:
-                is_module = _file_of(full := f"{base}.{alias.name}").exists()
+                is_module = _is_in(packages, full := f"{base}.{alias.name}")
                 here = alias.asname or alias.name
                 found.setdefault(full if is_module else base, []).append(["" if is_module else alias.name, here])
-    return {name: bound for name, bound in found.items() if _is_ours(name)}
+    return {name: bound for name, bound in found.items() if _is_in(packages, name)}
 
 
-def _is_ours(module: str) -> bool:
-    return module.split(".")[0] == _PACKAGE.name and _file_of(module).exists()
+def _is_in(packages: Collection[str], module: str) -> bool:
+    return module.partition(".")[0] in packages and _file_of(module).exists()
 
 
 def _meaning(tree: ast.Module, without: Collection[str]) -> list[str]:

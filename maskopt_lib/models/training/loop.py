@@ -94,7 +94,7 @@ class Trained:
 
 def code_digest(network: str) -> str:
     """Hash of the code of a network of `models.MODELS`."""
-    return source_hash([f"maskopt_lib.models.{network}"], follow=False)
+    return source_hash([MODELS[network].build.__module__], follow=False)
 
 
 def train(
@@ -151,7 +151,7 @@ def train_key(rule: TrainRule, store: Path, kernels: SocsKernels) -> str:
     """Short hash of all that determines a training but the device and its arithmetic."""
     network = ("conditioning", "layers", "losses", "middle_images", "model")
     training = ("checks", "tiles", "loop", "objective")
-    code = [MODELS[rule.model].__name__, *(f"maskopt_lib.models.{name}" for name in network)]
+    code = [MODELS[rule.model].build.__module__, *(f"maskopt_lib.models.{name}" for name in network)]
     code += [f"maskopt_lib.models.training.{name}" for name in training]
     return key_of([rule.to_dict(), TileStore(store).digest(), kernels_digest(kernels), source_hash(code, follow=False)])
 

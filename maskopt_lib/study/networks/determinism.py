@@ -88,7 +88,7 @@ class Network:
     def digest(self) -> str:
         """Hash of all that determines its masks beside its targets."""
         name = weights.spec(shipped.path(self.shipped))["model"] if self.shipped else self.model
-        code = source_hash([f"maskopt_lib.models.{name}", "maskopt_lib.models.predict"])
+        code = source_hash([models.MODELS[name].build.__module__, "maskopt_lib.models.predict"])
         return key_of([self.model, dict(self.options), self.seed, self.shipped, code])
 
     def masks(self, known: np.ndarray, targets: np.ndarray, batch: int, dtype: torch.dtype) -> np.ndarray:
