@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import dask
 import distributed
@@ -18,7 +19,6 @@ import torch
 from maskopt_lib.errors import SchemaError
 from maskopt_lib.runs.processes import leave_with_parent
 
-_PLUGIN = "maskopt-kept"
 _LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
@@ -128,7 +128,7 @@ def _environment(values: Mapping[str, Any]) -> Iterator[None]:
         os.environ.update(before)
 
 
-class Kept(distributed.WorkerPlugin):
+class Kept:
     """What tasks in one process share, such as opened designs and simulators: the last few that were made.
 
     Parameters
@@ -142,16 +142,9 @@ class Kept(distributed.WorkerPlugin):
     (True, False)
     """
 
-    # Every worker has one plugin of this name; registering another replaces it.
-    idempotent = False
-
     def __init__(self, n: int = 4) -> None:
         self._n = n
         self._things: dict[Hashable, Any] = {}
-
-    def __reduce__(self):
-        # What is kept stays in its process: only the number travels.
-        return type(self), (self._n,)
 
     def __call__(self, key: Hashable, make: Callable[[], Any]) -> Any:
         """What is kept under a key; made where it is not there."""
@@ -192,11 +185,12 @@ def spread(
                 result = do(task, kept)
             yield task, result
         return
-    client.register_plugin(Kept(keep), name=_PLUGIN)
+    name = f"maskopt-kept-{uuid4().hex}"
     try:
-        yield from _on_workers(partial(_with_kept, do, keep), tasks, client)
+        yield from _on_workers(partial(_with_kept, do, keep, name), tasks, client)
     finally:
-        client.unregister_worker_plugin(_PLUGIN)
+        # A worker that dies at this moment has forgotten too.
+        client.run(_forget, name, on_error="ignore")
 
 
 def _on_workers(do: Callable[[Any], Any], tasks: Iterator[Any], client: distributed.Client) -> Iterator:
@@ -220,9 +214,13 @@ def _on_workers(do: Callable[[Any], Any], tasks: Iterator[Any], client: distribu
         yield next_one()
 
 
-def _with_kept(do: Callable[[Any, Kept], Any], keep: int, task: Any) -> Any:
-    # A worker that has just been started anew may be given a task before its plugins.
-    return do(task, distributed.get_worker().plugins.setdefault(_PLUGIN, Kept(keep)))
+def _with_kept(do: Callable[[Any, Kept], Any], keep: int, name: str, task: Any) -> Any:
+    # Dask keeps its plugins in this dictionary. To register one asks all workers at once and fails where one is dying.
+    return do(task, distributed.get_worker().plugins.setdefault(name, Kept(keep)))
+
+
+def _forget(name: str, dask_worker: distributed.Worker) -> None:
+    dask_worker.plugins.pop(name, None)
 
 
 @contextmanager

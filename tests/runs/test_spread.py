@@ -66,6 +66,15 @@ def test_an_error_names_its_task(tmp_path):
     assert error.value.__notes__ == ["while working on the square of 0"]
 
 
+def _kept_once(task, kept):
+    assert kept("list", list) is kept("list", list)
+    return task
+
+
+def _things_kept(dask_worker):
+    return [name for name in dask_worker.plugins if name.startswith("maskopt-kept")]
+
+
 def test_a_killed_worker_loses_nothing(tmp_path):
     with workers(2) as client:
         tasks = squares(tmp_path, kill=True)
@@ -74,6 +83,16 @@ def test_a_killed_worker_loses_nothing(tmp_path):
             list(spread(fail, tasks[:1], client=client))
         assert error.value.__notes__ == ["while working on the square of 0"]
     assert [read_part(task.path)["square"] for task in tasks] == [0, 1, 4, 9]
+
+
+def test_a_worker_killed_between_two_spreads_stops_nothing():
+    with workers(2) as client:
+        assert sorted(result for _, result in spread(_kept_once, range(4), client=client)) == [0, 1, 2, 3]
+        victim = next(iter(client.run(os.getpid).values()))
+        os.kill(victim, signal.SIGKILL)  # the next call finds one of two workers dying
+        assert sorted(result for _, result in spread(_kept_once, range(4), client=client)) == [0, 1, 2, 3]
+        time.sleep(0.5)
+        assert not any(client.run(_things_kept, on_error="ignore").values())
 
 
 def test_no_workers_are_started_for_one():
