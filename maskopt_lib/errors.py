@@ -1,5 +1,11 @@
 """The few errors a user of the study can meet, each a ``ValueError`` or ``OSError`` with a remedy in its message."""
 
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Self
+
 
 class MaskOptError(Exception):
     """Base class of every error the library raises on purpose."""
@@ -13,12 +19,34 @@ class LayoutError(MaskOptError, ValueError):
     """A layout file or polygon cannot be used; the message names file, line or polygon, and the remedy."""
 
 
+class ImageError(GridMismatchError, LayoutError):
+    """An array is no image that can be worked on: its kind, its shape or its values; the message says what helps."""
+
+
 class KernelFileError(MaskOptError, ValueError):
     """A kernel file is truncated, of another size, or of another byte order than its layout says."""
 
 
+class OptionError(MaskOptError, ValueError):
+    """An option is of another kind, not finite or out of its range; the message names it and says what it may be."""
+
+
 class UnknownNameError(MaskOptError, ValueError):
     """A name is in none of the dictionaries; the message lists the known ones."""
+
+    @classmethod
+    def of(cls, what: str, name: object, known: Iterable[object]) -> Self:
+        """No ``what`` of that name; says the near ones first.
+
+        Examples
+        --------
+        >>> print(UnknownNameError.of("method", "curvi", ["pixel_ilt", "curvy"]))
+        no method 'curvi'; did you mean 'curvy'? known: pixel_ilt, curvy
+        """
+        names = [str(one) for one in known]
+        near = difflib.get_close_matches(str(name), names, n=3)
+        hint = f" did you mean {' or '.join(map(repr, near))}?" if near else ""
+        return cls(f"no {what} {name!r};{hint} known: {', '.join(names)}")
 
 
 class TakenNameError(MaskOptError, ValueError):

@@ -20,6 +20,8 @@ LEVELS = {
     "files": 0,
     "yaml_files": 0,
     "registry": 0,
+    "options": 0,
+    "images": 0,
     "data": 1,
     "runs": 2,
     "optics": 2,
@@ -36,6 +38,9 @@ SIDE = {"figures": {"errors", "grid", "files", "data"}}
 #: (importing, imported) -> why the rule does not hold there.
 EXCEPTIONS = {
     ("grid", "errors"): "exception classes only; errors itself imports nothing",
+    ("options", "errors"): "exception classes only; errors itself imports nothing",
+    ("images", "options"): "ranges of numbers only",
+    ("images", "errors"): "exception classes only; errors itself imports nothing",
     ("files", "errors"): "exception classes only; errors itself imports nothing",
     ("yaml_files", "errors"): "exception classes only; errors itself imports nothing",
     ("registry", "errors"): "exception classes only; errors itself imports nothing",

@@ -15,6 +15,7 @@ import numpy as np
 from skimage import measure  # as a whole: a part needs scipy.signal, a second to import, and is loaded where it is used
 
 from maskopt_lib.errors import LayoutError, UnknownNameError
+from maskopt_lib.images import binary, grey
 from maskopt_lib.layout.polygons import fault_of, signed_area, to_nm
 
 CONTOURS = ("smooth", "pixel")
@@ -137,7 +138,7 @@ def simple_pieces(rings: Sequence[np.ndarray]) -> list[np.ndarray]:
 
 def _rings(mask, pixel_nm, contours, tolerance_nm, database_nm) -> list[np.ndarray]:
     """Rings in whole database units."""
-    mask = as_mask(mask)
+    mask = binary(mask, axes=2) if contours == "pixel" else grey(mask, axes=2)
     if not pixel_nm > 0 or not database_nm > 0:
         raise LayoutError(f"pixel_nm and database_nm must be positive, got {pixel_nm!r} and {database_nm!r}")
     if contours == "pixel":
@@ -147,9 +148,7 @@ def _rings(mask, pixel_nm, contours, tolerance_nm, database_nm) -> list[np.ndarr
                 f"pixel edges of {pixel_nm:g} nm are not on every second line of a grid of {database_nm:g} nm; take a "
                 f"database_nm of a half, a third, ... of the pixel, or contours='smooth'"
             )
-        if not np.all((mask == 0) | (mask == 1)):
-            raise LayoutError("pixel contours need a mask of 0 and 1, this one is grey; pass mask >= 0.5")
-        return [ring * round(units) for ring in pixel_rings(mask != 0)]
+        return [ring * round(units) for ring in pixel_rings(mask)]
     if contours != "smooth":
         raise UnknownNameError(f"no contours {contours!r}; known: {', '.join(CONTOURS)}")
     simplify_nm = tolerance_nm - SNAP_UNITS * database_nm
@@ -167,25 +166,6 @@ def _rings(mask, pixel_nm, contours, tolerance_nm, database_nm) -> list[np.ndarr
         if ring is not None:
             rings.append(ring)
     return rings
-
-
-def as_mask(mask) -> np.ndarray:
-    """A mask as a NumPy array, or a LayoutError that says why it is none."""
-    if hasattr(mask, "detach"):
-        mask = mask.detach().cpu()
-    mask = np.asarray(mask)
-    if mask.ndim != 2:
-        raise LayoutError(f"expected one mask (y, x), got shape {mask.shape}; of a batch take one, as mask[0]")
-    if mask.size == 0 or not np.all(np.isfinite(mask)):
-        raise LayoutError(
-            f"a mask of shape {mask.shape} without pixels, or with values that are not finite; a solver that diverged "
-            "leaves such values: look at its history"
-        )
-    if mask.min() < 0 or mask.max() > 1:
-        raise LayoutError(
-            f"mask values from {mask.min():g} to {mask.max():g}, expected 0 to 1; scale it first (images: mask / 255)"
-        )
-    return mask
 
 
 def simplified(line: np.ndarray, tolerance: float) -> np.ndarray | None:

@@ -11,7 +11,8 @@ import numpy as np
 
 from maskopt_lib import files
 from maskopt_lib.errors import LayoutError
-from maskopt_lib.layout.contours import DATABASE_NM, TOLERANCE_NM, as_mask, mask_polygons
+from maskopt_lib.images import grey
+from maskopt_lib.layout.contours import DATABASE_NM, TOLERANCE_NM, mask_polygons
 from maskopt_lib.layout.io import GDS_SUFFIXES, OASIS_SUFFIXES, _load
 from maskopt_lib.layout.layers import resolve_layer
 from maskopt_lib.layout.polygons import signed_area
@@ -126,7 +127,7 @@ def write_mask(
         polygons=len(units),
         vertices=sum(len(points) for points in units),
         area_nm2=round(sum(signed_area(points) for points in units) * database_nm**2, 6),
-        mask_area_nm2=float(as_mask(mask).sum(dtype=float) * pixel_nm**2),
+        mask_area_nm2=float(grey(mask).sum(dtype=float) * pixel_nm**2),
     )
 
 

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from maskopt_lib.data import schema
+from maskopt_lib.options import NotNegative, Options, Positive, Whole
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProcessCorner:
+class ProcessCorner(Options):
     """One named condition of the exposure.
 
     Attributes
@@ -22,12 +23,8 @@ class ProcessCorner:
     """
 
     name: str
-    focus: int
-    dose: float
-
-    def __post_init__(self) -> None:
-        if not self.dose > 0:
-            raise ValueError(f"dose must be positive (1 = nominal), got {self.dose!r} for corner {self.name!r}")
+    focus: Whole
+    dose: Positive
 
     @property
     def intensity_factor(self) -> float:
@@ -44,7 +41,7 @@ CONTEST_CORNERS = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class ThresholdResist:
+class ThresholdResist(Options):
     """Constant-threshold resist, hard or soft.
 
     Attributes
@@ -54,9 +51,9 @@ class ThresholdResist:
     diffusion_nm : standard deviation of the normal density that blurs the aerial image in the resist; 0 in the contest.
     """
 
-    threshold: float = 0.225
-    steepness: float = 50.0
-    diffusion_nm: float = 0.0
+    threshold: Positive = 0.225
+    steepness: Positive = 50.0
+    diffusion_nm: NotNegative = 0.0
 
     def soft(self, aerial: Tensor) -> Tensor:
         """Differentiable resist image in (0, 1): ``sigmoid(steepness (aerial - threshold))``."""

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
+from maskopt_lib import images as im
 from maskopt_lib.errors import GridMismatchError, UnknownNameError
 from maskopt_lib.grid import Grid, grid_of
 from maskopt_lib.litho.compiled import EAGER, accelerated, require
@@ -24,6 +25,7 @@ from maskopt_lib.litho.imaging import (
 )
 from maskopt_lib.litho.process import CONTEST_CORNERS, ProcessCorner, ThresholdResist
 from maskopt_lib.optics.kernels import SocsKernels
+from maskopt_lib.options import Count, Positive, check
 
 
 class Simulator(nn.Module):
@@ -52,6 +54,9 @@ class Simulator(nn.Module):
     Masks are transmissions, 1 = clear, sampled at pixel centres, as the contest's programs take them: the pixel's own
     form factor (1 - 2e-4 at the band's edge for 1 nm, 1 - 7e-3 for 8 nm) is not applied. Boundaries are
     periodic. Relative error against the full-grid sum: below 1e-5 in float32, 1e-10 in float64 (tested).
+
+    What a mask may come as, :mod:`maskopt_lib.images` says. The values of a tensor that carries a gradient are a
+    solver's own and not looked at.
 
     Examples
     --------
@@ -160,7 +165,7 @@ class Simulator(nn.Module):
 
         Parameters
         ----------
-        mask : (*batch, y, x) transmission on a square grid that spans ``kernels.period_nm``; any real type.
+        mask : (*batch, y, x) transmission, 0 to 1, on a square grid that spans ``kernels.period_nm``; grey is allowed.
         n_out : points along an axis of the result, default those of the mask; pixel centres of both grids
             are aligned as areas are (8 nm pixels hold sixty-four 1 nm pixels).
 
@@ -210,8 +215,7 @@ class Simulator(nn.Module):
         -------
         (*batch, focus, dose, n_out, n_out). ``sim.resist_model.hard(...)`` of it are the prints.
         """
-        if any(not dose > 0 for dose in doses):
-            raise ValueError(f"doses must be positive (1 = nominal), got {tuple(doses)}")
+        check(Sequence[Positive], doses=tuple(doses))
         image = self.intensity(mask, n_out=n_out)
         factors = torch.tensor([dose**2 for dose in doses], device=self.device, dtype=self.dtype)
         return image[..., None, :, :] * factors[:, None, None]
@@ -234,7 +238,9 @@ class Simulator(nn.Module):
         ------
         GridMismatchError : pixels that do not fill the field, or a mask or result that cannot stand in its middle.
         """
-        mask = torch.as_tensor(mask)
+        check(Positive, pixel_nm=pixel_nm)
+        check(Count | None, n_out=n_out)
+        mask = self.tensor(mask)
         n = round(self.kernels.period_nm / pixel_nm)
         n_in, n_out = mask.shape[-1], n_out or mask.shape[-1]
         self.grid(np.broadcast_to(0, (n, n)))
@@ -256,20 +262,32 @@ class Simulator(nn.Module):
                 tuple((c.focus, c.intensity_factor) for c in self.process),
             )
         with torch.no_grad():
-            flat = mask.to(self.device, self.dtype).reshape(-1, n_in, n_in)
+            flat = mask.reshape(-1, n_in, n_in)
             images, _ = self._middles[n, n_in, n_out].forward(flat)
         return images.reshape(*mask.shape[:-2], *images.shape[1:])
 
     forward = aerial
 
     def _images(self, mask: ArrayLike | Tensor, n_out: int | None, corners: tuple[tuple[int, float], ...]) -> Tensor:
-        mask = torch.as_tensor(mask)
+        check(Count | None, n_out=n_out)
+        mask = self.tensor(mask)
         n = self.grid(mask).n
-        if n_out is not None and n_out < 1:
-            raise GridMismatchError(f"n_out must be at least 1, got {n_out}; leave it out for the mask's own grid")
-        flat = mask.to(self.device, self.dtype).reshape(-1, n, n)
+        flat = mask.reshape(-1, n, n)
         images = CornerImages.apply(flat, *self._imaging(n, n_out or n, corners))
         return images.reshape(*mask.shape[:-2], *images.shape[1:])
+
+    def tensor(self, mask: ArrayLike | Tensor, what: str = "mask") -> Tensor:
+        """A mask where, and as, this simulator computes; ``ImageError`` for what is none, see the class's notes."""
+        if not isinstance(mask, Tensor):
+            # Torch takes neither negative strides nor arrays that may not be written to.
+            kind = np.float32 if self.dtype == torch.float32 else np.float64
+            return torch.from_numpy(np.require(im.grey(mask, what), kind, ["C", "W"])).to(self.device)
+        im.check_shape(mask.shape, what)
+        im.check_kind("c" if mask.is_complex() else "f", mask.dtype, what)
+        mask = mask.to(self.device, self.dtype)
+        if not (mask.requires_grad and torch.is_grad_enabled()):
+            im.check_range(*(value.item() for value in torch.aminmax(mask)), what)
+        return mask
 
     def _imaging(self, n: int, n_out: int, corners: Corners) -> tuple[Callable, Callable]:
         """Mask to images and fields, and their gradient to that of the mask, as this simulator's mode runs them."""

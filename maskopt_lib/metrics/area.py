@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from maskopt_lib.data import schema
-from maskopt_lib.errors import GridMismatchError
-from maskopt_lib.metrics._arrays import binary
+from maskopt_lib.errors import GridMismatchError, UnknownNameError
+from maskopt_lib.images import binary, real
+from maskopt_lib.options import Positive, check
 
 
 def _difference_nm2(a: Any, b: Any, pixel_nm: float) -> float:
-    a, b = binary(a, "first image"), binary(b, "second image")
+    a, b = binary(a, "first image", pixel_nm=pixel_nm), binary(b, "second image")
     if a.shape != b.shape:
         raise GridMismatchError(
             f"both images must share one grid, got {a.shape} and {b.shape}; bring both to one pixel size first"
@@ -72,14 +74,12 @@ def pvb_nm2(outer: Any, inner: Any, pixel_nm: float) -> float:
     return _difference_nm2(outer, inner, pixel_nm)
 
 
-def print_areas(
-    aerial: np.ndarray, target: Any, *, pixel_nm: float, threshold: float, part: Any = ...
-) -> dict[str, float]:
+def print_areas(aerial: Any, target: Any, *, pixel_nm: float, threshold: float, part: Any = ...) -> dict[str, float]:
     """L2 and PV band of one aerial image, by the names of their scores.
 
     Parameters
     ----------
-    aerial : (corner, y, x) intensity, corners in the order of ``schema.CORNERS``.
+    aerial : (corner, y, x) intensity as for :func:`by_corner`.
     target : (y, x) binary image.
     pixel_nm : side of a pixel in nm.
     threshold : intensity from which resist prints.
@@ -91,8 +91,35 @@ def print_areas(
     >>> print_areas(1.0 * np.stack([target, target, 0 * target]), target, pixel_nm=2.0, threshold=0.5)
     {'l2_nm2': 0.0, 'pvb_nm2': 64.0}
     """
+    check(Positive, threshold=threshold)
+    aerial = by_corner(aerial)
     nominal, outer, inner = (print_[part] for print_ in aerial >= aerial.dtype.type(threshold))
     return {
-        schema.L2: l2_nm2(nominal, np.asarray(target)[part], pixel_nm),
+        schema.L2: l2_nm2(nominal, binary(target, "target")[part], pixel_nm),
         schema.PVB: pvb_nm2(outer, inner, pixel_nm),
     }
+
+
+def by_corner(aerial: Any, names: Sequence[str] | None = None) -> np.ndarray:
+    """The images (corner, y, x) at nominal, outer and inner corner, whatever else there is and in whatever order.
+
+    Parameters
+    ----------
+    aerial : (corner, y, x) intensity.
+    names : of its corners; by default those of its coordinate ``corner``, and of what has none the three of
+        ``schema.CORNERS`` in that order.
+
+    Raises
+    ------
+    UnknownNameError : one of the three is missing.
+    GridMismatchError : another number of images than of names.
+    """
+    if names is None:
+        names = aerial[schema.CORNER].values if schema.CORNER in getattr(aerial, "coords", ()) else schema.CORNERS
+    images, names = real(aerial, "aerial"), [str(name) for name in names]
+    if len(images) != len(names):
+        raise GridMismatchError(f"an aerial image a corner is needed, {names}, got shape {images.shape}")
+    if missing := sorted(set(schema.CORNERS) - set(names)):
+        raise UnknownNameError(f"no process corner {missing}; there are {names}: simulate nominal, outer and inner")
+    at = [names.index(name) for name in schema.CORNERS]
+    return images if at == list(range(len(images))) else images[at]

@@ -9,9 +9,11 @@ import xarray as xr
 
 from maskopt_lib.data import schema
 from maskopt_lib.errors import GridMismatchError
+from maskopt_lib.images import binary
 from maskopt_lib.metrics import epe, shots
-from maskopt_lib.metrics._arrays import binary, to_numpy
+from maskopt_lib.metrics.area import by_corner
 from maskopt_lib.metrics.prints import PRINT_SCORES, print_scores
+from maskopt_lib.options import Positive, check
 
 #: Side in nm of the squares on which shots of a core are counted: that of `SHOT_GRID` points over 2048 nm.
 SHOT_PIXEL_NM = 4.0
@@ -27,19 +29,20 @@ def evaluate_core(
 
     Parameters
     ----------
-    mask : (sample, y, x), 0 to 1, made binary at 0.5; stands in the middle of the simulator's field, dark beyond.
-    drawn : (sample, y, x) the layout on the same pixels, with as much of the surroundings as is known: edges are where
+    mask : (sample, y, x) or (y, x), 0 or 1; stands in the middle of the simulator's field, dark beyond.
+    drawn : as many, the layout on the same pixels, with as much of the surroundings as is known: edges are where
         the layout has them, not where a window cuts it.
     sim : the simulator: ``aerial_in_middle``, ``threshold``, ``kernels.name``
         (see :class:`maskopt_lib.litho.Simulator`).
     core_nm : side of the core.
     pixel_nm : side of a pixel.
-    surroundings : (sample, y, x) masks of a larger square, in whose middle the core of ``mask`` is put before it is
+    surroundings : as many masks of a larger square, in whose middle the core of ``mask`` is put before it is
         printed; without, ``mask`` is printed as it is.
 
     Returns
     -------
-    Dataset over ``sample`` with :data:`CORE_SCORES`. Shots are those of the mask cut to the core.
+    Dataset over ``sample``, of one mask (y, x) not over it, with :data:`CORE_SCORES`. Shots are those of the mask cut
+    to the core.
 
     Raises
     ------
@@ -64,7 +67,10 @@ def evaluate_core(
     >>> float(scores.l2_nm2[0]), int(scores.epe_sites[0]), int(scores.shots[0])
     (0.0, 6, 1)
     """
-    mask, drawn = binary(mask, "mask"), binary(drawn, "drawn")
+    check(Positive, core_nm=core_nm)
+    mask, drawn = binary(mask, "mask", pixel_nm=pixel_nm), binary(drawn, "drawn")
+    if is_single := mask.ndim == 2:
+        mask, drawn, surroundings = mask[None], drawn[None], None if surroundings is None else surroundings[None]
     n, n_core = mask.shape[-1], round(core_nm / pixel_nm)
     if mask.ndim != 3 or mask.shape != drawn.shape or n_core > n or (n - n_core) % 2:
         raise GridMismatchError(
@@ -82,11 +88,12 @@ def evaluate_core(
         whole[:, at, at] = mask[:, core, core]
     rows = []
     for tile, context, target in zip(mask, whole, drawn, strict=True):
-        aerial = to_numpy(sim.aerial_in_middle(context[None].astype(np.float32), pixel_nm=pixel_nm, n_out=n))[0]
+        aerial = sim.aerial_in_middle(context[None].astype(np.float32), pixel_nm=pixel_nm, n_out=n)[0]
+        aerial = by_corner(aerial, getattr(sim, "corners", None))
         row = print_scores(aerial, target, pixel_nm=pixel_nm, threshold=sim.threshold, core=core)
         row[schema.SHOTS] = shots.count_shots(tile[core, core], round(n_core * pixel_nm / max(SHOT_PIXEL_NM, pixel_nm)))
         rows.append(row)
-    return schema.label(
+    ds = schema.label(
         xr.Dataset(
             {name: (schema.SAMPLE, np.array([row[name] for row in rows])) for name in CORE_SCORES},
             attrs={
@@ -100,3 +107,4 @@ def evaluate_core(
             },
         )
     )
+    return ds.isel({schema.SAMPLE: 0}) if is_single else ds

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d, uniform_filter1d
 
 from maskopt_lib.metrics.outline import outlines
+from maskopt_lib.options import Positive, check
 
 #: Lengths of outline, in pixels, over which circles are fitted: 8 to 145 in steps of a quarter. The shortest sets the
 #: sharpest corner that is resolved, the longest keeps the steps of the raster out of large radii.
@@ -50,6 +51,7 @@ def min_radius_nm(mask: Any, pixel_nm: float) -> float:
     >>> round(min_radius_nm(disc, pixel_nm=1.0))
     40
     """
+    check(Positive, pixel_nm=pixel_nm)
     smallest = min((float(radius.min()) for _, radius in outline_radii(mask)), default=np.inf)
     return smallest * pixel_nm if np.isfinite(smallest) else float("nan")
 

@@ -17,8 +17,9 @@ from scipy.special import ndtri
 from maskopt_lib.data import schema
 from maskopt_lib.data.schema import column
 from maskopt_lib.errors import GridMismatchError, UnknownNameError
-from maskopt_lib.metrics._arrays import one_binary, to_numpy
+from maskopt_lib.images import binary, real
 from maskopt_lib.metrics.epe import SEARCH_NM, first_change, site_table, target_sites
+from maskopt_lib.options import Positive, check
 
 CUT, EXPOSURE = "cut", "exposure"
 
@@ -62,7 +63,7 @@ def cutlines(
     """
     if kind not in ("line", "space"):
         raise UnknownNameError(f"no kind {kind!r} of cutlines; known: line, space")
-    image = one_binary(target, "target")
+    image = binary(target, "target", axes=2, pixel_nm=pixel_nm)
     region = image if kind == "line" else ~image
     sites = target_sites(image, pixel_nm)
     cuts: list[tuple[float, float, float, float, int]] = []
@@ -130,7 +131,8 @@ def edge_profiles(
     -------
     (focus, site, distance) float64, by splines of fifth order.
     """
-    images = to_numpy(aerial).astype(np.float64)
+    check(Positive, pixel_nm=pixel_nm)
+    images = real(aerial, "aerial").astype(np.float64)
     if images.ndim != 3:
         raise GridMismatchError(f"images through focus must be (focus, y, x), got {images.shape}; give one an axis")
     reach = int(SEARCH_NM)
@@ -247,7 +249,7 @@ def biased(mask: Any, bias_nm: float, pixel_nm: float) -> np.ndarray:
     >>> print([biased(bar, b, pixel_nm=1.0)[32].sum().round(2).item() for b in (-1.0, 0.25)])
     [18.0, 20.5]
     """
-    image = one_binary(mask)
+    image = binary(mask, axes=2, pixel_nm=pixel_nm)
     if not image.any() or image.all():
         return image.astype(np.float32)
     ys, xs = np.flatnonzero(image.any(axis=1)), np.flatnonzero(image.any(axis=0))

@@ -10,7 +10,8 @@ import xarray as xr
 from maskopt_lib.data import schema
 from maskopt_lib.data.schema import column
 from maskopt_lib.errors import GridMismatchError, LayoutError
-from maskopt_lib.metrics._arrays import one_binary, to_numpy
+from maskopt_lib.images import binary, real
+from maskopt_lib.options import Positive, check
 
 #: Distance of the probes from the edge pixel, in nm: the contest's limit and the one of recent work.
 LIMITS_NM = schema.EPE_LIMITS_NM
@@ -57,7 +58,7 @@ def target_sites(target: Any, pixel_nm: float) -> xr.Dataset:
     >>> sites.x_nm.values[:5], sites.y_nm.values[:5]
     (array([140.5, 180.5, 219.5, 259.5, 140.5]), array([100., 100., 100., 100., 160.]))
     """
-    image = one_binary(target, "target")
+    image = binary(target, "target", axes=2, pixel_nm=pixel_nm)
     sites: list[tuple[float, float, int, int]] = []
     n_short = n_all = 0
     for axis in (0, 1):
@@ -138,7 +139,8 @@ def epe_sites(aerial: Any, target: Any, *, pixel_nm: float, threshold: float) ->
     >>> sites.edge_error_nm.values[sites.normal_x == 1].round(6)
     array([2., 2., 2., 2., 2., 2.])
     """
-    image = to_numpy(aerial)
+    check(Positive, threshold=threshold)
+    image = real(aerial, "aerial")
     if image.shape != np.shape(target):
         raise GridMismatchError(
             f"aerial and target must share one grid (y, x), got {image.shape} and {np.shape(target)}; of several "

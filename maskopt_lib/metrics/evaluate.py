@@ -11,8 +11,9 @@ import xarray as xr
 from maskopt_lib.data import schema
 from maskopt_lib.errors import GridMismatchError, UnknownNameError
 from maskopt_lib.grid import grid_of
+from maskopt_lib.images import binary
 from maskopt_lib.metrics import curvature, epe, outline, shapes, shots, width
-from maskopt_lib.metrics._arrays import binary, to_numpy
+from maskopt_lib.metrics.area import by_corner
 from maskopt_lib.metrics.prints import PRINT_SCORES, print_scores
 
 
@@ -30,29 +31,30 @@ def evaluate(
 
     Parameters
     ----------
-    mask : (*batch, y, x), 0 to 1, made binary at 0.5.
-    target : (*batch, y, x) on the same grid, made binary at 0.5.
-    sim : the simulator: ``aerial(mask)`` (y, x) -> (corner, y, x) for nominal, outer and inner corner, ``threshold``,
-        ``kernels.name`` and ``kernels.period_nm`` (see `maskopt_lib.litho.Simulator`). It is called once a clip.
-    sample : names of the clips, one each; numbered from 0 without.
+    mask : (*batch, y, x), 0 or 1; anything that `maskopt_lib.images` takes.
+    target : (*batch, y, x) on the same grid, 0 or 1.
+    sim : the simulator: ``aerial(mask)`` (y, x) -> (corner, y, x), the names of its ``corners`` (without: nominal,
+        outer, inner), ``threshold``, ``kernels.name`` and ``kernels.period_nm`` (see `maskopt_lib.litho.Simulator`).
+        It is called once a clip.
+    sample : names of the clips, one each; a batch is numbered from 0 without.
     only : the scores wanted, by name; all without. The simulator is left alone where no score needs a print.
     shot_grid : pixels along one side on which shots are counted, None for the mask's own.
     vertex_tolerance_nm : how far the polygons whose vertices are counted may leave the outline.
 
     Returns
     -------
-    Dataset over ``sample``, variables by the names of `maskopt_lib.data.schema`: print quality (``l2_nm2``,
-    ``pvb_nm2``), edge placement (``epe15``, ``epe3``, ``epe_sites``, ``epe_mean_abs_nm``, ``epe_max_abs_nm``), cost of
-    writing (``shots``, ``shapes``, ``vertices``) and mask rules (``msa_nm2``, ``msd_nm``, ``min_width_nm``,
-    ``min_space_nm``, ``min_radius_nm``). nan where a mask has nothing to measure. The attributes say under which
-    kernels, threshold, limits and grids.
+    Dataset over ``sample``, of one mask (y, x) without a name not over it. Variables by the names of
+    `maskopt_lib.data.schema`: print quality (``l2_nm2``, ``pvb_nm2``), edge placement (``epe15``, ``epe3``,
+    ``epe_sites``, ``epe_mean_abs_nm``, ``epe_max_abs_nm``), cost of writing (``shots``, ``shapes``, ``vertices``) and
+    mask rules (``msa_nm2``, ``msd_nm``, ``min_width_nm``, ``min_space_nm``, ``min_radius_nm``). nan where a mask has
+    nothing to measure. The attributes say under which kernels, threshold, limits and grids.
 
     Raises
     ------
-    GridMismatchError : mask and target do not share a square grid, hold other values than 0 to 1, or are not as many as
-        the names in ``sample``.
+    ImageError : no binary images; says what they are and which call helps.
+    GridMismatchError : mask and target do not share a square grid, or are not as many as the names in ``sample``.
     LayoutError : a target is curved, so that edge placement has no sites.
-    UnknownNameError : ``only`` holds a name that is no score.
+    UnknownNameError : ``only`` holds a name that is no score, or the simulator lacks one of the three corners.
 
     Notes
     -----
@@ -75,6 +77,7 @@ def evaluate(
     ['l2_nm2', 'shots']
     """
     mask, target = binary(mask, "mask"), binary(target, "target")
+    is_single = mask.ndim == 2 and sample is None
     if mask.shape != target.shape:
         raise GridMismatchError(
             f"mask and target must share one grid (*batch, y, x), got {mask.shape} and {target.shape}; "
@@ -95,7 +98,7 @@ def evaluate(
     for m, t in zip(mask, target, strict=True):
         row: dict[str, float] = {}
         if wanted & _PRINT:
-            aerial = to_numpy(sim.aerial(m.astype(np.float32)))
+            aerial = by_corner(sim.aerial(m.astype(np.float32)), getattr(sim, "corners", None))
             row |= print_scores(aerial, t, pixel_nm=pixel_nm, threshold=sim.threshold, with_epe=bool(wanted & _EPE))
         if wanted & _SHAPES:
             row |= dict(zip((schema.SHAPES, schema.MSA, schema.MSD), shapes.shape_rules(m, pixel_nm), strict=True))
@@ -111,7 +114,7 @@ def evaluate(
             row[schema.MIN_RADIUS] = curvature.min_radius_nm(m, pixel_nm)
         rows.append(row)
 
-    return schema.label(
+    ds = schema.label(
         xr.Dataset(
             {name: (schema.SAMPLE, np.array([row[name] for row in rows])) for name in SCORES if name in wanted},
             coords={schema.SAMPLE: names},
@@ -126,6 +129,7 @@ def evaluate(
             },
         )
     )
+    return ds.isel({schema.SAMPLE: 0}, drop=True) if is_single else ds
 
 
 _PRINT = set(PRINT_SCORES)

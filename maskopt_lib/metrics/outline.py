@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from skimage.measure import approximate_polygon, find_contours
 
-from maskopt_lib.metrics._arrays import crop, one_binary
+from maskopt_lib.images import binary, crop
+from maskopt_lib.options import NotNegative, Positive, check
 
 #: Polygons may leave the outline by this many nm, and by a pixel at least, before their vertices are counted.
 VERTEX_TOLERANCE_NM = 1.0
@@ -31,7 +32,7 @@ def outlines(mask: Any) -> list[np.ndarray]:
     >>> [len(loop) for loop in outlines(np.pad(np.ones((2, 3), bool), 4))]
     [10]
     """
-    part, origin = crop(one_binary(mask))
+    part, origin = crop(binary(mask, axes=2))
     if not part.size:
         return []
     loops = find_contours(np.pad(part, 1).astype(np.float32), 0.5, fully_connected="low")
@@ -58,6 +59,8 @@ def count_vertices(mask: Any, pixel_nm: float, tolerance_nm: float = VERTEX_TOLE
     >>> count_vertices(mask, pixel_nm=1.0)
     6
     """
+    check(Positive, pixel_nm=pixel_nm)
+    check(NotNegative, tolerance_nm=tolerance_nm)
     tolerance = max(tolerance_nm / pixel_nm, 1.0)
     total = 0
     for loop in outlines(mask):

@@ -27,7 +27,7 @@ def print_scores(
 
     Parameters
     ----------
-    aerial : (corner, y, x) intensity at the nominal, the outer and the inner corner.
+    aerial : (corner, y, x) intensity at the nominal, the outer and the inner corner, see `area.by_corner`.
     target : (y, x) bool.
     pixel_nm : side of a pixel in nm.
     threshold : intensity at and above which the resist prints.

@@ -23,8 +23,9 @@ import xarray as xr
 from maskopt_lib.data import schema
 from maskopt_lib.data.schema import column
 from maskopt_lib.errors import GridMismatchError, UnknownNameError
-from maskopt_lib.metrics._arrays import binary, to_numpy
+from maskopt_lib.images import binary
 from maskopt_lib.metrics.dimensions import CUT, critical_dimensions, edge_profiles, outward
+from maskopt_lib.options import Positive, check
 
 DEPTH = "depth_of_focus_nm"
 #: Coordinates of ``focus`` axes.
@@ -259,17 +260,18 @@ def pv_band_nm2(prints: Iterable[Any], pixel_nm: float) -> float:
     >>> pv_band_nm2(prints, pixel_nm=1.0)
     16.0
     """
+    check(Positive, pixel_nm=pixel_nm)
     return float(np.count_nonzero(np.logical_xor(*pv_band(prints)))) * pixel_nm**2
 
 
 def pv_band(prints: Iterable[Any]) -> tuple[np.ndarray, np.ndarray]:
     """Union and intersection (y, x) of the prints of a set of conditions; see :func:`pv_band_nm2`."""
     if hasattr(prints, "shape"):
-        prints = to_numpy(prints)
+        prints = binary(prints, "prints")
         prints = prints.reshape(-1, *prints.shape[-2:])
     union = common = None
     for image in prints:
-        image = binary(image, "print")
+        image = binary(image, "print", axes=2)
         union = image if union is None else union | image
         common = image if common is None else common & image
     if union is None:

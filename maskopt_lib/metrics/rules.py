@@ -16,10 +16,11 @@ from scipy.spatial import cKDTree
 from maskopt_lib.data import schema
 from maskopt_lib.data.schema import column
 from maskopt_lib.errors import UnknownNameError
-from maskopt_lib.metrics._arrays import crop, one_binary
+from maskopt_lib.images import binary, crop
 from maskopt_lib.metrics.curvature import outline_radii
 from maskopt_lib.metrics.shapes import neighbours
 from maskopt_lib.metrics.width import Places, space_places, width_places
+from maskopt_lib.options import Positive, check
 
 #: Dimensions of a report: what is broken, and the rules of the deck.
 VIOLATION, RULE = "violation", "rule"
@@ -57,7 +58,7 @@ def rule_report(
     Raises
     ------
     UnknownNameError : the deck has a rule that is none; lists the known ones.
-    ValueError : a limit is not above 0.
+    OptionError : a limit is not above 0; a rule that is not to be checked is left out.
 
     Notes
     -----
@@ -78,11 +79,10 @@ def rule_report(
     >>> report.worst.sel(rule="min_space_nm").item()
     60.0
     """
-    mask = one_binary(mask)
+    mask = binary(mask, axes=2, pixel_nm=pixel_nm)
     if unknown := sorted(set(deck) - set(RULES)):
         raise UnknownNameError(f"no mask rule {unknown}; known: {', '.join(RULES)}")
-    if wrong := {rule: limit for rule, limit in deck.items() if not limit > 0}:
-        raise ValueError(f"a mask rule needs a limit above 0, got {wrong}; leave out a rule that is not to be checked")
+    check(Positive, **deck)
     x0, y0 = origin_nm
     box = region_nm or (x0, y0, x0 + mask.shape[1] * pixel_nm, y0 + mask.shape[0] * pixel_nm)
     box_px = tuple((v - o) / pixel_nm for v, o in zip(box, (x0, y0, x0, y0), strict=True))

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from maskopt_lib.metrics._arrays import crop, one_binary
+from maskopt_lib.images import binary, crop
 
 
 class ShapeRules(NamedTuple):
@@ -47,7 +47,7 @@ def shape_rules(mask: Any, pixel_nm: float) -> ShapeRules:
     >>> shape_rules(mask, pixel_nm=2.0)
     ShapeRules(shapes=2, msa_nm2=256.0, msd_nm=10.0)
     """
-    part, _ = crop(one_binary(mask))
+    part, _ = crop(binary(mask, axes=2, pixel_nm=pixel_nm))
     labels, n = ndimage.label(part)
     if n == 0:
         return ShapeRules(0, float("nan"), float("nan"))

@@ -9,7 +9,8 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
 from maskopt_lib.errors import GridMismatchError
-from maskopt_lib.metrics._arrays import crop, one_binary
+from maskopt_lib.images import binary, crop
+from maskopt_lib.options import Count, check
 
 #: Pixels along one side of the grid on which shots are counted, as OpenILT does it (LithoBench: 256).
 SHOT_GRID = 512
@@ -114,7 +115,8 @@ def shot_rectangles(mask: Any, grid: int | None = SHOT_GRID) -> np.ndarray:
 
 
 def _on_grid(mask: Any, grid: int | None) -> np.ndarray:
-    image = one_binary(mask)
+    check(Count | None, grid=grid)
+    image = binary(mask, axes=2)
     if grid is None or max(image.shape) <= grid:
         return image
     step, rest = divmod(image.shape[0], grid)

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import ndimage
 
-from maskopt_lib.metrics._arrays import crop, one_binary
+from maskopt_lib.images import binary, crop
+from maskopt_lib.options import Positive, check
 
 #: Two edges face each other where the directions to them differ by at least this angle; corners sharper than its
 #: supplement (40 degrees) count as narrow places, right angles do not.
@@ -88,13 +89,13 @@ class Places(NamedTuple):
 
 def width_places(mask: Any) -> Places:
     """Every place that `min_width_nm` takes the smallest of; empty for an empty mask."""
-    part, (y, x) = crop(one_binary(mask))
+    part, (y, x) = crop(binary(mask, axes=2))
     return _shifted(_facing(np.pad(part, 1)), y - 1, x - 1)
 
 
 def space_places(mask: Any) -> Places:
     """Every place that `min_space_nm` takes the smallest of; empty where no two edges face each other."""
-    part, (y, x) = crop(one_binary(mask))
+    part, (y, x) = crop(binary(mask, axes=2))
     # A little more than the mask's bounding box: beyond it there is only one side to point to.
     return _shifted(_facing(~np.pad(part, 1)), y - 1, x - 1)
 
@@ -104,6 +105,7 @@ def _shifted(places: Places, dy: int, dx: int) -> Places:
 
 
 def _smallest_nm(places: Places, pixel_nm: float) -> float:
+    check(Positive, pixel_nm=pixel_nm)
     return float(places.value_px.min()) * pixel_nm if places.value_px.size else float("nan")
 
 

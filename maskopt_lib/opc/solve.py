@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from maskopt_lib.errors import GridMismatchError, UnknownNameError
+from maskopt_lib.images import binary
 from maskopt_lib.litho.simulator import Simulator
 from maskopt_lib.opc import (
     attention_ilt,
@@ -153,7 +154,8 @@ def solve(
     Raises
     ------
     UnknownNameError : an unknown method, preset or option; the message lists the known ones.
-    ValueError : the target is not binary, or preset and options are both given.
+    ImageError : the target is not binary, or first masks are no images from 0 to 1.
+    ValueError : preset and options are both given.
     GridMismatchError : the target does not span the kernels' period, or a length of the options is no whole number
         of its pixels.
     DivergedError : the objective is not finite any more.
@@ -175,20 +177,17 @@ def solve(
     options = options_of(method, preset, start=options, **changes)
     chosen = method_of(method)
 
-    target = torch.as_tensor(np.asarray(target) if not isinstance(target, Tensor) else target)
+    target = binary(target, "target")
     sim.grid(target)
-    if not bool(((target == 0) | (target == 1)).all()):
-        raise ValueError("a target must be binary (0 or 1); threshold it, or rasterize it at a finer pixel")
     batch = target.shape[:-2]
-    flat = target.to(sim.device, torch.uint8).reshape(-1, *target.shape[-2:])
+    flat = torch.tensor(np.ascontiguousarray(target, np.uint8), device=sim.device).reshape(-1, *target.shape[-2:])
     if initial is not None:
-        initial = torch.as_tensor(initial)
-        if initial.shape != target.shape or not bool(((initial >= 0) & (initial <= 1)).all()):
+        initial = sim.tensor(initial, "initial mask").detach()
+        if initial.shape != target.shape:
             raise GridMismatchError(
-                f"initial masks must have the targets' shape {tuple(target.shape)} and values from 0 to 1, got shape "
-                f"{tuple(initial.shape)} and values from {float(initial.min()):g} to {float(initial.max()):g}"
+                f"initial masks must have the targets' shape {target.shape}, got {tuple(initial.shape)}"
             )
-        initial = initial.to(sim.device, sim.dtype).reshape(flat.shape)
+        initial = initial.reshape(flat.shape)
     result = chosen.run(flat, sim, options, initial=initial, stop=stop, progress=progress)
     return replace(
         result,

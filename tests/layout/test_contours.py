@@ -182,9 +182,9 @@ def test_shapes_at_the_border_close_there():
     ("mask", "options", "message"),
     [
         (np.zeros((2, 4, 4)), {}, r"got shape \(2, 4, 4\); of a batch take one"),
-        (np.full((4, 4), 255), {}, "from 255 to 255, expected 0 to 1"),
-        (np.full((4, 4), np.nan), {}, "not finite"),
-        (np.full((4, 4), 0.4), {"contours": "pixel"}, "this one is grey; pass mask >= 0.5"),
+        (np.full((4, 4), 255), {}, "255 to 255; divide an 8-bit picture by 255"),
+        (np.full((4, 4), np.nan), {}, "got nan"),
+        (np.full((4, 4), 0.4), {"contours": "pixel"}, "100 % of its pixels are grey.*mask > 0.5"),
         (np.ones((4, 4)), {"tolerance_nm": 0.1}, "cannot be kept on a grid of 0.1 nm; take a tolerance of at least"),
         (np.ones((4, 4)), {"contours": "pixel", "database_nm": 1}, "every second line of a grid of 1 nm"),
         (np.ones((4, 4)), {"contours": "pixel", "database_nm": 0.3}, "take a database_nm of a half"),

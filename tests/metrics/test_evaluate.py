@@ -11,7 +11,7 @@ import torch
 import xarray as xr
 
 from maskopt_lib.data import schema
-from maskopt_lib.errors import GridMismatchError, LayoutError, UnknownNameError
+from maskopt_lib.errors import GridMismatchError, ImageError, LayoutError, UnknownNameError
 from maskopt_lib.metrics import evaluate
 from maskopt_lib.metrics.evaluate import SCORES
 
@@ -47,8 +47,8 @@ def test_every_score_is_there_labelled_and_with_its_unit():
     scores = evaluate(bars(), bars(), Blur())
     of_solvers = {schema.RUNTIME, schema.PEAK_MEMORY}
     assert tuple(scores.data_vars) == SCORES == tuple(n for n in schema.VARIABLES if n not in of_solvers)
-    schema.validate(scores, required=(*SCORES, schema.SAMPLE))
-    assert scores.sizes == {schema.SAMPLE: 1}
+    schema.validate(scores, required=SCORES)
+    assert not scores.sizes and evaluate(bars()[None], bars()[None], Blur()).sizes == {schema.SAMPLE: 1}
     assert scores.attrs["kernels"] == "blur" and scores.attrs["pixel_nm"] == 1.0 and scores.attrs["shot_grid"] == 512
     assert scores.attrs["epe_limits_nm"] == [15.0, 3.0] and scores.attrs["threshold"] == 0.5
 
@@ -105,18 +105,27 @@ def test_only_what_is_asked_for_is_computed():
         evaluate(round_target, round_target, sim)
 
 
-def test_masks_are_binary_at_one_half_whatever_holds_them():
-    mask = torch.full((256, 256), 0.3, requires_grad=True) + torch.as_tensor(bars(256)) * 0.2
-    expected = evaluate(bars(256), bars(256), Blur())
-    for form in (mask, xr.DataArray(mask.detach().numpy()), bars(256).astype(bool), bars(256).astype(float)):
-        xr.testing.assert_identical(evaluate(form, bars(256), Blur()), expected)
+def test_corners_are_taken_by_name():
+    class Reversed(Blur):
+        corners = ("inner", "other", "outer", "nominal")
+
+        def aerial(self, mask):
+            nominal, outer, inner = super().aerial(mask).unbind(-3)
+            return torch.stack([inner, 0 * inner, outer, nominal])
+
+    xr.testing.assert_identical(evaluate(bars(256), bars(256), Reversed()), evaluate(bars(256), bars(256), Blur()))
+    Reversed.corners = ("inner", "other", "outer", "best")
+    with pytest.raises(UnknownNameError, match=r"nominal.*there are"):
+        evaluate(bars(256), bars(256), Reversed())
 
 
 @pytest.mark.parametrize(
     ("mask", "target", "options", "error", "message"),
     [
         (bars(256) * 255, bars(256), {}, GridMismatchError, "divide an 8-bit picture"),
-        (bars(256) * np.nan, bars(256), {}, GridMismatchError, "between 0 and 1"),
+        (bars(256) * np.nan, bars(256), {}, GridMismatchError, "between 0 and 1, got nan"),
+        (bars(256) * 0.7, bars(256), {}, ImageError, "mask must be binary.*mask > 0.5"),
+        (bars(256), bars(256) * 0.7, {}, ImageError, "target must be binary.*antialiased=False"),
         (bars(256), bars(512), {}, GridMismatchError, r"\(256, 256\) and \(512, 512\)"),
         (bars(256)[:128], bars(256)[:128], {}, GridMismatchError, "pad or crop it to a square"),
         (bars(256)[None], bars(256), {}, GridMismatchError, "share one grid .* one target for each mask"),

@@ -120,7 +120,7 @@ def test_limits_of_widths_are_those_of_symmetric_edges(cuts):
 
 
 def test_limits_agree_with_counting_on_a_grid(sim):
-    target = layout.demo_clips()["demo-metal-tips"].rasterize(pixel_nm=4)
+    target = layout.demo_clips()["demo-metal-tips"].rasterize(pixel_nm=4, antialiased=False)
     image, sites = sim.intensity(target, n_out=256), metrics.target_sites(target, 4.0)
     limits = pw.exposure_limits(image, sites, limit_nm=15, pixel_nm=8, threshold=sim.threshold)
     exposures = np.linspace(0.9, 1.3, 9)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from maskopt_lib import metrics
-from maskopt_lib.errors import UnknownNameError
+from maskopt_lib.errors import OptionError, UnknownNameError
 from maskopt_lib.metrics import rule_report
 
 Y, X = np.mgrid[:320, :320] + 0.5
@@ -155,5 +155,5 @@ def test_two_long_lines_are_too_close_within_the_region_though_as_close_elsewher
 def test_wrong_decks_are_refused_with_the_rules_there_are():
     with pytest.raises(UnknownNameError, match=r"no mask rule \['width'\]; known: min_width_nm, min_space_nm"):
         rule_report(boxes(), {"width": 30}, 1)
-    with pytest.raises(ValueError, match=r"limit above 0, got .'msd_nm': 0"):
+    with pytest.raises(OptionError, match=r"msd_nm must be a number above 0.*got 0"):
         rule_report(boxes(), {"msd_nm": 0}, 1)

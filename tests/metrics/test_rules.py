@@ -4,7 +4,6 @@ import itertools
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -73,12 +72,6 @@ def test_areas_and_distances_are_in_nm(factor):
     assert coarse.shapes == fine.shapes == 2 and coarse.msa_nm2 == fine.msa_nm2 == 60 * 16
     # Between pixel centres: one pixel more than the empty space.
     assert (fine.msd_nm, coarse.msd_nm) == (41, 40 + factor)
-
-
-def test_grey_masks_and_tensors_are_made_binary():
-    image = turned_box(20, 20, shift=-40) | turned_box(30, 8, shift=28)
-    assert shape_rules(0.7 * image, 1.0) == shape_rules(image.astype(np.uint8), 1.0) == shape_rules(image, 1.0)
-    assert shape_rules(torch.tensor(image), 1.0) == shape_rules(image, 1.0)
 
 
 @pytest.mark.parametrize(

@@ -187,11 +187,11 @@ def _print(task: _Print, kept: Kept) -> None:
             target, mask = design.rasterize(area.layer, window.field_nm, pixel_nm), stitched.read(window.field_nm)
             x0, y0, x1, y1 = box = task.plan.inside(window)
             core = _pixels(box, window, pixel_nm)
-            aerial = sim.aerial(mask.astype(np.float32)).cpu().numpy()
+            aerial = sim.aerial(mask, corners=schema.CORNERS).cpu().numpy()
             areas = metrics.print_areas(aerial, target > 0, pixel_nm=pixel_nm, threshold=sim.threshold, part=core)
             scores.append([areas[schema.L2], areas[schema.PVB]])
             if target[core].any():
-                of_field = edge_sites(sim, mask, target, window, pixel_nm, aerial[sim.corners.index(schema.NOMINAL)])
+                of_field = edge_sites(sim, mask, target, window, pixel_nm, aerial[0])
                 x, y, *_ = columns = np.stack([of_field[name].values for name in SITE_COLUMNS])
                 # Half open, so that a site on a border belongs to one window.
                 sites.append(columns[:, (x >= x0) & (x < x1) & (y >= y0) & (y < y1)].T)

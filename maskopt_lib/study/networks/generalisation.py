@@ -123,7 +123,7 @@ def score_clips(
                 masks[key], _, _ = network_mask(folder / WEIGHTS, target, batch=batch)
             for key, mask in masks.items():
                 scores = metrics.evaluate(mask, target, sim, only=_CLIP_SCORES)
-                rows[*key, clip] = {score: float(scores[score].squeeze()) for score in _CLIP_SCORES}
+                rows[*key, clip] = {score: float(scores[score]) for score in _CLIP_SCORES}
             bar.update()
     ds = labelled(rows, (schema.METHOD, schema.SEED, schema.SAMPLE)).sortby(schema.SEED)
     ds["cell"] = (schema.SAMPLE, list(clips), {"long_name": "clip", "units": "1"})

@@ -158,7 +158,7 @@ def measure_window(mask: np.ndarray, target: np.ndarray, sim: Simulator, setting
     errors = dm.edge_errors_nm(profiles, settings.exposures, threshold=sim.threshold)
     by_edge = [pw.exposure_limits(aerial, sites, limit_nm=limit, **how) for limit in settings.epe_limits_nm]
     by_width = pw.exposure_limits_of_cds(aerial, cuts, tolerance=settings.cd_tolerance, **how)
-    scores = metrics.evaluate(mask, target, sim, only=SCORES).isel({schema.SAMPLE: 0}, drop=True)
+    scores = metrics.evaluate(mask, target, sim, only=SCORES)
     found = xr.Dataset(
         {
             "cd_nm": dm.critical_dimensions(aerial, cuts, settings.exposures, **how),

@@ -185,7 +185,6 @@ def score_mask(task: ScoreTask, kept: Kept) -> None:
     """Score a task's mask and keep the scores; taken in one place and one way, wherever the mask was made."""
     sim = simulator(task.kernels, kept)
     scores = metrics.evaluate(task.mask.image, task.target.image, sim, only=task.scores)
-    scores = scores.isel({schema.SAMPLE: 0}, drop=True)
     del scores.attrs["kernels"]  # a label, the other attributes hold for all
     write_dataset(task.path, scores)
 

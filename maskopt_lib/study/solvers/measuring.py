@@ -155,7 +155,7 @@ def scored(job: Job) -> dict[str, float]:
     target = job.clips[0].image
     mask = job.recipe.solve(target, job.simulator(EAGER)).mask
     scores = metrics.evaluate(mask, target, Simulator(job.kernels), only=SCORES)
-    return {name: float(scores[name].squeeze()) for name in SCORES}
+    return {name: float(scores[name]) for name in SCORES}
 
 
 def limits(job: Job, masks: Tensor) -> dict[str, float]:

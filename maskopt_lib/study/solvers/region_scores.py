@@ -10,6 +10,7 @@ import xarray as xr
 
 from maskopt_lib import metrics
 from maskopt_lib.data import schema
+from maskopt_lib.images import binary
 from maskopt_lib.layout.region import Window
 from maskopt_lib.litho import Simulator
 from maskopt_lib.runs.gather import labelled
@@ -41,8 +42,8 @@ def score_region(masks: Mapping[str, np.ndarray], window: Window, sim: Simulator
     target = window.target.values[0]
     rows = {}
     for name, image in masks.items():
-        mask = np.asarray(image) >= 0.5
-        aerial = sim.aerial(mask.astype(np.float32)).cpu().numpy()
+        mask = binary(image)
+        aerial = sim.aerial(mask, corners=schema.CORNERS)
         cut = mask & inside
         # The limit does not change the smallest value; a small one keeps the report short.
         rules = metrics.rule_report(
