@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import xarray as xr
@@ -9,9 +10,8 @@ import xarray as xr
 from maskopt_lib.errors import SchemaError
 
 # Dimensions
-SAMPLE, Y, X, CORNER, FOCUS, STEP, TERM, METHOD, SEED, SITE, KERNELS = (
-    "sample", "y", "x", "corner", "focus", "step", "term", "method", "seed", "site", "kernels",
-)  # fmt: skip
+SAMPLE, Y, X, CORNER, FOCUS, STEP = "sample", "y", "x", "corner", "focus", "step"
+TERM, METHOD, SEED, SITE, KERNELS = "term", "method", "seed", "site", "kernels"
 
 # Process corners, always in this order
 NOMINAL, OUTER, INNER = "nominal", "outer", "inner"
@@ -63,6 +63,15 @@ _COORDINATES: dict[str, tuple[str, str]] = {
 def column(dims: str | tuple[str, ...], values: Any, long_name: str, units: str = "1") -> tuple:
     """A variable as xarray takes it, with what it is called and its unit."""
     return dims, values, {"long_name": long_name, "units": units}
+
+
+def described(ds: xr.Dataset, texts: Mapping[str, str | tuple[str, str]]) -> xr.Dataset:
+    """The same Dataset with what its variables are: name -> ``long_name``, and ``units`` where they are not "1"."""
+    ds = ds.copy()
+    for name, text in texts.items():
+        long_name, units = (text, "1") if isinstance(text, str) else text
+        ds[name].attrs = {"long_name": long_name, "units": units}
+    return ds
 
 
 def label(ds: xr.Dataset) -> xr.Dataset:

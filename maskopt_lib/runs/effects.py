@@ -84,8 +84,7 @@ def effect_rows(effects: Mapping[tuple[str, str], Effect], *, rows: str, columns
     """
     statistics = (MEAN, LOW, HIGH)
     values = {key: dict(zip(statistics, (e.mean, *e.interval), strict=True)) for key, e in effects.items()}
-    attrs = {name: {"long_name": long_name, "units": "%"} for name in statistics}
-    return labelled(values, (rows, columns), attrs=attrs)
+    return labelled(values, (rows, columns), texts=dict.fromkeys(statistics, (long_name, "%")))
 
 
 def statement_table(statements: Mapping[str, tuple[Effect, str]]) -> pd.DataFrame:

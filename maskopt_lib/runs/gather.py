@@ -18,6 +18,7 @@ import xarray as xr
 from tqdm import tqdm
 
 from maskopt_lib import files
+from maskopt_lib.data import schema
 from maskopt_lib.runs.parts import is_whole
 from maskopt_lib.runs.spread import Kept, spread
 from maskopt_lib.runs.spread import workers as local_workers
@@ -94,7 +95,7 @@ def labelled(
     rows: Mapping[tuple, Mapping[str, Any] | xr.Dataset],
     dims: Sequence[str],
     *,
-    attrs: Mapping[str, Mapping[str, str]] | None = None,
+    texts: Mapping[str, str | tuple[str, str]] | None = None,
 ) -> xr.Dataset:
     """Results by label as one Dataset; labels keep their order, and what one of them lacks is nan (text: empty).
 
@@ -102,12 +103,12 @@ def labelled(
     ----------
     rows : labels along ``dims`` -> name -> number or text, or a Dataset.
     dims : names of the dimensions.
-    attrs : variable -> ``long_name`` and ``units``.
+    texts : variable -> what it is, see :func:`maskopt_lib.data.schema.described`.
 
     Returns
     -------
     Dataset over ``dims``, and over those that Datasets of ``rows`` have; of no rows an empty one, with the variables of
-    ``attrs``.
+    ``texts``.
 
     Examples
     --------
@@ -117,8 +118,10 @@ def labelled(
     """
     if not rows:
         nothing = np.empty([0] * len(dims))
-        variables = {name: (list(dims), nothing, known) for name, known in (attrs or {}).items()}
-        return xr.Dataset(variables, coords={dim: np.array([], str) for dim in dims})
+        empty = xr.Dataset(
+            {name: (list(dims), nothing) for name in texts or ()}, {dim: np.array([], str) for dim in dims}
+        )
+        return schema.described(empty, texts or {})
     index = pd.MultiIndex.from_tuples(list(rows), names=list(dims))
     if all(isinstance(row, xr.Dataset) for row in rows.values()):
         joined = xr.concat(
@@ -135,9 +138,8 @@ def labelled(
     joined = joined.assign({name: v.astype(float) for name, v in joined.data_vars.items() if _is_truths(v)})
     texts = [name for name, values in joined.data_vars.items() if values.dtype.kind in "OUT"]
     joined = joined.assign({name: joined[name].fillna("").astype(str) for name in texts})
-    for name, said in (attrs or {}).items():
-        joined[name].attrs |= said
-    return joined.assign_coords({dim: np.array(labels) for dim, labels in ordered.items()})
+    joined = joined.assign_coords({dim: np.array(labels) for dim, labels in ordered.items()})
+    return schema.described(joined, texts or {})
 
 
 def _is_truths(values: xr.DataArray) -> bool:

@@ -150,9 +150,9 @@ class TileSolver:
         return np.asarray(result.mask, np.uint8), result.runtime_s
 
 
-def scorer(kernels: SocsKernels, device: str = "cpu") -> TileSolver:
-    """Scores tiles under optics that are there already; computing or reading them takes its time."""
-    solver = TileSolver(LabelRule(kernels=kernels.name), device=device)
+def scorer(kernels: SocsKernels, device: str = "cpu", **rule: Any) -> TileSolver:
+    """Makes and scores tiles under optics that are there already; ``rule``: other fields of its :class:`LabelRule`."""
+    solver = TileSolver(LabelRule(kernels=kernels.name, **rule), device=device)
     solver.sim = Simulator(kernels, device=device)
     return solver
 

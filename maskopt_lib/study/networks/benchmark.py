@@ -32,9 +32,10 @@ from maskopt_lib.opc import Recipe
 from maskopt_lib.optics.kernels import SocsKernels, kernels_digest
 from maskopt_lib.runs.gather import complete, labelled
 from maskopt_lib.runs.hashing import hashed, key_of, source_hash
-from maskopt_lib.runs.parts import part_path, read_part, write_part
+from maskopt_lib.runs.parts import part_path, read_part
 from maskopt_lib.runs.spread import Kept
-from maskopt_lib.study.dataset.tile_masks import LabelRule, TileSolver
+from maskopt_lib.study.dataset.tile_masks import TileSolver, scorer
+from maskopt_lib.study.networks.drawings import read_masks, write_scored
 from maskopt_lib.study.networks.scores import TRAITS
 from maskopt_lib.study.pictures import images, pictures
 from maskopt_lib.study.solvers.pareto import family_of
@@ -191,6 +192,10 @@ class Bench:
         store = TileStore(self.store).digest()
         return hashed([code, kernels_digest(self.kernels), store, self.device, torch.__version__])
 
+    def simulator(self) -> Simulator:
+        """What masks are scored under."""
+        return Simulator(self.kernels, device=self.device)
+
     def choose(self, layer: str, *, n: int | None = None, seed: int = 0, **choice: Any) -> Tiles:
         """Tiles of different geometry; parameters as for :func:`~maskopt_lib.models.training.tiles.choose_tiles`."""
         samples = choose_tiles(self.store, layer, n=n, seed=seed, **choice)
@@ -277,12 +282,9 @@ class Bench:
             "context_density": around if tiles.context_nm else np.full(len(density), np.nan),
         }
         names = np.array(ds["cell"].attrs["names"])[ds["cell"].values].astype(str)
-        return {
-            name: (schema.SAMPLE, column, {"long_name": TRAITS[name][0], "units": TRAITS[name][1]})
-            for name, column in values.items()
-        } | {
-            "cell": (schema.SAMPLE, names, {"long_name": "cell", "units": "1"}),
-            "tile": (schema.SAMPLE, np.array(tiles.samples), {"long_name": "tile in the store", "units": "1"}),
+        return {name: schema.column(schema.SAMPLE, column, *TRAITS[name][:2]) for name, column in values.items()} | {
+            "cell": schema.column(schema.SAMPLE, names, "cell"),
+            "tile": schema.column(schema.SAMPLE, np.array(tiles.samples), "tile in the store"),
         }
 
     def gallery(self, comparison: Comparison, entry: Entry) -> xr.Dataset:
@@ -306,8 +308,7 @@ class Bench:
         titles = [f"{entry.name}, {name}: {values[place]:,.0f} nm²" for name, place in places.items()]
         masks = images(self.masks(entry, tiles, kind)[shown], 1.0, title=titles)
         layout = images(self.read(tiles.part(shown)).drawn, 1.0, title=titles)
-        sim = Simulator(self.kernels, device=self.device)
-        return pictures(masks, layout, sim, margin_nm=None).assign_attrs(core_nm=CORE_NM)
+        return pictures(masks, layout, self.simulator(), margin_nm=None).assign_attrs(core_nm=CORE_NM)
 
     def _parts(self, entry: Entry, tiles: Tiles, kind: str) -> list[_MaskPart]:
         common = [self.digest(), source_hash([__name__], follow=False)]
@@ -316,8 +317,8 @@ class Bench:
         for start in range(0, len(tiles.samples), self.batch):
             own = tiles.part(slice(start, start + self.batch))
             name = (tiles.layer, entry.name, f"seed{entry.seed}", f"{start:05d}")
-            path = part_path(self.run_dir, *name, key=key_of([*common, own.samples]))
-            parts.append(_MaskPart(bench=self, entry=entry, tiles=own, kind=kind, path=path.resolve()))
+            path = part_path(self.run_dir.resolve(), *name, key=key_of([*common, own.samples]))
+            parts.append(_MaskPart(bench=self, entry=entry, tiles=own, kind=kind, path=path))
         return parts
 
 
@@ -355,7 +356,7 @@ def _score(part: _MaskPart, kept: Kept) -> None:
     """Read tiles, make masks, score, keep."""
     bench, entry, tiles = part.bench, part.entry, part.bench.read(part.tiles)
     lens = kernels_digest(bench.kernels), bench.device
-    sim = kept(("simulator", *lens), partial(Simulator, bench.kernels, device=bench.device))
+    sim = kept(("simulator", *lens), bench.simulator)
     seconds = np.nan
     if entry.trained is not None:
         trained = kept(("network", entry.trained, bench.device), partial(_warm_network, part, tiles))
@@ -370,27 +371,12 @@ def _score(part: _MaskPart, kept: Kept) -> None:
         masks = tiles.masks[entry.label]
     else:
         masks = tiles.image
-    scores = metrics.evaluate_core(masks, tiles.drawn, sim, core_nm=CORE_NM)
-    arrays = {name: scores[name].values for name in metrics.CORE_SCORES}
-    arrays[schema.RUNTIME] = np.full(len(masks), seconds / len(masks))
-    write_masks(part.path, masks, arrays, {"name": entry.name})
-
-
-def write_masks(path: Path, masks: np.ndarray, arrays: Mapping[str, np.ndarray], said: Mapping[str, Any]) -> None:
-    """A part with masks (n, y, x) of 0 and 1 as ``mask``, (n, y, x_byte), beside other arrays."""
-    write_part(path, arrays, said, bits={"mask": np.packbits(masks, axis=-1, bitorder="little")})
-
-
-def read_masks(path: Path) -> np.ndarray:
-    """Masks of a part that :func:`write_masks` wrote."""
-    return np.unpackbits(read_part(path, ["mask"])["mask"], axis=-1, bitorder="little")
+    write_scored(part.path, masks, tiles.drawn, sim, {"name": entry.name}, seconds)
 
 
 def _warm_solver(part: _MaskPart) -> TileSolver:
     bench, tiles = part.bench, part.tiles
-    rule = LabelRule(kernels=bench.kernels.name, recipes={_OWN: {tiles.layer: part.entry.recipe}})
-    solver = TileSolver(rule, device=bench.device)
-    solver.sim = Simulator(bench.kernels, device=bench.device)
+    solver = scorer(bench.kernels, bench.device, recipes={_OWN: {tiles.layer: part.entry.recipe}})
     # The first solve prepares the optics; no mask's time holds that.
     solver.solve(bench.read(tiles.part([0])).image, tiles.layer, _OWN)
     return solver

@@ -18,13 +18,12 @@ import numpy as np
 import torch
 import xarray as xr
 
-from maskopt_lib import layout, metrics
+from maskopt_lib import layout
 from maskopt_lib.data import schema
 from maskopt_lib.data import tile_arrays as ta
 from maskopt_lib.data.tile_store import TileStore
 from maskopt_lib.errors import GridMismatchError, MissingDataError
 from maskopt_lib.layout import Design
-from maskopt_lib.litho import Simulator
 from maskopt_lib.models import MaskModel, TileInput
 from maskopt_lib.models.inputs import CORE_NM
 from maskopt_lib.models.training.loop import Trained, predict_tiles
@@ -34,11 +33,12 @@ from maskopt_lib.opc import Recipe
 from maskopt_lib.runs.effects import Effect, effect_rows, gain
 from maskopt_lib.runs.gather import complete, labelled
 from maskopt_lib.runs.hashing import hashed, key_of, source_hash
-from maskopt_lib.runs.parts import Bits, part_path, read_part
+from maskopt_lib.runs.parts import Bits, part_path
 from maskopt_lib.runs.spread import Kept
 from maskopt_lib.study.dataset.context import ALL_AROUND, ALONE, CONTEXT, IN_PLACE, PRINTED, seen
-from maskopt_lib.study.dataset.tile_masks import RECIPES, LabelRule, TileSolver, label_digest
-from maskopt_lib.study.networks.benchmark import IDENTITY, LABELS, Bench, Tiles, read_masks, write_masks
+from maskopt_lib.study.dataset.tile_masks import RECIPES, LabelRule, TileSolver, label_digest, scorer
+from maskopt_lib.study.networks.benchmark import IDENTITY, LABELS, Bench, Tiles
+from maskopt_lib.study.networks.drawings import Drawing, read_masks, score_drawings, write_masks
 from maskopt_lib.study.networks.trainings import Key, common_fields, rules_for
 
 NETWORK = "network"
@@ -124,8 +124,7 @@ def place(
     """
     store, kernels = TileStore(bench.store), bench.kernels
     recipes = {kind: dict.fromkeys(tiles, Recipe(**surroundings))} if surroundings else RECIPES
-    solver = TileSolver(LabelRule(kernels=kernels.name, recipes=recipes), device=bench.device)
-    solver.sim = Simulator(kernels, device=bench.device)
+    solver = scorer(kernels, bench.device, recipes=recipes)
     rule = solver.rule
     margin_nm = (kernels.period_nm - rule.core_nm) / 2
     content = round((rule.core_nm + 2 * store.rule["context_nm"]) / rule.pixel_nm)
@@ -164,15 +163,6 @@ def place(
 def _solve_field(solver: TileSolver, layer: str, kind: str, field: _Field, kept: Kept) -> None:
     masks, _ = solver.solve_in_surroundings(field.image[None], layer, kind)
     write_masks(field.path, masks[0], {}, {"kind": kind})
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Drawing:
-    """Masks of one row and context: who draws them, and whether they can be printed alone."""
-
-    draw: Callable[[], np.ndarray]
-    alone: bool
-    path: Path
 
 
 def score_contexts(
@@ -220,39 +210,21 @@ def score_contexts(
     for (name, context, seed), (digest, draw) in makers.items():
         key = key_of([*common, digest, context])
         path = part_path(bench.run_dir, tiles.layer, name, f"{context}nm", f"seed{seed}", key=key)
-        drawings[name, context, seed] = _Drawing(draw=draw, alone=context != ALL_AROUND, path=path)
-    sim = Simulator(bench.kernels, device=bench.device)
-    complete(partial(_score, sim, placed), drawings.values(), title=f"{tiles.layer} {kind}", unit="network")
-
-    rows = {
-        at: xr.Dataset(
-            {
-                score: ((PRINTED, schema.SAMPLE), values)
-                for score, values in read_part(drawing.path, metrics.CORE_SCORES).items()
-            }
-        )
-        for at, drawing in drawings.items()
-    }
+        drawings[name, context, seed] = Drawing(draw=draw, alone=context != ALL_AROUND, path=path)
+    around = {"title": f"{tiles.layer} {kind}", "surroundings": placed.surroundings}
+    rows = score_drawings(drawings, tiles.drawn, bench.simulator(), **around)
     names = [*dict.fromkeys(name for name, _, _ in trained), IDENTITY, LABELS]
     in_order = [*sorted({context for _, context, _ in makers} - {ALL_AROUND}), ALL_AROUND]
     ds = labelled(rows, (NETWORK, CONTEXT, schema.SEED)).sortby(schema.SEED).sel({NETWORK: names, CONTEXT: in_order})
-    density = _middle(tiles.drawn, CORE_NM).mean((1, 2))
     ds = ds.assign(
-        cell=(schema.SAMPLE, tiles.cell_names, {"long_name": "cell", "units": "1"}),
-        core_density=(schema.SAMPLE, density, {"long_name": "share of the core that is drawn", "units": "1"}),
+        cell=schema.column(schema.SAMPLE, tiles.cell_names, "cell"),
+        core_density=schema.column(
+            schema.SAMPLE, _middle(tiles.drawn, CORE_NM).mean((1, 2)), "share of the core that is drawn"
+        ),
     ).assign_coords({PRINTED: [ALONE, IN_PLACE]})
-    ds[CONTEXT].attrs = {"long_name": "context (-1: all that the optics see)", "units": "nm"}
+    ds = schema.described(ds, {CONTEXT: ("context (-1: all that the optics see)", "nm")})
     about = {"layer": tiles.layer, "kind": kind, "split": str(tiles.split), "label_context_nm": tiles.context_nm}
     return schema.label(ds.assign_attrs(about))
-
-
-def _score(sim: Simulator, placed: Placed, drawing: _Drawing, kept: Kept) -> None:
-    """Keep masks with their scores, alone (nan where they were drawn with all surroundings) and in place."""
-    masks, drawn = drawing.draw(), placed.tiles.drawn
-    in_place = metrics.evaluate_core(masks, drawn, sim, core_nm=CORE_NM, surroundings=placed.surroundings)
-    alone = metrics.evaluate_core(masks, drawn, sim, core_nm=CORE_NM) if drawing.alone else in_place * np.nan
-    arrays = {name: np.stack([alone[name], in_place[name]]).astype(float) for name in metrics.CORE_SCORES}
-    write_masks(drawing.path, masks, arrays, {"masks": len(masks)})
 
 
 @torch.inference_mode()

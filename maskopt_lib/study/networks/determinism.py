@@ -11,6 +11,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -171,12 +172,11 @@ def measure(
     hardware = [dict(run.record.hardware), torch.__version__, _own_code()]
     tasks = []
     for label, maker, its_clips in makers:
-        determined_by = [maker.digest(), [target.digest() for target in targets[its_clips]], kernels_digest(kernels)]
+        what = {"label": label, "maker": maker, "targets": targets[its_clips], "kernels": kernels}
+        determined_by = [maker.digest(), [target.digest() for target in what["targets"]], kernels_digest(kernels)]
         for change in (REFERENCE, *[change for change in CHANGES if change != SEED]):
             path = part_path(run.out_dir, "mask", label, change, key=key_of([*determined_by, hardware, change]))
-            tasks.append(
-                Making(label=label, change=change, maker=maker, targets=targets[its_clips], kernels=kernels, path=path)
-            )
+            tasks.append(Making(change=change, path=path, **what))
     _complete(_make, tasks, title="masks")
     ds = _scores(_made(tasks), clips.names, kernels, run.out_dir)
     kinds = [SOLVER] * len(solvers) + [NETWORK] * len(networks)
@@ -199,16 +199,11 @@ def train_again(rule: TrainRule, store: str | Path, kernels: SocsKernels, run: R
     """
     changes = (REFERENCE, HASH, THREADS)
     key = [train_key(rule, Path(store), kernels), dict(run.record.hardware), torch.__version__, _own_code()]
-    tasks = [
-        Teaching(
-            change=change,
-            rule=rule,
-            store=Path(store).resolve(),
-            kernels=kernels,
-            path=part_path(run.out_dir, "training", rule.name, change, key=key_of([*key, change])),
-        )
-        for change in changes
-    ]
+    what = {"rule": rule, "store": Path(store).resolve(), "kernels": kernels}
+    paths = {
+        change: part_path(run.out_dir, "training", rule.name, change, key=key_of([*key, change])) for change in changes
+    }
+    tasks = [Teaching(change=change, path=path, **what) for change, path in paths.items()]
     _complete(_teach, tasks, title="trainings")
     made = {change: values for (change, values), _ in _runs(tasks, "weights")}
     rows: dict[tuple[str], dict[str, Any]] = {}
@@ -220,10 +215,12 @@ def train_again(rule: TrainRule, store: str | Path, kernels: SocsKernels, run: R
         else:
             why = "batches are part of the rule" if change == BATCH else "rules know float32 and bfloat16 only"
             rows[change,] = {STATUS: why}
-    ds = labelled(rows, (CHANGE,))
-    ds["weights"].attrs = {"long_name": "weights that differ", "units": "1"}
-    ds["largest"].attrs = {"long_name": "largest difference, of the largest weight", "units": "%"}
-    ds[STATUS].attrs = {"long_name": "done, or why not", "units": "1"}
+    texts = {
+        "weights": "weights that differ",
+        "largest": ("largest difference, of the largest weight", "%"),
+        STATUS: "done, or why not",
+    }
+    ds = labelled(rows, (CHANGE,), texts=texts)
     return ds.assign_attrs(rule=rule.name, steps=rule.steps, n_weights=made[REFERENCE].size)
 
 
@@ -338,13 +335,11 @@ def _runs(tasks: Sequence[Making | Teaching], name: str) -> Iterator[tuple[tuple
 def _made(tasks: Sequence[Making]) -> dict[tuple[str, str], tuple[Making, np.ndarray | None]]:
     """(label, change) -> task and masks, None where there are none; the reference before its changes."""
     made = {(task.label, change): (task, masks) for (change, masks), task in _runs(tasks, "masks")}
-    changes = (REFERENCE, *CHANGES)
-    tasks_of = {(task.label, task.change): task for task in tasks}
+    tasks_of = {(task.label, task.change): (task, None) for task in tasks}
     labels = dict.fromkeys(task.label for task in tasks)
     nothing = {
-        (label, change): (tasks_of[label, REFERENCE if change == SEED else change], None)
-        for label in labels
-        for change in changes
+        (label, change): tasks_of[label, REFERENCE if change == SEED else change]
+        for label, change in product(labels, (REFERENCE, *CHANGES))
     }
     return nothing | made
 
@@ -375,15 +370,13 @@ def _scores(
     # Masks that are equal share their scores.
     complete(score_mask, scored.values(), title="scores", unit="mask")
     for at, task in scored.items():
-        kept = read_part(task.path, SCORES)
-        rows[at] |= {name: kept[name].item() for name in SCORES}
+        rows[at] |= {name: values.item() for name, values in read_part(task.path, SCORES).items()}
     dims = (schema.METHOD, CHANGE, schema.SAMPLE)
     ds = schema.label(labelled(rows, dims)).assign(labelled(status, dims[:2]))
-    ds[PIXELS].attrs = {"long_name": "pixels moved", "units": "1"}
-    ds[STATUS].attrs = {"long_name": "done, or why not", "units": "1"}
+    ds = schema.described(ds, {PIXELS: "pixels moved", STATUS: "done, or why not"})
     for name in SCORES:
-        apart = ds[name] - ds[name].sel({CHANGE: REFERENCE}, drop=True)
         before = ds[name].sel({CHANGE: REFERENCE}, drop=True)
+        apart = ds[name] - before
         percent = (100 * apart / before.where(before > 0)).where(apart != 0, apart)
         long_name, units = schema.VARIABLES[name]
         ds[name + DIFFERENCE] = apart.assign_attrs(long_name=f"change of {long_name}", units=units)

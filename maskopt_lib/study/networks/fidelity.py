@@ -79,13 +79,9 @@ def hypervolumes(scores: xr.Dataset, outlines_nm: np.ndarray, *, seed: int = 0, 
     -------
     Dataset over ``family`` and ``statistic``: ``alone`` and ``lost``, of mean scores.
     """
-    names = SPACES[_SPACE]
-    drawn = {
-        name: drawn_means(scores[name], scores["cell"].values, seed=seed, n_draws=n_draws).transpose(
-            DRAW, schema.METHOD
-        )
-        for name in names
-    }
+    names, cells = SPACES[_SPACE], scores["cell"].values
+    drawn = {name: drawn_means(scores[name], cells, seed=seed, n_draws=n_draws) for name in names}
+    drawn = {name: means.transpose(DRAW, schema.METHOD) for name, means in drawn.items()}
     # The box is that of all tiles in every draw: it only sets the unit.
     scaled = BOX.scaled(drawn, names, np.mean(outlines_nm))
     volumes = with_lost(family_volumes(scaled, [family_of(name) for name in scores[schema.METHOD].values.tolist()]))
@@ -119,15 +115,14 @@ def against(scores: xr.Dataset, methods: Sequence[str], rivals: Mapping[str, str
     difference = difference.transpose(schema.METHOD, "score", DRAW)
     draws, intervals = difference.isel({DRAW: slice(1, None)}), interval_of(difference)
     wins = (draws < 0).all("score").where(draws.notnull().all("score")).mean(DRAW)
-    verdicts = [_verdict(rows[:, 1:]) for rows in intervals.values]
-    return xr.Dataset(
-        {
-            "difference": intervals.assign_attrs(long_name="difference to the rival", units="1"),
-            "share": wins.assign_attrs(long_name="draws in which it is better in all", units="1"),
-            "verdict": (schema.METHOD, verdicts, {"long_name": "better in all", "units": "1"}),
-        },
-        attrs={"rivals": [f"{name}: {rival}" for name, rival in rivals.items()]},
-    )
+    verdicts = (schema.METHOD, [_verdict(rows[:, 1:]) for rows in intervals.values])
+    ds = xr.Dataset({"difference": intervals, "share": wins, "verdict": verdicts})
+    texts = {
+        "difference": "difference to the rival",
+        "share": "draws in which it is better in all",
+        "verdict": "better in all",
+    }
+    return schema.described(ds, texts).assign_attrs(rivals=[f"{name}: {rival}" for name, rival in rivals.items()])
 
 
 def statements(
@@ -162,19 +157,10 @@ def statements(
         closest = gaps.isel({schema.METHOD: int(gaps.sel({STATISTIC: MEAN}).argmax(schema.METHOD))})
         low, high = sorted(sign * closest.sel({STATISTIC: [LOW, HIGH]}).values)
         all_tiles = means.isel({DRAW: 0}).sel({schema.METHOD: list(among)})
-        rows.append(
-            {
-                "statement": claim["says"],
-                "verdict": _verdict(gaps.values[:, 1:]),
-                "score": claim["score"],
-                "mean": float(own[0]),
-                "best": (sign * all_tiles).idxmin().item(),
-                "closest other": closest[schema.METHOD].item(),
-                "difference": sign * closest.sel({STATISTIC: MEAN}).item(),
-                LOW: low,
-                HIGH: high,
-            }
-        )
+        row = {"statement": claim["says"], "verdict": _verdict(gaps.values[:, 1:]), "score": claim["score"]}
+        row |= {"mean": float(own[0]), "best": (sign * all_tiles).idxmin().item()}
+        row |= {"closest other": closest[schema.METHOD].item()}
+        rows.append(row | {"difference": sign * closest.sel({STATISTIC: MEAN}).item(), LOW: low, HIGH: high})
     return pd.DataFrame(rows).set_index("statement")
 
 
@@ -193,14 +179,10 @@ def statement_table(judged: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     rows = {}
     for tiles, found in judged.items():
         for says, row in found.iterrows():
+            numbers = {("mean", "its own"): row["mean"], ("difference", MEAN): row["difference"]}
+            numbers |= {("difference", end): row[end] for end in (LOW, HIGH)}
             note = f"{row['verdict']}; {row['score']}; closest: {row['closest other']}; best: {row['best']}"
-            rows[f"{tiles}: {says}"] = {
-                ("mean", "its own"): row["mean"],
-                ("difference", MEAN): row["difference"],
-                ("difference", LOW): row[LOW],
-                ("difference", HIGH): row[HIGH],
-                NOTE: note,
-            }
+            rows[f"{tiles}: {says}"] = numbers | {NOTE: note}
     table = pd.DataFrame(rows.values(), index=pd.Index(rows, name="statement"))
     table.columns = pd.MultiIndex.from_tuples(table.columns)
     return table

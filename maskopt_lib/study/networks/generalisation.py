@@ -126,5 +126,5 @@ def score_clips(
                 rows[*key, clip] = {score: float(scores[score]) for score in _CLIP_SCORES}
             bar.update()
     ds = labelled(rows, (schema.METHOD, schema.SEED, schema.SAMPLE)).sortby(schema.SEED)
-    ds["cell"] = (schema.SAMPLE, list(clips), {"long_name": "clip", "units": "1"})
+    ds["cell"] = schema.column(schema.SAMPLE, list(clips), "clip")
     return schema.label(ds.assign_attrs(kernels=sim.kernels.name))

@@ -21,22 +21,14 @@ import xarray as xr
 from maskopt_lib import metrics, optics
 from maskopt_lib.data import schema
 from maskopt_lib.litho import Simulator
-from maskopt_lib.models.inputs import CORE_NM
 from maskopt_lib.opc import Recipe
 from maskopt_lib.runs.gather import complete, labelled
 from maskopt_lib.runs.hashing import hashed, key_of, source_hash
 from maskopt_lib.runs.parts import part_path, read_part
 from maskopt_lib.runs.spread import Kept
 from maskopt_lib.study.dataset.tile_masks import LabelRule
-from maskopt_lib.study.networks.benchmark import (
-    Bench,
-    Entry,
-    Tiles,
-    joined,
-    network_entries,
-    solver_entries,
-    write_masks,
-)
+from maskopt_lib.study.networks.benchmark import Bench, Entry, Tiles, joined, network_entries, solver_entries
+from maskopt_lib.study.networks.drawings import write_scored
 from maskopt_lib.study.networks.scores import DRAW, drawn_means, interval_of, mean_scores
 from maskopt_lib.study.solvers.settings import MERIT, merit
 
@@ -183,7 +175,7 @@ def refine(
         ds[schema.RUNTIME] = ds[schema.RUNTIME] + seconds[name]
     ds = labelled(rows, (START, schema.STEP))
     ds = schema.label(ds.assign({MERIT: merit(ds)}))
-    ds["cell"] = (schema.SAMPLE, read.cell_names, {"long_name": "cell", "units": "1"})
+    ds["cell"] = schema.column(schema.SAMPLE, read.cell_names, "cell")
     ds[schema.STEP].attrs["long_name"] = "steps of the solver"
     ds[schema.RUNTIME].attrs["long_name"] = "time a tile, with that of the start"
     about = {"solver": solver.method, "preset": solver.preset, "context_nm": tiles.context_nm}
@@ -200,7 +192,7 @@ class _Refiner:
         window = {"window_nm": self.rule.image_nm} if knows_window else {}
         self.solver = replace(solver, options={**solver.options, **window})
         self.field = Simulator(optics.cropped(bench.kernels, self.rule.field_nm), device=bench.device)
-        self.sim = Simulator(bench.kernels, device=bench.device)
+        self.sim = bench.simulator()
         code = source_hash([__name__], follow=False)
         #: Of all that determines masks and scores but tiles, starts and steps.
         self.digest = hashed([bench.digest(), code, self.solver.digest(), self.shares])
@@ -211,10 +203,8 @@ class _Refiner:
             # The first solve prepares the optics; no mask's time holds that.
             kept("warm", lambda: self._solved(task.images, task.masks, len(self.shares)))
             masks, seconds = self._solved(task.images, task.masks, task.n_steps)
-        scores = metrics.evaluate_core(masks, task.drawn, self.sim, core_nm=CORE_NM)
-        arrays = {name: scores[name].values for name in metrics.CORE_SCORES}
-        arrays[schema.RUNTIME] = np.full(len(masks), seconds / len(masks))
-        write_masks(task.path, masks, arrays, {"steps": task.n_steps, "method": self.solver.method})
+        said = {"steps": task.n_steps, "method": self.solver.method}
+        write_scored(task.path, masks, task.drawn, self.sim, said, seconds)
 
     def _solved(self, images: np.ndarray, starts: np.ndarray, n_steps: int) -> tuple[np.ndarray, float]:
         n = images.shape[-1]
@@ -255,26 +245,23 @@ def savings(refined: xr.Dataset, *, within: float = 0.01, seed: int = 0) -> xr.D
         return xr.apply_ufunc(first_crossing, x, means, goal, **core).transpose(START, DRAW)
 
     steps, in_seconds = crossing(refined[schema.STEP].astype(float)), crossing(seconds)
-    columns = {
-        "steps": (steps, "steps to the goal", "1"),
-        "seconds": (in_seconds, "seconds a tile to the goal", "s"),
-        "steps_saved": (steps.sel({START: TARGET}) - steps, f"steps saved against the {TARGET}", "1"),
-        "seconds_saved": (
-            in_seconds.sel({START: TARGET}) - in_seconds,
-            f"seconds a tile saved against the {TARGET}",
-            "s",
-        ),
-    }
-    ds = xr.Dataset(
-        {
-            name: interval_of(values).assign_attrs(long_name=long_name, units=units)
-            for name, (values, long_name, units) in columns.items()
-        }
-    )
     known = steps.isel({DRAW: slice(1, None)})
-    reached = np.isfinite(known).mean(DRAW).where(known.notnull().any(DRAW))
-    ds["reached"] = reached.assign_attrs(long_name="share of draws that reach the goal", units="1")
-    return ds.assign_attrs(goal_nm2=float(goal[0]), within=within, reference=TARGET)
+    columns = {
+        "steps": steps,
+        "seconds": in_seconds,
+        "steps_saved": steps.sel({START: TARGET}) - steps,
+        "seconds_saved": in_seconds.sel({START: TARGET}) - in_seconds,
+    }
+    ds = xr.Dataset({name: interval_of(values) for name, values in columns.items()})
+    texts = {
+        "steps": "steps to the goal",
+        "seconds": ("seconds a tile to the goal", "s"),
+        "steps_saved": f"steps saved against the {TARGET}",
+        "seconds_saved": (f"seconds a tile saved against the {TARGET}", "s"),
+        "reached": "share of draws that reach the goal",
+    }
+    ds["reached"] = np.isfinite(known).mean(DRAW).where(known.notnull().any(DRAW))
+    return schema.described(ds, texts).assign_attrs(goal_nm2=float(goal[0]), within=within, reference=TARGET)
 
 
 def first_crossing(x: np.ndarray, y: np.ndarray, goal: float) -> float:
@@ -318,12 +305,9 @@ def at_equal_time(refined: xr.Dataset, *, seed: int = 0) -> xr.Dataset:
     steps = able[done].where(able).max(done).transpose(START, schema.STEP)
     means = mean_scores(refined, [MERIT], seed=seed)[MERIT].rename({schema.STEP: done})
     chosen = means.sel({START: steps[START], done: steps.fillna(means[done][0]).astype(int)}).drop_vars(done)
-    labels = {"steps": ("steps done by then", "1"), "limit_s": (f"time a tile of the {TARGET}", "s")}
     ds = xr.Dataset({MERIT: chosen.where(steps.notnull()), "steps": steps, "limit_s": limits})
-    for name, (long_name, units) in labels.items():
-        ds[name].attrs = {"long_name": long_name, "units": units}
     ds[MERIT].attrs = refined[MERIT].attrs
-    return ds
+    return schema.described(ds, {"steps": "steps done by then", "limit_s": (f"time a tile of the {TARGET}", "s")})
 
 
 def apart(refined: xr.Dataset, starts: Sequence[str], *, seed: int = 0) -> xr.Dataset:

@@ -149,14 +149,13 @@ def failure_signatures(
                 "worst": ("rank", failed),
             }
         )
-    labels = {
+    texts = {
         "difference": "worst tiles against the others, in standard deviations",
         "failed": "mean of the worst tiles",
         "others": "mean of the others",
         "worst": "sample",
     }
-    attrs = {name: {"long_name": text, "units": "1"} for name, text in labels.items()}
-    ds = labelled(rows, (schema.METHOD, "score"), attrs=attrs)
+    ds = labelled(rows, (schema.METHOD, "score"), texts=texts)
     return ds.assign_coords(trait=[TRAITS[name][2] for name in traits]).assign_attrs(share=share)
 
 

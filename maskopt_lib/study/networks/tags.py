@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -18,21 +17,20 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from maskopt_lib import metrics, models
+from maskopt_lib import models
 from maskopt_lib.data import schema
 from maskopt_lib.data.splits import cell_function
 from maskopt_lib.errors import UnknownNameError
-from maskopt_lib.litho import Simulator
-from maskopt_lib.models.inputs import CORE_NM, NO_CELL
+from maskopt_lib.models.inputs import NO_CELL
 from maskopt_lib.models.training.loop import Trained
 from maskopt_lib.models.training.rules import TrainRule
 from maskopt_lib.models.training.tiles import TestTiles
 from maskopt_lib.runs.effects import Effect, gain
-from maskopt_lib.runs.gather import complete, labelled
+from maskopt_lib.runs.gather import labelled
 from maskopt_lib.runs.hashing import key_of, source_hash
-from maskopt_lib.runs.parts import part_path, read_part
-from maskopt_lib.runs.spread import Kept
-from maskopt_lib.study.networks.benchmark import Bench, Tiles, joined, write_masks
+from maskopt_lib.runs.parts import part_path
+from maskopt_lib.study.networks.benchmark import Bench, Tiles
+from maskopt_lib.study.networks.drawings import Drawing, score_drawings
 from maskopt_lib.study.networks.trainings import Key, common_fields, n_cells_of, rules_for
 
 TAG, TOLD = "tag", "told"
@@ -121,15 +119,6 @@ def codes_told(trained: Trained, tiles: TestTiles, told: str, seed: int = 0) -> 
     return np.array([rng.choice(few) if len(few) else NO_CELL for few in others])
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Drawing:
-    """Masks of a network that is told these cells."""
-
-    trained: Trained
-    codes: np.ndarray
-    path: Path
-
-
 def score_tags(
     bench: Bench, trained: Mapping[tuple[str, int], Trained], tiles: Tiles, kind: str, *, seed: int = 0
 ) -> xr.Dataset:
@@ -148,9 +137,10 @@ def score_tags(
     Dataset over ``tag``, ``told``, ``seed`` and ``sample`` with the scores of
     :func:`maskopt_lib.metrics.evaluate_core`, and ``cell``. A network without a tag has only ``"own"``.
     """
-    read, sim = bench.read(tiles), Simulator(bench.kernels, device=bench.device)
+    read = bench.read(tiles)
     common = [bench.digest(), source_hash([__name__], follow=False), kind]
     common += [tiles.layer, str(tiles.split), tiles.context_nm, tiles.samples]
+    told_too = {"kind": kind, "context_nm": float(tiles.context_nm), "batch": bench.batch}
     drawings = {}
     for (tag, number), training in trained.items():
         training.model.to(bench.device)
@@ -158,25 +148,13 @@ def score_tags(
             codes = codes_told(training, read, told, seed)
             key = key_of([*common, training.digest(), codes.tolist()])
             path = part_path(bench.run_dir, tiles.layer, kind, tag, told, f"seed{number}", key=key)
-            drawings[tag, told, number] = _Drawing(trained=training, codes=codes, path=path)
-    score = partial(_score, bench, sim, read, kind)
-    complete(score, drawings.values(), title=f"{tiles.layer} {kind} {tiles.split}", unit="network")
-    rows = {
-        at: joined([read_part(drawing.path, metrics.CORE_SCORES)]).drop_vars(schema.SAMPLE)
-        for at, drawing in drawings.items()
-    }
+            draw = partial(models.predict, training.model, read.image, cells=codes, **told_too)
+            drawings[tag, told, number] = Drawing(draw=draw, path=path)
+    rows = score_drawings(drawings, read.drawn, bench.simulator(), title=f"{tiles.layer} {kind} {tiles.split}")
     ds = labelled(rows, (TAG, TOLD, schema.SEED)).reindex({TOLD: list(WAYS)})
-    ds["cell"] = (schema.SAMPLE, read.cell_names, {"long_name": "cell", "units": "1"})
+    ds["cell"] = schema.column(schema.SAMPLE, read.cell_names, "cell")
     about = {"layer": tiles.layer, "kind": kind, "split": str(tiles.split), "context_nm": tiles.context_nm}
     return schema.label(ds.assign_attrs(about))
-
-
-def _score(bench: Bench, sim: Simulator, tiles: TestTiles, kind: str, drawing: _Drawing, kept: Kept) -> None:
-    told_too = {"cells": drawing.codes, "kind": kind, "context_nm": float(tiles.context_nm)}
-    masks = models.predict(drawing.trained.model, tiles.image, batch=bench.batch, **told_too)
-    scores = metrics.evaluate_core(masks, tiles.drawn, sim, core_nm=CORE_NM)
-    arrays = {name: scores[name].values for name in metrics.CORE_SCORES}
-    write_masks(drawing.path, masks, arrays, {"masks": len(masks)})
 
 
 #: (layer, kind of masks, what to call the tiles) -> scores.
@@ -299,15 +277,15 @@ def embedding_space(trained: Trained, n_components: int = 2) -> xr.Dataset:
     # A direction has no sign of its own: the largest position is made positive.
     signs = np.sign(u[np.abs(u).argmax(axis=0), np.arange(u.shape[1])])[:n]
     shares = s**2 / max(float((s**2).sum()), np.finfo(float).tiny)
-    dimless = {"units": "1"}
+    functions = [cell_function(name) for name in names]
     return xr.Dataset(
         {
-            "position": (("cell", "component"), (u * s)[:, :n] * signs, {"long_name": "position", **dimless}),
-            "numbers": (("cell", "feature"), numbers, {"long_name": "learned numbers", **dimless}),
-            "explained": ("component", shares[:n], {"long_name": "share of the variance", **dimless}),
-            "family": ("cell", [cell_family(name) for name in names], {"long_name": "what cells do", **dimless}),
-            "function": ("cell", [cell_function(name) for name in names], {"long_name": "function", **dimless}),
-            "drive": ("cell", [drive(name) for name in names], {"long_name": "drive strength", **dimless}),
+            "position": schema.column(("cell", "component"), (u * s)[:, :n] * signs, "position"),
+            "numbers": schema.column(("cell", "feature"), numbers, "learned numbers"),
+            "explained": schema.column("component", shares[:n], "share of the variance"),
+            "family": schema.column("cell", [cell_family(name) for name in names], "what cells do"),
+            "function": schema.column("cell", functions, "function"),
+            "drive": schema.column("cell", [drive(name) for name in names], "drive strength"),
         },
         coords={"cell": names, "component": np.arange(1, n + 1)},
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import pandas as pd
@@ -10,24 +11,8 @@ import xarray as xr
 
 from maskopt_lib.data import schema
 from maskopt_lib.runs.tables import NOTE
-from maskopt_lib.study.networks.determinism import (
-    BATCH,
-    CHANGE,
-    CHANGES,
-    DONE,
-    FLOAT64,
-    HASH,
-    KIND,
-    NETWORK,
-    PIXELS,
-    REFERENCE,
-    SCORES,
-    SEED,
-    SOLVER,
-    STATUS,
-    THREADS,
-    TRAINING,
-)
+from maskopt_lib.study.networks import determinism as dt
+from maskopt_lib.study.networks.determinism import CHANGE, CHANGES, PIXELS, REFERENCE, SCORES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,21 +38,17 @@ _ORDER = Tolerance(pixels=150, percent=0.1, sites=0.5, reason="long sums are par
 _TYPE = Tolerance(pixels=500, percent=1, sites=1, reason="all steps round otherwise, and thresholds amplify it")
 #: (kind of maker, or its label; change) -> what is accepted; a label goes before its kind.
 TOLERANCES: dict[tuple[str, str], Tolerance] = {
-    (SOLVER, SEED): _EXACT,
-    (SOLVER, HASH): _EXACT,
-    (SOLVER, THREADS): _ORDER,
-    (SOLVER, BATCH): _ORDER,
-    (SOLVER, FLOAT64): _TYPE,
+    (maker, change): tolerance
+    for maker in (dt.SOLVER, dt.NETWORK)
+    for change, tolerance in zip(CHANGES, (_EXACT, _EXACT, _ORDER, _ORDER, _TYPE), strict=True)
+} | {
     # None moved, neither of the embedded nor of the contest clips.
-    ("curvy", BATCH): _EXACT,
-    (NETWORK, SEED): _EXACT,
-    (NETWORK, HASH): _EXACT,
-    (NETWORK, THREADS): _ORDER,
-    (NETWORK, BATCH): _ORDER,
-    (NETWORK, FLOAT64): _TYPE,
-    (TRAINING, SEED): _EXACT,
-    (TRAINING, HASH): _EXACT,
-    (TRAINING, THREADS): Tolerance(pixels=0, percent=1, sites=0, reason="gradients are summed otherwise in each step"),
+    ("curvy", dt.BATCH): _EXACT,
+    (dt.TRAINING, dt.SEED): _EXACT,
+    (dt.TRAINING, dt.HASH): _EXACT,
+    (dt.TRAINING, dt.THREADS): Tolerance(
+        pixels=0, percent=1, sites=0, reason="gradients are summed otherwise in each step"
+    ),
 }
 
 
@@ -85,26 +66,26 @@ def beyond(moved: xr.Dataset, trained: xr.Dataset | None = None) -> dict[str, st
     """
     faults = {}
     means = moved[list(SCORES)].mean(schema.SAMPLE)
-    for method, kind in zip(moved[schema.METHOD].values.tolist(), moved[KIND].values.tolist(), strict=True):
-        for change in moved[CHANGE].values.tolist():
-            at = {schema.METHOD: method, CHANGE: change}
-            if change == REFERENCE or str(moved[STATUS].sel(at).item()) != DONE:
-                continue
-            tolerance = tolerance_of(method, kind, change)
-            reference = means.sel({schema.METHOD: method, CHANGE: REFERENCE})
-            apart = {name: abs(float(means[name].sel(at) - reference[name])) for name in SCORES}
-            largest = {"pixels": (float(moved[PIXELS].sel(at).max()), tolerance.pixels)}
-            for name, difference in apart.items():
-                if name in (schema.EPE15, schema.EPE3):
-                    largest[f"{name}, sites"] = (difference, tolerance.sites)
-                else:
-                    largest[f"{name}, %"] = (100 * difference / max(float(reference[name]), 1), tolerance.percent)
-            over = [f"{name} {value:.3g} above {most:g}" for name, (value, most) in largest.items() if value > most]
-            if over:
-                faults[f"{method}, {change}"] = "; ".join(over)
+    makers = zip(moved[schema.METHOD].values.tolist(), moved[dt.KIND].values.tolist(), strict=True)
+    for (method, kind), change in product(makers, moved[CHANGE].values.tolist()):
+        at = {schema.METHOD: method, CHANGE: change}
+        if change == REFERENCE or str(moved[dt.STATUS].sel(at).item()) != dt.DONE:
+            continue
+        tolerance = tolerance_of(method, kind, change)
+        largest = {"pixels": (float(moved[PIXELS].sel(at).max()), tolerance.pixels)}
+        for name in SCORES:
+            reference = float(means[name].sel({schema.METHOD: method, CHANGE: REFERENCE}))
+            difference = abs(float(means[name].sel(at)) - reference)
+            if name in (schema.EPE15, schema.EPE3):
+                largest[f"{name}, sites"] = (difference, tolerance.sites)
+            else:
+                largest[f"{name}, %"] = (100 * difference / max(reference, 1), tolerance.percent)
+        over = [f"{name} {value:.3g} above {most:g}" for name, (value, most) in largest.items() if value > most]
+        if over:
+            faults[f"{method}, {change}"] = "; ".join(over)
     if trained is not None:
-        for change in (SEED, HASH, THREADS):
-            value, most = trained["largest"].sel({CHANGE: change}).item(), TOLERANCES[TRAINING, change].percent
+        for change in (dt.SEED, dt.HASH, dt.THREADS):
+            value, most = trained["largest"].sel({CHANGE: change}).item(), TOLERANCES[dt.TRAINING, change].percent
             if value > most:
                 faults[f"training, {change}"] = f"weights {value:.3g} % above {most:g}"
     return faults
@@ -123,32 +104,22 @@ def moved_table(moved: xr.Dataset) -> pd.DataFrame:
         columns[change, "mean"] = pixels.mean(schema.SAMPLE).values
         columns[change, "largest"] = pixels.max(schema.SAMPLE).values
     notes = []
-    for row in moved[STATUS]:
+    for row in moved[dt.STATUS]:
         told = zip(row[CHANGE].values.tolist(), row.values.tolist(), strict=True)
-        notes.append("; ".join(f"{change}: {why}" for change, why in told if why != DONE))
+        notes.append("; ".join(f"{change}: {why}" for change, why in told if why != dt.DONE))
     return pd.DataFrame(columns | {NOTE: notes}, index=pd.Index(moved[schema.METHOD].values, name="case"))
 
 
 def score_table(moved: xr.Dataset) -> pd.DataFrame:
     """Change of mean scores, absolute and in percent, one row for each change of a maker that moved any pixel."""
     means = moved[list(SCORES)].mean(schema.SAMPLE)
-    rows = {}
-    for method in moved[schema.METHOD].values.tolist():
-        reference = means.sel({schema.METHOD: method, CHANGE: REFERENCE})
-        for change in CHANGES:
-            at = {schema.METHOD: method, CHANGE: change}
-            if not moved[PIXELS].sel(at).sum() > 0:
-                continue
-            apart = means.sel(at) - reference
-            rows[f"{method}; {change}"] = {
-                (name, column): value.item()
-                for name in SCORES
-                for column, value in (
-                    ("change", apart[name]),
-                    ("change, %", 100 * apart[name] / reference[name].where(reference[name] > 0)),
-                )
-            }
     names = [(name, column) for name in SCORES for column in ("change", "change, %")]
-    return pd.DataFrame(
-        list(rows.values()), index=pd.Index(list(rows), name="case"), columns=pd.MultiIndex.from_tuples(names)
-    )
+    rows = {}
+    for method, change in product(moved[schema.METHOD].values.tolist(), CHANGES):
+        at = {schema.METHOD: method, CHANGE: change}
+        if moved[PIXELS].sel(at).sum() > 0:
+            reference = means.sel({schema.METHOD: method, CHANGE: REFERENCE})
+            apart = means.sel(at) - reference
+            percent = 100 * apart / reference.where(reference > 0)
+            rows[f"{method}; {change}"] = [each[name].item() for name in SCORES for each in (apart, percent)]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=pd.MultiIndex.from_tuples(names)).rename_axis("case")

@@ -159,19 +159,18 @@ def summary(trained: Mapping[Key, Trained]) -> xr.Dataset:
             "best_step": int(best["at_step"]),
             "stopped_by": curves.attrs["stopped_by"],
         } | {name: float(best[name]) for name in _SCORES}
-    labels = {
-        "n_parameters": ("parameters", "1"),
-        "width": ("factor on channels", "1"),
+    texts = {
+        "n_parameters": "parameters",
+        "width": "factor on channels",
         "pixel_nm": ("pixel", "nm"),
         "train_s": ("time of all steps", "s"),
         "step_s": ("median time of a step", "s"),
         "wait_percent": ("share of the time spent waiting for tiles", "%"),
-        "best_step": ("steps of the kept", "1"),
+        "best_step": "steps of the kept",
     }
     ds = labelled(rows, [TRAINING])
-    for name in [name for name in ds.data_vars if name not in schema.VARIABLES]:
-        long_name, units = labels.get(name, (name.replace("_", " "), "1"))
-        ds[name].attrs |= {"long_name": long_name, "units": units}
+    own = {str(name): str(name).replace("_", " ") for name in ds.data_vars if name not in schema.VARIABLES}
+    return schema.label(schema.described(ds, own | texts))
     return schema.label(ds)
 
 
