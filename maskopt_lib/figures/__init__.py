@@ -3,13 +3,7 @@
 Styles are those of HoloViews' matplotlib backend: call ``hv.extension("matplotlib")`` once before drawing.
 """
 
-from maskopt_lib.figures import anatomy as anatomy
-from maskopt_lib.figures import dataset as dataset
-from maskopt_lib.figures import designs as designs
-from maskopt_lib.figures import fidelity as fidelity
-from maskopt_lib.figures import large_area as large_area
-from maskopt_lib.figures import model_ablations as model_ablations
-from maskopt_lib.figures import models as models
+from maskopt_lib.figures import anatomy, dataset, designs, fidelity, large_area, model_ablations, models
 from maskopt_lib.figures.ablation import deviations
 from maskopt_lib.figures.cells import cell_gallery
 from maskopt_lib.figures.determinism import moved_pixels
@@ -38,38 +32,3 @@ from maskopt_lib.figures.scores import (
 )
 from maskopt_lib.figures.tiles import tile_reading
 from maskopt_lib.figures.timing import beside_aims, over_batch, phase_bars
-
-__all__ = [
-    "attainment_curves",
-    "beside_aims",
-    "bossung",
-    "case_bars",
-    "cell_gallery",
-    "cross_matrices",
-    "cross_matrix",
-    "cumulative",
-    "curves",
-    "deviations",
-    "distributions",
-    "edge_errors",
-    "focus_exposure_map",
-    "histories",
-    "hypervolume_bars",
-    "kernel_gallery",
-    "latitude_curves",
-    "limit_curves",
-    "mask_changes",
-    "mask_gallery",
-    "mask_panels",
-    "moved_pixels",
-    "over_batch",
-    "pareto_front",
-    "phase_bars",
-    "process_windows",
-    "ranked",
-    "rule_violations",
-    "save",
-    "source_map",
-    "tile_reading",
-    "tradeoff",
-]

@@ -11,11 +11,7 @@ from maskopt_lib.runs.reference import has_result, load_result, stored_names, st
 from maskopt_lib.runs.sweep import run_sweep
 from maskopt_lib.runs.tables import means_table, published_beside_ours, side_by_side, style, table_dataset, write_table
 from maskopt_lib.study.pictures import pictures
-from maskopt_lib.study.solvers import anatomy as anatomy
-from maskopt_lib.study.solvers import device_tables as device_tables
-from maskopt_lib.study.solvers import imaging as imaging
-from maskopt_lib.study.solvers import process_window as process_window
-from maskopt_lib.study.solvers import timing as timing
+from maskopt_lib.study.solvers import anatomy, device_tables, imaging, process_window, timing
 from maskopt_lib.study.solvers.benchmark import score_masks, score_own, solve_and_score, solve_clips
 from maskopt_lib.study.solvers.changes import score_changes
 from maskopt_lib.study.solvers.clips import Clips, released_masks, targets
@@ -39,82 +35,3 @@ from maskopt_lib.study.solvers.region_scores import edge_sites, score_region, sc
 from maskopt_lib.study.solvers.second_opinion import second_opinion
 from maskopt_lib.study.solvers.settings import is_preset, rank, search, settings_grid, variations
 from maskopt_lib.study.solvers.timing import Budget, measure, measure_devices, product_scores
-
-__all__ = [
-    "Box",
-    "Budget",
-    "Clips",
-    "Record",
-    "Run",
-    "Trial",
-    "Window",
-    "agreement",
-    "among",
-    "area_sweep",
-    "attainment",
-    "begin",
-    "claim",
-    "demo_layout",
-    "edge_sites",
-    "front",
-    "front_share",
-    "has_result",
-    "hypervolumes",
-    "is_preset",
-    "layout_inputs",
-    "load",
-    "load_masks",
-    "load_result",
-    "located",
-    "means_table",
-    "measure",
-    "measure_devices",
-    "nondominated",
-    "outline_nm",
-    "parameters",
-    "pick",
-    "picked",
-    "pictures",
-    "points",
-    "post_process",
-    "process_window",
-    "product_scores",
-    "published_beside_ours",
-    "published_points",
-    "rank",
-    "read_deck",
-    "read_parameters",
-    "read_variant",
-    "read_window",
-    "record_of",
-    "released_masks",
-    "removed_shapes",
-    "resolved",
-    "rule_margin",
-    "rules_kept",
-    "run_sweep",
-    "score_changes",
-    "score_masks",
-    "score_own",
-    "score_region",
-    "score_sheet",
-    "search",
-    "second_opinion",
-    "settings_grid",
-    "settings_table",
-    "shot_budgets",
-    "side_by_side",
-    "solve_and_score",
-    "solve_clips",
-    "start",
-    "stored_names",
-    "stored_runs",
-    "stored_tables",
-    "style",
-    "table_dataset",
-    "targets",
-    "trial_of",
-    "variations",
-    "write_region",
-    "write_table",
-]

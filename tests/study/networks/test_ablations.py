@@ -20,7 +20,7 @@ from maskopt_lib.runs.effects import CONFIRMED, REFUTED, UNDECIDED, effect_rows,
 from maskopt_lib.study.dataset.context import ALL_AROUND, ALONE, IN_PLACE
 from maskopt_lib.study.dataset.tile_masks import scorer
 from maskopt_lib.study.networks import contexts as context_ablation
-from maskopt_lib.study.networks import generalisation
+from maskopt_lib.study.networks import drawings, generalisation
 from maskopt_lib.study.networks import tags as cell_tags
 from maskopt_lib.study.networks.benchmark import IDENTITY, LABELS, Bench, Comparison, Entry, Tiles
 from maskopt_lib.study.networks.scores import mean_scores
@@ -107,7 +107,7 @@ def test_a_mask_in_place_stands_among_those_of_its_neighbours(store, tiles, solv
     whole = solver.score(placed.surroundings[:, 512:1536, 512:1536], tiles.drawn, surroundings=placed.surroundings)
     assert float(l2.sel(network=LABELS, printed=IN_PLACE, context=ALL_AROUND)) == float(whole[schema.L2][0])
     # What is there is not made again.
-    monkeypatch.setattr(context_ablation, "_score", lambda *args, **how: pytest.fail("scored again"))
+    monkeypatch.setattr(drawings, "_draw", lambda *args, **how: pytest.fail("scored again"))
     xr.testing.assert_identical(context_ablation.score_contexts(bench, trained, placed, at_large=["net"]), ds)
     monkeypatch.setattr(context_ablation.layout, "open_design", lambda name: Chip(store, tiles, broken=True))
     with pytest.raises(MissingDataError, match="other designs"):
