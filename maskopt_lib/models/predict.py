@@ -23,6 +23,7 @@ def predict(
     context_nm: ArrayLike | None = None,
     dial: ArrayLike = 0.0,
     batch: int = 8,
+    at_large: bool = False,
 ) -> np.ndarray:
     """Masks of tiles.
 
@@ -36,13 +37,18 @@ def predict(
     context_nm : how much context is shown, one number or (n,); needed where the model is told.
     dial : wished simplicity, one number or (n,) in [0, 1].
     batch : tiles at a time.
+    at_large : images may be windows of any size, a multiple of the network's pixel and halvings.
 
     Returns
     -------
     (n, 1024, 1024) uint8 at 1 nm, 1 = clear. They do not depend on ``batch``, but for pixels within rounding of the
     outline.
+
+    Raises
+    ------
+    GridMismatchError : images of another size, or ``at_large`` by a network that draws images of its own size only.
     """
-    told = {"cells": cells, "kind": kind, "context_nm": context_nm, "dial": dial}
+    told = {"cells": cells, "kind": kind, "context_nm": context_nm, "dial": dial, "at_large": at_large}
     masks = np.empty(np.shape(images), np.uint8)
     for start, logits in _batches(model, images, batch, **told):
         masks[start : start + len(logits)] = (logits > 0).to(torch.uint8).cpu().numpy()
@@ -57,10 +63,20 @@ def predict_logits(model: MaskModel, images: ArrayLike, *, batch: int = 8, **tol
     return found
 
 
-def _batches(model: MaskModel, images: ArrayLike, batch: int, *, cells=None, kind=None, context_nm=None, dial=0.0):
+def _batches(
+    model: MaskModel,
+    images: ArrayLike,
+    batch: int,
+    *,
+    cells=None,
+    kind=None,
+    context_nm=None,
+    dial=0.0,
+    at_large: bool = False,
+):
     """(first tile, logits (m, 1024, 1024) float32 at 1 nm) of one batch after the other."""
     images, told = np.asarray(images), model.conditioning
-    if images.ndim != 3 or images.shape[1:] != (IMAGE_NM, IMAGE_NM):
+    if images.ndim != 3 or (images.shape[1:] != (IMAGE_NM, IMAGE_NM) and not at_large):
         raise GridMismatchError(
             f"images are (n, {IMAGE_NM}, {IMAGE_NM}) at 1 nm, got {images.shape}; place a smaller window in the "
             "middle of zeros, cut a larger one into tiles"
@@ -92,8 +108,21 @@ def _batches(model: MaskModel, images: ArrayLike, batch: int, *, cells=None, kin
         with torch.inference_mode():
             target = _at_pixels(torch.tensor(images[part]).to(first), model.options.pixel_nm)
             told_here = {name: torch.tensor(values[part], device=first.device) for name, values in columns.items()}
-            logits = model.at_1_nm(model(TileInput.of(target, **told_here)))[:, 0].float()
+            x = TileInput.of(target, **told_here)
+            logits = (_of_window(model, x) if at_large else model.at_1_nm(model(x)))[:, 0].float()
         yield start, logits
+
+
+def _of_window(model: MaskModel, x: TileInput) -> Tensor:
+    """Logits (n, 1, y, x) at 1 nm of windows that may be larger or smaller than a tile."""
+    logits = model.draw(model.conditioner.planes(x), x)
+    if logits.shape != x.target.shape:
+        raise GridMismatchError(
+            f"{model.name} draws {tuple(logits.shape[-2:])} pixels of {tuple(x.target.shape[-2:])}: it takes no "
+            "windows of other sizes; leave it out of `at_large`"
+        )
+    size = [n * model.options.pixel_nm for n in logits.shape[-2:]]
+    return torch.nn.functional.interpolate(logits.float(), size=size, mode="bicubic")
 
 
 def _at_pixels(images: Tensor, pixel_nm: int) -> Tensor:

@@ -89,19 +89,16 @@ def read_curves(path: Path) -> xr.Dataset:
     stage = np.repeat(names, [last - first for first, last in bounds])[: len(steps)]
     ds = xr.Dataset(
         {
-            "loss": ((schema.STEP, schema.TERM), steps[terms], {"long_name": "loss", "units": "1"}),
-            "stage": (schema.STEP, stage, {"long_name": "stage", "units": "1"}),
-            "validation_loss": ((CHECK, schema.TERM), checks[terms], {"long_name": "loss", "units": "1"}),
+            "loss": schema.column((schema.STEP, schema.TERM), steps[terms], "loss"),
+            "stage": schema.column(schema.STEP, stage, "stage"),
+            "validation_loss": schema.column((CHECK, schema.TERM), checks[terms], "loss"),
         }
-        | {
-            name: (schema.STEP, steps[name], {"long_name": long_name, "units": units})
-            for name, (long_name, units) in STEP_COLUMNS.items()
-        }
+        | {name: schema.column(schema.STEP, steps[name], *texts) for name, texts in STEP_COLUMNS.items()}
         | {name: (CHECK, checks[name]) for name in scores},
         coords={
             schema.STEP: np.arange(1, len(steps) + 1),
             schema.TERM: terms,
-            "at_step": (CHECK, checks["at_step"].astype(int), {"long_name": "steps done", "units": "1"}),
+            "at_step": schema.column(CHECK, checks["at_step"].astype(int), "steps done"),
         },
         attrs={name: said[name] for name in ("name", "n_parameters", "best_check", "stopped_by", "device")},
     )

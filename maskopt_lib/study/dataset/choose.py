@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from maskopt_lib.data import schema
 from maskopt_lib.data.splits import EXCLUDED, SPLIT, SPLITS, SplitRule, splits
 from maskopt_lib.data.tile_store import TileStore
 from maskopt_lib.data.turns import composed
@@ -216,7 +217,7 @@ def _labelling(store: TileStore, parts: Sequence[Part], layer: str, plan: LabelP
         "labelled": (labelled.sum(), "tiles that have one of them"),
         "labelled_images": (len(np.unique(turned[labelled, 0])), "different images among these"),
     }
-    variables = {name: ((), int(n), {"long_name": long, "units": "1"}) for name, (n, long) in counts.items()}
+    variables = {name: schema.column((), int(n), long_name) for name, (n, long_name) in counts.items()}
     return Labelling(
         layer=layer,
         contexts_nm=(own_nm, *others_nm),

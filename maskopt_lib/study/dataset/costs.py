@@ -12,6 +12,7 @@ import pandas as pd
 import xarray as xr
 
 from maskopt_lib import files
+from maskopt_lib.data import schema
 from maskopt_lib.data import tile_arrays as ta
 from maskopt_lib.data.tile_store import TileStore
 from maskopt_lib.runs.gather import labelled
@@ -48,11 +49,13 @@ def scaling(parts: Sequence[Part], batches: Sequence[Batch], folder: Path) -> xr
                 work = {"cut_per_s": (cut_parts, parts), "solved_per_s": (solve_batches, batches)}
                 rates.append({name: _rate(do, tasks, folder, n, client) for name, (do, tasks) in work.items()})
         write_part(path, {name: values.values for name, values in pd.DataFrame(rates).items()})
-    long = {"cut_per_s": "windows cut a second", "solved_per_s": "masks solved and scored a second"}
-    return xr.Dataset(
-        {name: (_WORKERS, v, {"long_name": long[name], "units": "1/s"}) for name, v in read_part(path).items()},
-        coords={_WORKERS: (_WORKERS, list(_N_WORKERS), {"long_name": "worker processes", "units": "1"})},
-    )
+    texts = {
+        "cut_per_s": ("windows cut a second", "1/s"),
+        "solved_per_s": ("masks solved and scored a second", "1/s"),
+        _WORKERS: "worker processes",
+    }
+    ds = xr.Dataset({name: (_WORKERS, v) for name, v in read_part(path).items()}, {_WORKERS: list(_N_WORKERS)})
+    return schema.described(ds, texts)
 
 
 def read_times(store: TileStore, layer: str, *, n: int = 100, seed: int = 0) -> xr.DataArray:
@@ -99,16 +102,16 @@ def whole_dataset(
     (3.0, 2.0)
     """
     alone = dict.fromkeys(tiles, 1.0)
-    hours = {name: _hours(setup, cost_s, alone, tiles) for name, setup in setups.items()}
-    hours_shared = {name: _hours(setup, cost_s, shared, tiles) for name, setup in setups.items()}
-    rows = {
-        (setup, work): {"hours": h, "hours_shared": hours_shared[setup][work]}
-        for setup in setups
-        for work, h in hours[setup].items()
+    rows = {}
+    for name, setup in setups.items():
+        hours_shared = _hours(setup, cost_s, shared, tiles)
+        for work, hours in _hours(setup, cost_s, alone, tiles).items():
+            rows[name, work] = {"hours": hours, "hours_shared": hours_shared[work]}
+    texts = {
+        "hours": ("wall time, every tile solved", "h"),
+        "hours_shared": ("wall time, one solution a geometry", "h"),
     }
-    texts = {"hours": "wall time, every tile solved", "hours_shared": "wall time, one solution a geometry"}
-    attrs = {name: {"long_name": text, "units": "h"} for name, text in texts.items()}
-    return labelled(rows, ("setup", "work"), attrs=attrs)
+    return labelled(rows, ("setup", "work"), texts=texts)
 
 
 def _rate(do, tasks: Sequence[Part] | Sequence[Batch], folder: Path, n: int, client) -> float:

@@ -79,17 +79,9 @@ def tile_parts(rule: BuildRule, designs: Sequence[PlannedDesign], folder: Path) 
             windows = table.isel({TILE: drawn[first : first + rule.shard_size]})
             values = [windows[name].values.tolist() for name in WINDOW]
             key = key_of([code, oasis[design.name], layer, asdict(rule.tiles), values])
-            parts.append(
-                Part(
-                    layer=layer,
-                    design=design.name,
-                    design_file=design.file,
-                    platform=design.platform,
-                    windows=windows,
-                    rule=rule.tiles,
-                    path=part_path(folder.resolve(), "tiles", layer, design.name, f"{first:07d}", key=key),
-                )
-            )
+            path = part_path(folder.resolve(), "tiles", layer, design.name, f"{first:07d}", key=key)
+            own = {"design": design.name, "design_file": design.file, "platform": design.platform}
+            parts.append(Part(layer=layer, windows=windows, rule=rule.tiles, path=path, **own))
     return parts
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from maskopt_lib.data import schema
 from maskopt_lib.data import tile_arrays as ta
 from maskopt_lib.data.splits import SPLIT, SplitRule, leaks, split_table, splits
 from maskopt_lib.data.tile_store import TileStore
@@ -127,9 +128,8 @@ def window_counts(tiles: Mapping[str, xr.Dataset]) -> xr.Dataset:
     }
     ds = _over_layers(rows, {"tiles": "tiles"}, join="outer", fill_value=0)
     ds = ds.reindex({name: np.arange(last[name] + 1) for name in ("row", "column")}, fill_value=0)
-    for name in ("row", "column"):
-        ds[name].attrs = {"long_name": f"{name} of the window in the cell", "units": "1"}
-    return ds.fillna(0).astype(int)
+    texts = {name: f"{name} of the window in the cell" for name in ("row", "column")}
+    return schema.described(ds, texts).fillna(0).astype(int)
 
 
 def repeats(tiles: Mapping[str, xr.Dataset]) -> xr.Dataset:
@@ -208,8 +208,7 @@ def cell_frequencies(tiles: Mapping[str, xr.Dataset]) -> xr.Dataset:
         rows[layer] = by_cell.reindex(range(len(names)), fill_value=0).rename_axis(CELL).to_xarray()
     ds = _over_layers(rows, {"tiles": "tiles"}).assign_coords({CELL: names})
     total = ds["tiles"].sum(LAYER).values
-    attrs = {"long_name": "windows that cover the cell", "units": "1"}
-    ds = ds.assign(windows=ds["windows"].max(LAYER).assign_attrs(attrs))
+    ds = schema.described(ds.assign(windows=ds["windows"].max(LAYER)), {"windows": "windows that cover the cell"})
     return ds.isel({CELL: np.lexsort((names, -total))[: np.count_nonzero(total)]})
 
 
@@ -219,9 +218,9 @@ def cells_holding(frequencies: xr.Dataset, shares: Iterable[float] = (0.5, 0.9))
     ranked = -np.sort(-frequencies["tiles"].transpose(LAYER, CELL).values, axis=1)
     reached = ranked.cumsum(axis=1) / ranked.sum(axis=1, keepdims=True)
     needed = (reached[:, :, None] < shares - 1e-12).sum(axis=1) + 1
-    coords = {LAYER: frequencies[LAYER], "share": ("share", shares, {"long_name": "share of the tiles", "units": "1"})}
-    attrs = {"long_name": "cells that hold this share", "units": "1"}
-    return xr.DataArray(needed, coords, (LAYER, "share"), name="cells", attrs=attrs)
+    coords = {LAYER: frequencies[LAYER], "share": shares}
+    texts = {"cells": "cells that hold this share", "share": "share of the tiles"}
+    return schema.described(xr.Dataset({"cells": ((LAYER, "share"), needed)}, coords), texts)["cells"]
 
 
 def window_cuts(tiles: Mapping[str, xr.Dataset], min_width_nm: Mapping[str, float]) -> xr.Dataset:
@@ -250,10 +249,8 @@ def window_cuts(tiles: Mapping[str, xr.Dataset], min_width_nm: Mapping[str, floa
         shares = {"cut_share": ds["n_shapes_cut"] > 0, "sliver_share": ds["min_cut_nm"] < min_width_nm[layer]}
         means = {name: 100 * each.mean(ta.SAMPLE) for name, each in shares.items()}
         rows[layer] = xr.Dataset(means | {"shapes_cut": ds["n_shapes_cut"].mean(ta.SAMPLE)})
-    widths = [float(min_width_nm[layer]) for layer in tiles]
-    return _over_layers(rows, texts).assign_coords(
-        {ta.CONTEXT: _contexts(tiles), "min_width_nm": (LAYER, widths, {"long_name": "smallest width", "units": "nm"})}
-    )
+    widths = schema.column(LAYER, [float(min_width_nm[layer]) for layer in tiles], "smallest width", "nm")
+    return _over_layers(rows, texts).assign_coords({ta.CONTEXT: _contexts(tiles), "min_width_nm": widths})
 
 
 def split_counts(store: TileStore, context_nm: Mapping[str, int], rule: SplitRule | None = None) -> xr.Dataset:
@@ -296,9 +293,7 @@ def savings(store: TileStore) -> xr.Dataset:
     counted = counted.where(counted["labels"] > 0).dropna(ta.LABEL_CONTEXT, how="all")
     labels, labelled_tiles = counted["labels"], counted["labelled"]
     shares = {"per_label": labelled_tiles / labels, "saved_share": 100 * (1 - labels / labelled_tiles)}
-    ds = _described(counted.assign(shares), texts)
-    ds[ta.LABEL_CONTEXT].attrs = {"long_name": "context of the label", "units": "nm"}
-    return ds
+    return schema.described(counted.assign(shares), texts | {ta.LABEL_CONTEXT: ("context of the label", "nm")})
 
 
 def sizes(store: TileStore) -> xr.Dataset:
@@ -317,7 +312,7 @@ def sizes(store: TileStore) -> xr.Dataset:
     shards = store.verify(deep=False).to_dataframe()
     totals = shards.groupby([LAYER, "kind"], sort=False)[["entries", "size_bytes"]].sum()
     ds = labelled(totals.to_dict("index"), (LAYER, "kind")).fillna(0).astype(int)
-    return _described(ds.assign(per_entry_bytes=ds["size_bytes"] / np.maximum(ds["entries"], 1)), texts)
+    return schema.described(ds.assign(per_entry_bytes=ds["size_bytes"] / np.maximum(ds["entries"], 1)), texts)
 
 
 def draw_tiles(tiles: xr.Dataset, n: int, *, designs: Sequence[str] = (), seed: int = 0) -> xr.Dataset:
@@ -359,8 +354,7 @@ def _names(tiles: Mapping[str, xr.Dataset], codes: str) -> list[str]:
 
 
 def _contexts(tiles: Mapping[str, xr.Dataset]) -> tuple:
-    contexts = next(iter(tiles.values()))[ta.CONTEXT].values
-    return ta.CONTEXT, contexts, {"long_name": "context", "units": "nm"}
+    return schema.column(ta.CONTEXT, next(iter(tiles.values()))[ta.CONTEXT].values, "context", "nm")
 
 
 def _over_layers(
@@ -368,12 +362,4 @@ def _over_layers(
 ) -> xr.Dataset:
     """Datasets of single layers as one over ``layer``, with what its variables are."""
     layers = xr.DataArray(list(rows), dims=LAYER, name=LAYER)
-    return _described(xr.concat(list(rows.values()), layers, combine_attrs="override", **options), texts)
-
-
-def _described(ds: xr.Dataset, texts: Mapping[str, str | tuple[str, str]]) -> xr.Dataset:
-    """The same with ``long_name`` and ``units``, which are "1" where only a name is given."""
-    for name, text in texts.items():
-        long_name, units = (text, "1") if isinstance(text, str) else text
-        ds[name].attrs = {"long_name": long_name, "units": units}
-    return ds
+    return schema.described(xr.concat(list(rows.values()), layers, combine_attrs="override", **options), texts)

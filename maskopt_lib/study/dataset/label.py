@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import distributed
@@ -87,24 +88,15 @@ def label_batches(
             shown = signature.sel({ta.CONTEXT: round(context_nm)}).values
             numbers = np.flatnonzero(labelling.context_nm == context_nm)
             starts = range(0, len(numbers), plan.batch)
-            for kind in plan.kinds:
-                for i, start in enumerate(starts):
-                    first = int(numbers[start])
-                    sample = labelling.sample[numbers[start : start + plan.batch]]
-                    tiles = [shown[sample].tolist(), scored[sample].tolist()]
-                    key = key_of([digest[layer, kind], layer, kind, context_nm, tiles])
-                    batch = Batch(
-                        store=store,
-                        layer=layer,
-                        kind=kind,
-                        context_nm=context_nm,
-                        first=first,
-                        sample=tuple(sample.tolist()),
-                        rule=rule,
-                        device=device,
-                        path=part_path(folder.resolve(), "labels", layer, kind, f"{first:06d}", key=key),
-                    )
-                    batches.append(((i + 0.5) / len(starts), batch))
+            for kind, (i, start) in product(plan.kinds, enumerate(starts)):
+                first = int(numbers[start])
+                sample = labelling.sample[numbers[start : start + plan.batch]]
+                tiles = [shown[sample].tolist(), scored[sample].tolist()]
+                key = key_of([digest[layer, kind], layer, kind, context_nm, tiles])
+                path = part_path(folder.resolve(), "labels", layer, kind, f"{first:06d}", key=key)
+                labels = {"layer": layer, "kind": kind, "context_nm": context_nm, "first": first}
+                batch = Batch(store=store, rule=rule, device=device, sample=tuple(sample.tolist()), path=path, **labels)
+                batches.append(((i + 0.5) / len(starts), batch))
     return [batch for _, batch in sorted(batches, key=lambda entry: entry[0])]
 
 

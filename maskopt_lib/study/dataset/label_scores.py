@@ -121,9 +121,8 @@ def oracle_rows(
     for layer, ds in labels.items():
         numbers = np.flatnonzero(ds["context_nm"].values == context_nm[layer])
         masks, layout = ds.isel({ta.LABEL: numbers}), layouts[layer]
-        layout = layout.isel({ta.LABEL: np.isin(layout[ta.LABEL].values, numbers)}).expand_dims(
-            {schema.METHOD: [LAYOUT]}
-        )
+        layout = layout.isel({ta.LABEL: np.isin(layout[ta.LABEL].values, numbers)})
+        layout = layout.expand_dims({schema.METHOD: [LAYOUT]})
         row = [intervals(_scores(one), one[CELL].values, along=ta.LABEL, seed=seed) for one in (masks, layout)]
         counted = [np.isfinite(masks[schema.L2]).sum(ta.LABEL), layout[schema.L2].count(ta.LABEL)]
         n = xr.concat(counted, schema.METHOD).drop_attrs().assign_attrs(long_name="labels", units="1")
@@ -235,11 +234,8 @@ def example_pictures(effect: xr.Dataset, drawn: np.ndarray, sample: int, solver:
     """
     n, rule, contexts = drawn.shape[-1], solver.rule, effect[CONTEXT]
     packed = effect["mask"].isel({schema.SAMPLE: sample}).transpose(KIND, CONTEXT, ...).values
-    masks = images(
-        np.unpackbits(packed, axis=-1, count=n, bitorder="little"),
-        rule.pixel_nm,
-        **{KIND: effect[KIND], CONTEXT: contexts},
-    )
+    unpacked = np.unpackbits(packed, axis=-1, count=n, bitorder="little")
+    masks = images(unpacked, rule.pixel_nm, **{KIND: effect[KIND], CONTEXT: contexts})
     shown = [drawn if c == ALL_AROUND else seen(drawn[None], rule, float(c))[0] for c in contexts.values]
     ds = pictures(masks, images(shown, rule.pixel_nm, **{CONTEXT: contexts}), solver.sim, margin_nm=None)
     hidden = max(0, n // 2 - round((rule.core_nm / 2 + _MARGIN_NM) / rule.pixel_nm))

@@ -9,6 +9,7 @@ import distributed
 import numpy as np
 import xarray as xr
 
+from maskopt_lib.data import schema
 from maskopt_lib.layout.catalog import open_design
 from maskopt_lib.layout.counts import KINDS as CELL_KINDS
 from maskopt_lib.layout.counts import cell_kinds, design_counts, disagreements, polygon_counts
@@ -98,9 +99,9 @@ def _survey(task: tuple[str, tuple[str, ...], tuple[str, float]], kept: Kept) ->
         close = check_design_rules(ready, [rule]).sizes["violation"]
     counts = counts.assign(
         polygons_ready=polygons.assign_attrs(long_name="merged polygons, ready for use"),
-        faults=((), _faults(as_read), {"long_name": "cells off rows, sites or on others", "units": "1"}),
-        faults_ready=((), _faults(ready), {"long_name": "the same, ready for use", "units": "1"}),
-        close_spaces=((), float(close), {"long_name": f"spaces of {space_layer} below {space:g} nm", "units": "1"}),
+        faults=schema.column((), _faults(as_read), "cells off rows, sites or on others"),
+        faults_ready=schema.column((), _faults(ready), "the same, ready for use"),
+        close_spaces=schema.column((), float(close), f"spaces of {space_layer} below {space:g} nm"),
     )
     return Surveyed(info=info, counts=counts, differences=disagreements(counts, info), moves=moves)
 

@@ -95,13 +95,17 @@ class TileSolver:
     def _small(self) -> Simulator:
         return Simulator(optics.cropped(self.sim.kernels, self.rule.field_nm), device=self.device)
 
-    def solve(self, images: np.ndarray, layer: str, kind: str) -> tuple[np.ndarray, float]:
+    def solve(
+        self, images: np.ndarray, layer: str, kind: str, *, initial: np.ndarray | None = None, **more: Any
+    ) -> tuple[np.ndarray, float]:
         """Masks of tiles that see what their images hold.
 
         Parameters
         ----------
         images : (n, y, x) tiles, 0 or 1, ``image_nm`` wide.
         layer, kind : which recipe.
+        initial : (n, y, x) masks from 0 to 1 to start from; by default the method's own start.
+        **more : options that differ from those of the recipe.
 
         Returns
         -------
@@ -114,7 +118,9 @@ class TileSolver:
         # Only this method draws where no target is near: it must know where the image ends.
         ends = {"window_nm": rule.image_nm} if rule.recipe(layer, kind).method == "rule_aware" else {}
         around = ((0, 0), (pad, pad), (pad, pad))
-        masks, seconds = self._solved(np.pad(images, around), self._small, layer, kind, ends)
+        if initial is not None:
+            more["initial"] = np.pad(initial.astype(np.float32), around)
+        masks, seconds = self._solved(np.pad(images, around), self._small, layer, kind, ends | more)
         return np.ascontiguousarray(masks[:, pad : pad + n, pad : pad + n]), seconds
 
     def solve_in_surroundings(self, fields: np.ndarray, layer: str, kind: str) -> tuple[np.ndarray, float]:

@@ -15,17 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 import xarray as xr
 
 from maskopt_lib import layout
 from maskopt_lib.data import schema
 from maskopt_lib.data import tile_arrays as ta
 from maskopt_lib.data.tile_store import TileStore
-from maskopt_lib.errors import GridMismatchError, MissingDataError
+from maskopt_lib.errors import MissingDataError
 from maskopt_lib.layout import Design
-from maskopt_lib.models import MaskModel, TileInput
 from maskopt_lib.models.inputs import CORE_NM
+from maskopt_lib.models.predict import predict
 from maskopt_lib.models.training.loop import Trained, predict_tiles
 from maskopt_lib.models.training.rules import TrainRule
 from maskopt_lib.models.training.tiles import TestTiles
@@ -227,52 +226,11 @@ def score_contexts(
     return schema.label(ds.assign_attrs(about))
 
 
-@torch.inference_mode()
-def draw_field(trained: Trained, fields: np.ndarray, *, cells: Sequence[int], kind: str) -> np.ndarray:
-    """Masks of whole fields by a network that has no size of its own, one at a time.
-
-    Parameters
-    ----------
-    trained : fully convolutional.
-    fields : (n, y, x) layout at 1 nm, square, a multiple of the network's pixel and halvings.
-    cells : (n,) codes of the tiles in the middle.
-    kind : of masks.
-
-    Returns
-    -------
-    (n, y, x) uint8.
-
-    Raises
-    ------
-    GridMismatchError : the network draws images of its own size only.
-    """
-    model: MaskModel = trained.model.eval()
-    device, pixel = next(model.parameters()).device, model.options.pixel_nm
-    told = model.conditioning
-    told_too = {
-        "kind": told.kind(kind) if len(told.kinds) > 1 else 0,
-        "context_nm": float(trained.rule["context_nm"]),
-    }
-    masks = np.empty(fields.shape, np.uint8)
-    for i, (field, cell) in enumerate(zip(fields, cells, strict=True)):
-        image = torch.tensor(field, device=device)[None, None].float()
-        target = torch.nn.functional.avg_pool2d(image, pixel)
-        x = TileInput.of(target, cell=int(cell), **told_too)
-        logits = model.draw(model.conditioner.planes(x), x)
-        if logits.shape != target.shape:
-            raise GridMismatchError(
-                f"{model.name} draws {tuple(logits.shape[-2:])} pixels of {tuple(target.shape[-2:])}: it takes no "
-                "windows of other sizes; leave it out of `at_large`"
-            )
-        fine = torch.nn.functional.interpolate(logits.float(), size=image.shape[-2:], mode="bicubic")
-        masks[i] = (fine[0, 0] > 0).to(torch.uint8).cpu().numpy()
-    return masks
-
-
 def _middle_of_field(trained: Trained, placed: Placed) -> np.ndarray:
-    tiles = placed.tiles
-    masks = draw_field(trained, placed.layout, cells=trained.codes(tiles), kind=placed.kind)
-    return _middle(masks, tiles.drawn.shape[-1])
+    told = {"cells": trained.codes(placed.tiles), "kind": trained.kind(placed.kind)}
+    context_nm = float(trained.rule["context_nm"])
+    masks = predict(trained.model, placed.layout, context_nm=context_nm, batch=1, at_large=True, **told)
+    return _middle(masks, placed.tiles.drawn.shape[-1])
 
 
 def _middle(images: np.ndarray, n: int) -> np.ndarray:

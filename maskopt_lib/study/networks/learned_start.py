@@ -18,15 +18,14 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from maskopt_lib import metrics, optics
+from maskopt_lib import metrics
 from maskopt_lib.data import schema
-from maskopt_lib.litho import Simulator
 from maskopt_lib.opc import Recipe
 from maskopt_lib.runs.gather import complete, labelled
 from maskopt_lib.runs.hashing import hashed, key_of, source_hash
 from maskopt_lib.runs.parts import part_path, read_part
 from maskopt_lib.runs.spread import Kept
-from maskopt_lib.study.dataset.tile_masks import LabelRule
+from maskopt_lib.study.dataset.tile_masks import LabelRule, scorer
 from maskopt_lib.study.networks.benchmark import Bench, Entry, Tiles, joined, network_entries, solver_entries
 from maskopt_lib.study.networks.drawings import write_scored
 from maskopt_lib.study.networks.scores import DRAW, drawn_means, interval_of, mean_scores
@@ -34,6 +33,8 @@ from maskopt_lib.study.solvers.settings import MERIT, merit
 
 START, TARGET = "start", "target"
 _SCORES = (*metrics.CORE_SCORES, schema.RUNTIME)
+# Kind under which the solver knows its recipe.
+_REFINED = "refined"
 # Two solves of the same steps never take quite the same: by this share a time may be longer.
 _SLACK = 0.05
 
@@ -158,7 +159,7 @@ def refine(
     Dataset over ``start``, ``step`` (the budgets) and ``sample``: the scores of the core, ``merit_nm2`` (L2 + PV band)
     and ``runtime_s`` a tile, that of the start included; over ``sample``: ``cell``.
     """
-    refiner, read = _Refiner(bench, solver, shares), bench.read(tiles)
+    refiner, read = _Refiner(bench, tiles.layer, solver, shares), bench.read(tiles)
     tasks: dict[tuple[str, int], list[_Refining]] = {}
     for start, n_steps, first in product(starts, budgets, range(0, len(read), bench.batch)):
         part = slice(first, first + bench.batch)
@@ -185,35 +186,29 @@ def refine(
 class _Refiner:
     """Solves tiles from given masks, in the field that labels are made in, and keeps masks with their scores."""
 
-    def __init__(self, bench: Bench, solver: Recipe, shares: Mapping[str, float]) -> None:
-        self.rule, self.shares = LabelRule(kernels=bench.kernels.name), dict(shares)
+    def __init__(self, bench: Bench, layer: str, solver: Recipe, shares: Mapping[str, float]) -> None:
         # Methods that know a window draw in the image only, as for labels.
         knows_window = "window_nm" in {field.name for field in fields(solver.resolved)}
-        window = {"window_nm": self.rule.image_nm} if knows_window else {}
-        self.solver = replace(solver, options={**solver.options, **window})
-        self.field = Simulator(optics.cropped(bench.kernels, self.rule.field_nm), device=bench.device)
-        self.sim = bench.simulator()
+        window = {"window_nm": LabelRule().image_nm} if knows_window else {}
+        recipe = replace(solver, options={**solver.options, **window})
+        self.layer, self.method, self.shares = layer, solver.method, dict(shares)
+        self.solver = scorer(bench.kernels, bench.device, recipes={_REFINED: {layer: recipe}})
         code = source_hash([__name__], follow=False)
         #: Of all that determines masks and scores but tiles, starts and steps.
-        self.digest = hashed([bench.digest(), code, self.solver.digest(), self.shares])
+        self.digest = hashed([bench.digest(), code, recipe.digest(), self.shares])
 
     def __call__(self, task: _Refining, kept: Kept) -> None:
         masks, seconds = (task.masks >= 0.5).astype(np.uint8), 0.0
         if task.n_steps:
             # The first solve prepares the optics; no mask's time holds that.
-            kept("warm", lambda: self._solved(task.images, task.masks, len(self.shares)))
-            masks, seconds = self._solved(task.images, task.masks, task.n_steps)
-        said = {"steps": task.n_steps, "method": self.solver.method}
-        write_scored(task.path, masks, task.drawn, self.sim, said, seconds)
+            kept("warm", lambda: self._solved(task, len(self.shares)))
+            masks, seconds = self._solved(task, task.n_steps)
+        said = {"steps": task.n_steps, "method": self.method}
+        write_scored(task.path, masks, task.drawn, self.solver.sim, said, seconds)
 
-    def _solved(self, images: np.ndarray, starts: np.ndarray, n_steps: int) -> tuple[np.ndarray, float]:
-        n = images.shape[-1]
-        pad = round((self.rule.field_nm - self.rule.image_nm) / (2 * self.rule.pixel_nm))
-        around = ((0, 0), (pad, pad), (pad, pad))
-        initial = np.pad(starts.astype(np.float32), around)
+    def _solved(self, task: _Refining, n_steps: int) -> tuple[np.ndarray, float]:
         steps = split_steps(n_steps, self.shares)
-        result = self.solver.solve(np.pad(images, around), self.field, initial=initial, **steps)
-        return np.ascontiguousarray(result.mask[:, pad : pad + n, pad : pad + n]), result.runtime_s
+        return self.solver.solve(task.images, self.layer, _REFINED, initial=task.masks, **steps)
 
 
 def savings(refined: xr.Dataset, *, within: float = 0.01, seed: int = 0) -> xr.Dataset:

@@ -156,18 +156,14 @@ def _of_no_trials(
 ) -> tuple[xr.Dataset, xr.Dataset]:
     """Scores and histories of :func:`solve_and_score` without a row."""
     labels = {schema.KERNELS: list(kernels), schema.METHOD: np.array([], str), schema.SAMPLE: list(targets)}
-    sizes = (len(kernels), 0, len(targets))
-    scores = [*(SCORES if names is None else names), schema.RUNTIME]
-    history = {
-        "value": ((*DIMS, schema.STEP, schema.TERM), np.empty((*sizes, 0, 0))),
-        "weight": ((*DIMS, schema.TERM), np.empty((*sizes, 0))),
-        schema.RUNTIME: (DIMS, np.empty(sizes)),
-    }
     steps = {schema.STEP: np.array([], int), schema.TERM: np.array([], str)}
-    return (
-        schema.label(xr.Dataset({name: (DIMS, np.empty(sizes)) for name in scores}, labels)),
-        schema.label(xr.Dataset(history, labels | steps)),
-    )
+
+    def nothing(*more: str) -> tuple[tuple[str, ...], np.ndarray]:
+        return (*DIMS, *more), np.empty((len(kernels), 0, len(targets), *(0 for _ in more)))
+
+    scores = dict.fromkeys([*(SCORES if names is None else names), schema.RUNTIME], nothing())
+    history = {"value": nothing(*steps), "weight": nothing(schema.TERM), schema.RUNTIME: nothing()}
+    return schema.label(xr.Dataset(scores, labels)), schema.label(xr.Dataset(history, labels | steps))
 
 
 def score_masks(
@@ -175,65 +171,36 @@ def score_masks(
     wanted: xr.DataArray,
     kernels: Mapping[str, SocsKernels],
     *,
+    own: bool = False,
     only: Sequence[str] | None = None,
     run: Run | None = None,
     workers: int = 1,
 ) -> xr.Dataset:
-    """Score every mask under every kernel set.
+    """Score every mask under every kernel set, or each under its own.
 
     Parameters
     ----------
     masks : (*dims, sample, y, x), 0 or 1.
     wanted : targets (sample, y, x); each mask finds its own by the name of the sample.
-    kernels : name -> kernel set; a new first dimension ``scored_with``.
+    kernels : name -> kernel set.
+    own : the masks' first dimension is ``kernels``, the name of the set that each was made for, and that it is scored
+        under.
     only : names of the scores; all by default.
     run : keep single scores below its folder, and take from there what is known; needed for several workers.
     workers : processes among which masks are spread.
 
     Returns
     -------
-    Dataset (scored_with, *dims, sample).
+    Dataset (scored_with, *dims, sample); of ``own`` ones (kernels, *dims, sample).
+
+    Raises
+    ------
+    SchemaError : ``own`` masks whose first dimension is another one.
+    UnknownNameError : an unknown score, or a mask without a target or a kernel set.
     """
-    dims = ("scored_with", *masks.dims[:-2])
-    return _scored(masks, wanted, kernels, dims, only=only, run=run, workers=workers)
-
-
-def score_own(
-    masks: xr.DataArray,
-    wanted: xr.DataArray,
-    kernels: Mapping[str, SocsKernels],
-    *,
-    only: Sequence[str] | None = None,
-    run: Run | None = None,
-    workers: int = 1,
-) -> xr.Dataset:
-    """Score masks over ``kernels`` under the kernel set that each was made for.
-
-    Parameters
-    ----------
-    masks : (kernels, *dims, sample, y, x), 0 or 1; entries of ``kernels`` are names in the mapping.
-    wanted, kernels, only, run, workers : as for :func:`score_masks`.
-
-    Returns
-    -------
-    Dataset (kernels, *dims, sample).
-    """
-    if masks.dims[0] != schema.KERNELS:
+    if own and masks.dims[0] != schema.KERNELS:
         raise SchemaError(f"expected masks (kernels, *dims, sample, y, x), got {masks.dims}")
-    return _scored(masks, wanted, kernels, masks.dims[:-2], only=only, run=run, workers=workers)
-
-
-def _scored(
-    masks: xr.DataArray,
-    wanted: xr.DataArray,
-    kernels: Mapping[str, SocsKernels],
-    dims: tuple[str, ...],
-    *,
-    only: Sequence[str] | None,
-    run: Run | None,
-    workers: int,
-) -> xr.Dataset:
-    """Scores over ``dims``, whose first one names the kernel set to score with."""
+    dims = masks.dims[:-2] if own else ("scored_with", *masks.dims[:-2])
     names = _known_scores(only)
     targets, pixel_nm = target_bits(wanted), pixel_of(wanted)
     labels = {"scored_with": list(kernels)} | {dim: masks[dim].values.tolist() for dim in masks.dims[:-2]}
@@ -260,18 +227,10 @@ def _scores(
     workers: int,
 ) -> xr.Dataset:
     """Scores over ``dims`` of masks that come with their labels, target and kernels."""
-    code = scores_digest()
-    tasks = [
-        ScoreTask(
-            at=at,
-            mask=mask,
-            target=target,
-            kernels=kernels,
-            scores=names,
-            path=score_path(folder, mask, target, kernels_digest(kernels), names, code),
-        )
-        for at, mask, target, kernels in made
-    ]
+    code, tasks = scores_digest(), []
+    for at, mask, target, kernels in made:
+        path = score_path(folder, mask, target, kernels_digest(kernels), names, code)
+        tasks.append(ScoreTask(at=at, mask=mask, target=target, kernels=kernels, scores=names, path=path))
     complete(score_mask, tasks, workers=workers, title="scores", unit="mask")
     return schema.label(labelled({task.at: read_dataset(task.path) for task in tasks}, dims))
 

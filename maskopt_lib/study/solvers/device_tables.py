@@ -72,8 +72,7 @@ def lines(found: xr.Dataset, name: str, *, scale: float = 1.0, units: str | None
         (label, batch): {name: scale * value}
         for label, batch, value in zip(series, there[BATCH].values.tolist(), there[name].values, strict=True)
     }
-    wide = labelled(rows, ("series", BATCH)).sortby(BATCH)[name]
-    wide[BATCH].attrs = {"long_name": "clips at once", "units": "1"}
+    wide = labelled(rows, ("series", BATCH), texts={BATCH: "clips at once"}).sortby(BATCH)[name]
     return wide.assign_attrs(found[name].attrs | ({"units": units} if units else {}))
 
 

@@ -70,7 +70,5 @@ def first_gradients(targets: Clips, kernels: SocsKernels, options: curvy.CurvyOp
             "spectral_push": ndimage.mean(push[0].numpy(), shapes, each),
         }
         clips.append(xr.Dataset({column: (SHAPE, values) for column, values in columns.items()}))
-    ds = xr.concat(clips, SHAPE).set_coords(schema.SAMPLE)
-    for name, long_name in _LONG_NAMES.items():
-        ds[name].attrs = {"long_name": long_name, "units": "1"}
+    ds = schema.described(xr.concat(clips, SHAPE).set_coords(schema.SAMPLE), _LONG_NAMES)
     return ds.assign_attrs(kernels=kernels.name, raster=targets.raster, threshold=sim.threshold)

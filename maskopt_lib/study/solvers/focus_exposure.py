@@ -19,6 +19,7 @@ from maskopt_lib.optics import SocsKernels
 from maskopt_lib.study.solvers.masks import Trial
 
 LIMIT, BAND = "limit_nm", "union_band_nm2"
+BAND_NAME = "PV band (union over focus and exposure)"
 #: Scores of the contest that stand beside the window's own.
 SCORES = (schema.L2, schema.PVB, schema.EPE15, schema.EPE3, schema.SHOTS)
 
@@ -149,8 +150,8 @@ def measure_window(mask: np.ndarray, target: np.ndarray, sim: Simulator, setting
 
     with torch.no_grad():
         aerial = through_focus(mask)
-        at_best = [through_focus(dm.biased(mask, sign * settings.mask_bias_nm, grid.pixel_nm))
-                   [best : best + 1] for sign in (-1, 1)]  # fmt: skip
+        biased = [through_focus(dm.biased(mask, sign * settings.mask_bias_nm, grid.pixel_nm)) for sign in (-1, 1)]
+        at_best = [image[best : best + 1] for image in biased]
         union, common = union_band(mask, sim, settings)
     sites = metrics.target_sites(target, grid.pixel_nm)
     cuts = dm.cutlines(target, grid.pixel_nm, longest_nm=settings.longest_nm)
@@ -159,38 +160,30 @@ def measure_window(mask: np.ndarray, target: np.ndarray, sim: Simulator, setting
     by_edge = [pw.exposure_limits(aerial, sites, limit_nm=limit, **how) for limit in settings.epe_limits_nm]
     by_width = pw.exposure_limits_of_cds(aerial, cuts, tolerance=settings.cd_tolerance, **how)
     scores = metrics.evaluate(mask, target, sim, only=SCORES)
+    errors = schema.column(
+        (schema.FOCUS, dm.EXPOSURE, schema.SITE), errors, "edge placement error, positive outwards", "nm"
+    )
+    band_nm2 = metrics.pvb_nm2(union, common, grid.pixel_nm)
     found = xr.Dataset(
         {
             "cd_nm": dm.critical_dimensions(aerial, cuts, settings.exposures, **how),
-            "edge_error_nm": (
-                (schema.FOCUS, dm.EXPOSURE, schema.SITE),
-                errors,
-                {"long_name": "edge placement error, positive outwards", "units": "nm"},
-            ),
+            "edge_error_nm": errors,
             "site_lowest": xr.concat([part["lowest"] for part in by_edge], LIMIT),
             "site_highest": xr.concat([part["highest"] for part in by_edge], LIMIT),
             "cut_lowest": by_width["lowest"],
             "cut_highest": by_width["highest"],
             "nils": dm.nils(aerial, cuts, pixel_nm=how["pixel_nm"]).isel({schema.FOCUS: best}, drop=True),
             "meef": dm.meef(*at_best, cuts, bias_nm=settings.mask_bias_nm, **how).isel({schema.FOCUS: 0}, drop=True),
-            BAND: (
-                (),
-                metrics.pvb_nm2(union, common, grid.pixel_nm),
-                {"long_name": "PV band (union over focus and exposure)", "units": "nm2"},
-            ),
+            BAND: schema.column((), band_nm2, BAND_NAME, "nm2"),
         },
         coords={
-            pw.DEFOCUS: (schema.FOCUS, planes[order], {"long_name": "defocus", "units": "nm"}),
-            dm.EXPOSURE: (
-                dm.EXPOSURE,
-                np.asarray(settings.exposures, float),
-                {"long_name": "relative exposure", "units": "1"},
-            ),
+            pw.DEFOCUS: schema.column(schema.FOCUS, planes[order], "defocus", "nm"),
+            dm.EXPOSURE: schema.column(dm.EXPOSURE, np.asarray(settings.exposures, float), "relative exposure"),
             LIMIT: np.asarray(settings.epe_limits_nm, float),
             "target_cd_nm": (dm.CUT, cuts["cd_nm"].values, cuts["cd_nm"].attrs),
         }
         | {
-            f"{dim}_{name}": (dim, values, {"long_name": f"{name} of the {dim}", "units": "nm"})
+            f"{dim}_{name}": schema.column(dim, values, f"{name} of the {dim}", "nm")
             for dim, name, values in (
                 (dm.CUT, "x_nm", (cuts["x0_nm"].values + cuts["x1_nm"].values) / 2),
                 (dm.CUT, "y_nm", (cuts["y0_nm"].values + cuts["y1_nm"].values) / 2),

@@ -310,9 +310,7 @@ def with_lost(volumes: xr.Dataset) -> xr.Dataset:
     """The Dataset of :func:`family_volumes` with what is ``lost`` without each family, in place of what is left."""
     volumes["lost"] = (volumes["whole"] - volumes["without"]).clip(min=0).transpose(*volumes["without"].dims)
     names = {"alone": "hypervolume alone", "lost": "hypervolume lost without", "whole": "hypervolume of all"}
-    for name, long_name in names.items():
-        volumes[name].attrs = {"long_name": long_name, "units": "1"}
-    return volumes[list(names)]
+    return schema.described(volumes[list(names)], names)
 
 
 def attainment(

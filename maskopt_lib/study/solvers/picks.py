@@ -130,8 +130,7 @@ def shot_budgets(points: xr.Dataset, budgets: Sequence[float]) -> xr.Dataset:
     within = inside[[schema.L2, schema.PVB, MERIT]].where(inside[schema.SHOTS] <= limit)
     best = within[MERIT].argmin(schema.METHOD)
     bought = inside[[schema.L2, schema.PVB, MERIT, schema.SHOTS]].isel({schema.METHOD: best})
-    bought = bought.reset_coords(schema.METHOD).assign_attrs(points.attrs)
-    bought[schema.METHOD].attrs = {"long_name": "setting", "units": "1"}
+    bought = schema.described(bought.reset_coords(schema.METHOD), {schema.METHOD: "setting"}).assign_attrs(points.attrs)
     for name in (schema.L2, schema.PVB):
         attrs = {"long_name": f"lowest {schema.VARIABLES[name][0]}", "units": "nm2"}
         bought[f"lowest_{name}"] = within[name].min(schema.METHOD).assign_attrs(attrs)

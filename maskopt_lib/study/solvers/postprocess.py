@@ -18,7 +18,7 @@ from maskopt_lib.opc.cleanup import CleanUp
 from maskopt_lib.optics import SocsKernels
 from maskopt_lib.runs.record import Run
 from maskopt_lib.study.pictures import pixel_of
-from maskopt_lib.study.solvers.benchmark import score_own
+from maskopt_lib.study.solvers.benchmark import score_masks
 from maskopt_lib.study.solvers.settings import MERIT, merit
 
 #: Dimensions of what this module returns: ways to post-process, and areas below which shapes are removed.
@@ -80,7 +80,7 @@ def removed_shapes(before: xr.DataArray, after: xr.DataArray) -> xr.Dataset:
     that stay) and ``added_nm2``.
     """
     columns = {
-        "removed": ("shapes removed", "1"),
+        "removed": "shapes removed",
         "removed_nm2": ("area of removed shapes", "nm2"),
         "largest_removed_nm2": ("largest shape removed", "nm2"),
         "trimmed_nm2": ("area taken from shapes that stay", "nm2"),
@@ -101,13 +101,8 @@ def removed_shapes(before: xr.DataArray, after: xr.DataArray) -> xr.Dataset:
         change, before.astype(bool), after.astype(bool), vectorize=True,
         input_core_dims=[[schema.Y, schema.X]] * 2, output_core_dims=[["column"]],
     )  # fmt: skip
-    changes = changes.transpose(*after.dims[:-2], "column")
-    return xr.Dataset(
-        {
-            name: changes[..., i].assign_attrs(long_name=long_name, units=units)
-            for i, (name, (long_name, units)) in enumerate(columns.items())
-        }
-    )
+    changes = changes.transpose(*after.dims[:-2], "column").assign_coords(column=list(columns))
+    return schema.described(changes.to_dataset("column"), columns)
 
 
 def area_sweep(
@@ -124,7 +119,7 @@ def area_sweep(
     Parameters
     ----------
     masks : (kernels, *dims, sample, y, x), 0 or 1.
-    wanted, kernels, run, workers : as for :func:`maskopt_lib.study.score_own`.
+    wanted, kernels, run, workers : as for :func:`maskopt_lib.study.score_masks`.
     areas_nm2 : shapes with less area are removed; 0 removes none.
 
     Returns
@@ -135,10 +130,9 @@ def area_sweep(
     ways = {float(area): {**_ONLY_AREA, MIN_AREA: float(area)} for area in areas_nm2}
     swept = post_process(masks, ways, along=MIN_AREA)
     only = [schema.L2, schema.PVB, schema.SHAPES, schema.MSA]
-    scores = score_own(swept, wanted, kernels, only=only, run=run, workers=workers)
+    scores = score_masks(swept, wanted, kernels, own=True, only=only, run=run, workers=workers)
     scores[MERIT] = merit(scores)
-    scores[MIN_AREA].attrs = {"long_name": "area below which shapes are removed", "units": "nm2"}
-    return scores
+    return schema.described(scores, {MIN_AREA: ("area below which shapes are removed", "nm2")})
 
 
 def rules_kept(masks: xr.DataArray, deck: Mapping[str, float]) -> xr.Dataset:

@@ -29,6 +29,7 @@ from maskopt_lib.study.pictures import images, pictures
 from maskopt_lib.study.solvers.clips import Clips, target_bits
 from maskopt_lib.study.solvers.focus_exposure import (
     BAND,
+    BAND_NAME,
     LIMIT,
     SCORES,
     WindowSettings,
@@ -40,6 +41,16 @@ from maskopt_lib.study.solvers.masks import histories, make_mask, mask_bits, mas
 
 CRITERION, SHAPE, METHOD = "criterion", "shape", schema.METHOD
 _MARGIN_NM = 200.0  # of a picture around the target
+#: Numbers of a mask: name -> what it is and its unit, and what tables call it.
+_SUMMARY = {
+    "dof_nm": (("depth of focus", "nm"), "DOF [nm]"),
+    "largest_latitude_percent": (("exposure latitude at best focus", "%"), "EL [%]"),
+    "nils_median": ("median NILS", "NILS"),
+    "nils_p10": ("NILS, lowest tenth", "NILS, lowest tenth"),
+    "meef_median": ("median MEEF", "MEEF"),
+    "meef_p90": ("MEEF, highest tenth", "MEEF, highest tenth"),
+    BAND: ((BAND_NAME, "nm2"), "union PV band [nm2]"),
+}
 _CODE = (
     "maskopt_lib.study.solvers.focus_exposure",
     "maskopt_lib.metrics.process_window",
@@ -182,19 +193,20 @@ def summary(measured: xr.Dataset, found: xr.Dataset, *, criterion: str) -> xr.Da
         "meef_p90": measured["meef"].quantile(0.9, dm.CUT).drop_vars("quantile"),
         BAND: measured[BAND].mean(schema.SAMPLE),
     } | {name: measured[name].mean(schema.SAMPLE) for name in (*SCORES, schema.RUNTIME)}
-    texts = {
-        "dof_nm": ("depth of focus", "nm"),
-        "largest_latitude_percent": ("exposure latitude at best focus", "%"),
-        "nils_median": ("median NILS", "1"),
-        "nils_p10": ("NILS, lowest tenth", "1"),
-        "meef_median": ("median MEEF", "1"),
-        "meef_p90": ("MEEF, highest tenth", "1"),
-        BAND: ("PV band (union over focus and exposure)", "nm2"),
-    }
     ds = xr.Dataset({name: value.reset_coords(drop=True) for name, value in columns.items()})
-    for name, (long_name, units) in texts.items():
-        ds[name].attrs = {"long_name": long_name, "units": units}
-    return schema.label(ds)
+    return schema.label(schema.described(ds, {name: text for name, (text, _) in _SUMMARY.items()}))
+
+
+def summary_table(rows: xr.Dataset) -> pd.DataFrame:
+    """:func:`summary` as :func:`~maskopt_lib.study.write_table` takes it: one row a mask."""
+    named = {name: called for name, (_, called) in _SUMMARY.items()} | {
+        name: name for name in (*SCORES, schema.RUNTIME)
+    }
+    means = (BAND, *SCORES, schema.RUNTIME)
+    columns = {
+        (called, MEAN if name in means else "all clips"): rows[name].to_series() for name, called in named.items()
+    }
+    return pd.DataFrame(columns).rename_axis(METHOD)
 
 
 def band_pictures(
@@ -263,25 +275,6 @@ def _joined(measured: Mapping[str, xr.Dataset]) -> xr.Dataset:
         ]
         joined.append(xr.concat(features, dim, **how))
     return xr.merge(joined, compat="override", join="override")
-
-
-def summary_table(rows: xr.Dataset) -> pd.DataFrame:
-    """:func:`summary` as :func:`~maskopt_lib.study.write_table` takes it: one row a mask."""
-    named = {
-        "dof_nm": "DOF [nm]",
-        "largest_latitude_percent": "EL [%]",
-        "nils_median": "NILS",
-        "nils_p10": "NILS, lowest tenth",
-        "meef_median": "MEEF",
-        "meef_p90": "MEEF, highest tenth",
-        BAND: "union PV band [nm2]",
-    }
-    means = (BAND, *SCORES, schema.RUNTIME)
-    columns = {
-        (named.get(name, name), MEAN if name in means else "all clips"): rows[name].to_series()
-        for name in (*named, *SCORES, schema.RUNTIME)
-    }
-    return pd.DataFrame(columns).rename_axis(METHOD)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -117,18 +117,11 @@ def measure(
     """
     bench, start = _Bench(run), _start(wanted, kernels, repeats)
     sizes = batch_sizes if isinstance(batch_sizes, Mapping) else {trial.label: batch_sizes for trial in trials}
-    jobs = {
-        (trial.label, int(size)): replace(
-            start,
-            workload=trial.label,
-            recipe=trial,
-            clips=start.clips[: max(repeats, size)],
-            size=int(size),
-            device=str(device),
-        )
-        for trial in trials
-        for size in sizes.get(trial.label, ())
-    }
+    jobs = {}
+    for trial in trials:
+        for size in map(int, sizes.get(trial.label, ())):
+            own = {"workload": trial.label, "recipe": trial, "clips": start.clips[: max(repeats, size)]}
+            jobs[trial.label, size] = replace(start, size=size, device=str(device), **own)
     for job in jobs.values():
         job.recipe.digest()  # a wrong name ends here
     rows = {}
@@ -140,11 +133,9 @@ def measure(
     ds = (
         labelled(rows, (schema.METHOD, BATCH)).sortby(BATCH).reindex({schema.METHOD: [trial.label for trial in trials]})
     )
-    for name, values in ds.data_vars.items():
-        long_name, units = _TIMES.get(name, (f"time a clip to {str(name).removesuffix('_s')}", "s"))
-        values.attrs = {"long_name": long_name, "units": units}
-    ds[BATCH].attrs = {"long_name": "clips solved together", "units": "1"}
-    return ds.assign_attrs(
+    phases = {str(name): (f"time a clip to {str(name).removesuffix('_s')}", "s") for name in ds.data_vars}
+    texts = {name: _TIMES.get(name, phase) for name, phase in phases.items()} | {BATCH: "clips solved together"}
+    return schema.described(ds, texts).assign_attrs(
         kernels=kernels.name,
         device=str(device),
         threads=start.threads,

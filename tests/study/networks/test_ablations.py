@@ -91,7 +91,7 @@ def test_a_mask_in_place_stands_among_those_of_its_neighbours(store, tiles, solv
         return tiles.image
 
     monkeypatch.setattr(context_ablation, "predict_tiles", layout_itself)
-    monkeypatch.setattr(context_ablation, "draw_field", lambda trained, fields, **how: fields)
+    monkeypatch.setattr(context_ablation, "predict", lambda model, fields, **how: fields)
     one = network(tmp_path / "net")
     trained = {("net", context, 0): one for context in (0, 32)}
     ds = context_ablation.score_contexts(bench, trained, placed, at_large=["net"])
@@ -119,11 +119,11 @@ def test_a_network_without_a_size_draws_a_window_as_it_draws_a_tile(tiles, tmp_p
     with torch.no_grad():
         one.model.last.weight.normal_()
     expected = models.predict(one.model, tiles.drawn)
-    found = context_ablation.draw_field(one, tiles.drawn, cells=[NO_CELL], kind="ilt")
+    found = models.predict(one.model, tiles.drawn, at_large=True)
     assert 0 < expected.mean() < 1
     np.testing.assert_array_equal(found, expected)
-    assert context_ablation.draw_field(one, np.pad(tiles.drawn, ((0, 0), (512, 512), (512, 512))), cells=[0],
-                                       kind="ilt").shape == (1, 2048, 2048)  # fmt: skip
+    field = np.pad(tiles.drawn, ((0, 0), (512, 512), (512, 512)))
+    assert models.predict(one.model, field, at_large=True).shape == (1, 2048, 2048)
 
 
 def test_cells_are_told_as_said(store, tmp_path):

@@ -270,7 +270,7 @@ def test_masks_find_their_target_by_name(wanted, kernels):
 def test_own_scores_are_the_diagonal_of_all(solved, kernels, wanted):
     masks, _, _ = solved
     few = masks.sel({"method": ["second"], "sample": CLIPS[:1]})
-    own = study.score_own(few, wanted, kernels)
+    own = study.score_masks(few, wanted, kernels, own=True)
     assert tuple(own.data_vars) == SCORES
     crossed = study.score_masks(few, wanted, kernels)
     assert own["kernels"].values.tolist() == list(kernels)
@@ -354,7 +354,7 @@ def test_two_processes_find_what_one_finds(studied, solved, kernels, wanted):
     assert float((kept != masks.astype(bool)).mean()) < 1e-4
     np.testing.assert_allclose(histories["value"], alone["value"], rtol=1e-3)
     assert set(scores.data_vars) == {*PRINT_SCORES, "runtime_s"} and scores.attrs["raster"] == "half-open, 8 nm"
-    own = study.score_own(kept.astype(np.uint8), wanted, kernels, only=PRINT_SCORES)
+    own = study.score_masks(kept.astype(np.uint8), wanted, kernels, only=PRINT_SCORES, own=True)
     for name in PRINT_SCORES:
         np.testing.assert_array_equal(scores[name], own[name])
     run.save(scores, "scores")
@@ -389,7 +389,7 @@ def test_a_second_study_solves_and_scores_nothing(studied, kernels, no_solver, m
     # The same masks under the same names of scores, however they come in.
     masks = study.load_masks(run.out_dir / "masks.zarr").astype(np.uint8)
     wanted = study.targets("demo-metal", CLIPS, pixel_nm=8)
-    own = study.score_own(masks, wanted, kernels, only=PRINT_SCORES, run=run)
+    own = study.score_masks(masks, wanted, kernels, only=PRINT_SCORES, run=run, own=True)
     xr.testing.assert_equal(own, scores[PRINT_SCORES])
     with pytest.raises(AssertionError, match="scored anew"):
         study.solve_and_score(clips, kernels, TRIALS, run, scores=[schema.L2])

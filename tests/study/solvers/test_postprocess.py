@@ -80,7 +80,7 @@ def test_the_sweep_removes_more_and_more_and_begins_with_the_mask_itself():
     np.testing.assert_array_equal(sweep["msa_nm2"].squeeze()[:3], [64, 256, 576])
     assert 4500 < sweep["msa_nm2"].squeeze()[3] < 5300 and np.isnan(sweep["msa_nm2"].squeeze()[4])  # vias of 70 nm
     assert (sweep["merit_nm2"] == sweep["l2_nm2"] + sweep["pvb_nm2"]).all()
-    own = study.score_own(masks, targets, kernels, only=["l2_nm2", "pvb_nm2"])
+    own = study.score_masks(masks, targets, kernels, only=["l2_nm2", "pvb_nm2"], own=True)
     assert (sweep["l2_nm2"].sel(min_area_nm2=0.0) == own["l2_nm2"]).all()
 
 
