@@ -266,20 +266,11 @@ def gradient_share(shares: xr.Dataset) -> hv.Layout:
                 mean = means.sel(at).values
                 drawn.append(marks.line(step, mean, colour, f"{aim}, {objective}", width=1.8, linestyle=dash))
         drawn += marks.across(np.log10(area), "black", f"share of the area ({area:.2g} %)", linestyle=":")
-        panels.append(
-            style.axes(
-                drawn,
-                aspect=size[0] / size[1],
-                legend="right" if reading == readings[-1] else None,
-                title=reading,
-                xlabel="step",
-                ylabel="" if panels else "share of the corner regions (%)",
-                xlim=(0, float(step.max())),
-                ylim=(-2, 2.1),
-                yticks=[(np.log10(percent), f"{percent:g}") for percent in (0.01, 0.1, 1, 10, 20, 50, 100)],
-            )
-        )
-    return style.grid(panels, size_inch=(len(panels) * size[0], size[1]), hspace=0.3)
+        panels.append((drawn, {"title": reading}))
+    ticks = [(np.log10(percent), f"{percent:g}") for percent in (0.01, 0.1, 1, 10, 20, 50, 100)]
+    look = {"aspect": size[0] / size[1], "xlabel": "step", "ylabel": "share of the corner regions (%)"}
+    look |= {"xlim": (0, float(step.max())), "ylim": (-2, 2.1), "yticks": ticks}
+    return style.side_by_side(panels, size_inch=(len(panels) * size[0], size[1]), shared_axes=True, **look)
 
 
 def through_pitch(grating: xr.Dataset) -> hv.Layout:

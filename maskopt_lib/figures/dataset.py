@@ -108,8 +108,8 @@ def density_histograms(densities: xr.Dataset) -> hv.Layout:
     ----------
     densities : Dataset over ``layer`` and ``bin`` of ``low`` and ``high``, and over ``family`` too of ``share``.
     """
-    layers, panels = style.names(densities["layer"]), []
-    for layer in layers:
+    panels = []
+    for layer in style.names(densities["layer"]):
         one = densities.sel(layer=layer)
         edges, drawn = np.append(one["low"].values, one["high"].values[-1]), []
         for i, (family, colour) in enumerate(style.coloured(densities["family"])):
@@ -119,20 +119,10 @@ def density_histograms(densities: xr.Dataset) -> hv.Layout:
                 drawn.append(marks.line(edges, np.append(share, share[-1]), colour, family, width=1.5, **look))
             else:
                 drawn.append(marks.key(family, colour, 1.5, linestyle=style.DASHES[i % 2]))
-        panels.append(
-            style.axes(
-                drawn,
-                aspect=1.35,
-                legend="right" if layer == layers[-1] else None,
-                title=layer,
-                xlabel="covered share of the core (%)",
-                ylabel="" if panels else style.axis_label(densities["share"]),
-                xlim=(0, edges[-1]),
-                ylim=(0, None),
-                ruled=True,
-            )
-        )
-    return style.grid(panels, size_inch=(_WIDTH, 3.2), hspace=0.3)
+        panels.append((drawn, {"title": layer, "xlim": (0, edges[-1])}))
+    look = {"aspect": 1.35, "xlabel": "covered share of the core (%)", "ylim": (0, None), "ruled": True}
+    ylabel = style.axis_label(densities["share"])
+    return style.side_by_side(panels, size_inch=(_WIDTH, 3.2), ylabel=ylabel, shared_axes=True, **look)
 
 
 def cell_bars(frequencies: xr.Dataset, *, most: int = 60) -> hv.Overlay:
@@ -205,28 +195,17 @@ def score_scatter(labels: xr.Dataset, *, x: str, y: str) -> hv.Layout:
     labels : Dataset over ``layer``, ``label`` and ``method``; nan where a layer has fewer labels.
     x, y : scores on the axes.
     """
-    layers, panels = style.names(labels["layer"]), []
-    for layer in layers:
+    panels = []
+    for layer in style.names(labels["layer"]):
         drawn = []
         for (method, colour), marker in zip(style.coloured(labels[schema.METHOD]), style.MARKERS, strict=False):
             at_x, at_y = (labels[name].sel({"layer": layer, schema.METHOD: method}).values for name in (x, y))
             there = np.isfinite(at_x + at_y)
             look = {"marker": marker, "size": 14, "alpha": 0.55, "edgecolor": "none", "linewidth": 0}
             drawn.append(marks.dots(at_x[there], at_y[there], colour, method, **look))
-        panels.append(
-            style.axes(
-                drawn,
-                aspect=1.15,
-                legend="right" if layer == layers[-1] else None,
-                title=layer,
-                xlabel=style.axis_label(labels[x]),
-                ylabel="" if panels else style.axis_label(labels[y]),
-                xlim=(0, None),
-                ylim=(0, None),
-                ruled=True,
-            )
-        )
-    return style.grid(panels, size_inch=(_WIDTH, 3.6), hspace=0.3, shared_axes=False)
+        panels.append((drawn, {"title": layer}))
+    look = {"aspect": 1.15, "xlabel": style.axis_label(labels[x]), "xlim": (0, None), "ylim": (0, None), "ruled": True}
+    return style.side_by_side(panels, size_inch=(_WIDTH, 3.6), ylabel=style.axis_label(labels[y]), **look)
 
 
 def score_distributions(labels: xr.Dataset, *, names: Sequence[str]) -> hv.Layout:

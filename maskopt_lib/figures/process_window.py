@@ -185,19 +185,10 @@ def cumulative(values: Mapping[str, xr.DataArray]) -> hv.Layout:
     for label, array in values.items():
         finite = array.values[np.isfinite(array.values)]
         low, high = np.percentile(finite, [1, 98]) if finite.size else (0, 1)
-        panels.append(
-            style.axes(
-                marks.distribution(array, schema.METHOD),
-                aspect=3.6 / 3.2,
-                legend="right" if len(panels) == len(values) - 1 else None,
-                xlabel=label,
-                ylabel="" if panels else "features below (%)",
-                xlim=(float(low), float(high)),
-                ylim=(0, 100),
-                ruled=True,
-            )
-        )
-    return style.grid(panels, size_inch=3.6, hspace=0.25, shared_axes=False)
+        own = {"xlabel": label, "xlim": (float(low), float(high))}
+        panels.append((marks.distribution(array, schema.METHOD), own))
+    look = {"aspect": 3.6 / 3.2, "ylim": (0, 100), "ruled": True}
+    return style.side_by_side(panels, size_inch=3.6, ylabel="features below (%)", hspace=0.25, **look)
 
 
 def _axes(drawn: list, i: int, **options) -> hv.Overlay:

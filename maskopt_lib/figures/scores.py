@@ -285,16 +285,7 @@ def distributions(scores: xr.Dataset, *, names: Sequence[str]) -> hv.Layout:
     Panels with the score on the x axis and the share of clips at or below it on the y axis.
     """
     panels = [
-        style.axes(
-            marks.distribution(scores[name], schema.METHOD),
-            aspect=1.25,
-            legend="right" if name == names[-1] else None,
-            xlabel=style.axis_label(scores[name]),
-            xrotation=30,
-            ylabel="" if name != names[0] else "share of clips (%)",
-            ylim=(0, 102),
-            ruled=True,
-        )
-        for name in names
+        (marks.distribution(scores[name], schema.METHOD), {"xlabel": style.axis_label(scores[name])}) for name in names
     ]
-    return style.grid(panels, size_inch=(13.0, 3.4), hspace=0.25, shared_axes=False)
+    look = {"aspect": 1.25, "xrotation": 30, "ylim": (0, 102), "ruled": True}
+    return style.side_by_side(panels, size_inch=(13.0, 3.4), ylabel="share of clips (%)", hspace=0.25, **look)

@@ -208,6 +208,26 @@ def grid(panels: Sequence, *, columns: int | None = None, size_inch, **options) 
     return layout.opts(fig_inches=size_inch, sublabel_format="", **options)
 
 
+def side_by_side(
+    panels: Sequence[tuple[Iterable, dict]], *, size_inch, ylabel: str, hspace=0.3, shared_axes=False, **look
+) -> hv.Layout:
+    """Panels in a row: the first has the label of the y axis, the last the legend of all.
+
+    Parameters
+    ----------
+    panels : what is drawn, and the options of its own axes.
+    size_inch : see :func:`grid`.
+    ylabel : of the first panel.
+    hspace, shared_axes : HoloViews' options of a Layout.
+    look : options of all axes.
+    """
+    drawn = [
+        axes(parts, legend="right" if i == len(panels) - 1 else None, ylabel="" if i else ylabel, **look | own)
+        for i, (parts, own) in enumerate(panels)
+    ]
+    return grid(drawn, size_inch=size_inch, hspace=hspace, shared_axes=shared_axes)
+
+
 def row_grid(
     panels: Sequence[tuple[list, dict]], labels: Sequence[str], *, width_inch: float, share: float = 1.0, columns=None
 ) -> hv.Layout:

@@ -199,12 +199,11 @@ def summary(measured: xr.Dataset, found: xr.Dataset, *, criterion: str) -> xr.Da
 
 def summary_table(rows: xr.Dataset) -> pd.DataFrame:
     """:func:`summary` as :func:`~maskopt_lib.study.write_table` takes it: one row a mask."""
-    named = {name: called for name, (_, called) in _SUMMARY.items()} | {
-        name: name for name in (*SCORES, schema.RUNTIME)
-    }
+    called = {name: text for name, (_, text) in _SUMMARY.items()}
     means = (BAND, *SCORES, schema.RUNTIME)
     columns = {
-        (called, MEAN if name in means else "all clips"): rows[name].to_series() for name, called in named.items()
+        (called.get(name, name), MEAN if name in means else "all clips"): rows[name].to_series()
+        for name in (*called, *SCORES, schema.RUNTIME)
     }
     return pd.DataFrame(columns).rename_axis(METHOD)
 
