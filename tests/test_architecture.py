@@ -46,7 +46,7 @@ EXCEPTIONS = {
     ("registry", "errors"): "exception classes only; errors itself imports nothing",
 }
 #: Rooms of `study`, in the order of the notebooks' stages: each may import from those before it.
-STAGES = ["pictures", "solvers", "areas", "dataset", "networks"]
+STAGES = ["labelled_images", "solvers", "areas", "dataset", "networks"]
 
 #: Most modules in a chain of imports, packages counted, and most lines of a file.
 LONGEST_CHAIN, LONGEST_FILE = 14, 450

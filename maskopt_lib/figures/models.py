@@ -1,4 +1,4 @@
-"""Mask models: how they trained, how they score, and what fidelity costs in complexity."""
+"""Mask models: how they trained, and how they score."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import xarray as xr
 
 from maskopt_lib.data import schema
 from maskopt_lib.figures import marks, style
-from maskopt_lib.figures import scores as drawings
 
 
 def training_curves(curves: Mapping[str, xr.Dataset], *, scores: Sequence[str], title: str = "") -> hv.Layout:
@@ -89,22 +88,6 @@ def score_bars(rows: xr.Dataset, *, names: Sequence[str], title: str = "") -> hv
         }
         panels.append((drawn, look))
     return style.row_grid(panels, methods, width_inch=12.0, share=0.8)
-
-
-def fidelity_complexity(rows: xr.Dataset, *, groups: Mapping[str, str], title: str = "") -> hv.Overlay:
-    """EPE violations against shots with intervals along both: who gets fidelity with less complexity.
-
-    Parameters
-    ----------
-    rows : Dataset over ``method`` and ``statistic`` (mean, low, high).
-    groups : method -> group that shares a colour, such as "network" or "solver"; each its own by default.
-    title : over the figure.
-
-    Returns
-    -------
-    A numbered point a method; the legend says which is which.
-    """
-    return drawings.tradeoff(rows, x=schema.SHOTS, y=schema.EPE3, groups=groups, title=title, size_inch=(9.5, 4.8))
 
 
 def _line(x: xr.DataArray, y: xr.DataArray, colour: str, label: str = "", *, width: float = 1.8, **look) -> list:

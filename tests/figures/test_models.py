@@ -63,8 +63,8 @@ def test_score_bars_stand_in_the_order_of_the_methods(tmp_path):
     figures.save(drawn, "scores", tmp_path)
 
 
-def test_fidelity_complexity_numbers_its_methods(tmp_path):
-    drawn = figures.models.fidelity_complexity(rows(), groups={"a": "network", "b": "network"})
+def test_tradeoff_of_means_with_intervals_numbers_its_methods(tmp_path):
+    drawn = figures.tradeoff(rows(), x="shots", y="epe3", groups={"a": "network", "b": "network"})
     assert points(drawn) == [[15.0, 10.0], [25.0, 20.0]]
     assert [point.label for point in drawn.traverse(lambda p: p, [hv.Points])] == ["1  a", "2  b"]
     figures.save(drawn, "fidelity", tmp_path)

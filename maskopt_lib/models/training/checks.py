@@ -20,14 +20,14 @@ from maskopt_lib.models.inputs import CORE_NM, NO_CELL, TileInput
 from maskopt_lib.models.model import MaskModel
 from maskopt_lib.models.predict import predict
 from maskopt_lib.models.training import checkpoints
-from maskopt_lib.models.training.objective import TOLD, Objective, told
+from maskopt_lib.models.training.objective import TOLD, StageObjective, told
 from maskopt_lib.models.training.rules import TrainRule
 from maskopt_lib.models.training.tiles import choose_tiles, read_tiles
 from maskopt_lib.optics.kernels import SocsKernels
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class Training:
     """A training as it travels to the processes of several devices."""
 
     rule: TrainRule
@@ -79,7 +79,7 @@ class State:
 class Judge:
     """Checks a network on tiles it does not learn from, by losses and by scores, and keeps the best."""
 
-    def __init__(self, job: Job, terms: Sequence[str], seen: np.ndarray, device: torch.device) -> None:
+    def __init__(self, job: Training, terms: Sequence[str], seen: np.ndarray, device: torch.device) -> None:
         rule = job.rule
         self.job, self.terms, self.device = job, list(terms), device
         self.sim = Simulator(job.kernels, device=str(device))
@@ -96,7 +96,7 @@ class Judge:
         self.seen = seen
         self.cell = np.where(np.isin(self.tiles.cell, seen), self.tiles.cell, NO_CELL)
 
-    def check(self, state: State, objective: Objective) -> None:
+    def check(self, state: State, objective: StageObjective) -> None:
         """Add a row to the checks, and keep the weights of the least L2 so far."""
         rule, model = self.job.rule, state.model.eval()
         kind = rule.kinds[0]

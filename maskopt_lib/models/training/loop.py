@@ -35,10 +35,10 @@ from maskopt_lib.models.library import MODELS, build
 from maskopt_lib.models.model import MaskModel
 from maskopt_lib.models.predict import predict
 from maskopt_lib.models.training import checkpoints
-from maskopt_lib.models.training.checks import Job, Judge, State
-from maskopt_lib.models.training.objective import Objective, told
+from maskopt_lib.models.training.checks import Judge, State, Training
+from maskopt_lib.models.training.objective import StageObjective, told
 from maskopt_lib.models.training.rules import ADVERSARIAL, LABEL, TERMS, TrainRule
-from maskopt_lib.models.training.tiles import Places, TestTiles, TileStream
+from maskopt_lib.models.training.tiles import BatchPlaces, TestTiles, TileStream
 from maskopt_lib.optics.kernels import SocsKernels, kernels_digest
 from maskopt_lib.runs.gather import progress
 from maskopt_lib.runs.hashing import hashed, key_of, source_hash
@@ -140,7 +140,7 @@ def train(
     interactive = hasattr(sys, "ps1")
     strategy = "auto" if devices == 1 else "ddp_notebook" if interactive else "ddp_spawn"
     fabric = Fabric(accelerator=accelerator, devices=devices, strategy=strategy, precision=rule.precision)
-    job = Job(rule=rule, store=store, kernels=kernels, folder=folder, n_workers=n_workers)
+    job = Training(rule=rule, store=store, kernels=kernels, folder=folder, n_workers=n_workers)
     with FolderLock(folder, f"training {rule.name}"):
         # As part of the function: Fabric looks into arguments, and refuses frozen ones.
         fabric.launch(partial(_train, job=job))
@@ -209,7 +209,7 @@ def predict_tiles(trained: Trained, tiles: TestTiles, *, kind: str, dial: float 
     return predict(trained.model, tiles.image, batch=batch, **told_too)
 
 
-def _train(fabric: Fabric, job: Job) -> None:
+def _train(fabric: Fabric, job: Training) -> None:
     rule = job.rule
     terms = [term for term in TERMS if any(term in stage.weights for stage in rule.stages)]
     sim = Simulator(job.kernels)
@@ -229,7 +229,7 @@ def _train(fabric: Fabric, job: Job) -> None:
     for number, (stage, (first, last)) in enumerate(zip(rule.stages, rule.bounds, strict=True)):
         if state.step >= last or state.stopped:
             continue
-        objective = Objective(stage, rule, sim)
+        objective = StageObjective(stage, rule, sim)
         optimiser = fabric.setup_optimizers(torch.optim.Adam(model.parameters(), lr=stage.lr))
         state.optimisers = [optimiser]
         if adversarial := ADVERSARIAL[0] in stage.weights:
@@ -336,7 +336,7 @@ def tile_streams(store: Path, rule: TrainRule, turns: Sequence[int] = (0,)) -> l
 
 def _loader(fabric: Fabric, stream: TileStream, rule: TrainRule, first: int, last: int, n_workers: int):
     process = {"rank": fabric.global_rank, "world": fabric.world_size}
-    places = Places(first=first, last=last, batch=rule.batch, parts=rule.accumulate, **process)
+    places = BatchPlaces(first=first, last=last, batch=rule.batch, parts=rule.accumulate, **process)
     on_gpu = fabric.device.type == "cuda"
     loader = torch.utils.data.DataLoader(stream, batch_sampler=places, num_workers=n_workers, pin_memory=on_gpu)
     return fabric.setup_dataloaders(loader, use_distributed_sampler=False)

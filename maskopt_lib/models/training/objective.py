@@ -10,7 +10,7 @@ from maskopt_lib.models import losses
 from maskopt_lib.models.training.rules import COMPLEXITY, LABEL, LITHO, Stage, TrainRule
 
 
-class Objective:
+class StageObjective:
     """The terms of a stage, and their weighted sum; what a rival says is added from outside.
 
     Parameters

@@ -65,7 +65,7 @@ class TileStream(torch.utils.data.Dataset):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Places:
+class BatchPlaces:
     """Places of a stream, batch by batch, for `torch.utils.data.DataLoader`: those of one process among several.
 
     Attributes

@@ -22,7 +22,7 @@ from maskopt_lib.runs.parts import part_path, read_part, write_part
 from maskopt_lib.runs.record import Run
 from maskopt_lib.runs.spread import Kept, torch_threads
 from maskopt_lib.study.areas.area import TILE, Area, open_mask, table
-from maskopt_lib.study.pictures import images, pictures
+from maskopt_lib.study.labelled_images import images, pictures
 
 _AT_ONCE = 8
 SITE_COLUMNS = {

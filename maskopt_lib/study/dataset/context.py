@@ -79,7 +79,7 @@ def measure_context_effect(
     return schema.label(effect.assign(places).assign_attrs(attrs))
 
 
-def seen(drawn: np.ndarray, rule: LabelRule, context_nm: float) -> np.ndarray:
+def shown_within(drawn: np.ndarray, rule: LabelRule, context_nm: float) -> np.ndarray:
     """(n, y, x) images with nothing farther than ``context_nm`` from the core."""
     n, reach = drawn.shape[-1], round((rule.core_nm / 2 + context_nm) / rule.pixel_nm)
     inner = np.s_[:, n // 2 - reach : n // 2 + reach, n // 2 - reach : n // 2 + reach]
@@ -141,7 +141,7 @@ def _solve(task: _Task, kept: Kept) -> None:
         oracle, _ = solver.solve_in_surroundings(fields, task.layer, task.kind)
         masks, rows = [], {}
         for context_nm in task.contexts_nm:
-            mask, _ = solver.solve(seen(drawn, rule, context_nm), task.layer, task.kind)
+            mask, _ = solver.solve(shown_within(drawn, rule, context_nm), task.layer, task.kind)
             masks.append(mask)
             rows[context_nm, ALONE] = solver.score(mask, drawn)
             rows[context_nm, IN_PLACE] = solver.score(mask, drawn, surroundings=oracle)

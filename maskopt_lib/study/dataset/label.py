@@ -34,7 +34,7 @@ from maskopt_lib.runs.spread import Kept, torch_threads
 from maskopt_lib.study.dataset import cut
 from maskopt_lib.study.dataset.choose import Labelling, LabelPlan
 from maskopt_lib.study.dataset.tile_masks import LabelRule, TileSolver, label_digest
-from maskopt_lib.study.pictures import images, pictures
+from maskopt_lib.study.labelled_images import images, pictures
 
 KIND = "kind"
 _TIMES = ("solve_s", "solve_cpu_s", "score_s", "score_cpu_s")
@@ -192,8 +192,8 @@ def label_pictures(store: TileStore, rule: LabelRule, labels: Mapping[str, Seque
 
     Returns
     -------
-    Dataset over ``title``, ``y`` and ``x`` (nm) of :func:`maskopt_lib.study.pictures.pictures`: ``target`` is the tile
-    as it was solved; one entry a label and kind of mask.
+    Dataset over ``title``, ``y`` and ``x`` (nm) of :func:`maskopt_lib.study.pictures`: ``target`` is the tile as it was
+    solved; one entry a label and kind of mask.
     """
     titles, targets, masks = [], [], []
     for layer, number in ((layer, number) for layer, numbers in labels.items() for number in numbers):

@@ -19,11 +19,11 @@ from maskopt_lib.data import tile_arrays as ta
 from maskopt_lib.data.tile_store import TileStore
 from maskopt_lib.layout.cell_tiles import content_image
 from maskopt_lib.runs.bootstrap import HIGH, LOW, MEAN, STATISTIC, intervals
-from maskopt_lib.study.dataset.context import ALL_AROUND, ALONE, CONTEXT, IN_PLACE, KIND, PRINTED, seen
+from maskopt_lib.study.dataset.context import ALL_AROUND, ALONE, CONTEXT, IN_PLACE, KIND, PRINTED, shown_within
 from maskopt_lib.study.dataset.cut import tile_rule
 from maskopt_lib.study.dataset.describe import CELL, DESIGN, FAMILY, LAYER, names_of
 from maskopt_lib.study.dataset.tile_masks import TileSolver
-from maskopt_lib.study.pictures import images, pictures
+from maskopt_lib.study.labelled_images import images, pictures
 
 #: The layout used as its own mask.
 LAYOUT = "layout as mask"
@@ -96,7 +96,7 @@ def score_layouts(store: TileStore, labels: xr.Dataset, solver: TileSolver, *, n
     scores = []
     for label in chosen:
         drawn = layout_image(store, labels.attrs["layer"], int(labels["sample"][label]))[None]
-        scores.append(solver.score(seen(drawn, solver.rule, float(labels["context_nm"][label])), drawn))
+        scores.append(solver.score(shown_within(drawn, solver.rule, float(labels["context_nm"][label])), drawn))
     ds = xr.concat(scores, schema.SAMPLE, combine_attrs="override").rename({schema.SAMPLE: ta.LABEL})
     return ds.assign_coords({ta.LABEL: chosen, CELL: (ta.LABEL, labels[CELL].values[chosen])})
 
@@ -229,14 +229,14 @@ def example_pictures(effect: xr.Dataset, drawn: np.ndarray, sample: int, solver:
     Returns
     -------
     Dataset over ``kind``, ``context``, ``y`` and ``x`` (nm, from the image's corner) of
-    :func:`maskopt_lib.study.pictures.pictures`: ``target`` is what was shown. The oracle's mask is the middle of a
-    larger one. Every second pixel is enough for a picture of this size.
+    :func:`maskopt_lib.study.pictures`: ``target`` is what was shown. The oracle's mask is the middle of a larger one.
+    Every second pixel is enough for a picture of this size.
     """
     n, rule, contexts = drawn.shape[-1], solver.rule, effect[CONTEXT]
     packed = effect["mask"].isel({schema.SAMPLE: sample}).transpose(KIND, CONTEXT, ...).values
     unpacked = np.unpackbits(packed, axis=-1, count=n, bitorder="little")
     masks = images(unpacked, rule.pixel_nm, **{KIND: effect[KIND], CONTEXT: contexts})
-    shown = [drawn if c == ALL_AROUND else seen(drawn[None], rule, float(c))[0] for c in contexts.values]
+    shown = [drawn if c == ALL_AROUND else shown_within(drawn[None], rule, float(c))[0] for c in contexts.values]
     ds = pictures(masks, images(shown, rule.pixel_nm, **{CONTEXT: contexts}), solver.sim, margin_nm=None)
     hidden = max(0, n // 2 - round((rule.core_nm / 2 + _MARGIN_NM) / rule.pixel_nm))
     kept = slice(hidden, n - hidden, 2)

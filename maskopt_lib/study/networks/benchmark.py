@@ -35,9 +35,9 @@ from maskopt_lib.runs.hashing import hashed, key_of, source_hash
 from maskopt_lib.runs.parts import part_path, read_part
 from maskopt_lib.runs.spread import Kept
 from maskopt_lib.study.dataset.tile_masks import TileSolver, scorer
+from maskopt_lib.study.labelled_images import images, pictures
 from maskopt_lib.study.networks.drawings import read_masks, write_scored
 from maskopt_lib.study.networks.scores import TRAITS
-from maskopt_lib.study.pictures import images, pictures
 from maskopt_lib.study.solvers.pareto import family_of
 
 IDENTITY, LABELS = "layout as mask", "labels"
@@ -47,7 +47,7 @@ _OWN = "own"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
+class BenchEntry:
     """Who makes masks: a network, a solver, the labels, or, with none of these, nobody.
 
     Attributes
@@ -77,7 +77,7 @@ class Entry:
         return ["label", self.label] if self.label else ["identity"]
 
 
-def solver_entries(solvers: Mapping[str, Mapping[str, Any]], layer: str) -> list[Entry]:
+def solver_entries(solvers: Mapping[str, Mapping[str, Any]], layer: str) -> list[BenchEntry]:
     """Solvers as entries, for one layer.
 
     Parameters
@@ -85,7 +85,7 @@ def solver_entries(solvers: Mapping[str, Mapping[str, Any]], layer: str) -> list
     solvers : name -> fields of a :class:`~maskopt_lib.opc.Recipe`; ``presets`` may name other presets by layer.
     layer : of the tiles.
     """
-    return [Entry(name=name, recipe=recipe_for(fields, layer)) for name, fields in solvers.items()]
+    return [BenchEntry(name=name, recipe=recipe_for(fields, layer)) for name, fields in solvers.items()]
 
 
 def recipe_for(fields: Mapping[str, Any], layer: str) -> Recipe:
@@ -94,7 +94,7 @@ def recipe_for(fields: Mapping[str, Any], layer: str) -> Recipe:
     return Recipe(**chosen | {"preset": fields.get("presets", {}).get(layer, fields["preset"])})
 
 
-def network_entries(networks: Mapping[tuple[str, int], Path], dials: Sequence[float] = ()) -> list[Entry]:
+def network_entries(networks: Mapping[tuple[str, int], Path], dials: Sequence[float] = ()) -> list[BenchEntry]:
     """Trained networks as entries.
 
     Parameters
@@ -105,9 +105,9 @@ def network_entries(networks: Mapping[tuple[str, int], Path], dials: Sequence[fl
     entries = []
     for (name, seed), folder in networks.items():
         if dials and described(folder)["rule"]["conditioning"]["dial"]:
-            entries += [Entry(name=f"{name}, dial {d:g}", trained=folder, seed=seed, dial=d) for d in dials]
+            entries += [BenchEntry(name=f"{name}, dial {d:g}", trained=folder, seed=seed, dial=d) for d in dials]
         else:
-            entries.append(Entry(name=name, trained=folder, seed=seed))
+            entries.append(BenchEntry(name=name, trained=folder, seed=seed))
     return entries
 
 
@@ -146,11 +146,11 @@ class Comparison:
 
     kind: str
     tiles: Tiles
-    entries: list[Entry]
+    entries: list[BenchEntry]
     scores: xr.Dataset
 
     @property
-    def first_seeds(self) -> list[Entry]:
+    def first_seeds(self) -> list[BenchEntry]:
         """The entries, of networks those of the smallest seed only."""
         least = min((entry.seed for entry in self.entries if entry.trained), default=0)
         return [entry for entry in self.entries if not entry.trained or entry.seed == least]
@@ -228,13 +228,13 @@ class Bench:
         dials : see :func:`network_entries`.
         client : of workers.
         """
-        entries = [Entry(name=IDENTITY), Entry(name=LABELS, label=kind)]
+        entries = [BenchEntry(name=IDENTITY), BenchEntry(name=LABELS, label=kind)]
         entries += [*solver_entries(solvers or {}, tiles.layer), *network_entries(networks, dials)]
         scores = self.scores(entries, tiles, kind, client=client)
         return Comparison(kind=kind, tiles=tiles, entries=entries, scores=scores)
 
     def scores(
-        self, entries: Sequence[Entry], tiles: Tiles, kind: str, *, client: distributed.Client | None = None
+        self, entries: Sequence[BenchEntry], tiles: Tiles, kind: str, *, client: distributed.Client | None = None
     ) -> xr.Dataset:
         """Make and score masks, or take those that are there.
 
@@ -262,7 +262,7 @@ class Bench:
         about = {"layer": tiles.layer, "kind": kind, "split": str(tiles.split), "context_nm": tiles.context_nm}
         return schema.label(ds.assign(self.traits(tiles)).assign_attrs(about))
 
-    def masks(self, entry: Entry, tiles: Tiles, kind: str) -> np.ndarray:
+    def masks(self, entry: BenchEntry, tiles: Tiles, kind: str) -> np.ndarray:
         """Masks that :meth:`scores` kept, (n, y, x) uint8."""
         return np.concatenate([read_masks(part.path) for part in self._parts(entry, tiles, kind)])
 
@@ -287,7 +287,7 @@ class Bench:
             "tile": schema.column(schema.SAMPLE, np.array(tiles.samples), "tile in the store"),
         }
 
-    def gallery(self, comparison: Comparison, entry: Entry) -> xr.Dataset:
+    def gallery(self, comparison: Comparison, entry: BenchEntry) -> xr.Dataset:
         """The best, the median and the worst tile of an entry by L2, with mask and prints.
 
         Parameters
@@ -310,7 +310,7 @@ class Bench:
         layout = images(self.read(tiles.part(shown)).drawn, 1.0, title=titles)
         return pictures(masks, layout, self.simulator(), margin_nm=None).assign_attrs(core_nm=CORE_NM)
 
-    def _parts(self, entry: Entry, tiles: Tiles, kind: str) -> list[_MaskPart]:
+    def _parts(self, entry: BenchEntry, tiles: Tiles, kind: str) -> list[_MaskPart]:
         common = [self.digest(), source_hash([__name__], follow=False)]
         common += [tiles.layer, tiles.context_nm, entry.determined_by(kind)]
         parts = []
@@ -343,7 +343,7 @@ def together(scores: Mapping[tuple[str, str], xr.Dataset]) -> xr.Dataset:
 @dataclass(frozen=True, kw_only=True)
 class _MaskPart:
     bench: Bench
-    entry: Entry
+    entry: BenchEntry
     tiles: Tiles
     kind: str
     path: Path

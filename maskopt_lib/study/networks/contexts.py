@@ -34,7 +34,7 @@ from maskopt_lib.runs.gather import complete, labelled
 from maskopt_lib.runs.hashing import hashed, key_of, source_hash
 from maskopt_lib.runs.parts import Bits, part_path
 from maskopt_lib.runs.spread import Kept
-from maskopt_lib.study.dataset.context import ALL_AROUND, ALONE, CONTEXT, IN_PLACE, PRINTED, seen
+from maskopt_lib.study.dataset.context import ALL_AROUND, ALONE, CONTEXT, IN_PLACE, PRINTED, shown_within
 from maskopt_lib.study.dataset.tile_masks import RECIPES, LabelRule, TileSolver, label_digest, scorer
 from maskopt_lib.study.networks.benchmark import IDENTITY, LABELS, Bench, Tiles
 from maskopt_lib.study.networks.drawings import Drawing, read_masks, score_drawings, write_masks
@@ -74,7 +74,7 @@ def by_context(trained: Mapping[Key, Trained], layer: str) -> dict[tuple[str, in
 
 
 @dataclass(frozen=True, kw_only=True)
-class Placed:
+class PlacedTiles:
     """Tiles with their place on the chip.
 
     Attributes
@@ -106,7 +106,7 @@ def place(
     surroundings: Mapping[str, Any] | None = None,
     *,
     sources: Mapping[str, str] | None = None,
-) -> dict[str, Placed]:
+) -> dict[str, PlacedTiles]:
     """Make the masks of all that stands around tiles, or take those that are there.
 
     Parameters
@@ -149,7 +149,7 @@ def place(
             path = part_path(bench.run_dir, "surroundings", layer, kind, key=key)
             fields.append(_Field(image=image.astype(np.uint8), path=path))
         complete(partial(_solve_field, solver, layer, kind), fields, title=f"{layer}, surroundings")
-        placed[layer] = Placed(
+        placed[layer] = PlacedTiles(
             tiles=read,
             kind=kind,
             layout=np.stack([field.image for field in fields]),
@@ -165,7 +165,7 @@ def _solve_field(solver: TileSolver, layer: str, kind: str, field: _Field, kept:
 
 
 def score_contexts(
-    bench: Bench, trained: Mapping[tuple[str, int, int], Trained], placed: Placed, *, at_large: Sequence[str] = ()
+    bench: Bench, trained: Mapping[tuple[str, int, int], Trained], placed: PlacedTiles, *, at_large: Sequence[str] = ()
 ) -> xr.Dataset:
     """Scores of what networks draw of each context, alone and in place.
 
@@ -187,7 +187,7 @@ def score_contexts(
     tiles, kind = placed.tiles, placed.kind
     n, first_seed = tiles.drawn.shape[-1], min(seed for _, _, seed in trained)
     contexts = sorted({context for _, context, _ in trained})
-    shown = {context: seen(tiles.drawn, LabelRule(), context) for context in contexts}
+    shown = {context: shown_within(tiles.drawn, LabelRule(), context) for context in contexts}
 
     makers: dict[tuple[str, int, int], tuple[str, Callable[[], np.ndarray]]] = {}
     for (name, context, seed), training in trained.items():
@@ -226,7 +226,7 @@ def score_contexts(
     return schema.label(ds.assign_attrs(about))
 
 
-def _middle_of_field(trained: Trained, placed: Placed) -> np.ndarray:
+def _middle_of_field(trained: Trained, placed: PlacedTiles) -> np.ndarray:
     told = {"cells": trained.codes(placed.tiles), "kind": trained.kind(placed.kind)}
     context_nm = float(trained.rule["context_nm"])
     masks = predict(trained.model, placed.layout, context_nm=context_nm, batch=1, at_large=True, **told)

@@ -19,9 +19,9 @@ from maskopt_lib.models.inputs import CORE_NM
 from maskopt_lib.runs.bootstrap import HIGH, LOW, MEAN, N_DRAWS, STATISTIC
 from maskopt_lib.runs.effects import CONFIRMED, REFUTED, UNDECIDED
 from maskopt_lib.runs.tables import NOTE
+from maskopt_lib.study.labelled_images import images
 from maskopt_lib.study.networks.benchmark import Bench, Tiles
 from maskopt_lib.study.networks.scores import DRAW, drawn_means, interval_of
-from maskopt_lib.study.pictures import images
 from maskopt_lib.study.solvers.pareto import BOX, SPACES, family_of, family_volumes, outline_nm, with_lost
 
 #: What fidelity is measured by, and what complexity is.

@@ -26,7 +26,7 @@ from maskopt_lib.runs.hashing import hashed, key_of, source_hash
 from maskopt_lib.runs.parts import part_path, read_part
 from maskopt_lib.runs.spread import Kept
 from maskopt_lib.study.dataset.tile_masks import LabelRule, scorer
-from maskopt_lib.study.networks.benchmark import Bench, Entry, Tiles, joined, network_entries, solver_entries
+from maskopt_lib.study.networks.benchmark import Bench, BenchEntry, Tiles, joined, network_entries, solver_entries
 from maskopt_lib.study.networks.drawings import write_scored
 from maskopt_lib.study.networks.scores import DRAW, drawn_means, interval_of, mean_scores
 from maskopt_lib.study.solvers.settings import MERIT, merit
@@ -76,7 +76,7 @@ def starts_of(
     """
     first = {name: (name, seed) for name, seed in sorted(networks, reverse=True)}
     chosen = {first[name]: networks[first[name]] for name in names if name in first}
-    entries = [Entry(name=TARGET), *solver_entries({"OPC": opc}, tiles.layer), *network_entries(chosen)]
+    entries = [BenchEntry(name=TARGET), *solver_entries({"OPC": opc}, tiles.layer), *network_entries(chosen)]
     seconds = bench.scores(entries, tiles, kind)[schema.RUNTIME]
     starts = []
     for entry in entries:
@@ -305,7 +305,7 @@ def at_equal_time(refined: xr.Dataset, *, seed: int = 0) -> xr.Dataset:
     return schema.described(ds, {"steps": "steps done by then", "limit_s": (f"time a tile of the {TARGET}", "s")})
 
 
-def apart(refined: xr.Dataset, starts: Sequence[str], *, seed: int = 0) -> xr.Dataset:
+def spread_percent(refined: xr.Dataset, starts: Sequence[str], *, seed: int = 0) -> xr.Dataset:
     """By how much starts differ after refinement: the largest mean less the smallest, in percent of the smallest.
 
     Parameters

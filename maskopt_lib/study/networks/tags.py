@@ -95,25 +95,25 @@ def rules_of(params: Mapping[str, Any], store: str | Path, kernels: str) -> dict
     return rules
 
 
-def codes_told(trained: Trained, tiles: TestTiles, told: str, seed: int = 0) -> np.ndarray:
+def codes_told(trained: Trained, tiles: TestTiles, way: str, seed: int = 0) -> np.ndarray:
     """(n,) codes of cells that a network is told.
 
     Parameters
     ----------
     trained : the network; where it learnt shuffled tags, its own are shuffled too.
     tiles : that it is shown.
-    told : one of `WAYS`; ``"another"`` is one that it was trained on, drawn for each tile.
+    way : one of `WAYS`; ``"another"`` is one that it was trained on, drawn for each tile.
     seed : of the draw.
     """
-    if told not in WAYS:
-        raise UnknownNameError(f"no way {told!r} to tell a cell; known: {', '.join(WAYS)}")
-    if told == NONE:
+    if way not in WAYS:
+        raise UnknownNameError(f"no way {way!r} to tell a cell; known: {', '.join(WAYS)}")
+    if way == NONE:
         return np.full(len(tiles), NO_CELL)
     seen = np.array([code for code, name in enumerate(trained.cells) if name in trained.seen])
     own = trained.codes(tiles)
     shuffle = trained.rule.get("shuffle_cells")
     rng = np.random.default_rng(seed if shuffle is None else shuffle)
-    if told == OWN:
+    if way == OWN:
         return own if shuffle is None else rng.permutation(own)
     others = [seen[seen != code] for code in own]
     return np.array([rng.choice(few) if len(few) else NO_CELL for few in others])

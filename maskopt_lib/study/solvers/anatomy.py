@@ -20,7 +20,7 @@ from maskopt_lib.litho import Simulator
 from maskopt_lib.opc import morphology
 from maskopt_lib.opc.pixels import coarse, fine_nearest, whole
 from maskopt_lib.optics import SocsKernels
-from maskopt_lib.study.pictures import cropped, images, pictures, pixel_of
+from maskopt_lib.study.labelled_images import cropped, images, pictures, pixel_of
 from maskopt_lib.study.solvers.masks import Trial
 
 _PLANE = (schema.Y, schema.X)
@@ -126,7 +126,7 @@ def printed_layers(masks: xr.DataArray, target: xr.DataArray, kernels: SocsKerne
 
     Returns
     -------
-    The whole :func:`~maskopt_lib.study.pictures.pictures`, and each mask's ``l2_nm2`` and ``pvb_nm2`` (*).
+    The whole :func:`~maskopt_lib.study.labelled_images.pictures`, and each mask's ``l2_nm2`` and ``pvb_nm2`` (*).
     """
     layers = pictures(masks.reset_coords(drop=True), target.reset_coords(drop=True), kernels, margin_nm=None)
     for score, measure, pair in (

@@ -22,7 +22,7 @@ from maskopt_lib.optics.kernels import kernels_digest
 from maskopt_lib.runs.gather import complete, labelled
 from maskopt_lib.runs.parts import Bits, read_dataset
 from maskopt_lib.runs.record import Run
-from maskopt_lib.study.pictures import images, pixel_of
+from maskopt_lib.study.labelled_images import images, pixel_of
 from maskopt_lib.study.solvers.clips import Clips, raster_of, target_bits
 from maskopt_lib.study.solvers.masks import (
     DIMS,
@@ -39,7 +39,7 @@ from maskopt_lib.study.solvers.masks import (
 
 
 def solve_and_score(
-    wanted: Clips | xr.DataArray,
+    targets: Clips | xr.DataArray,
     kernels: Mapping[str, SocsKernels],
     trials: Sequence[Trial],
     run: Run,
@@ -57,7 +57,7 @@ def solve_and_score(
 
     Parameters
     ----------
-    wanted : the targets: :class:`Clips`, or an array (sample, y, x) of 0 and 1.
+    targets : :class:`Clips`, or an array (sample, y, x) of 0 and 1.
     kernels : name -> kernel set.
     trials : the ways to make masks; of none there are scores and histories without a row, and no masks.
     run : single results are kept below its folder, and taken from there where they are.
@@ -82,15 +82,15 @@ def solve_and_score(
     UnknownNameError : an unknown method, preset, option or score, before anything is solved.
     """
     names = _known_scores(scores)
-    targets = target_bits(wanted)
-    judged = targets if against is None else target_bits(against)
-    if lacking := [name for name in targets if name not in judged]:
+    bits = target_bits(targets)
+    judged = bits if against is None else target_bits(against)
+    if lacking := [name for name in bits if name not in judged]:
         raise UnknownNameError(f"nothing to score {', '.join(lacking)} against; there are: {', '.join(judged)}")
     if not trials:
-        return _of_no_trials(targets, kernels, names)
-    tasks = mask_tasks(targets, kernels, trials, run.out_dir, device=device, empty_if_diverged=empty_if_diverged)
+        return _of_no_trials(bits, kernels, names)
+    tasks = mask_tasks(bits, kernels, trials, run.out_dir, device=device, empty_if_diverged=empty_if_diverged)
     complete(make_mask, tasks, workers=workers, title="masks", unit="mask")
-    about = {"raster": raster_of(wanted)} | ({} if against is None else {"scored_against": raster_of(against)})
+    about = {"raster": raster_of(targets)} | ({} if against is None else {"scored_against": raster_of(against)})
     history = histories({task.at: task.path for task in tasks}, DIMS).assign_attrs(about)
     found = xr.Dataset(coords={dim: history[dim] for dim in DIMS})
     if names != ():
@@ -101,7 +101,7 @@ def solve_and_score(
         )
         found = _scores(made, DIMS, names, run.out_dir, workers)
     if masks is not None:
-        first = next(iter(targets.values()))
+        first = next(iter(bits.values()))
         run.save_packed(
             (mask_bits(task.path).packed for task in tasks),
             masks,
@@ -113,7 +113,7 @@ def solve_and_score(
 
 
 def solve_clips(
-    wanted: Clips | xr.DataArray,
+    targets: Clips | xr.DataArray,
     kernels: Mapping[str, SocsKernels],
     trials: Sequence[Trial],
     run: Run,
@@ -125,7 +125,7 @@ def solve_clips(
 
     Parameters
     ----------
-    wanted, kernels, trials, run, workers, device : as for :func:`solve_and_score`, which keeps no mask in memory.
+    targets, kernels, trials, run, workers, device : as for :func:`solve_and_score`, which keeps no mask in memory.
 
     Returns
     -------
@@ -139,7 +139,7 @@ def solve_clips(
     """
     if not trials:
         raise SchemaError("no trials: name at least one way to make masks")
-    tasks = mask_tasks(target_bits(wanted), kernels, trials, run.out_dir, device=device)
+    tasks = mask_tasks(target_bits(targets), kernels, trials, run.out_dir, device=device)
     complete(make_mask, tasks, workers=workers, title="masks", unit="mask")
     history = histories({task.at: task.path for task in tasks}, DIMS)
     # Filled one by one: joining arrays would hold every mask twice.
@@ -168,7 +168,7 @@ def _of_no_trials(
 
 def score_masks(
     masks: xr.DataArray,
-    wanted: xr.DataArray,
+    targets: xr.DataArray,
     kernels: Mapping[str, SocsKernels],
     *,
     own: bool = False,
@@ -181,7 +181,7 @@ def score_masks(
     Parameters
     ----------
     masks : (*dims, sample, y, x), 0 or 1.
-    wanted : targets (sample, y, x); each mask finds its own by the name of the sample.
+    targets : (sample, y, x); each mask finds its own by the name of the sample.
     kernels : name -> kernel set.
     own : the masks' first dimension is ``kernels``, the name of the set that each was made for, and that it is scored
         under.
@@ -202,9 +202,9 @@ def score_masks(
         raise SchemaError(f"expected masks (kernels, *dims, sample, y, x), got {masks.dims}")
     dims = masks.dims[:-2] if own else ("scored_with", *masks.dims[:-2])
     names = _known_scores(only)
-    targets, pixel_nm = target_bits(wanted), pixel_of(wanted)
+    bits, pixel_nm = target_bits(targets), pixel_of(targets)
     labels = {"scored_with": list(kernels)} | {dim: masks[dim].values.tolist() for dim in masks.dims[:-2]}
-    for known, dim in ((kernels, dims[0]), (targets, schema.SAMPLE)):
+    for known, dim in ((kernels, dims[0]), (bits, schema.SAMPLE)):
         if unknown := [name for name in labels[dim] if name not in known]:
             raise UnknownNameError(f"there is no {unknown[0]!r} among {', '.join(map(str, known))}")
 
@@ -212,11 +212,11 @@ def score_masks(
         for at in product(*(labels[dim] for dim in dims)):
             label = dict(zip(dims, at, strict=True))
             image = masks.sel({dim: label[dim] for dim in masks.dims[:-2]})
-            yield at, Bits.of(image.values, pixel_nm), targets[label[schema.SAMPLE]], kernels[at[0]]
+            yield at, Bits.of(image.values, pixel_nm), bits[label[schema.SAMPLE]], kernels[at[0]]
 
     with tempfile.TemporaryDirectory() as lost:
         found = _scores(made(), dims, names, Path(lost) if run is None else run.out_dir, workers)
-    return found.assign_attrs(raster=raster_of(wanted))
+    return found.assign_attrs(raster=raster_of(targets))
 
 
 def _scores(

@@ -14,7 +14,7 @@ from maskopt_lib.errors import UnknownNameError
 from maskopt_lib.layout.benchmarks import benchmark_clips, benchmark_names
 from maskopt_lib.layout.clip import RULES
 from maskopt_lib.runs.parts import Bits
-from maskopt_lib.study.pictures import images, pixel_of
+from maskopt_lib.study.labelled_images import images, pixel_of
 
 _RELEASED = "golden/curvyilt_masks/{case}.mask.png"
 

@@ -26,38 +26,36 @@ from maskopt_lib.study.solvers.timing import (
 _HARMLESS_PERCENT = 0.1
 
 
-def table(found: xr.Dataset) -> pd.DataFrame:
+def table(measured: xr.Dataset) -> pd.DataFrame:
     """Measurements as a table of the study: milliseconds, megabytes and percent, and why a number is missing.
 
     Parameters
     ----------
-    found : of :func:`measure_devices`.
+    measured : of :func:`measure_devices`.
 
     Returns
     -------
     One row a measurement, for :func:`maskopt_lib.study.write_table`.
     """
     columns = {
-        ("time a clip", "ms"): 1e3 * found[schema.RUNTIME],
-        ("memory a clip", "MB"): 1e3 * found[MEMORY_A_CLIP],
-        ("first call", "s"): found[FIRST_S],
-        ("FFT limit", "%"): 100 * found[FFT_SHARE],
-        ("matrix product rate", "%"): 100 * found[PEAK_SHARE],
-        NOTE: found[STATUS],
+        ("time a clip", "ms"): 1e3 * measured[schema.RUNTIME],
+        ("memory a clip", "MB"): 1e3 * measured[MEMORY_A_CLIP],
+        ("first call", "s"): measured[FIRST_S],
+        ("FFT limit", "%"): 100 * measured[FFT_SHARE],
+        ("matrix product rate", "%"): 100 * measured[PEAK_SHARE],
+        NOTE: measured[STATUS],
     }
-    rows = [
-        f"{workload}; {series}; batch {batch}"
-        for workload, series, batch in zip(found[WORKLOAD].values, _series(found), found[BATCH].values, strict=True)
-    ]
+    places = zip(measured[WORKLOAD].values, _series(measured), measured[BATCH].values, strict=True)
+    rows = [f"{workload}; {series}; batch {batch}" for workload, series, batch in places]
     return pd.DataFrame({name: values.values for name, values in columns.items()}, index=pd.Index(rows, name="case"))
 
 
-def lines(found: xr.Dataset, name: str, *, scale: float = 1.0, units: str | None = None) -> xr.DataArray:
+def lines(measured: xr.Dataset, name: str, *, scale: float = 1.0, units: str | None = None) -> xr.DataArray:
     """A quantity over the batch, one line a workload, device, mode and type, as far as it was measured.
 
     Parameters
     ----------
-    found : of :func:`measure_devices`, or some of its rows.
+    measured : of :func:`measure_devices`, or some of its rows.
     name : variable.
     scale, units : to draw it in another unit.
 
@@ -65,7 +63,7 @@ def lines(found: xr.Dataset, name: str, *, scale: float = 1.0, units: str | None
     -------
     (series, batch), NaN where nothing was measured; series without a number are left out.
     """
-    there = found.isel({ROW: np.flatnonzero(np.isfinite(found[name]))})
+    there = measured.isel({ROW: np.flatnonzero(np.isfinite(measured[name]))})
     many = len(set(there[WORKLOAD].values)) > 1
     series = [f"{w}; {s}" if many else s for w, s in zip(there[WORKLOAD].values, _series(there), strict=True)]
     rows = {
@@ -73,12 +71,12 @@ def lines(found: xr.Dataset, name: str, *, scale: float = 1.0, units: str | None
         for label, batch, value in zip(series, there[BATCH].values.tolist(), there[name].values, strict=True)
     }
     wide = labelled(rows, ("series", BATCH), texts={BATCH: "clips at once"}).sortby(BATCH)[name]
-    return wide.assign_attrs(found[name].attrs | ({"units": units} if units else {}))
+    return wide.assign_attrs(measured[name].attrs | ({"units": units} if units else {}))
 
 
-def _series(found: xr.Dataset) -> list[str]:
+def _series(measured: xr.Dataset) -> list[str]:
     """Device and mode, and the type of the products where it is not the usual one."""
-    columns = (found[name].values for name in (DEVICE, MODE, MATMUL))
+    columns = (measured[name].values for name in (DEVICE, MODE, MATMUL))
     return [", ".join([d, m, *([t] if t != "float32" else [])]) for d, m, t in zip(*columns, strict=True)]
 
 

@@ -30,7 +30,7 @@ from maskopt_lib.data import papers, schema
 from maskopt_lib.errors import SchemaError, UnknownNameError
 from maskopt_lib.metrics import RULES
 from maskopt_lib.runs.gather import labelled
-from maskopt_lib.study.pictures import pixel_of
+from maskopt_lib.study.labelled_images import pixel_of
 from maskopt_lib.study.solvers.masks import Trial
 from maskopt_lib.study.solvers.settings import MERIT, merit, scores_of
 

@@ -17,7 +17,7 @@ from maskopt_lib.errors import UnknownNameError
 from maskopt_lib.opc.cleanup import CleanUp
 from maskopt_lib.optics import SocsKernels
 from maskopt_lib.runs.record import Run
-from maskopt_lib.study.pictures import pixel_of
+from maskopt_lib.study.labelled_images import pixel_of
 from maskopt_lib.study.solvers.benchmark import score_masks
 from maskopt_lib.study.solvers.settings import MERIT, merit
 
@@ -107,7 +107,7 @@ def removed_shapes(before: xr.DataArray, after: xr.DataArray) -> xr.Dataset:
 
 def area_sweep(
     masks: xr.DataArray,
-    wanted: xr.DataArray,
+    targets: xr.DataArray,
     kernels: Mapping[str, SocsKernels],
     areas_nm2: Sequence[float],
     *,
@@ -119,7 +119,7 @@ def area_sweep(
     Parameters
     ----------
     masks : (kernels, *dims, sample, y, x), 0 or 1.
-    wanted, kernels, run, workers : as for :func:`maskopt_lib.study.score_masks`.
+    targets, kernels, run, workers : as for :func:`maskopt_lib.study.score_masks`.
     areas_nm2 : shapes with less area are removed; 0 removes none.
 
     Returns
@@ -130,7 +130,7 @@ def area_sweep(
     ways = {float(area): {**_ONLY_AREA, MIN_AREA: float(area)} for area in areas_nm2}
     swept = post_process(masks, ways, along=MIN_AREA)
     only = [schema.L2, schema.PVB, schema.SHAPES, schema.MSA]
-    scores = score_masks(swept, wanted, kernels, own=True, only=only, run=run, workers=workers)
+    scores = score_masks(swept, targets, kernels, own=True, only=only, run=run, workers=workers)
     scores[MERIT] = merit(scores)
     return schema.described(scores, {MIN_AREA: ("area below which shapes are removed", "nm2")})
 

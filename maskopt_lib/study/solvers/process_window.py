@@ -25,7 +25,7 @@ from maskopt_lib.runs.parts import Bits, part_path, read_dataset, write_dataset
 from maskopt_lib.runs.record import Run
 from maskopt_lib.runs.spread import Kept
 from maskopt_lib.runs.tables import MEAN
-from maskopt_lib.study.pictures import images, pictures
+from maskopt_lib.study.labelled_images import images, pictures
 from maskopt_lib.study.solvers.clips import Clips, target_bits
 from maskopt_lib.study.solvers.focus_exposure import (
     BAND,
@@ -59,7 +59,7 @@ _CODE = (
 
 
 def through_window(
-    wanted: Clips | xr.DataArray,
+    targets: Clips | xr.DataArray,
     kernels: SocsKernels,
     trials: Sequence[WindowTrial],
     run: Run,
@@ -72,7 +72,7 @@ def through_window(
 
     Parameters
     ----------
-    wanted : the targets.
+    targets : of the clips.
     kernels : of :func:`maskopt_lib.optics.through_focus`; masks are made and measured under it.
     trials : the ways to make masks.
     run : single masks and measurements are kept below its folder, and taken from there where they are.
@@ -86,9 +86,9 @@ def through_window(
         coordinates ``site_sample`` and ``cut_sample``; scores over ``sample``; ``runtime_s`` of the solvers.
     masks : (method, sample, y, x) uint8.
     """
-    settings, targets = settings or WindowSettings(), target_bits(wanted)
-    labels, clips = [trial.label for trial in trials], list(targets)
-    tasks = mask_tasks(targets, {kernels.name: kernels}, trials, run.out_dir, device=device)
+    settings, bits = settings or WindowSettings(), target_bits(targets)
+    labels, clips = [trial.label for trial in trials], list(bits)
+    tasks = mask_tasks(bits, {kernels.name: kernels}, trials, run.out_dir, device=device)
     complete(make_mask, tasks, workers=workers, title="masks", unit="mask")
     code = [source_hash(_CODE, follow=False), scores_digest()]
     digest = [kernels_digest(kernels), list(kernels.defocus_nm), asdict(settings), code]
@@ -169,13 +169,13 @@ def in_place(measured: xr.Dataset, *, limit_nm: float) -> xr.DataArray:
     return share.assign_attrs(long_name=f"edges within {limit_nm:g} nm", units="%")
 
 
-def summary(measured: xr.Dataset, found: xr.Dataset, *, criterion: str) -> xr.Dataset:
+def summary(measured: xr.Dataset, common: xr.Dataset, *, criterion: str) -> xr.Dataset:
     """One row a mask: window, slope, mask error, band and contest scores.
 
     Parameters
     ----------
     measured : of :func:`through_window`.
-    found : of :func:`windows`.
+    common : of :func:`windows`.
     criterion : of the windows that are told; their ellipses.
 
     Returns
@@ -183,7 +183,7 @@ def summary(measured: xr.Dataset, found: xr.Dataset, *, criterion: str) -> xr.Da
     Dataset over ``method``; scores are means over the clips; ``nils_p10``: a tenth of the edges have less;
     ``meef_p90``: a tenth of the cutlines, of those that print, have more.
     """
-    quoted = found.sel({CRITERION: criterion, SHAPE: "ellipse"})
+    quoted = common.sel({CRITERION: criterion, SHAPE: "ellipse"})
     columns = {
         "dof_nm": quoted["dof_nm"],
         "largest_latitude_percent": quoted["largest_latitude_percent"],
@@ -209,14 +209,14 @@ def summary_table(rows: xr.Dataset) -> pd.DataFrame:
 
 
 def band_pictures(
-    masks: xr.DataArray, wanted: xr.DataArray, kernels: SocsKernels, settings: WindowSettings
+    masks: xr.DataArray, target: xr.DataArray, kernels: SocsKernels, settings: WindowSettings
 ) -> xr.Dataset:
     """Target, mask, nominal print, and the union and intersection of all prints, around the target.
 
     Parameters
     ----------
     masks : (method, y, x) of one clip.
-    wanted : (y, x), its target.
+    target : (y, x), 0 or 1.
     kernels, settings : as for :func:`through_window`.
 
     Returns
@@ -231,7 +231,7 @@ def band_pictures(
         coords={schema.CORNER: list(schema.CORNERS), **masks.coords},
         attrs={"kernels": kernels.name},
     )
-    shown = pictures(masks, wanted, prints, margin_nm=_MARGIN_NM, around=["target"])
+    shown = pictures(masks, target, prints, margin_nm=_MARGIN_NM, around=["target"])
     shown[schema.OUTER].attrs["long_name"] = "union of prints"
     shown[schema.INNER].attrs["long_name"] = "intersection of prints"
     return shown

@@ -78,7 +78,7 @@ _COORDINATES = {
 
 
 def measure(
-    wanted: xr.DataArray,
+    targets: xr.DataArray,
     kernels: SocsKernels,
     trials: Sequence[Trial],
     run: Run,
@@ -91,7 +91,7 @@ def measure(
 
     Parameters
     ----------
-    wanted : targets (sample, y, x), 0 or 1; they are cycled to fill batches.
+    targets : (sample, y, x), 0 or 1; they are cycled to fill batches.
     kernels : to solve with.
     trials : the ways to make masks; options that differ from clip to clip are not used.
     run : single measurements are kept below its folder.
@@ -115,7 +115,7 @@ def measure(
     Before the first solve the process solves one clip for a single step, so that what happens once (reading code,
     matrices of the simulator) is in no time. Threads are those of this process.
     """
-    bench, start = _Bench(run), _start(wanted, kernels, repeats)
+    bench, start = _Bench(run), _start(targets, kernels, repeats)
     sizes = batch_sizes if isinstance(batch_sizes, Mapping) else {trial.label: batch_sizes for trial in trials}
     jobs = {}
     for trial in trials:
@@ -162,7 +162,7 @@ class Budget:
 
 
 def measure_devices(
-    wanted: xr.DataArray,
+    targets: xr.DataArray,
     kernels: SocsKernels,
     trials: Sequence[Trial],
     run: Run,
@@ -179,7 +179,7 @@ def measure_devices(
 
     Parameters
     ----------
-    wanted : targets (sample, y, x), 0 or 1; they are cycled to fill batches.
+    targets : (sample, y, x), 0 or 1; they are cycled to fill batches.
     kernels : to image with.
     trials : solvers; options that differ from clip to clip are not used.
     run : single measurements are kept below its folder, and a repeated call goes on where it stopped.
@@ -212,7 +212,7 @@ def measure_devices(
         raise UnknownNameError(f"no mode {unknown[0]!r}; known: {MODES}")
     if list(batch_sizes) != sorted(set(batch_sizes)) or not batch_sizes or batch_sizes[0] < 1:
         raise ValueError(f"batch sizes must ascend from at least 1, got {list(batch_sizes)}")
-    bench, start, budget = _Bench(run), _start(wanted, kernels, repeats), budget or Budget()
+    bench, start, budget = _Bench(run), _start(targets, kernels, repeats), budget or Budget()
     workloads = [
         replace(start, workload=f"{name}, {step_nm:g} nm", step_pixel_nm=float(step_nm))
         for name, step_nm in product((IMAGING, STEP), step_pixels_nm)
@@ -239,7 +239,7 @@ def measure_devices(
 
 
 def product_scores(
-    wanted: xr.DataArray,
+    targets: xr.DataArray,
     kernels: SocsKernels,
     trials: Sequence[Trial],
     run: Run,
@@ -251,7 +251,7 @@ def product_scores(
 
     Parameters
     ----------
-    wanted, kernels, trials, run : as for :func:`measure_devices`.
+    targets, kernels, trials, run : as for :func:`measure_devices`.
     matmul : types to optimise with. ``"float64"`` computes all in that type: how far it moves the scores is what
         rounding alone does, which a coarser type should be compared with.
     device : where to compute.
@@ -264,8 +264,8 @@ def product_scores(
     ------
     UnknownNameError : a type, method, preset or option is not known.
     """
-    bench, start = _Bench(run), _start(wanted, kernels, repeats=1)
-    names, samples = [_known_type(name) for name in matmul], wanted[schema.SAMPLE].values.tolist()
+    bench, start = _Bench(run), _start(targets, kernels, repeats=1)
+    names, samples = [_known_type(name) for name in matmul], targets[schema.SAMPLE].values.tolist()
     rows = {}
     with progress(len(trials) * len(names) * len(samples), "scored", "mask") as bar:
         for trial, name, (sample, clip) in product(trials, names, zip(samples, start.clips, strict=True)):
@@ -273,7 +273,7 @@ def product_scores(
             rows[trial.label, name, sample] = bench(job, measuring.scored, fresh=False)
             bar.update()
     ds = labelled(rows, (schema.METHOD, MATMUL, schema.SAMPLE))
-    return schema.label(ds).assign_attrs(kernels=kernels.name, device=device, raster=wanted.attrs.get("raster", ""))
+    return schema.label(ds).assign_attrs(kernels=kernels.name, device=device, raster=targets.attrs.get("raster", ""))
 
 
 def present(devices: Sequence[str]) -> list[str]:
@@ -312,10 +312,10 @@ class _Bench:
         return measured
 
 
-def _start(wanted: xr.DataArray, kernels: SocsKernels, repeats: int) -> Job:
+def _start(targets: xr.DataArray, kernels: SocsKernels, repeats: int) -> Job:
     if repeats < 1:
         raise ValueError(f"repeats must be at least 1, got {repeats}")
-    clips = tuple(target_bits(wanted).values())
+    clips = tuple(target_bits(targets).values())
     threads = torch.get_num_threads()
     return Job(workload="", recipe=None, kernels=kernels, clips=clips, repeats=repeats, threads=threads)
 

@@ -17,7 +17,7 @@ from maskopt_lib.errors import MissingDataError, UnknownNameError
 from maskopt_lib.models.training import loop as train_models
 from maskopt_lib.models.training.loop import train
 from maskopt_lib.models.training.rules import Stage, TrainRule
-from maskopt_lib.models.training.tiles import Places, TileStream, choose_tiles, read_tiles
+from maskopt_lib.models.training.tiles import BatchPlaces, TileStream, choose_tiles, read_tiles
 from maskopt_lib.study.dataset.tile_masks import scorer
 
 
@@ -72,8 +72,8 @@ def test_what_comes_at_a_place_needs_no_history_and_moves_no_other_random_number
 
 @pytest.mark.parametrize(("parts", "world"), [(1, 1), (2, 1), (1, 2), (2, 2)])
 def test_processes_and_parts_share_the_batch_of_a_step(parts, world):
-    ranks = [list(Places(first=3, last=5, batch=8, parts=parts, rank=rank, world=world)) for rank in range(world)]
-    assert all(len(one) == len(Places(first=3, last=5, batch=8, parts=parts)) for one in ranks)
+    ranks = [list(BatchPlaces(first=3, last=5, batch=8, parts=parts, rank=rank, world=world)) for rank in range(world)]
+    assert all(len(one) == len(BatchPlaces(first=3, last=5, batch=8, parts=parts)) for one in ranks)
     for step in range(2):
         places = [p for one in ranks for batch in one[step * parts : (step + 1) * parts] for p in batch]
         assert sorted(places) == list(range((3 + step) * 8, (4 + step) * 8))

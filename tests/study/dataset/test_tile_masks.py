@@ -13,7 +13,7 @@ from maskopt_lib.data import schema
 from maskopt_lib.errors import GridMismatchError, UnknownNameError
 from maskopt_lib.litho import Simulator
 from maskopt_lib.opc import Recipe
-from maskopt_lib.study.dataset.context import ALL_AROUND, measure_context_effect, seen
+from maskopt_lib.study.dataset.context import ALL_AROUND, measure_context_effect, shown_within
 from maskopt_lib.study.dataset.tile_masks import LabelRule, TileSolver
 
 SIM = Simulator(optics.load("embedded"))
@@ -160,7 +160,7 @@ def test_what_is_seen_ends_with_the_context():
     rule = LabelRule()
     image = np.ones((1, 1024, 1024), np.uint8)
     for context_nm in (0, 16, 128, 256):
-        assert seen(image, rule, context_nm).sum() == (512 + 2 * context_nm) ** 2
+        assert shown_within(image, rule, context_nm).sum() == (512 + 2 * context_nm) ** 2
 
 
 def test_a_mirrored_tile_has_the_mirrored_mask(drawn, solver, masks):

@@ -22,7 +22,7 @@ from maskopt_lib.study.dataset.tile_masks import scorer
 from maskopt_lib.study.networks import contexts as context_ablation
 from maskopt_lib.study.networks import drawings, generalisation
 from maskopt_lib.study.networks import tags as cell_tags
-from maskopt_lib.study.networks.benchmark import IDENTITY, LABELS, Bench, Comparison, Entry, Tiles
+from maskopt_lib.study.networks.benchmark import IDENTITY, LABELS, Bench, BenchEntry, Comparison, Tiles
 from maskopt_lib.study.networks.scores import mean_scores
 
 #: The layout is its own mask: no solver takes time here.
@@ -245,7 +245,7 @@ def test_what_is_said_of_tags_is_of_what_was_trained(tiles, bench, tmp_path, mon
 
 def test_other_optics_and_other_clips(tiles, solver, bench, tmp_path, monkeypatch):
     kernel_sets = {"its own": "embedded", "defocused": "embedded defocused"}
-    entries = [Entry(name="layout")]
+    entries = [BenchEntry(name="layout")]
     shown = chosen(tiles)
     compared = Comparison(kind="ilt", tiles=shown, entries=entries, scores=bench.scores(entries, shown, "ilt"))
     ds = generalisation.score_optics(bench, compared, kernel_sets)

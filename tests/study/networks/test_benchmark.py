@@ -66,19 +66,19 @@ def test_a_network_that_learnt_from_no_masks_draws_one_kind(trained, kernels):
         **{name: value for name, value in SMALL.items() if name != "context_nm"} | {"context_nm": {"metal1": 16}},
     )  # fmt: skip
     (ours,) = trainings.train_all(rules, bench.store, bench.run_dir, kernels=kernels).values()
-    opc, ilt = (bench.scores([bm.Entry(name="ours", trained=ours.path)], tiles, kind) for kind in ("opc", "ilt"))
+    opc, ilt = (bench.scores([bm.BenchEntry(name="ours", trained=ours.path)], tiles, kind) for kind in ("opc", "ilt"))
     xr.testing.assert_equal(opc.drop_vars(schema.RUNTIME), ilt.drop_vars(schema.RUNTIME))
     with pytest.raises(UnknownNameError, match="this network draws: ilt"):
-        bench.scores([bm.Entry(name="U-Net", trained=network.path)], tiles, "opc")
+        bench.scores([bm.BenchEntry(name="U-Net", trained=network.path)], tiles, "opc")
 
 
 def test_every_row_scores_its_masks_of_the_same_tiles(trained, kernels, monkeypatch):
     found, bench, tiles = trained
     (network,) = found.values()
     entries = [
-        bm.Entry(name=bm.IDENTITY),
-        bm.Entry(name=bm.LABELS, label="opc"),
-        bm.Entry(name="U-Net", trained=network.path, seed=3),
+        bm.BenchEntry(name=bm.IDENTITY),
+        bm.BenchEntry(name=bm.LABELS, label="opc"),
+        bm.BenchEntry(name="U-Net", trained=network.path, seed=3),
         *bm.solver_entries({"OPC": {"method": "identity", "preset": "identity"}}, "metal1"),
     ]
     ds = bench.scores(entries, tiles, "ilt")
@@ -117,7 +117,7 @@ def test_every_row_scores_its_masks_of_the_same_tiles(trained, kernels, monkeypa
     np.testing.assert_array_equal(gallery["mask"][2], kept[worst])
 
     with pytest.raises(UnknownNameError, match="labels 'ilt2'"):
-        bench.scores([bm.Entry(name="other", label="ilt2")], tiles, "ilt")
+        bench.scores([bm.BenchEntry(name="other", label="ilt2")], tiles, "ilt")
 
 
 def test_a_comparison_has_the_layout_the_labels_solvers_and_networks(trained):

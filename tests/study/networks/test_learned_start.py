@@ -100,7 +100,7 @@ def test_at_equal_time_a_start_has_done_what_it_can():
 def test_how_far_starts_are_apart_after_refinement():
     curves = np.array([[100.0, 10.0], [150.0, 10.1], [400.0, 20.0]])
     ds = refined(curves[..., None] * np.ones(5), 1.0, [0, 20])
-    found = ls.apart(ds, ["target", "network"])
+    found = ls.spread_percent(ds, ["target", "network"])
     np.testing.assert_allclose(found["l2_apart_percent"].sel(statistic="mean"), [50, 1])
     np.testing.assert_allclose(found["merit_apart_percent"].sel(step=20), 1)
     with pytest.raises(ValueError, match="1 steps do not reach for 2 parts"):

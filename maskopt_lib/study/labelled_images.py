@@ -1,4 +1,4 @@
-"""Pictures: target, mask and prints on the same pixels, as :func:`maskopt_lib.figures.mask_panels` draws them."""
+"""Target, mask and prints as labelled images, such as :func:`maskopt_lib.figures.mask_panels` draws."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ import xarray as xr
 
 from maskopt_lib import litho, optics, study
 from maskopt_lib.data import schema
-from maskopt_lib.study.pictures import cropped, images, pictures, pixel_of, printed
+from maskopt_lib.study.labelled_images import cropped, images, pictures, pixel_of, printed
 
 CLIPS = ["demo-metal-tips", "demo-metal-isolated"]
 
