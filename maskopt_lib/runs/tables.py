@@ -247,6 +247,13 @@ def write_table(table: pd.DataFrame, to: Run | str | Path, name: str, *, caption
     return paths
 
 
+def write_csv(frame: pd.DataFrame, run: Run, name: str) -> Path:
+    """Write any frame as ``<name>.csv`` in a run's folder of tables."""
+    path = run.tables_dir / f"{name}.csv"
+    files.write_bytes(path, frame.to_csv(lineterminator="\n").encode())
+    return path
+
+
 def style(table: pd.DataFrame, *, caption: str = "") -> pd.io.formats.style.Styler:
     """A table of this module, dressed for a notebook: rules between scores, dashes where there is nothing."""
     first = [i for i, (score, _) in enumerate(table.columns) if i == 0 or table.columns[i - 1][0] != score]

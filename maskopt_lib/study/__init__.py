@@ -9,7 +9,15 @@ from maskopt_lib.runs.paths import located, resolved
 from maskopt_lib.runs.record import Record, Run, record_of, start
 from maskopt_lib.runs.reference import has_result, load_result, stored_names, stored_runs, stored_tables
 from maskopt_lib.runs.sweep import run_sweep
-from maskopt_lib.runs.tables import means_table, published_beside_ours, side_by_side, style, table_dataset, write_table
+from maskopt_lib.runs.tables import (
+    means_table,
+    published_beside_ours,
+    side_by_side,
+    style,
+    table_dataset,
+    write_csv,
+    write_table,
+)
 from maskopt_lib.study.labelled_images import pictures
 from maskopt_lib.study.solvers import anatomy, device_tables, imaging, process_window, timing
 from maskopt_lib.study.solvers.benchmark import score_masks, solve_and_score, solve_clips
