@@ -124,10 +124,8 @@ def labelled(
         return schema.described(empty, texts or {})
     index = pd.MultiIndex.from_tuples(list(rows), names=list(dims))
     if all(isinstance(row, xr.Dataset) for row in rows.values()):
-        joined = xr.concat(
-            rows.values(), "row", join="outer", data_vars="all", coords="minimal", compat="override",
-            combine_attrs="drop_conflicts",
-        )  # fmt: skip
+        how = {"data_vars": "all", "coords": "minimal", "compat": "override", "combine_attrs": "drop_conflicts"}
+        joined = xr.concat(rows.values(), "row", join="outer", **how)
         joined = joined.assign_coords(xr.Coordinates.from_pandas_multiindex(index, "row")).unstack("row")
         joined = joined.transpose(*dims, ...)
     else:

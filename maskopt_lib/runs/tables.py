@@ -22,15 +22,6 @@ PUBLISHED, OURS, DEVIATION = "published", "ours", "deviation_percent"
 #: Column of the reasons for deviations; it belongs to no score.
 NOTE = ("note", "")
 
-#: Decimals of one case and of a mean, for quantities that are not counted in whole units.
-_DECIMALS = {
-    schema.RUNTIME: 2,
-    schema.PEAK_MEMORY: 2,
-    "rule_margin": 2,
-    "front_share": 2,
-    **dict.fromkeys(("NILS", "NILS, lowest tenth", "MEEF", "MEEF, highest tenth"), 2),
-}
-
 
 def side_by_side(
     columns: Mapping[str, xr.Dataset | pd.DataFrame],
@@ -310,7 +301,7 @@ def _texts(table: pd.DataFrame) -> pd.DataFrame:
             # Adding zero turns the minus zero of a tiny deviation into zero.
             return f"{round(value, 1) + 0.0:+.1f} %"
         whole = float(value).is_integer() and not (case == MEAN or table.index.name == schema.METHOD)
-        return f"{value:,.{_DECIMALS.get(score, 0 if whole else 1)}f}"
+        return f"{value:,.{schema.DECIMALS.get(score, 0 if whole else 1)}f}"
 
     return pd.DataFrame(
         {

@@ -197,7 +197,13 @@ class Bench:
         return Simulator(self.kernels, device=self.device)
 
     def choose(self, layer: str, *, n: int | None = None, seed: int = 0, **choice: Any) -> Tiles:
-        """Tiles of different geometry; parameters as for :func:`~maskopt_lib.models.training.tiles.choose_tiles`."""
+        """Tiles of different geometry.
+
+        Parameters
+        ----------
+        layer, n, seed : as for :func:`~maskopt_lib.models.training.tiles.choose_tiles`.
+        **choice : ``split``, ``context_nm`` (nm) and ``kinds`` of masks, as for that function.
+        """
         samples = choose_tiles(self.store, layer, n=n, seed=seed, **choice)
         choice["kinds"] = tuple(choice.get("kinds", ()))
         return Tiles(layer=layer, samples=tuple(samples.tolist()), **choice)

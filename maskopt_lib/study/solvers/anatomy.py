@@ -139,7 +139,12 @@ def printed_layers(masks: xr.DataArray, target: xr.DataArray, kernels: SocsKerne
 
 
 def content(layers: xr.Dataset) -> xr.Dataset:
-    """The square part of :func:`printed_layers` that holds target and masks, on every second pixel."""
+    """The square part of :func:`printed_layers` that holds target and masks, on every second pixel.
+
+    Parameters
+    ----------
+    layers : Dataset over y and x (nm) with ``target`` and ``mask``.
+    """
     return cropped(layers, 60, square=True, every=2)
 
 

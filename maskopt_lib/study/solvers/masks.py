@@ -158,7 +158,15 @@ def mask_tasks(
 
 
 def score_path(folder: Path, mask: Bits, target: Bits, kernels: str, scores: Iterable[str] | None, code: str) -> Path:
-    """Where scores are kept: they depend on mask, target, kernels and code by their hashes, and on which they are."""
+    """Where scores are kept: they depend on mask, target, kernels and code by their hashes, and on which they are.
+
+    Parameters
+    ----------
+    folder : of the run.
+    mask, target : images on one grid.
+    kernels, code : hashes of the kernel set and, by :func:`scores_digest`, of the code.
+    scores : names, in any order; None for all.
+    """
     names = None if scores is None else sorted(scores)
     return part_path(folder, "scores", key=key_of([mask.digest(), target.digest(), kernels, names, code]))
 

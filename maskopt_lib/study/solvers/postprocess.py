@@ -97,10 +97,8 @@ def removed_shapes(before: xr.DataArray, after: xr.DataArray) -> xr.Dataset:
         areas_nm2 = pixel_nm2 * np.array([gone.sum(), gone.max(initial=0), trimmed, (new & ~old).sum()])
         return np.array([len(gone), *areas_nm2])
 
-    changes = xr.apply_ufunc(
-        change, before.astype(bool), after.astype(bool), vectorize=True,
-        input_core_dims=[[schema.Y, schema.X]] * 2, output_core_dims=[["column"]],
-    )  # fmt: skip
+    core = {"input_core_dims": [[schema.Y, schema.X]] * 2, "output_core_dims": [["column"]]}
+    changes = xr.apply_ufunc(change, before.astype(bool), after.astype(bool), vectorize=True, **core)
     changes = changes.transpose(*after.dims[:-2], "column").assign_coords(column=list(columns))
     return schema.described(changes.to_dataset("column"), columns)
 
