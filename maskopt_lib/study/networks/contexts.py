@@ -227,9 +227,10 @@ def score_contexts(
 
 
 def _middle_of_field(trained: Trained, placed: PlacedTiles) -> np.ndarray:
-    told = {"cells": trained.codes(placed.tiles), "kind": trained.kind(placed.kind)}
-    context_nm = float(trained.rule["context_nm"])
-    masks = predict(trained.model, placed.layout, context_nm=context_nm, batch=1, at_large=True, **told)
+    told = {"cells": trained.codes(placed.tiles), "context_nm": float(trained.rule["context_nm"])}
+    if len(trained.model.conditioning.kinds) > 1:
+        told["kind"] = placed.kind
+    masks = predict(trained.model, placed.layout, batch=1, at_large=True, **told)
     return _middle(masks, placed.tiles.drawn.shape[-1])
 
 

@@ -29,6 +29,9 @@ class Drawing:
     path: Path
     alone: bool = True
 
+    def __str__(self) -> str:
+        return self.path.stem
+
 
 def score_drawings(
     drawings: Mapping[tuple, Drawing],
