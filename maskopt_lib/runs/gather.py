@@ -134,8 +134,8 @@ def labelled(
     joined = joined.reindex(ordered) if all(len(set(v)) == len(v) for v in ordered.values()) else joined
     # A truth that is lacking somewhere is a number, as is a count: text "False" would be true.
     joined = joined.assign({name: v.astype(float) for name, v in joined.data_vars.items() if _is_truths(v)})
-    texts = [name for name, values in joined.data_vars.items() if values.dtype.kind in "OUT"]
-    joined = joined.assign({name: joined[name].fillna("").astype(str) for name in texts})
+    words = [name for name, values in joined.data_vars.items() if values.dtype.kind in "OUT"]
+    joined = joined.assign({name: joined[name].fillna("").astype(str) for name in words})
     joined = joined.assign_coords({dim: np.array(labels) for dim, labels in ordered.items()})
     return schema.described(joined, texts or {})
 
