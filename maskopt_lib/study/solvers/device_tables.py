@@ -9,18 +9,9 @@ import xarray as xr
 from maskopt_lib.data import schema
 from maskopt_lib.runs.gather import labelled
 from maskopt_lib.runs.tables import DEVIATION, NOTE
+from maskopt_lib.study.solvers import timing
 from maskopt_lib.study.solvers.measuring import FIRST_S, SCORES, STATUS
-from maskopt_lib.study.solvers.timing import (
-    BATCH,
-    DEVICE,
-    FFT_SHARE,
-    MATMUL,
-    MEMORY_A_CLIP,
-    MODE,
-    PEAK_SHARE,
-    ROW,
-    WORKLOAD,
-)
+from maskopt_lib.study.solvers.timing import BATCH, MATMUL, WORKLOAD
 
 # The largest change of a mean score that counts as none.
 _HARMLESS_PERCENT = 0.1
@@ -39,10 +30,10 @@ def table(measured: xr.Dataset) -> pd.DataFrame:
     """
     columns = {
         ("time a clip", "ms"): 1e3 * measured[schema.RUNTIME],
-        ("memory a clip", "MB"): 1e3 * measured[MEMORY_A_CLIP],
+        ("memory a clip", "MB"): 1e3 * measured[timing.MEMORY_A_CLIP],
         ("first call", "s"): measured[FIRST_S],
-        ("FFT limit", "%"): 100 * measured[FFT_SHARE],
-        ("matrix product rate", "%"): 100 * measured[PEAK_SHARE],
+        ("FFT limit", "%"): 100 * measured[timing.FFT_SHARE],
+        ("matrix product rate", "%"): 100 * measured[timing.PEAK_SHARE],
         NOTE: measured[STATUS],
     }
     places = zip(measured[WORKLOAD].values, _series(measured), measured[BATCH].values, strict=True)
@@ -63,7 +54,7 @@ def lines(measured: xr.Dataset, name: str, *, scale: float = 1.0, units: str | N
     -------
     (series, batch), NaN where nothing was measured; series without a number are left out.
     """
-    there = measured.isel({ROW: np.flatnonzero(np.isfinite(measured[name]))})
+    there = measured.isel({timing.ROW: np.flatnonzero(np.isfinite(measured[name]))})
     many = len(set(there[WORKLOAD].values)) > 1
     series = [f"{w}; {s}" if many else s for w, s in zip(there[WORKLOAD].values, _series(there), strict=True)]
     rows = {
@@ -76,7 +67,7 @@ def lines(measured: xr.Dataset, name: str, *, scale: float = 1.0, units: str | N
 
 def _series(measured: xr.Dataset) -> list[str]:
     """Device and mode, and the type of the products where it is not the usual one."""
-    columns = (measured[name].values for name in (DEVICE, MODE, MATMUL))
+    columns = (measured[name].values for name in (timing.DEVICE, timing.MODE, MATMUL))
     return [", ".join([d, m, *([t] if t != "float32" else [])]) for d, m, t in zip(*columns, strict=True)]
 
 

@@ -26,17 +26,9 @@ from maskopt_lib.runs.record import Run
 from maskopt_lib.runs.spread import Kept
 from maskopt_lib.runs.tables import MEAN
 from maskopt_lib.study.labelled_images import images, pictures
+from maskopt_lib.study.solvers import focus_exposure as fe
 from maskopt_lib.study.solvers.clips import Clips, target_bits
-from maskopt_lib.study.solvers.focus_exposure import (
-    BAND,
-    BAND_NAME,
-    LIMIT,
-    SCORES,
-    WindowSettings,
-    WindowTrial,
-    measure_window,
-    union_band,
-)
+from maskopt_lib.study.solvers.focus_exposure import SCORES, WindowSettings, WindowTrial, measure_window, union_band
 from maskopt_lib.study.solvers.masks import histories, make_mask, mask_bits, mask_tasks, scores_digest, simulator
 
 CRITERION, SHAPE, METHOD = "criterion", "shape", schema.METHOD
@@ -49,7 +41,7 @@ _SUMMARY = {
     "nils_p10": ("NILS, lowest tenth", "NILS, lowest tenth"),
     "meef_median": ("median MEEF", "MEEF"),
     "meef_p90": ("MEEF, highest tenth", "MEEF, highest tenth"),
-    BAND: ((BAND_NAME, "nm2"), "union PV band [nm2]"),
+    fe.BAND: ((fe.BAND_NAME, "nm2"), "union PV band [nm2]"),
 }
 _CODE = (
     "maskopt_lib.study.solvers.focus_exposure",
@@ -191,7 +183,7 @@ def summary(measured: xr.Dataset, common: xr.Dataset, *, criterion: str) -> xr.D
         "nils_p10": measured["nils"].quantile(0.1, [dm.CUT, "edge"]).drop_vars("quantile"),
         "meef_median": measured["meef"].median(dm.CUT),
         "meef_p90": measured["meef"].quantile(0.9, dm.CUT).drop_vars("quantile"),
-        BAND: measured[BAND].mean(schema.SAMPLE),
+        fe.BAND: measured[fe.BAND].mean(schema.SAMPLE),
     } | {name: measured[name].mean(schema.SAMPLE) for name in (*SCORES, schema.RUNTIME)}
     ds = xr.Dataset({name: value.reset_coords(drop=True) for name, value in columns.items()})
     return schema.label(schema.described(ds, {name: text for name, (text, _) in _SUMMARY.items()}))
@@ -200,7 +192,7 @@ def summary(measured: xr.Dataset, common: xr.Dataset, *, criterion: str) -> xr.D
 def summary_table(rows: xr.Dataset) -> pd.DataFrame:
     """:func:`summary` as :func:`~maskopt_lib.study.write_table` takes it: one row a mask."""
     called = {name: text for name, (_, text) in _SUMMARY.items()}
-    means = (BAND, *SCORES, schema.RUNTIME)
+    means = (fe.BAND, *SCORES, schema.RUNTIME)
     columns = {
         (called.get(name, name), MEAN if name in means else "all clips"): rows[name].to_series()
         for name in (*called, *SCORES, schema.RUNTIME)
@@ -241,7 +233,7 @@ def _limits_of(measured: xr.Dataset) -> list[xr.Dataset]:
     """Limits of exposure of one method, a Dataset each criterion."""
     by_edge = measured[["site_lowest", "site_highest"]].rename(site_lowest="lowest", site_highest="highest")
     by_width = measured[["cut_lowest", "cut_highest"]].rename(cut_lowest="lowest", cut_highest="highest")
-    return [*(by_edge.isel({LIMIT: i}) for i in range(measured.sizes[LIMIT])), by_width]
+    return [*(by_edge.isel({fe.LIMIT: i}) for i in range(measured.sizes[fe.LIMIT])), by_width]
 
 
 def _one_window(limits: xr.Dataset, planes: np.ndarray, share: float, latitude_percent: float) -> xr.Dataset:

@@ -29,19 +29,7 @@ from maskopt_lib.runs.spread import alone
 from maskopt_lib.study.solvers import measuring
 from maskopt_lib.study.solvers.clips import target_bits
 from maskopt_lib.study.solvers.masks import Trial
-from maskopt_lib.study.solvers.measuring import (
-    FFT_S,
-    FIRST_S,
-    IMAGING,
-    LONGEST,
-    OPERATIONS,
-    OUT_OF_MEMORY,
-    PEAK_RATE,
-    SHORTEST,
-    STATUS,
-    STEP,
-    Job,
-)
+from maskopt_lib.study.solvers.measuring import FFT_S, OPERATIONS, PEAK_RATE, STATUS, Job
 
 ROW, BATCH = "row", "batch"
 DEVICE, WORKLOAD, MODE, MATMUL = "device", "workload", "mode", "matmul"
@@ -55,13 +43,13 @@ _MEMORY_IS = {
 }
 _TIMES = {
     schema.RUNTIME: ("time a clip", "s"),
-    SHORTEST: ("shortest time a clip", "s"),
-    LONGEST: ("longest time a clip", "s"),
+    measuring.SHORTEST: ("shortest time a clip", "s"),
+    measuring.LONGEST: ("longest time a clip", "s"),
     schema.PEAK_MEMORY: schema.VARIABLES[schema.PEAK_MEMORY],
 }
 _ON_DEVICES = _TIMES | {
     MEMORY_A_CLIP: ("peak memory a clip", "GB"),
-    FIRST_S: ("time of the first call, with compiling or recording", "s"),
+    measuring.FIRST_S: ("time of the first call, with compiling or recording", "s"),
     FFT_S: ("time a clip of two real Fourier Transforms of the mask's grid", "s"),
     FFT_SHARE: ("share of the FFT limit", "1"),
     OPERATIONS: ("floating-point operations a clip in matrix products", "1"),
@@ -128,7 +116,8 @@ def measure(
     with progress(len(jobs), "measured", "batch") as bar:
         for at, job in jobs.items():
             bar.set_postfix_str(str(job), refresh=False)
-            rows[at] = {name: value for name, value in bench(job, measuring.solved).items() if name != FIRST_S}
+            measured = bench(job, measuring.solved)
+            rows[at] = {name: value for name, value in measured.items() if name != measuring.FIRST_S}
             bar.update()
     ds = (
         labelled(rows, (schema.METHOD, BATCH)).sortby(BATCH).reindex({schema.METHOD: [trial.label for trial in trials]})
@@ -215,7 +204,7 @@ def measure_devices(
     bench, start, budget = _Bench(run), _start(targets, kernels, repeats), budget or Budget()
     workloads = [
         replace(start, workload=f"{name}, {step_nm:g} nm", step_pixel_nm=float(step_nm))
-        for name, step_nm in product((IMAGING, STEP), step_pixels_nm)
+        for name, step_nm in product((measuring.IMAGING, measuring.STEP), step_pixels_nm)
     ]
     workloads += [replace(start, workload=trial.label, recipe=trial) for trial in trials]
     series = [
@@ -341,7 +330,7 @@ def _ascend(job: Job, bench: Callable, sizes: Sequence[int], budget: Budget) -> 
             try:
                 measured = bench(job, measuring.until_full)
             except BrokenProcessPool:
-                measured = {STATUS: f"{OUT_OF_MEMORY}, or its process was ended otherwise"}
+                measured = {STATUS: f"{measuring.OUT_OF_MEMORY}, or its process was ended otherwise"}
         yield _row(job, measured)
         if STATUS in measured:
             return
