@@ -2,11 +2,10 @@
 
 A setting (method, preset, options) is a *point*: its mean scores over the clips. One point dominates another if it is
 at least as good in every objective and better in one; those that none dominates are the front. The hypervolume is the
-share of a stated box that the points dominate. The box has its worst corner where every edge of the target lies off
-by the EPE limit: L2 and PV band both equal to 15 nm along the whole outline. That is fixed by the clips alone, so a
-number stays what it is when methods come and go, and it makes clips of different sizes comparable. (The scores of the
-uncorrected target would not do: it hardly prints, so its PV band is among the best.) What lies outside of the box is
-on no front: an empty mask has no PV band at all.
+share of a stated box that the points dominate; what lies outside of the box is on no front (an empty mask has no PV
+band at all). In the worst corner of the box every edge of the target lies off by the EPE limit: L2 and PV band both
+equal 15 nm along the whole outline. That is fixed by the clips alone: numbers stay what they are when methods come and
+go, and clips of different sizes compare. (The uncorrected target would not do: it hardly prints, and has little band.)
 
 With shots as a third objective, on a logarithmic axis from 10 to 2000, the hypervolume is the mean over all shot
 budgets, evenly spread on that axis, of the share that L2 and PV band dominate within the budget.
