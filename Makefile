@@ -42,13 +42,15 @@ TOGETHER  = $(READ) $(filter-out $(ALONE) $(READ),$(NOTEBOOKS))
 SIDE_BY_SIDE = $(MAKE) --no-print-directory -j$(JOBS) $(if $(filter output-sync,$(.FEATURES)),-Otarget) \
   AT_ONCE=yes OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-# Notebooks run in their own folder, so a relative mirror or cache has to be made absolute here.
+# Notebooks run in their own folder, so a relative mirror or cache has to be made absolute here; make's own abspath would
+# take a folder with a space for two.
+absolute   = $(if $(filter /% ~%,$(firstword $(1))),$(1),$(CURDIR)/$(1))
 ifdef MASKOPT_MIRROR
-override MASKOPT_MIRROR := $(abspath $(MASKOPT_MIRROR))
+override MASKOPT_MIRROR := $(call absolute,$(MASKOPT_MIRROR))
 export MASKOPT_MIRROR
 endif
 ifdef MASKOPT_CACHE
-override MASKOPT_CACHE := $(abspath $(MASKOPT_CACHE))
+override MASKOPT_CACHE := $(call absolute,$(MASKOPT_CACHE))
 export MASKOPT_CACHE
 endif
 
@@ -63,8 +65,8 @@ export GOMP_SPINCOUNT ?= 1000
 export OPENBLAS_NUM_THREADS ?= 1
 # Kernels, settings and history of the environment, not of whoever runs it.
 export JUPYTER_PREFER_ENV_PATH := 1
-export JUPYTER_CONFIG_DIR := $(abspath $(VENV))/etc/jupyter-study
-export IPYTHONDIR := $(abspath $(VENV))/etc/ipython-study
+export JUPYTER_CONFIG_DIR := $(CURDIR)/$(VENV)/etc/jupyter-study
+export IPYTHONDIR := $(CURDIR)/$(VENV)/etc/ipython-study
 export JUPYTER_PLATFORM_DIRS := 1
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 # Every notebook is a process: without bytecode each of them would compile the library anew.
@@ -98,9 +100,9 @@ $(VENV)/.stamp: $(LOCKS)/requirements.lock $(LOCKS)/oracles.lock pyproject.toml
 	$(PY) -m pip install -r $(LOCKS)/requirements.lock
 	$(PY) -m pip install --quiet --no-deps -r $(LOCKS)/oracles.lock
 	$(PY) -m pip install --quiet --no-deps -e .
-	@mkdir -p $(IPYTHONDIR)/profile_default
+	@mkdir -p "$(IPYTHONDIR)/profile_default"
 	@echo "c.IPKernelApp.log_level = 'ERROR'  # else each run warns that the kernel listens on this machine" \
-	  > $(IPYTHONDIR)/profile_default/ipython_kernel_config.py
+	  > "$(IPYTHONDIR)/profile_default/ipython_kernel_config.py"
 	@touch $@
 
 data: $(STAMP) ## fetch and verify the real data (all 37 MB, or GROUPS="a b")
@@ -137,12 +139,12 @@ endef
 variants = $(sort quick paper $(basename $(notdir $(wildcard notebooks/params/$(1)/*.yaml))))
 $(foreach n,$(NOTEBOOKS),$(foreach v,$(call variants,$(n)),$(eval $(call NOTEBOOK_RULE,$(n),$(v)))))
 
-# The grid reaches the shell as a variable, so that its quotes need no others around them.
-export GRID
+# Grid and name reach the shell as variables, so that their quotes and spaces need no others around them.
+export GRID NAME
 sweep: $(STAMP) $(if $(filter-out quick,$(VARIANT)),check-data) ## run NB=<notebook> over GRID='n_steps=50,100 kernel_set=a,b', or a YAML file [JOBS=2 NAME=..]
 	@test -n "$(NB)" && test -n "$$GRID" || { echo "make sweep NB=<notebook> GRID='parameter=value,value ...'" \
 	  "or GRID=<file>.yaml (parameter: [values]) [VARIANT=quick] [JOBS=2] [NAME=<of the sweep>]"; exit 2; }
-	@$(PY) -m maskopt_lib.runs sweep $(NB) "$$GRID" --variant $(VARIANT) --jobs $(JOBS) $(if $(NAME),--name $(NAME))
+	@$(PY) -m maskopt_lib.runs sweep $(NB) "$$GRID" --variant $(VARIANT) --jobs $(JOBS) $${NAME:+--name "$$NAME"}
 
 figures: $(STAMP) ## redraw the papers' figures from stored results, without simulating
 	@echo "== figures: $(or $(FIGURES),no notebook 9x yet)"

@@ -32,7 +32,8 @@ esac
 
 @pytest.fixture
 def study(tmp_path):
-    """A study of three empty notebooks, its environment already made."""
+    """A study of three empty notebooks, its environment already made, in a folder that asks for quotes."""
+    tmp_path = tmp_path / "a study ü"
     for name in NOTEBOOKS:
         (tmp_path / "notebooks" / "params" / name).mkdir(parents=True)
         (tmp_path / "notebooks" / f"{name}.ipynb").write_text("{}")
@@ -212,6 +213,10 @@ def test_sweep_hands_grid_and_settings_over_as_they_are(study):
     status, text, ran = make(study, "sweep", "NB=11_do_that", "GRID=kind=a,'b' n=[1,2]", "JOBS=3", "NAME=both")
     assert status == 0, text
     assert ran == ["-m maskopt_lib.runs sweep 11_do_that kind=a,'b' n=[1,2] --variant quick --jobs 3 --name both"]
+    python = study / ".venv" / "bin" / "python"
+    python.write_text('#!/bin/sh\nfor given in "$@"; do echo "$given" >> log; done\n')
+    assert make(study, "sweep", "NB=11_do_that", "GRID=kind=a b", "NAME=two ü")[2][-1] == "two ü"
+    python.write_text(FAKE_PYTHON)
     _, _, ran = make(study, "sweep", "NB=11_do_that", "GRID=grid.yaml", "VARIANT=paper")
     assert ran[0].startswith("-m maskopt_lib.data --check") and ran[1].endswith("grid.yaml --variant paper --jobs 2")
 
@@ -225,5 +230,5 @@ def test_sweep_says_what_it_needs(study, given):
 def test_mirror_becomes_absolute(study):
     python = study / ".venv" / "bin" / "python"
     python.write_text('#!/bin/sh\necho "mirror $MASKOPT_MIRROR" >> log\n')
-    (study / "mirror").mkdir()
-    assert make(study, "data", "MASKOPT_MIRROR=mirror")[2] == [f"mirror {study / 'mirror'}"]
+    for given, absolute in (("a b/ü", study / "a b/ü"), ("../m", study / "../m"), ("/a b/ü", "/a b/ü")):
+        assert make(study, "data", f"MASKOPT_MIRROR={given}")[2] == [f"mirror {absolute}"]
