@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
 
-import gdstk
 import numpy as np
+from klayout import db
 from skimage import measure  # as a whole: a part needs scipy.signal, a second to import, and is loaded where it is used
 
 from maskopt_lib.errors import LayoutError, UnknownNameError
@@ -19,13 +18,11 @@ from maskopt_lib.images import binary, grey
 from maskopt_lib.layout.polygons import fault_of, signed_area, to_nm
 
 CONTOURS = ("smooth", "pixel")
-TOLERANCE_NM = 0.5
+VERTEX_TOLERANCE_NM = 0.5
 DATABASE_NM = 0.1
 
 # How far, in database units, snapping a vertex (sqrt(1/2)) and cutting a slanted edge (1/2) can move an outline.
 SNAP_UNITS = math.sqrt(0.5) + 0.5
-# Cuts through holes of a shape before it is taken apart into trapezoids: contours of noise can touch at every cut.
-_MAX_CUTS = 4
 # A pixel of exactly 0.5 counts as inside; this lifts it off the level, where contours would be degenerate.
 _LIFT = 1e-6
 
@@ -35,7 +32,7 @@ def mask_rings(
     pixel_nm: float = 1,
     *,
     contours: str = "smooth",
-    tolerance_nm: float = TOLERANCE_NM,
+    vertex_tolerance_nm: float = VERTEX_TOLERANCE_NM,
     database_nm: float = DATABASE_NM,
 ) -> list[np.ndarray]:
     """Outlines of a mask, holes as rings of their own.
@@ -46,8 +43,8 @@ def mask_rings(
     pixel_nm : side of a pixel in nm.
     contours : "smooth" follows the level 0.5 between pixel centres (linear in between) and is simplified; "pixel"
         follows the edges of the pixels exactly, for binary masks.
-    tolerance_nm : smooth only: no point of a ring is farther than this from the level line, and none of the level
-        line farther than this from the ring.
+    vertex_tolerance_nm : smooth only: no point of a ring is farther than this from the level line, and none of the
+        level line farther than this from the ring.
     database_nm : all vertices are on this grid.
 
     Returns
@@ -73,7 +70,7 @@ def mask_rings(
            [5., 4.],
            [2., 4.]])]
     """
-    return [to_nm(ring, database_nm) for ring in _rings(mask, pixel_nm, contours, tolerance_nm, database_nm)]
+    return [to_nm(ring, database_nm) for ring in _rings(mask, pixel_nm, contours, vertex_tolerance_nm, database_nm)]
 
 
 def mask_polygons(
@@ -81,14 +78,14 @@ def mask_polygons(
     pixel_nm: float = 1,
     *,
     contours: str = "smooth",
-    tolerance_nm: float = TOLERANCE_NM,
+    vertex_tolerance_nm: float = VERTEX_TOLERANCE_NM,
     database_nm: float = DATABASE_NM,
 ) -> list[np.ndarray]:
     """A mask as simple polygons without holes, ready for any layout tool.
 
     Parameters
     ----------
-    mask, pixel_nm, contours, tolerance_nm, database_nm : as in `mask_rings`.
+    mask, pixel_nm, contours, vertex_tolerance_nm, database_nm : as in `mask_rings`.
 
     Returns
     -------
@@ -103,7 +100,7 @@ def mask_polygons(
     >>> len(pieces), sum(signed_area(piece) for piece in pieces)
     (2, 24.0)
     """
-    rings = _rings(mask, pixel_nm, contours, tolerance_nm, database_nm)
+    rings = _rings(mask, pixel_nm, contours, vertex_tolerance_nm, database_nm)
     return [to_nm(piece, database_nm) for piece in simple_pieces(rings)]
 
 
@@ -118,44 +115,44 @@ def simple_pieces(rings: Sequence[np.ndarray]) -> list[np.ndarray]:
     -------
     List of (n, 2) whole numbers, counter-clockwise.
     """
-    pieces, waiting = [], [(list(rings), 0)]
+    if len(rings) == 1 and signed_area(rings[0]) > 0 and fault_of(rings[0]) is None:
+        return [rings[0]]
+    corners = [[db.Point(x, y) for x, y in ring.astype(int).tolist()] for ring in rings]
+    edges = [db.Edge(start, end) for ring in corners for start, end in zip(ring, ring[1:] + ring[:1], strict=True)]
+    # What the rings wind around once or more, to the left of its edges; what meets at a corner stays apart.
+    waiting = db.EdgeProcessor().simple_merge_e2p([edge.swapped_points() for edge in edges], False, True, 1)
+    pieces = []
     while waiting:
-        these, cuts = waiting.pop()
-        parts = [part for ring in these for part in _apart(ring)]
-        outer = [ring for ring in parts if signed_area(ring) > 0]
-        holes = [ring for ring in parts if signed_area(ring) < 0]
-        owner = _owners(outer, holes)
-        for index, ring in enumerate(outer):
-            inside = [hole for hole, of in zip(holes, owner, strict=True) if of == index]
-            if not inside and fault_of(ring) is None:
-                pieces.append(ring)
-            elif inside and cuts < _MAX_CUTS:
-                waiting.append((_cut_through(ring, inside), cuts + 1))
-            else:
-                pieces += _trapezoids(ring, inside)
+        polygon = waiting.pop()
+        ring = np.array([(p.x, p.y) for p in polygon.each_point_hull()])[::-1]
+        if polygon.holes() or fault_of(ring) is not None:
+            parts = polygon.split()
+            waiting += parts if len(parts) > 1 else polygon.decompose_trapezoids()
+        else:
+            pieces.append(ring)
     return pieces
 
 
-def _rings(mask, pixel_nm, contours, tolerance_nm, database_nm) -> list[np.ndarray]:
+def _rings(mask, pixel_nm, contours, vertex_tolerance_nm, database_nm) -> list[np.ndarray]:
     """Rings in whole database units."""
     mask = binary(mask, axes=2) if contours == "pixel" else grey(mask, axes=2)
-    if not pixel_nm > 0 or not database_nm > 0:
+    if not (0 < pixel_nm < math.inf and 0 < database_nm < math.inf):
         raise LayoutError(f"pixel_nm and database_nm must be positive, got {pixel_nm!r} and {database_nm!r}")
     if contours == "pixel":
         units = pixel_nm / database_nm
-        if abs(units - round(units)) > 1e-6 or round(units) < 2:  # one free line between edges, for cuts
+        if abs(units - round(units)) > 1e-6 or round(units) < 1:
             raise LayoutError(
-                f"pixel edges of {pixel_nm:g} nm are not on every second line of a grid of {database_nm:g} nm; take a "
-                f"database_nm of a half, a third, ... of the pixel, or contours='smooth'"
+                f"pixel edges of {pixel_nm:g} nm are not on a grid of {database_nm:g} nm; take a database_nm of the "
+                f"pixel, a half, a third, ... of it, or contours='smooth'"
             )
         return [ring * round(units) for ring in pixel_rings(mask)]
     if contours != "smooth":
         raise UnknownNameError(f"no contours {contours!r}; known: {', '.join(CONTOURS)}")
-    simplify_nm = tolerance_nm - SNAP_UNITS * database_nm
-    if not simplify_nm >= 0:
+    simplify_nm = vertex_tolerance_nm - SNAP_UNITS * database_nm
+    if not 0 <= simplify_nm < math.inf:
         raise LayoutError(
-            f"tolerance_nm={tolerance_nm:g} cannot be kept on a grid of {database_nm:g} nm; take a tolerance of at "
-            f"least {SNAP_UNITS * database_nm:.4g} nm or a finer database_nm"
+            f"vertex_tolerance_nm={vertex_tolerance_nm:g} cannot be kept on a grid of {database_nm:g} nm; take a "
+            f"tolerance of at least {SNAP_UNITS * database_nm:.4g} nm or a finer database_nm"
         )
     padded = np.pad(mask.astype(float), 1)  # a shape at the border closes there
     padded[padded == 0.5] += _LIFT
@@ -249,90 +246,3 @@ def pixel_rings(mask: np.ndarray) -> list[np.ndarray]:
             corner = following[corner]
         rings.append(points[ring])
     return rings
-
-
-def _owners(outer: Sequence[np.ndarray], holes: Sequence[np.ndarray]) -> list[int | None]:
-    """For each hole the smallest outer ring around it, None for one that lies in no material."""
-    if not holes or not outer:
-        return [None] * len(holes)
-    areas = np.array([signed_area(ring) for ring in outer])
-    shapes = [gdstk.Polygon(ring) for ring in outer]
-    low, high = np.array([r.min(axis=0) for r in outer]), np.array([r.max(axis=0) for r in outer])
-    owners = []
-    for hole in holes:
-        near = np.all(low <= hole.max(axis=0), axis=1) & np.all(high >= hole.min(axis=0), axis=1)
-        point = _inner_point(hole)
-        candidates = [int(i) for i in np.flatnonzero(near) if shapes[i].contain(point)]
-        # The smallest that is larger than the hole: an island in the hole is smaller.
-        candidates = [i for i in candidates if areas[i] > -signed_area(hole)]
-        owners.append(min(candidates, key=lambda i: areas[i], default=None))
-    return owners
-
-
-def _inner_point(ring: np.ndarray) -> tuple[float, float]:
-    """A point strictly inside: just beside the middle of the longest edge."""
-    start = ring.astype(float)
-    step = np.roll(start, -1, axis=0) - start
-    length = np.hypot(*step.T)
-    i = int(np.argmax(length))
-    inward = np.array([-step[i, 1], step[i, 0]]) / length[i] * np.sign(signed_area(ring))
-    x, y = start[i] + step[i] / 2 + 1e-3 * inward
-    return float(x), float(y)
-
-
-def _apart(ring: np.ndarray) -> list[np.ndarray]:
-    """A ring that comes back to a point, as the loops between its visits; a bridge to a hole falls away."""
-    loops, path, place = [], [], {}
-    for point in map(tuple, ring.tolist()):
-        if point in place:
-            begin = place[point]
-            loops.append(path[begin:])
-            for gone in path[begin:]:
-                del place[gone]
-            del path[begin:]
-        place[point] = len(path)
-        path.append(point)
-    loops.append(path)
-    loops = [_without_idle_points(np.array(loop, dtype=float)) for loop in loops if len(loop) >= 3]
-    return [loop for loop in loops if len(loop) >= 3 and signed_area(loop) != 0]
-
-
-def _cut_through(ring: np.ndarray, holes: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """A ring without its holes, cut along y through each of them."""
-    taken = set(np.concatenate([ring, *holes])[:, 0].tolist())
-    cuts = set()
-    for hole in holes:
-        low, high = hole[:, 0].min(), hole[:, 0].max()
-        # A cut along an existing edge would leave pieces joined by that edge: take the free place nearest the middle.
-        places = sorted(np.arange(low + 1, high).tolist(), key=lambda x, middle=(low + high) / 2: abs(x - middle))
-        cuts.add(next((x for x in places if x not in taken), places[0] if places else low))
-    solid = gdstk.boolean(gdstk.Polygon(ring), [gdstk.Polygon(hole) for hole in holes], "not", precision=1.0)
-    groups = gdstk.slice(solid, sorted(cuts), "x", precision=1.0)
-    rings = [np.rint(polygon.points) for group in groups for polygon in group]
-    return [part if signed_area(part) > 0 else part[::-1] for part in rings]
-
-
-def _trapezoids(ring: np.ndarray, holes: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """What rings that cross or touch themselves enclose, between the x of their vertices; the last resort."""
-    united = gdstk.boolean(gdstk.Polygon(ring), [gdstk.Polygon(hole) for hole in holes], "not", precision=1.0)
-    if not united:
-        return []
-    start = np.concatenate([np.rint(p.points) for p in united])
-    end = np.concatenate([np.roll(np.rint(p.points), -1, axis=0) for p in united])
-    out = []
-    xs = np.unique(start[:, 0])
-    for left, right in pairwise(xs):
-        spans = (np.minimum(start[:, 0], end[:, 0]) <= left) & (np.maximum(start[:, 0], end[:, 0]) >= right)
-        a, b = start[spans], end[spans]
-        slope = (b[:, 1] - a[:, 1]) / (b[:, 0] - a[:, 0])
-        at_left, at_right = a[:, 1] + slope * (left - a[:, 0]), a[:, 1] + slope * (right - a[:, 0])
-        order = np.argsort(at_left + at_right)
-        for low, high in zip(order[0::2], order[1::2], strict=True):
-            bottom = np.rint([at_left[low], at_right[low]])
-            top = np.maximum(bottom, np.rint([at_left[high], at_right[high]]))
-            part = _without_idle_points(
-                np.array([(left, bottom[0]), (right, bottom[1]), (right, top[1]), (left, top[0])])
-            )
-            if len(part) >= 3 and signed_area(part) > 0:
-                out.append(part)
-    return out

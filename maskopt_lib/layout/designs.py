@@ -15,13 +15,13 @@ import numpy as np
 import xarray as xr
 from klayout import db
 
-from maskopt_lib import files
 from maskopt_lib.data import manifest, schema
 from maskopt_lib.errors import LayoutError, MissingDataError, UnknownNameError
 from maskopt_lib.layout import raster
 from maskopt_lib.layout.layers import layer_names, resolve_layer
 from maskopt_lib.layout.platforms import PLATFORMS, Platform, platform_file
 from maskopt_lib.layout.polygons import to_nm
+from maskopt_lib.layout.writer import write_layout
 
 #: Dimension of a table of placed cells.
 INSTANCE = "instance"
@@ -31,17 +31,6 @@ _UM_IN_NM = 1000.0
 # Database unit of a DEF that comes without a KLayout technology: whole for 100, 1000, 2000 and 10000 units per micron.
 _DBU_UM = 0.0001
 _SUFFIXES = (".def", ".gds", ".oas")
-# Files may say boxes as polygons, arrays one by one, and a shape once; GDS has neither names of layers nor properties.
-_SAME_SHAPES = (
-    db.LayoutDiff.BoxesAsPolygons
-    | db.LayoutDiff.PathsAsPolygons
-    | db.LayoutDiff.FlattenArrayInsts
-    | db.LayoutDiff.IgnoreDuplicates
-    | db.LayoutDiff.NoLayerNames
-    | db.LayoutDiff.NoProperties
-    | db.LayoutDiff.NoTextDetails
-    | db.LayoutDiff.NoTextOrientation
-)
 # How DEF calls what KLayout calls r0, r90, ...
 _ORIENTATIONS = {"r0": "N", "r90": "W", "r180": "S", "r270": "E", "m0": "FS", "m45": "FW", "m90": "FN", "m135": "FE"}
 
@@ -217,7 +206,8 @@ class Design:
 
         Parameters
         ----------
-        path : the file; OASIS keeps the names of the instances. See :func:`write_layout`.
+        path : the file; OASIS keeps the names of the instances. See
+            :func:`maskopt_lib.layout.writer.write_layout`.
         """
         write_layout(self.layout, path)
         return Path(path)
@@ -254,33 +244,6 @@ def hull_nm(polygon: db.Polygon, dbu_nm: float) -> np.ndarray:
     """(n, 2) corners of a polygon in nm; holes are keyholes."""
     points = [(p.x, p.y) for p in polygon.resolved_holes().each_point_hull()]
     return to_nm(np.array(points, dtype=float), dbu_nm)
-
-
-def write_layout(layout: db.Layout, path: str | Path) -> None:
-    """Write a hierarchical layout as .oas or .gds; it is in place when what was read back is the same.
-
-    Raises
-    ------
-    OSError : it cannot be written to the end; what was at the path stays.
-    """
-    path = Path(path)
-    options = db.SaveLayoutOptions()
-    options.set_format_from_filename(path.name)
-    options.gds2_write_timestamps = False
-
-    def check(written: Path) -> None:
-        back = db.Layout()
-        back.read(str(written))
-        for info in layout.layer_infos():  # a file has no layers without shapes
-            back.layer(info)
-        if not db.LayoutDiff().compare(layout, back, _SAME_SHAPES):
-            raise files.not_as_written(path)
-
-    try:
-        with files.replacing(path, check=check) as beside:
-            layout.write(str(beside), options)
-    except RuntimeError as error:  # KLayout's word for a full disk, and for half a file
-        raise files.not_as_written(path) from error
 
 
 def instance_name(reference: db.Instance) -> str | None:

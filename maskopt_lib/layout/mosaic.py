@@ -9,16 +9,24 @@ before the contour, tile borders leave no vertex behind.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from klayout import db
 
 from maskopt_lib.errors import LayoutError, UnknownNameError
-from maskopt_lib.layout.contours import CONTOURS, DATABASE_NM, SNAP_UNITS, TOLERANCE_NM, simplified
-from maskopt_lib.layout.designs import INSTANCE, Design, write_layout
+from maskopt_lib.layout.contours import (
+    CONTOURS,
+    DATABASE_NM,
+    SNAP_UNITS,
+    VERTEX_TOLERANCE_NM,
+    simple_pieces,
+    simplified,
+)
+from maskopt_lib.layout.designs import INSTANCE, Design
 from maskopt_lib.layout.layers import resolve_layer
+from maskopt_lib.layout.writer import WrittenMask, new_layout, on_grid, write_polygons
 
 _NM_IN_UM = 1e-3
 #: Layers of a written mosaic: the mask, the drawn target, outlines and names of cells.
@@ -38,27 +46,6 @@ class Tile:
     image: np.ndarray
     x_px: int
     y_px: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class WrittenMosaic:
-    """What :func:`write_mosaic` wrote.
-
-    Attributes
-    ----------
-    path : the file.
-    polygons, vertices : of the mask, as they are in the file.
-    area_nm2 : of the mask's polygons.
-    mask_area_nm2 : of the mask's pixels.
-    cells : placed cells that are shown with it.
-    """
-
-    path: Path
-    polygons: int
-    vertices: int
-    area_nm2: float
-    mask_area_nm2: float
-    cells: int
 
 
 def whole_shapes(rows: Iterable[Iterable[Tile]]) -> Iterator[db.Polygon]:
@@ -96,20 +83,20 @@ def write_mosaic(
     pixel_nm: float = 1.0,
     origin_nm: tuple[float, float] = (0.0, 0.0),
     contours: str = "smooth",
-    tolerance_nm: float = TOLERANCE_NM,
+    vertex_tolerance_nm: float = VERTEX_TOLERANCE_NM,
     context: Design | None = None,
     target: str | tuple[int, int] | None = None,
-) -> WrittenMosaic:
+) -> WrittenMask:
     """Write a tiled mask as OASIS or GDS at the layout's coordinates, with the cells it was made for.
 
     Parameters
     ----------
     rows : as for :func:`whole_shapes`.
-    path : the file; see :func:`maskopt_lib.layout.designs.write_layout`.
+    path : the file; see :func:`maskopt_lib.layout.write_mask`.
     pixel_nm : side of a pixel in nm.
     origin_nm : (x, y) of the mosaic's lower left corner in the layout.
     contours : "smooth" or "pixel", as for :func:`maskopt_lib.layout.mask_rings`.
-    tolerance_nm : smooth only: how far simplifying may move the contour.
+    vertex_tolerance_nm : smooth only: how far simplifying may move the contour.
     context : a design whose cells are shown: hierarchically, outlines on 235/0 and names of cells on 235/1.
     target : layer of the design that is written beside the mask.
 
@@ -127,41 +114,29 @@ def write_mosaic(
     Rasters and merging need a row of tiles and the shapes that are not complete; the file's polygons are collected in
     memory (some 16 bytes a vertex) until it is written, for OASIS has its tables at the end.
     """
-    path = Path(path)
     if contours not in CONTOURS:
         raise UnknownNameError(f"no contours {contours!r}; known: {', '.join(CONTOURS)}")
-    half, shift = pixel_nm / 2 / DATABASE_NM, np.asarray(origin_nm, dtype=float) / DATABASE_NM
-    if abs(half - round(half)) > 1e-6 or np.abs(shift - np.rint(shift)).max() > 1e-6:
+    half, shift = pixel_nm / 2 / DATABASE_NM, on_grid(origin_nm, DATABASE_NM)
+    if not (half >= 0.5 and abs(half - round(half)) <= 1e-6):
+        raise LayoutError(f"half a pixel ({pixel_nm / 2:g} nm) must be on the grid of {DATABASE_NM:g} nm")
+    tolerance = vertex_tolerance_nm / DATABASE_NM - SNAP_UNITS if contours == "smooth" else None
+    if tolerance is not None and not tolerance >= 0:
         raise LayoutError(
-            f"half a pixel ({pixel_nm / 2:g} nm) and origin_nm={tuple(origin_nm)} must be on the grid of "
-            f"{DATABASE_NM:g} nm"
+            f"vertex_tolerance_nm={vertex_tolerance_nm:g} cannot be kept on a grid of {DATABASE_NM:g} nm; take at "
+            f"least {SNAP_UNITS * DATABASE_NM:.2g} nm"
         )
-    if contours == "smooth" and not tolerance_nm >= SNAP_UNITS * DATABASE_NM:
-        raise LayoutError(
-            f"tolerance_nm={tolerance_nm:g} cannot be kept on a grid of {DATABASE_NM:g} nm; take at least "
-            f"{SNAP_UNITS * DATABASE_NM:.2g} nm"
-        )
-    layout = db.Layout()
-    layout.dbu = DATABASE_NM * _NM_IN_UM
-    top = layout.create_cell("MASK" if context is None else f"{context.top.name}_MASK")
-    shapes = top.shapes(layout.layer(*MASK_LAYER))
-    scale, shift = 2 * round(half), np.rint(shift).astype(int)
-    polygons = vertices = area = pixels = 0
-    for shape in whole_shapes(rows):
-        pixels += shape.area()
-        for polygon in _contoured(shape, scale, shift, tolerance_nm if contours == "smooth" else None):
-            shapes.insert(polygon)
-            polygons, vertices, area = polygons + 1, vertices + polygon.num_points(), area + polygon.area()
+    layout, top = new_layout(DATABASE_NM, "MASK" if context is None else f"{context.top.name}_MASK")
+    pixels = 0
+
+    def pieces() -> Iterator[np.ndarray]:
+        nonlocal pixels
+        for shape in whole_shapes(rows):
+            pixels += shape.area()
+            yield from (piece + shift for piece in simple_pieces(_rings(shape, round(half), tolerance)))
+
     cells = 0 if context is None else _show(context, layout, top, target)
-    write_layout(layout, path)
-    return WrittenMosaic(
-        path=path,
-        polygons=polygons,
-        vertices=vertices,
-        area_nm2=area * DATABASE_NM**2,
-        mask_area_nm2=float(pixels * pixel_nm**2),
-        cells=cells,
-    )
+    written = write_polygons(layout, top, pieces(), path, layer=MASK_LAYER)
+    return replace(written, mask_area_nm2=float(pixels * pixel_nm**2), cells=cells)
 
 
 def _insert(region: db.Region, tile: Tile) -> None:
@@ -182,28 +157,14 @@ def _insert(region: db.Region, tile: Tile) -> None:
         region.insert(db.Box(*box))
 
 
-def _contoured(shape: db.Polygon, scale: int, shift: np.ndarray, tolerance_nm: float | None) -> list[db.Polygon]:
-    """A pixel polygon as polygons without holes in database units."""
-    rings = [shape.each_point_hull(), *(shape.each_point_hole(i) for i in range(shape.holes()))]
-    drawn = []
-    for ring in rings:
-        points = np.array([(p.x, p.y) for p in ring])
-        if tolerance_nm is None:
-            points = points * scale
-        else:
-            points = simplified(_level_line(points) * (scale // 2), tolerance_nm / DATABASE_NM - SNAP_UNITS)
-        if points is not None:
-            drawn.append(db.Polygon([db.Point(*p) for p in (points.astype(int) + shift).tolist()]))
-    if len(drawn) == 1:
-        return drawn
-    whole, split = [], list((db.Region(drawn[:1]) - db.Region(drawn[1:])).each())
-    while split:
-        part = split.pop()
-        if part.holes():
-            split += part.split()
-        elif part.area() > 0:
-            whole.append(part)
-    return whole
+def _rings(shape: db.Polygon, half_pixel: int, tolerance: float | None) -> list[np.ndarray]:
+    """Rings of a pixel polygon in database units, material counter-clockwise; simplified where there is a tolerance."""
+    hulls = [shape.each_point_hull(), *(shape.each_point_hole(i) for i in range(shape.holes()))]
+    rings = [np.array([(p.x, p.y) for p in hull])[::-1] for hull in hulls]  # KLayout's hulls are clockwise
+    if tolerance is None:
+        return [ring * (2 * half_pixel) for ring in rings]
+    lines = (simplified(_level_line(ring) * half_pixel, tolerance) for ring in rings)
+    return [line for line in lines if line is not None]
 
 
 def _level_line(points: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ from maskopt_lib.data import manifest, schema
 from maskopt_lib.errors import LayoutError
 from maskopt_lib.grid import Grid
 from maskopt_lib.layout.clip import CONTEST_CORE_NM, WINDOW_NM, Clip, centred_offset
+from maskopt_lib.layout.contours import VERTEX_TOLERANCE_NM
 from maskopt_lib.layout.demo import demo_clips
 from maskopt_lib.layout.reader import read_clip
 from maskopt_lib.layout.writer import write_mask
@@ -182,7 +183,15 @@ def demo_layout(folder: str | Path) -> Path:
 
 
 def write_region(
-    mask: np.ndarray, window: Window, path: str | Path, *, layer: str, contours: str = "smooth", context: bool = False
+    mask: np.ndarray,
+    window: Window,
+    path: str | Path,
+    *,
+    layer: str,
+    contours: str = "smooth",
+    vertex_tolerance_nm: float = VERTEX_TOLERANCE_NM,
+    context: bool = False,
+    beside: str | Path | None = None,
 ) -> pd.Series:
     """Write a mask of the field where it belongs in the layout, and read it back.
 
@@ -192,14 +201,15 @@ def write_region(
     window : whose region is written.
     path : .oas or .gds file.
     layer : as for :func:`read_window`.
-    contours : "smooth" or "pixel", as for :func:`maskopt_lib.layout.write_mask`.
+    contours, vertex_tolerance_nm, beside : as for :func:`maskopt_lib.layout.write_mask`; ``beside`` the window's own
+        layout file, the mask stands over what it was made for.
     context : write the whole field instead of what lies in the region.
 
     Returns
     -------
     ``file``, ``layer``, ``polygons``, ``vertices``, ``area_nm2`` as written; ``pixels_apart``: pixels that differ when
     the file is read and rasterized again, and ``farthest_px``: how far inside or outside the outline the deepest of
-    them lies (1: it touches the outline; smooth contours may move an edge by half a nm, no more).
+    them lies (1: it touches the outline; smooth contours may move an edge by the tolerance, no more).
 
     Raises
     ------
@@ -216,9 +226,11 @@ def write_region(
         window.pixel_nm,
         layer=_layer(layer),
         contours=contours,
+        vertex_tolerance_nm=vertex_tolerance_nm,
         origin_nm=window.origin_nm,
+        beside=beside,
     )
-    read = read_clip(path, placement=window.clip.offset_nm, window_nm=window.clip.window_nm, cell="MASK")
+    read = read_clip(path, written.layer, placement=window.clip.offset_nm, window_nm=window.clip.window_nm)
     apart = image != (read.rasterize(window.pixel_nm, antialiased=False) > 0)
     depth = np.where(image, ndimage.distance_transform_cdt(image), ndimage.distance_transform_cdt(~image))
     return pd.Series(

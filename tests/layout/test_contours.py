@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gdstk
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
@@ -114,26 +112,29 @@ def test_smooth_contours_give_a_binary_mask_again(mask):
     # therefore come back. The tie at exactly half is left out: gaps of one pixel.
     if np.any(ndimage.binary_closing(np.pad(mask, 2), np.ones((2, 2)))[2:-2, 2:-2] & ~mask):
         return
-    polygons = layout.mask_polygons(mask, tolerance_nm=0.02, database_nm=0.01)
+    polygons = layout.mask_polygons(mask, vertex_tolerance_nm=0.02, database_nm=0.01)
     assert np.array_equal(raster.painted(polygons, N, 1), mask)
 
 
 @given(greys, st.sampled_from([0.2, 0.5, 1.5]))
-def test_no_point_is_farther_than_the_tolerance(grey, tolerance_nm):
-    rings = layout.mask_rings(grey, tolerance_nm=tolerance_nm)
+def test_no_point_is_farther_than_the_tolerance(grey, vertex_tolerance_nm):
+    rings = layout.mask_rings(grey, vertex_tolerance_nm=vertex_tolerance_nm)
     lines = [line[:-1, ::-1] - 0.5 for line in find_contours(np.pad(grey, 1), 0.5)]
     # Loops smaller than the tolerance may go; their lines are within it of nothing.
-    lines = [line for line in lines if np.ptp(line, axis=0).max() > 2 * tolerance_nm]
+    lines = [line for line in lines if np.ptp(line, axis=0).max() > 2 * vertex_tolerance_nm]
     if not rings or not lines:
         return
     every_line = [line[:-1, ::-1] - 0.5 for line in find_contours(np.pad(grey, 1), 0.5)]
-    assert distance_to(sampled(rings), every_line) <= tolerance_nm + 1e-6
-    assert distance_to(sampled(lines), rings) <= tolerance_nm + 1e-6
+    assert distance_to(sampled(rings), every_line) <= vertex_tolerance_nm + 1e-6
+    assert distance_to(sampled(lines), rings) <= vertex_tolerance_nm + 1e-6
 
 
 @given(greys)
 def test_pieces_without_holes_cover_what_the_rings_enclose(grey):
-    rings, polygons = layout.mask_rings(grey, tolerance_nm=0.3), layout.mask_polygons(grey, tolerance_nm=0.3)
+    rings, polygons = (
+        layout.mask_rings(grey, vertex_tolerance_nm=0.3),
+        layout.mask_polygons(grey, vertex_tolerance_nm=0.3),
+    )
     assert all(fault_of(np.rint(p * 10)) is None for p in polygons)
     # A cut through a slanted edge is rounded to the database grid of 0.1 nm.
     assert area(polygons) == pytest.approx(area(rings), abs=0.1 * N)
@@ -144,7 +145,7 @@ def test_a_straight_edge_lies_where_the_coverage_says():
     mask = np.zeros((20, 20))
     mask[2:18, 2:9] = 1
     mask[2:18, 9] = 0.5
-    ring = layout.mask_rings(mask, tolerance_nm=0.05, database_nm=0.01)[0]
+    ring = layout.mask_rings(mask, vertex_tolerance_nm=0.05, database_nm=0.01)[0]
     assert ring[:, 0].max() == pytest.approx(9.5, abs=0.01)
     assert ring[:, 0].min() == pytest.approx(2.0, abs=0.01)
 
@@ -155,7 +156,9 @@ def test_a_disc_is_found_at_sub_pixel_accuracy(pixel_nm):
     angle = np.linspace(0, 2 * np.pi, 2000, endpoint=False)
     circle = np.array(centre_nm) + radius_nm * np.stack([np.cos(angle), np.sin(angle)], axis=1)
     clip = layout.Clip(name="disc", polygons=[circle], layer="m", window_nm=window_nm)
-    rings = layout.mask_rings(clip.rasterize(pixel_nm, antialiased=True), pixel_nm, tolerance_nm=0.05, database_nm=0.01)
+    rings = layout.mask_rings(
+        clip.rasterize(pixel_nm, antialiased=True), pixel_nm, vertex_tolerance_nm=0.05, database_nm=0.01
+    )
     assert len(rings) == 1
     error_nm = np.hypot(*(rings[0] - centre_nm).T) - radius_nm
     # Linear interpolation of coverage is off by up to (3 - 2 sqrt 2) / 2 = 0.086 pixels for a straight edge, beside
@@ -167,13 +170,13 @@ def test_a_disc_is_found_at_sub_pixel_accuracy(pixel_nm):
 
 def test_fewer_vertices_at_a_larger_tolerance():
     grey = curved_mask()
-    counts = [sum(map(len, layout.mask_rings(grey, tolerance_nm=t))) for t in (0.15, 0.3, 0.6, 1.2, 2.4)]
+    counts = [sum(map(len, layout.mask_rings(grey, vertex_tolerance_nm=t))) for t in (0.15, 0.3, 0.6, 1.2, 2.4)]
     assert counts == sorted(counts, reverse=True)
     assert counts[-1] < counts[0] / 4
 
 
 def test_shapes_at_the_border_close_there():
-    polygons = layout.mask_polygons(np.ones((8, 8)), 4, tolerance_nm=0.5)
+    polygons = layout.mask_polygons(np.ones((8, 8)), 4, vertex_tolerance_nm=0.5)
     low, high = polygons[0].min(axis=0), polygons[0].max(axis=0)
     assert (low.tolist(), high.tolist()) == ([0, 0], [32, 32])
 
@@ -185,9 +188,11 @@ def test_shapes_at_the_border_close_there():
         (np.full((4, 4), 255), {}, "255 to 255; divide an 8-bit picture by 255"),
         (np.full((4, 4), np.nan), {}, "got nan"),
         (np.full((4, 4), 0.4), {"contours": "pixel"}, "100 % of its pixels are grey.*mask > 0.5"),
-        (np.ones((4, 4)), {"tolerance_nm": 0.1}, "cannot be kept on a grid of 0.1 nm; take a tolerance of at least"),
-        (np.ones((4, 4)), {"contours": "pixel", "database_nm": 1}, "every second line of a grid of 1 nm"),
-        (np.ones((4, 4)), {"contours": "pixel", "database_nm": 0.3}, "take a database_nm of a half"),
+        (np.ones((4, 4)), {"vertex_tolerance_nm": 0.1}, "cannot be kept on a grid of 0.1 nm; take a tolerance of at l"),
+        (np.ones((4, 4)), {"contours": "pixel", "database_nm": 2}, "not on a grid of 2 nm"),
+        (np.ones((4, 4)), {"contours": "pixel", "database_nm": 0.3}, "take a database_nm of the pixel, a half"),
+        (np.ones((4, 4)), {"vertex_tolerance_nm": np.nan}, "vertex_tolerance_nm=nan cannot be kept"),
+        (np.ones((4, 4)), {"pixel_nm": np.inf}, "must be positive"),
         (np.ones((4, 4)), {"database_nm": 0}, "must be positive"),
     ],
 )
@@ -196,107 +201,3 @@ def test_masks_that_cannot_be_turned_into_polygons(mask, options, message):
         layout.mask_polygons(mask, **options)
     with pytest.raises(UnknownNameError, match="smooth, pixel"):
         layout.mask_polygons(np.ones((4, 4)), contours="rough")
-
-
-# Files
-
-
-@pytest.mark.parametrize("suffix", [".gds", ".oas"])
-def test_a_mask_goes_through_a_file_bit_by_bit(tmp_path, suffix):
-    mask = curved_mask() >= 0.5
-    path = tmp_path / f"mask{suffix}"
-    written = layout.write_mask(mask, path, contours="pixel", layer="metal1")
-    clip = layout.read_clip(path, "metal1", window_nm=256, placement=(0, 0))
-    assert np.array_equal(clip.rasterize(), mask)
-    assert clip.area_nm2 == written.area_nm2 == written.mask_area_nm2 == mask.sum()
-    assert written.polygons == len(clip.polygons)
-    assert written.layer == (11, 0)
-    assert written.vertices == sum(map(len, clip.polygons))
-    assert [p.name for p in tmp_path.iterdir()] == [path.name]  # nothing left beside it
-
-
-@pytest.mark.parametrize("suffix", [".gds", ".oas"])
-def test_a_smooth_mask_goes_through_a_file_vertex_by_vertex(tmp_path, suffix):
-    grey = curved_mask()
-    written = layout.write_mask(torch.from_numpy(grey), tmp_path / f"mask{suffix}", pixel_nm=2)
-    clip = layout.read_clip(written.path, window_nm=512, placement=(0, 0))
-    expected = layout.mask_polygons(grey, 2)
-    stored, meant = (sorted(tuple(sorted(map(tuple, p.tolist()))) for p in ps) for ps in (clip.polygons, expected))
-    assert stored == meant
-    assert clip.rasterize(2, antialiased=False).sum() == pytest.approx((grey >= 0.5).sum(), rel=0.01)
-
-
-def test_a_mask_returns_to_where_its_clip_was_drawn(tmp_path):
-    clip = layout.demo_clips()["demo-metal-corners"]
-    dx, dy = clip.offset_nm
-    path = tmp_path / "mask.oas"
-    layout.write_mask(clip.rasterize(), path, contours="pixel", origin_nm=(-dx, -dy))
-    again = layout.read_clip(path, placement=(dx, dy))
-    assert sorted(map(tuple, np.concatenate(again.polygons))) == sorted(map(tuple, np.concatenate(clip.polygons)))
-
-
-def test_long_outlines_are_cut_for_gds(tmp_path):
-    mask = np.zeros((64, 512))
-    mask[8:24] = 1
-    mask[24:40, 10:500:2] = 1  # a comb: four corners a tooth
-    whole = layout.write_mask(mask, tmp_path / "whole.oas", contours="pixel")
-    assert (whole.polygons, whole.vertices) == (1, 4 + 4 * 245)
-    cut = layout.write_mask(mask, tmp_path / "cut.gds", contours="pixel", max_points=100)
-    stored = gdstk.read_gds(cut.path, unit=1e-9).cells[0].polygons
-    assert len(stored) == cut.polygons > 1
-    assert max(len(p.points) for p in stored) <= 100
-    assert cut.area_nm2 == whole.area_nm2 == mask.sum()
-    clip = layout.read_clip(cut.path, window_nm=512, placement=(0, 0))
-    assert np.array_equal(clip.rasterize()[:64], mask)
-
-
-def test_equal_masks_are_equal_files(tmp_path):
-    mask = curved_mask()
-    for suffix in ("gds", "oas"):
-        for name in ("a", "b"):
-            layout.write_mask(mask, tmp_path / f"{name}.{suffix}")
-        assert (tmp_path / f"a.{suffix}").read_bytes() == (tmp_path / f"b.{suffix}").read_bytes()
-
-
-def test_the_database_unit_is_that_of_the_file(tmp_path):
-    for suffix, read in ((".gds", gdstk.read_gds), (".oas", gdstk.read_oas)):
-        written = layout.write_mask(np.pad(np.ones((4, 4)), 2), tmp_path / f"a{suffix}", database_nm=0.05)
-        library = read(written.path)
-        assert library.unit == pytest.approx(1e-6)
-        assert library.precision == pytest.approx(0.05e-9)
-        assert library.cells[0].name == "MASK"
-
-
-def test_an_empty_mask_is_an_empty_cell(tmp_path):
-    written = layout.write_mask(np.zeros((8, 8)), tmp_path / "empty.oas")
-    assert (written.polygons, written.vertices, written.area_nm2) == (0, 0, 0)
-    with pytest.raises(LayoutError, match="the clip is empty"):
-        layout.read_clip(written.path)
-
-
-def test_what_cannot_be_written_leaves_nothing(tmp_path, monkeypatch):
-    mask = np.pad(np.ones((4, 4)), 2)
-    for path, options, message in [
-        ("mask.png", {}, "cannot write the suffix '.png'; known: .gds"),
-        ("mask.glp", {}, "cannot write the suffix '.glp'"),
-        ("no/mask.gds", {}, "there is no folder"),
-        ("mask.gds", {"layer": "metal"}, "unknown layer 'metal'"),
-        ("mask.gds", {"origin_nm": (0.03, 0)}, "not .x, y. on the database grid of 0.1 nm"),
-        ("mask.gds", {"max_points": 4}, "max_points=4"),
-    ]:
-        with pytest.raises(LayoutError, match=message):
-            layout.write_mask(mask, tmp_path / path, **options)
-    # A writer that fails half way leaves the file of before.
-    layout.write_mask(mask, tmp_path / "mask.oas")
-    before = (tmp_path / "mask.oas").read_bytes()
-
-    class FullDisk(gdstk.Library):
-        def write_oas(self, path, **options):
-            path.write_bytes(b"half")
-            raise OSError("disk full")
-
-    monkeypatch.setattr("maskopt_lib.layout.writer.gdstk.Library", FullDisk)
-    with pytest.raises(OSError, match="disk full"):
-        layout.write_mask(mask, tmp_path / "mask.oas")
-    assert (tmp_path / "mask.oas").read_bytes() == before
-    assert [p.name for p in tmp_path.iterdir()] == ["mask.oas"]

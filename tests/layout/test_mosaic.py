@@ -72,8 +72,8 @@ def test_smooth_contours_stay_within_a_pixel(tmp_path, seed):
 def test_smooth_contours_lie_on_the_level_line_of_the_other_writer(tmp_path):
     y, x = np.mgrid[:SIDE, :SIDE]
     disc = (np.hypot(y - 95.5, x - 95.5) < 60).astype(np.uint8)
-    ours = write_mosaic(cut(disc, 64), tmp_path / "a.oas", tolerance_nm=0.2)
-    theirs = layout.write_mask(disc, tmp_path / "b.oas", tolerance_nm=0.2)
+    ours = write_mosaic(cut(disc, 64), tmp_path / "a.oas", vertex_tolerance_nm=0.2)
+    theirs = layout.write_mask(disc, tmp_path / "b.oas", vertex_tolerance_nm=0.2)
     assert ours.area_nm2 == pytest.approx(theirs.area_nm2, rel=1e-4)
     assert ours.area_nm2 == pytest.approx(np.pi * 60**2, rel=2e-3)
 
@@ -111,5 +111,5 @@ def test_the_file_shows_the_cells_and_the_target(tmp_path):
 def test_mistakes_are_named(tmp_path):
     with pytest.raises(UnknownNameError, match="no contours 'round'; known: smooth, pixel"):
         write_mosaic([], tmp_path / "a.oas", contours="round")
-    with pytest.raises(LayoutError, match=r"must be on the grid of 0.1 nm"):
+    with pytest.raises(LayoutError, match=r"on the database grid of 0.1 nm"):
         write_mosaic([], tmp_path / "a.oas", origin_nm=(0.05, 0))

@@ -28,8 +28,10 @@ from scipy import ndimage
 from maskopt_lib import files
 from maskopt_lib.data import schema
 from maskopt_lib.errors import DamagedFileError
+from maskopt_lib.layout import WrittenMask
+from maskopt_lib.layout.contours import VERTEX_TOLERANCE_NM
 from maskopt_lib.layout.designs import read_design
-from maskopt_lib.layout.mosaic import MASK_LAYER, TARGET_LAYER, WrittenMosaic, write_mosaic
+from maskopt_lib.layout.mosaic import MASK_LAYER, TARGET_LAYER, write_mosaic
 from maskopt_lib.layout.windows import Plan, StitchedMask, Window
 from maskopt_lib.runs.parts import FOLDER, file_name
 from maskopt_lib.runs.record import Run
@@ -246,8 +248,19 @@ def table(columns: pd.DataFrame, dim: str, labels: Mapping[str, tuple[str, str]]
     )
 
 
-def write_area(stitched: StitchedMask, area: Area, path: str | Path, *, contours: str = "smooth") -> WrittenMosaic:
+def write_area(
+    stitched: StitchedMask,
+    area: Area,
+    path: str | Path,
+    *,
+    contours: str = "smooth",
+    vertex_tolerance_nm: float = VERTEX_TOLERANCE_NM,
+) -> WrittenMask:
     """Write a stitched mask as OASIS or GDS with its target and the cells it was made for.
+
+    Parameters
+    ----------
+    contours, vertex_tolerance_nm : as for :func:`maskopt_lib.layout.write_mask`.
 
     Returns
     -------
@@ -261,6 +274,7 @@ def write_area(stitched: StitchedMask, area: Area, path: str | Path, *, contours
         pixel_nm=stitched.pixel_nm,
         origin_nm=(x0, y0),
         contours=contours,
+        vertex_tolerance_nm=vertex_tolerance_nm,
         context=area.design(),
         target=area.layer,
     )
