@@ -1,7 +1,5 @@
 """What one change at a time does: deviations from a reference, beside the spread that chance makes."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import holoviews as hv

@@ -4,8 +4,6 @@ Data come from :mod:`maskopt_lib.study.solvers.anatomy`. Colours, where a figure
 blue the nominal print, orange the process-variation band, a black line the target.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import holoviews as hv

@@ -1,7 +1,5 @@
 """Pictures of a standard-cell library."""
 
-from __future__ import annotations
-
 import holoviews as hv
 import numpy as np
 import xarray as xr

@@ -1,7 +1,5 @@
 """Figures of a dataset of tiles: what is in it, how good its masks are, and what a window costs."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import holoviews as hv

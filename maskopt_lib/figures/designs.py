@@ -1,7 +1,5 @@
 """Pictures of placed designs: what stands where, what a detail looks like, and how far cells were moved."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import holoviews as hv

@@ -1,7 +1,5 @@
 """What moves when only the way a mask is made changes."""
 
-from __future__ import annotations
-
 import holoviews as hv
 import numpy as np
 import xarray as xr

@@ -1,7 +1,5 @@
 """What fidelity costs in complexity, and what a start is worth: means with their intervals, families as curves."""
 
-from __future__ import annotations
-
 import holoviews as hv
 import numpy as np
 import xarray as xr

@@ -1,7 +1,5 @@
 """Pictures of large areas: a whole block, a detail, what happens at seams, and what area costs."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import holoviews as hv

@@ -1,7 +1,5 @@
 """What figures are made of: lines, points, bars, texts, keys of a legend, pictures and their outlines."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 
 import holoviews as hv

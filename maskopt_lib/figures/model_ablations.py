@@ -1,7 +1,5 @@
 """Ablations of mask models: what context, tags and strangeness do to scores, and where cells lie in a network."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import holoviews as hv

@@ -1,7 +1,5 @@
 """Mask models: how they trained, and how they score."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import holoviews as hv

@@ -1,7 +1,5 @@
 """The illumination source and the coherent systems, as pictures."""
 
-from __future__ import annotations
-
 import holoviews as hv
 import numpy as np
 import xarray as xr

@@ -1,7 +1,5 @@
 """What one score costs in another: fronts, attainment and hypervolumes."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import holoviews as hv

@@ -1,7 +1,5 @@
 """Pictures of masks and what they print."""
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Sequence
 

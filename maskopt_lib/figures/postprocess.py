@@ -1,7 +1,5 @@
 """Pictures of what the limits of a clean-up cost."""
 
-from __future__ import annotations
-
 import holoviews as hv
 import numpy as np
 import xarray as xr

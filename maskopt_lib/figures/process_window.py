@@ -1,7 +1,5 @@
 """Process windows as lithographers draw them: Bossung curves, focus-exposure maps, windows, latitude, slope."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import holoviews as hv

@@ -1,7 +1,5 @@
 """Pictures of mask rules: where a mask breaks them."""
 
-from __future__ import annotations
-
 import holoviews as hv
 import numpy as np
 import xarray as xr

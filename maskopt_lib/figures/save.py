@@ -1,7 +1,5 @@
 """Figures to files that are the same from run to run."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import holoviews as hv

@@ -1,7 +1,5 @@
 """Scores as bars, matrices, curves and points."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import holoviews as hv

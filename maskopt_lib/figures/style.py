@@ -1,7 +1,5 @@
 """One look for all figures: colours that colour-blind readers can tell apart, labels from the data, axes and grids."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 
 import holoviews as hv

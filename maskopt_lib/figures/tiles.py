@@ -1,7 +1,5 @@
 """Pictures of tiles: how windows lie in a cell, and what a tile shows of its surroundings."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import holoviews as hv

@@ -1,7 +1,5 @@
 """Time and memory of methods and devices."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import holoviews as hv

@@ -1,7 +1,5 @@
 """CFNO: Fourier branches over patches of three sizes beside a convolutional branch."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -1,7 +1,5 @@
 """How a network is told the cell, the type of mask, the context and the dial."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

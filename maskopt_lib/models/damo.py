@@ -1,7 +1,5 @@
 """DAMO as benchmarked: a deep encoder and decoder without skips, trained against a discriminator of two scales."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from itertools import pairwise
 

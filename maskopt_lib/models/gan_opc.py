@@ -1,7 +1,5 @@
 """GAN-OPC: an encoder and decoder without skips, trained against a discriminator."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -1,7 +1,5 @@
 """Blocks that several networks are made of."""
 
-from __future__ import annotations
-
 from torch import nn
 
 

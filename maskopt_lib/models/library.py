@@ -1,7 +1,5 @@
 """The one door to all networks."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any

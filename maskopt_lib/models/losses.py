@@ -5,8 +5,6 @@ takes means over tiles of weighted sums of terms; since the terms come tile by t
 tile as well. None of this is a reported score: those are in :mod:`maskopt_lib.metrics`.
 """
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn

@@ -5,8 +5,6 @@ cropped to what the optics see (:func:`maskopt_lib.optics.cropped`), only the im
 pixels come out, and gradients flow back: products with a few small matrices each way.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

@@ -1,7 +1,5 @@
 """What every network is: tile in, logits of the mask out, rebuilt from plain values."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Neural-ILT: a U-Net."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -1,7 +1,5 @@
 """Weights that come with the study: a file and its hash for each layer, in ``data_manifest/weights``."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from maskopt_lib import files, yaml_files

@@ -28,8 +28,6 @@ None of the losses it is meant for (:class:`~maskopt_lib.models.losses.LithoLoss
 :class:`~maskopt_lib.models.losses.ComplexityLoss`) needs a label: it learns from targets alone.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

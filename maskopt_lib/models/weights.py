@@ -1,7 +1,5 @@
 """Weights of networks as files that hold nothing but numbers and what is said of them."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from pathlib import Path

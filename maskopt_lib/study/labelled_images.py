@@ -1,7 +1,5 @@
 """Target, mask and prints as labelled images, such as :func:`maskopt_lib.figures.mask_panels` draws."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

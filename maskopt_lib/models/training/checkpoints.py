@@ -1,7 +1,5 @@
 """Where a training stands, in files: checkpoints to go on from, and the finished network with its curves."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Mapping
 from pathlib import Path

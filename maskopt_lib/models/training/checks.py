@@ -1,7 +1,5 @@
 """Where a training stands, and how good its network is on tiles that it does not learn from."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

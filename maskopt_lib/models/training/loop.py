@@ -7,8 +7,6 @@ rate as well, so that a checkpoint of weights and optimisers is all that it take
 A training is a folder under a key of all that determines it: one that is finished is taken, one that is not goes on.
 """
 
-from __future__ import annotations
-
 import sys
 import time
 from collections.abc import Sequence

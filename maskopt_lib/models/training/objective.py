@@ -1,7 +1,5 @@
 """What a stage of a training minimises: the terms of its losses, and their weighted sum."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """What a training is: network, tiles, and stages with their losses; all that determines it, in plain values."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise

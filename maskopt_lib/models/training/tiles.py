@@ -1,7 +1,5 @@
 """What a training sees: tiles in an order that seed and place determine, and tiles that it is judged by."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce

@@ -1,7 +1,5 @@
 """Which tiles are solved: one of each geometry, the choice balanced, and what all others have in common with it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 

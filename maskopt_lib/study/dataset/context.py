@@ -6,8 +6,6 @@ measured here, beside an oracle that is made with all of the surroundings, so th
 from that of the window.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial

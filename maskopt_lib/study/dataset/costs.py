@@ -1,7 +1,5 @@
 """What a dataset costs: how the work scales with workers, how fast a tile is read, what the whole would take."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

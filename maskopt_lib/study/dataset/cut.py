@@ -11,8 +11,6 @@ Nothing depends on who did what when. So the store's digest is the same for any 
 killed and taken up again, and for a store of which damaged files were made anew.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass

@@ -4,8 +4,6 @@ Everything is read from the tables of a store; pixels are not touched. Tiles tha
 once as they lie and once up to the eight turns of a square, because only a part of these is a symmetry of the optics.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 

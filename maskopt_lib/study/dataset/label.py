@@ -9,8 +9,6 @@ it stopped.
 Run times differ from run to run, so they stay beside the store, with the parts: its digest is that of the masks.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

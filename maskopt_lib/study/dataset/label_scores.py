@@ -5,8 +5,6 @@ row that every table of models needs first. Tiles of one cell resemble each othe
 bootstrap that draws whole cells.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What is to be cut: every design as one OASIS file with its cells on rows, and its windows as a table."""
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Iterable, Mapping

@@ -1,7 +1,5 @@
 """All designs looked at once: what is in their files, whether their placements are legal, and what legalising moves."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

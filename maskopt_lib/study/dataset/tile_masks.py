@@ -4,8 +4,6 @@ A tile holds a few shapes in the middle of an otherwise empty image. What it is 
 optics allow (:func:`maskopt_lib.optics.cropped`); what it is scored in is always the whole field of the kernels.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property

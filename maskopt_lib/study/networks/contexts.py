@@ -6,8 +6,6 @@ its core stands among the masks that a solver makes of all surroundings. What co
 gains alone is that and what the window pretends.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial

@@ -5,8 +5,6 @@ rounding into pixels. What has no such excuse must not move a pixel: the same se
 sets and dictionaries. What is accepted, and why, stands in :mod:`maskopt_lib.study.networks.tolerances`.
 """
 
-from __future__ import annotations
-
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence

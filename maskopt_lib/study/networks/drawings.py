@@ -1,7 +1,5 @@
 """Masks that are drawn, scored on the core, and kept with their scores as parts."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial

@@ -4,8 +4,6 @@ Every comparison is one of the same tiles, and its interval that of a bootstrap 
 confirmed or refuted only where the interval of the difference leaves no doubt of its sign.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

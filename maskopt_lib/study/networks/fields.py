@@ -1,7 +1,5 @@
 """Masks of a whole field by a trained network, which sees no more than a tile: core by core, side by side."""
 
-from __future__ import annotations
-
 import time
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """How far trained networks carry: to cells and designs that they have not seen, to other clips, to other optics."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import product

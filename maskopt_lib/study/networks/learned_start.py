@@ -7,8 +7,6 @@ of the whole solve, preparation and last projection included.
 What one start becomes is a part on disk under a key of masks, solver and tiles: what is there is not made again.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import chain, product

@@ -1,7 +1,5 @@
 """What scores of mask models come to: means with intervals, solvers at equal time, and what failures have in common."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import product
 

@@ -5,8 +5,6 @@ cell's. One that is only a key to memory is of no use for cells that were not se
 ones shows what any tag does that says nothing.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from functools import partial

@@ -1,7 +1,5 @@
 """How far masks, scores and trained weights may move when only the way they are made changes, and whether they did."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from itertools import product
 from typing import Any

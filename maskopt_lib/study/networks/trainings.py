@@ -1,7 +1,5 @@
 """Many trainings: rules of a grid of networks, layers, kinds of masks and seeds, and a table of what became of them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from itertools import product

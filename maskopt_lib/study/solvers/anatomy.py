@@ -3,8 +3,6 @@
 Each function computes one thing to look at and returns it labelled; :mod:`maskopt_lib.figures.anatomy` draws it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np

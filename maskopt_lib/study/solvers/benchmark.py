@@ -3,8 +3,6 @@
 A run with nothing changed computes nothing: see :mod:`maskopt_lib.study.solvers.masks`.
 """
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import product

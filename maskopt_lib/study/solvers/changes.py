@@ -1,7 +1,5 @@
 """What each change does to a trial, one at a time: of its options, its preset, the raster or the kernels."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any

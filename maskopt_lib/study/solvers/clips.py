@@ -1,7 +1,5 @@
 """Targets of the benchmarks by name, as rasters and as bits."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 

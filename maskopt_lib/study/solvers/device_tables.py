@@ -1,7 +1,5 @@
 """Measurements of devices as tables and lines of figures."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import xarray as xr

@@ -4,8 +4,6 @@ A soft resist answers only near its threshold. Where the first image of a shape 
 next to no gradient, and any term that damps the mask decides what becomes of the shape.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 import xarray as xr

@@ -1,7 +1,5 @@
 """One mask through focus and exposure: the planes it is made under, and what is measured of it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 

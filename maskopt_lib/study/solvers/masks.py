@@ -4,8 +4,6 @@ Solving is the long part. Each mask, and each mask's scores, are kept as soon as
 everything that determines them; so an interrupted run goes on where it stopped.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial

@@ -9,8 +9,6 @@ Two limits stand beside imaging, both taken in the process that was timed:
   large matrix product, the most that the device was seen to do.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -11,8 +11,6 @@ With shots as a third objective, on a logarithmic axis from 10 to 2000, the hype
 budgets, evenly spread on that axis, of the share that L2 and PV band dominate within the budget.
 """
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """Points made use of: the setting for a wish, what a budget of shots buys, and the settings behind a front."""
 
-from __future__ import annotations
-
 import json
 import sys
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """What happens to a mask after its optimisation: the same clean-up on masks of any method, and what it costs."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any

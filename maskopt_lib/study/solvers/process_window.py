@@ -1,7 +1,5 @@
 """Masks through focus and exposure: made for any process corners, measured over the matrix, compared by window."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path

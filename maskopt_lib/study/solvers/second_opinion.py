@@ -6,8 +6,6 @@ descends on, shapes are labelled by OpenCV instead of SciPy, and the distance of
 distance transform around each of them instead of a search tree.
 """
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 import xarray as xr

@@ -4,8 +4,6 @@ Random search spends a budget evenly, needs no choice of order, and its trials a
 and resume. Every method gets the same number of settings on the same clips, which are not the ones of the tables.
 """
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Mapping, Sequence

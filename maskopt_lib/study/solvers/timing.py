@@ -4,8 +4,6 @@ Each measurement is kept as soon as it is there, under a key of all that determi
 was interrupted goes on where it stopped. What a machine does not have, or what did not fit, is a row that says so.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
