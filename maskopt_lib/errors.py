@@ -23,6 +23,10 @@ class ImageError(GridMismatchError, LayoutError):
     """An array is no image that can be worked on: its kind, its shape or its values; the message says what helps."""
 
 
+class LayoutWarning(UserWarning):
+    """A layout file was read, but not all in it counts: the message says what is left out or rounded."""
+
+
 class KernelFileError(MaskOptError, ValueError):
     """A kernel file is truncated, of another size, or of another byte order than its layout says."""
 

@@ -12,13 +12,13 @@ from maskopt_lib.layout.catalog import design_info, design_names, open_design
 from maskopt_lib.layout.cell_polygons import cell_polygons
 from maskopt_lib.layout.cell_tiles import CutTiles, TileRule, content_image, cut_tiles, tile_windows
 from maskopt_lib.layout.clip import Clip, rasterize_many
+from maskopt_lib.layout.clip_reader import read_clip
 from maskopt_lib.layout.contours import mask_polygons, mask_rings
 from maskopt_lib.layout.demo import demo_clips
 from maskopt_lib.layout.design_rules import DesignRule, check_design_rules
 from maskopt_lib.layout.designs import Design, DesignInfo, read_design
 from maskopt_lib.layout.layers import layer_names, resolve_layer
 from maskopt_lib.layout.platforms import PLATFORMS, Platform, design_inputs
-from maskopt_lib.layout.reader import read_clip
 from maskopt_lib.layout.region import demo_layout, layout_inputs, read_window, write_region
 from maskopt_lib.layout.tile_scene import tile_scene
 from maskopt_lib.layout.writer import WrittenMask, write_mask

@@ -9,8 +9,8 @@ from pathlib import PurePosixPath
 from maskopt_lib.data import manifest
 from maskopt_lib.errors import UnknownNameError
 from maskopt_lib.layout.clip import Clip
+from maskopt_lib.layout.clip_reader import BENCHMARK_FOLDERS, read_clip
 from maskopt_lib.layout.demo import demo_clips
-from maskopt_lib.layout.reader import BENCHMARK_FOLDERS, read_clip
 
 BENCHMARKS = (*BENCHMARK_FOLDERS, "demo-metal", "demo-via")
 

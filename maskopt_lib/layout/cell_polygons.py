@@ -10,8 +10,9 @@ from klayout import db
 
 from maskopt_lib.data import schema
 from maskopt_lib.errors import UnknownNameError
-from maskopt_lib.layout.designs import Design, hull_nm
+from maskopt_lib.layout.designs import Design
 from maskopt_lib.layout.layers import resolve_layer
+from maskopt_lib.layout.shapes import box_nm, ring_nm, unit_nm
 
 #: Layers of a cell that make its picture, from below.
 CELL_LAYERS = ("active", "poly", "metal1", "contact")
@@ -43,7 +44,7 @@ def cell_polygons(
     outline = design.layout.find_layer(*design.platform.outline)
     pins = design.layout.find_layer(*resolve_layer(_PIN_LAYER, design.platform.process))
     names = list(cells) if cells is not None else sorted(set(design.instances()["cell"].values.tolist()))
-    units = round(1 / design.dbu_nm)
+    unit = unit_nm(design.layout)
     hulls, parts, texts, boxes = [], [], [], []
     for name in names:
         if (cell := design.layout.cell(name)) is None:
@@ -51,13 +52,13 @@ def cell_polygons(
             raise UnknownNameError(f"{design.name} has no cell {name!r}; known: {', '.join(known[:40])}")
         box = db.Box() if outline is None else cell.bbox(outline)
         box = cell.bbox() if box.empty() else box
-        boxes.append((box.left / units, box.bottom / units, box.right / units, box.top / units))
+        boxes.append(box_nm(box, unit))
         for layer in layers:
-            hulls += [hull_nm(polygon, design.dbu_nm) for polygon in design.drawn(layer, cell).merged().each()]
+            hulls += [ring_nm(polygon, unit) for polygon in design.drawn(layer, cell).merged().each()]
             parts += [(layer, name)] * (len(hulls) - len(parts))
         if pins is not None:
             labels = [shape.text for shape in cell.shapes(pins).each() if shape.is_text()]
-            texts += [(label.string, name, label.x / units, label.y / units) for label in labels]
+            texts += [(label.string, name, float(label.x * unit), float(label.y * unit)) for label in labels]
     corners = np.concatenate([np.zeros((0, 2)), *hulls])
     layer, of = zip(*parts, strict=True) if parts else [()] * 2
     text, on, x_nm, y_nm = zip(*texts, strict=True) if texts else [()] * 4

@@ -20,14 +20,14 @@ from maskopt_lib.errors import LayoutError, MissingDataError, UnknownNameError
 from maskopt_lib.layout import raster
 from maskopt_lib.layout.layers import layer_names, resolve_layer
 from maskopt_lib.layout.platforms import PLATFORMS, Platform, platform_file
-from maskopt_lib.layout.polygons import to_nm
+from maskopt_lib.layout.reader import layout_suffix, open_layout, top_cell
+from maskopt_lib.layout.shapes import box_nm, drawn, has_shapes, merged_rings, unit_nm
 from maskopt_lib.layout.writer import write_layout
 
 #: Dimension of a table of placed cells.
 INSTANCE = "instance"
 #: Where a design file keeps the name of an instance.
 _NAME = "name"
-_UM_IN_NM = 1000.0
 # Database unit of a DEF that comes without a KLayout technology: whole for 100, 1000, 2000 and 10000 units per micron.
 _DBU_UM = 0.0001
 _SUFFIXES = (".def", ".gds", ".oas")
@@ -140,7 +140,7 @@ class Design:
     def drawn(self, layer: str | tuple[int, int], cell: db.Cell | None = None) -> db.Region:
         """A layer as it is drawn, of the design or of one of its cells; empty where nothing is on it."""
         index = self.layout.find_layer(*resolve_layer(layer, self.platform.process))
-        return db.Region() if index is None else db.Region((cell or self.top).begin_shapes_rec(index))
+        return db.Region() if index is None else drawn(cell or self.top, index)
 
     def polygons(
         self, layer: str | tuple[int, int], region_nm: Sequence[float] | None = None, *, cut: bool = True
@@ -162,16 +162,7 @@ class Design:
         ------
         LayoutError : the design has no such layer; lists those it has.
         """
-        index = self._index(layer)
-        if region_nm is None:
-            region = db.Region(self.top.begin_shapes_rec(index))
-        else:
-            box = self._units(region_nm)
-            region = db.Region(self.top.begin_shapes_rec_overlapping(index, box))
-            if cut:
-                region &= db.Region(box)
-        region.merge()
-        return [hull_nm(polygon, self.dbu_nm) for polygon in region.each()]
+        return merged_rings(self.top, self._index(layer), region_nm, cut=cut)
 
     def rasterize(self, layer: str | tuple[int, int], region_nm: Sequence[float], pixel_nm: float = 1.0) -> np.ndarray:
         """A region of a layer as pixels.
@@ -215,35 +206,25 @@ class Design:
     @property
     def dbu_nm(self) -> float:
         """Database unit in nm."""
-        return self.layout.dbu * _UM_IN_NM
+        return float(unit_nm(self.layout))
 
     @property
     def layers(self) -> dict[tuple[int, int], str]:
         """(layer, datatype) -> name in the process, or "" for a layer without one; those that hold shapes."""
         known = {pair: name for name, pair in layer_names(self.platform.process).items()}
-        infos = [self.layout.get_info(i) for i in self.layout.layer_indexes() if not self.top.bbox(i).empty()]
+        infos = [self.layout.get_info(i) for i in self.layout.layer_indexes() if has_shapes(self.top, i)]
         return {(i.layer, i.datatype): known.get((i.layer, i.datatype), "") for i in sorted(infos, key=str)}
 
     def _index(self, layer: str | tuple[int, int]) -> int:
         pair = resolve_layer(layer, self.platform.process)
         index = self.layout.find_layer(*pair)
-        if index is None or self.top.bbox(index).empty():
+        if index is None or not has_shapes(self.top, index):
             there = ", ".join(f"{n or 'no name'} {pair}" for pair, n in self.layers.items())
             raise LayoutError(f"{self.name}: nothing on layer {layer!r}; layers with shapes: {there}")
         return index
 
     def _nm(self, box: db.Box) -> tuple[float, float, float, float]:
-        per_nm = round(1 / self.dbu_nm)
-        return box.left / per_nm, box.bottom / per_nm, box.right / per_nm, box.top / per_nm
-
-    def _units(self, region_nm: Sequence[float]) -> db.Box:
-        return db.Box(*(round(float(v) / self.dbu_nm) for v in region_nm))
-
-
-def hull_nm(polygon: db.Polygon, dbu_nm: float) -> np.ndarray:
-    """(n, 2) corners of a polygon in nm; holes are keyholes."""
-    points = [(p.x, p.y) for p in polygon.resolved_holes().each_point_hull()]
-    return to_nm(np.array(points, dtype=float), dbu_nm)
+        return box_nm(box, unit_nm(self.layout))
 
 
 def instance_name(reference: db.Instance) -> str | None:
@@ -291,7 +272,7 @@ def read_design(source: str | Path, *, platform: str | Platform | None = None, t
     (['asap7', 'nangate45'], 'freepdk45')
     """
     path, folder = _find(str(source))
-    suffix = path.suffix.lower()
+    suffix = layout_suffix(path)
     if suffix == ".def" and platform is None and folder is None:
         raise LayoutError(f"{path}: say whose cells it places, platform= one of {', '.join(PLATFORMS)} or your own")
     chosen = platform if platform is not None else folder or "nangate45"
@@ -299,22 +280,11 @@ def read_design(source: str | Path, *, platform: str | Platform | None = None, t
         if chosen not in PLATFORMS:
             raise UnknownNameError(f"no platform {chosen!r}; known: {', '.join(PLATFORMS)}")
         chosen = PLATFORMS[chosen]
-    layout = db.Layout()
-    try:
-        if suffix == ".def":
-            layout.read(str(path), _options(chosen))
-        else:
-            layout.read(str(path))
-    except RuntimeError as error:
-        raise LayoutError(f"{path}: KLayout cannot read it ({error}); fetch or export it again") from error
-    tops = [cell.name for cell in layout.top_cells()]
-    if top in tops:
-        while others := [cell for cell in layout.top_cells() if cell.name != top]:
-            layout.prune_cell(others[0].cell_index(), -1)
-    elif top is not None or len(tops) != 1:
-        named = "" if top is None else f"no top cell {top!r} but "
-        raise LayoutError(f"{path}: {named}{len(tops)} top cells ({', '.join(tops[:8])}); choose one with top=")
-    return Design(name=path.stem, path=path, platform=chosen, layout=layout)
+    layout = open_layout(path, _options(chosen) if suffix == ".def" else None)
+    cell = top_cell(path, layout, top, "top")
+    while others := [other for other in layout.top_cells() if other.cell_index() != cell.cell_index()]:
+        layout.prune_cell(others[0].cell_index(), -1)
+    return Design(name=path.name.removesuffix(".gz").rpartition(".")[0], path=path, platform=chosen, layout=layout)
 
 
 def _options(platform: Platform) -> db.LoadLayoutOptions:

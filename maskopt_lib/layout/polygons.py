@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 
 _CHUNK = 64  # edges compared at a time with those that begin before the last of them ends
@@ -13,10 +15,10 @@ def signed_area(points: np.ndarray) -> float:
     return 0.5 * float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1)))
 
 
-def to_nm(units: np.ndarray, unit_nm: float) -> np.ndarray:
-    """Database units in nm; 65 nm on a grid of 0.1 nm are 65.0 and not 65.00000000000001."""
-    per_nm = round(1 / unit_nm)  # division by a whole number is correctly rounded
-    return units / per_nm if per_nm >= 1 and abs(per_nm * unit_nm - 1) < 1e-9 else units * unit_nm
+def to_nm(units: np.ndarray, unit_nm: float | Fraction) -> np.ndarray:
+    """Database units in nm, correctly rounded: 400 units of 0.3 nm are 120.0, 650 of 0.1 nm are 65.0."""
+    unit = Fraction(unit_nm).limit_denominator(10**6)
+    return units * unit.numerator / unit.denominator
 
 
 def split_keyholes(points: np.ndarray) -> list[np.ndarray]:

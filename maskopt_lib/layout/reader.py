@@ -1,243 +1,181 @@
-"""`read_clip`: one file, one layer, one window."""
+"""`open_layout`: any GDS, OASIS or DEF file as KLayout's database, looked at before anything in it is expanded."""
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
 
-import gdstk
-import numpy as np
+from klayout import db
 
-from maskopt_lib.data import manifest
-from maskopt_lib.errors import LayoutError, MissingDataError, UnknownNameError
-from maskopt_lib.layout.clip import WINDOW_NM, Clip, bounds_of, offset_for
-from maskopt_lib.layout.glp import Shape, read_glp
-from maskopt_lib.layout.io import SUFFIXES, read_shapes
+from maskopt_lib.errors import LayoutError, LayoutWarning, MissingDataError
+from maskopt_lib.layout.guard import check_file
+from maskopt_lib.layout.layers import Layer, Layers, resolve_layer
+from maskopt_lib.layout.shapes import has_shapes
 
-#: benchmark -> folder of its clips in the manifest
-BENCHMARK_FOLDERS = {
-    "iccad13": "iccad13/clips/",
-    "stdmetal": "lithobench/StdMetal/",
-    "stdcontact": "lithobench/StdContact/",
-}
-_CONTEST_NAME = re.compile(r"M1_test\d+")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Erratum:
-    """A correction to one file, known by its hash.
-
-    Attributes
-    ----------
-    shape : index of the shape in the file.
-    moved : drawn point -> corrected point, nm.
-    reason : why, in one sentence.
-    """
-
-    shape: int
-    moved: Mapping[tuple[float, float], tuple[float, float]]
-    reason: str
-
-
-#: SHA-256 of a file -> its correction.
-ERRATA = {
-    # Case 5 as OpenILT and LithoBench hand it on has a jog of 1 nm in its lower left shape (x = 128 above y = 479,
-    # x = 129 below): 282044 nm2. In the target image that curvyILT published and scored on, the edge is straight at
-    # x = 129: 281958 nm2. The other nine images equal their files to the pixel.
-    "bfb475e7284bd00ffb282efdbbfd5e15ba0e17d644d47360358b8cdaf207aba0": Erratum(
-        shape=0,
-        moved={(128.0, 479.0): (129.0, 479.0), (128.0, 565.0): (129.0, 565.0)},
-        reason="M1_test5, line 7: edge at x = 128 nm moved to 129 nm, as in curvyILT's target image",
-    )
+GDS_SUFFIXES = (".gds", ".gdsii", ".gds2")
+OASIS_SUFFIXES = (".oas", ".oasis")
+#: Of layouts; GDS and OASIS may be compressed, with .gz behind it.
+SUFFIXES = (".glp", *GDS_SUFFIXES, *OASIS_SUFFIXES)
+#: Coordinates that KLayout computes with exactly, in database units.
+_MAX_UNITS = 2**30
+_DBU_UM = (1e-9, 1e3)
+# What KLayout says, and what it means.
+_MEANINGS = {
+    "topological_sort": "its cells refer to each other in a circle; break it where the layout was made",
+    "already exists": "two of its cells have one name; rename one, or merge them where the layout was made",
+    "bad_alloc": "it needs more memory than there is; export a part of it",
+    "UnicodeDecodeError": "damaged: a text in it is no UTF-8; export it again",
 }
 
 
-def read_clip(
-    path: str | Path,
-    layer: str | tuple[int, int] | None = None,
-    *,
-    benchmark: str | None = None,
-    placement: str | tuple[float, float] | None = None,
-    window_nm: float = WINDOW_NM,
-    region_nm: tuple[float, float, float, float] | None = None,
-    cell: str | None = None,
-    process: str = "freepdk45",
-    grid_nm: float | str | None = "file",
-    name: str | None = None,
-    errata: bool = True,
-) -> Clip:
-    """One clip from a .glp, .gds or .oas file, placed in its window.
+def layout_suffix(path: Path) -> str:
+    """Suffix of a layout file, without the .gz behind it."""
+    return Path(path.name.lower().removesuffix(".gz")).suffix
+
+
+def open_layout(path: str | Path, options: db.LoadLayoutOptions | None = None) -> db.Layout:
+    """A GDS, OASIS or DEF file, .gz or not, as KLayout's database; nothing is expanded.
 
     Parameters
     ----------
-    path : a file, or a clip of the data manifest by its full name ("lithobench/StdMetal/AND2_X4__0_0.glp") or its
-        last part ("M1_test1.glp"), which is then fetched and verified.
-    layer : GLP: the name in the file. GDS and OASIS: a name of the process, or (layer, datatype). None takes the only
-        layer there is.
-    benchmark : "iccad13", "stdmetal" or "stdcontact", where a bare name is a clip of more than one.
-    placement : "contest" adds (512, 512) nm, as the contest clips have it in a window of 2048 nm; "centred" puts the
-        middle of the bounding box into the middle of the window, by whole nm, rounded down; (dx, dy) in nm is added
-        as it is. By default clips called M1_test<n> are placed as in the contest and all others are centred.
-    window_nm : side of the window in nm.
-    region_nm : (x0, y0, x1, y1) in drawn nm: only this part is read, polygons are cut at its border, and its middle
-        is placed in the middle of the window.
-    cell : GDS and OASIS: the cell, with all it refers to. None takes the only top cell.
-    process : whose layer names to use, a file of ``data_manifest/layers``.
-    grid_nm : coordinates off this grid are refused; None accepts any. By default 1 nm in GLP; in GDS and OASIS every
-        coordinate is on the file's own database grid.
-    name : name of the clip; by default the file's name without suffix.
-    errata : correct the one contest file known to differ from its published target (M1_test5, 86 nm2), by its hash;
-        `Clip.errata` says so. False takes every file to the letter, as OpenILT does.
+    path : the file.
+    options : for a DEF, what it is read with; such a layout can be changed, others cannot.
 
     Returns
     -------
-    The placed clip.
+    The layout with its hierarchy; arrays and repetitions are kept as such.
 
     Raises
     ------
-    MissingDataError : neither a file nor a clip of the manifest.
-    LayoutError : anything wrong in the file; the message names file, line or polygon, and the remedy.
+    MissingDataError : no such file.
+    LayoutError : no such format, damaged, grows beyond all bounds, cells that refer to each other in a circle, two
+        cells of one name, no cell, or coordinates beyond 2^30 database units; the message says what to do.
 
-    Notes
+    Warns
     -----
-    Row = y and column = x, nothing is flipped. Shapes may overlap or abut; their union counts.
-
-    References
-    ----------
-    Banerjee, Li, Nassif, ICCAD-2013 CAD contest in mask optimization and benchmark suite (2013): the GLP clips.
+    LayoutWarning : cells that are referred to and not in the file, placements that are magnified or turned by less than
+        90 degrees, names that are no UTF-8, or something behind the end of the file.
     """
-    path, contest = _find(path, benchmark)
-    if region_nm is not None:
-        region_nm = _region(path, region_nm)
-    suffix = path.suffix.lower()
-    sha256, corrected = hashlib.sha256(path.read_bytes()).hexdigest(), ()
-    if suffix == ".glp":
-        if cell is not None:
-            raise LayoutError(f"{path}: a GLP file has one cell; leave out cell={cell!r}")
-        glp = read_glp(path, grid_nm=1.0 if grid_nm == "file" else grid_nm)
-        shapes = list(glp.shapes)
-        if errata and sha256 in ERRATA:
-            erratum = ERRATA[sha256]
-            points = [erratum.moved.get(tuple(point), tuple(point)) for point in shapes[erratum.shape].points.tolist()]
-            shapes[erratum.shape] = replace(shapes[erratum.shape], points=np.array(points))
-            corrected = (erratum.reason,)
-        shapes, layer = _glp_layer(path, shapes, glp.levels, layer)
-    elif suffix in SUFFIXES:
-        shapes, layer = read_shapes(
-            path,
-            layer,
-            cell=cell,
-            process=process,
-            grid_nm=None if grid_nm == "file" else grid_nm,
-            region_nm=region_nm,
-            window_nm=window_nm,
-        )
-    else:
-        raise LayoutError(f"{path}: unknown suffix {suffix!r}; known: {' '.join(SUFFIXES)}")
-    if region_nm is not None:
-        shapes = _cut(path, shapes, region_nm, window_nm)
-    if placement is None:
-        placement = "contest" if contest and region_nm is None else "centred"
-    bounds = bounds_of([s.points for s in shapes]) if region_nm is None else tuple(map(float, region_nm))
-    if placement == "contest":
-        for shape in shapes:
-            if shape.points.min() < 0:
-                low = shape.points.min(axis=0)
-                raise LayoutError(
-                    f"{path}, {shape.where}: negative coordinate, lowest corner ({low[0]:g}, {low[1]:g}) nm; contest "
-                    "clips are drawn from (0, 0) on: shift the file, or read it with placement='centred'"
-                )
-    return Clip(
-        name=name or path.stem,
-        polygons=[s.points for s in shapes],
-        layer=layer,
-        window_nm=window_nm,
-        offset_nm=offset_for(placement, bounds, window_nm),
-        source=str(path),
-        sha256=sha256,
-        errata=corrected,
-        _where=tuple(s.where for s in shapes),
-    )
-
-
-def _find(path: str | Path, benchmark: str | None) -> tuple[Path, bool]:
-    """The file, and whether it is a contest clip."""
-    text = str(path)
-    local = Path(path)
-    if benchmark is not None and benchmark not in BENCHMARK_FOLDERS:
-        raise UnknownNameError(f"no benchmark {benchmark!r}; known: {', '.join(BENCHMARK_FOLDERS)}")
-    if benchmark is None and local.is_file():
-        return local, _CONTEST_NAME.fullmatch(local.stem) is not None
-    folder = BENCHMARK_FOLDERS[benchmark] if benchmark else ""
-    bare = PurePosixPath(text).name if "/" not in text else None
-    clips = [
-        entry
-        for entry in manifest.names(folder)
-        if entry == text or (bare is not None and PurePosixPath(entry).name in (bare, f"{bare}.glp"))
-    ]
-    clips = [entry for entry in clips if PurePosixPath(entry).suffix.lower() in SUFFIXES]
-    if len(clips) > 1:
+    path = Path(path)
+    if not path.is_file():
+        raise MissingDataError(f"no layout at {path} (looked in {Path.cwd()}); check the path")
+    check_file(path)
+    layout = db.Layout(options is not None)
+    options = options or db.LoadLayoutOptions()
+    options.warn_level = 0  # what matters of it is said here
+    try:
+        layout.read(str(path), options)
+    except (RuntimeError, UnicodeDecodeError) as error:
+        said = f"{type(error).__name__} {error}"
+        meaning = next((meaning for sign, meaning in _MEANINGS.items() if sign in said), None)
+        said = re.sub(r"(, in file: .*| in Layout.read)$", "", str(error))
         raise LayoutError(
-            f"{text!r} is the name of {len(clips)} clips: {', '.join(clips)}; give the full name, or benchmark="
-            f"{' or '.join(repr(b) for b, f in BENCHMARK_FOLDERS.items() if any(e.startswith(f) for e in clips))}"
-        )
-    if not clips:
-        raise MissingDataError(
-            f"{text!r} is no file (looked in {Path.cwd()}) and no clip of the manifest"
-            + (f" under {folder}" if folder else "")
-            + "; check the path, or list the clips with layout.benchmark_names('iccad13')"
-        )
-    return manifest.fetch(clips[0]), clips[0].startswith(BENCHMARK_FOLDERS["iccad13"])
+            f"{path}: {meaning or f'KLayout cannot read it ({said}); fetch or export it again'}"
+        ) from error
+    if layout.cells() == 0:
+        raise LayoutError(f"{path}: there is no cell in it; export it again")
+    if not _DBU_UM[0] <= layout.dbu <= _DBU_UM[1]:
+        raise LayoutError(f"{path}: its database unit is {layout.dbu * 1e3:g} nm, which no layout has; export it again")
+    _say_names(path, layout)
+    _check_places(path, layout)
+    return layout
 
 
-def _glp_layer(path, shapes: Sequence[Shape], levels, layer) -> tuple[list[Shape], str]:
-    used = list(dict.fromkeys(shape.layer for shape in shapes))
-    if not shapes:
-        raise LayoutError(f"{path}: no RECT and no PGON, the clip is empty; check the file, or take another")
+def top_cell(path: Path, layout: db.Layout, cell: str | None, option: str = "cell") -> db.Cell:
+    """A cell by name, or the only one that no other one holds."""
+    if cell is not None:
+        if (found := layout.cell(cell)) is None:
+            raise LayoutError(f"{path}: no cell {cell!r}; it has {_some(c.name for c in layout.each_cell())}")
+        return found
+    tops = [c for c in layout.top_cells() if not c.is_ghost_cell()]
+    if len(tops) != 1:
+        raise LayoutError(f"{path}: {len(tops)} top cells ({_some(c.name for c in tops)}); choose one with {option}=")
+    return tops[0]
+
+
+def _say_names(path: Path, layout: db.Layout) -> None:
+    renamed, missing = [], []
+    for cell in layout.each_cell():
+        try:
+            name = cell.name
+        except RuntimeError:  # KLayout passes names on as UTF-8
+            name = f"CELL_{cell.cell_index()}"
+            layout.rename_cell(cell.cell_index(), name)
+            renamed.append(name)
+        if cell.is_ghost_cell() and cell.parent_cells() and not layout.is_editable():
+            missing.append(name)
+    if renamed:
+        text = f"{path}: names of cells that are no UTF-8; they are called {_some(renamed)} here"
+        warnings.warn(text, LayoutWarning, stacklevel=4)
+    if missing:
+        text = f"{path}: it refers to cells that are not in it, and count as empty: {_some(missing)}"
+        warnings.warn(text, LayoutWarning, stacklevel=4)
+
+
+def _check_places(path: Path, layout: db.Layout) -> None:
+    """Refuse coordinates that overflow, anywhere below a cell; say what stands magnified or slanted."""
+    reach: dict[int, float] = {}
+    turned = {}
+    for number in layout.each_cell_bottom_up():
+        cell = layout.cell(number)
+        box = cell.bbox()
+        farthest = 0 if box.empty() else max(-box.left, -box.bottom, box.right, box.top)
+        for placed in cell.each_inst():
+            inside = reach[placed.cell_index]
+            if placed.is_complex():
+                place = placed.cplx_trans
+                turned.setdefault(
+                    placed.cell_index, f"{placed.cell.name} in {cell.name} (x{place.mag:g}, {place.angle:g} degrees)"
+                )
+                inside *= 1.5 * place.mag
+            move = placed.trans.disp
+            far = max(abs(move.x), abs(move.y))
+            if placed.is_regular_array():
+                a, b = placed.a, placed.b
+                far += max(abs(a.x), abs(a.y)) * max(placed.na - 1, 0) + max(abs(b.x), abs(b.y)) * max(placed.nb - 1, 0)
+            farthest = max(farthest, far + inside)
+        if farthest > _MAX_UNITS:
+            raise LayoutError(
+                f"{path}: cell {cell.name} reaches {farthest:.3g} database units from its origin; at most {_MAX_UNITS} "
+                "are read exactly: write it with a larger database unit, or nearer to the origin"
+            )
+        reach[number] = farthest
+    if turned:
+        text = f"{path}: placements that are magnified or slanted, their corners rounded to the database unit: "
+        warnings.warn(text + _some(turned.values()), LayoutWarning, stacklevel=4)
+
+
+def layer_in(
+    path: Path, layout: db.Layout, cell: db.Cell, layer: Layer | None, layers: Layers
+) -> tuple[int, tuple[int, int]]:
+    used = {
+        (info.layer, info.datatype): layout.layer(info)
+        for info in sorted(layout.layer_infos(), key=lambda info: (info.layer, info.datatype))
+        if has_shapes(cell, layout.layer(info))
+    }
+    if not used:
+        raise LayoutError(f"{path}: cell {cell.name} has no polygon, the clip is empty; choose another cell")
     if layer is None:
         if len(used) > 1:
-            raise LayoutError(f"{path}: shapes on several layers, {', '.join(used)}; choose one with layer=")
-        layer = used[0]
-    if layer not in used:
-        declared = "declared but empty" if layer in levels else "unknown"
-        raise LayoutError(f"{path}: layer {layer!r} is {declared}; layers with shapes: {', '.join(used)}")
-    return [shape for shape in shapes if shape.layer == layer], layer
-
-
-def _region(path, region_nm) -> tuple[float, float, float, float]:
+            raise LayoutError(f"{path}: polygons on several layers, {_some(used)}; choose one with layer=")
+        return next((index, pair) for pair, index in used.items())
     try:
-        x0, y0, x1, y1 = map(float, region_nm)
-    except (TypeError, ValueError):
-        raise LayoutError(f"{path}: region_nm={region_nm!r} is not (x0, y0, x1, y1) in nm") from None
-    if not (x1 > x0 and y1 > y0):
-        raise LayoutError(
-            f"{path}: region_nm={tuple(region_nm)} has no area; give (x0, y0, x1, y1) with x0 < x1, y0 < y1"
-        )
-    return x0, y0, x1, y1
+        pair = resolve_layer(layer, layers)
+    except LayoutError as error:
+        raise LayoutError(f"{path}: {error}; layers with polygons: {_some(used)}") from None
+    if pair not in used:
+        only = "only texts" if layout.find_layer(*pair) is not None else "no polygon"
+        raise LayoutError(f"{path}: {only} on layer {called(pair, layer)}; layers with polygons: {_some(used)}")
+    return used[pair], pair
 
 
-def _cut(path, shapes: Sequence[Shape], region_nm, window_nm: float) -> list[Shape]:
-    """The shapes inside a region, cut at its border."""
-    x0, y0, x1, y1 = region_nm
-    if max(x1 - x0, y1 - y0) > window_nm:
-        raise LayoutError(
-            f"{path}: the region of {x1 - x0:g} x {y1 - y0:g} nm is larger than the window of {window_nm:g} nm; "
-            "take a smaller region or a larger window_nm"
-        )
-    box = gdstk.rectangle((x0, y0), (x1, y1))
-    kept = []
-    for shape in shapes:
-        low, high = shape.points.min(axis=0), shape.points.max(axis=0)
-        if high[0] <= x0 or high[1] <= y0 or low[0] >= x1 or low[1] >= y1:
-            continue
-        if low[0] >= x0 and low[1] >= y0 and high[0] <= x1 and high[1] <= y1:
-            kept.append(shape)
-            continue
-        pieces = gdstk.boolean(gdstk.Polygon(shape.points), box, "and", precision=1e-6)
-        kept += [Shape(points=np.asarray(p.points), layer=shape.layer, where=shape.where) for p in pieces]
-    if not kept:
-        raise LayoutError(f"{path}: nothing of the layer lies in region_nm={(x0, y0, x1, y1)}; move the region")
-    return kept
+def called(pair, layer) -> str:
+    return f"{layer!r} {pair}" if isinstance(layer, str) else f"{pair}"
+
+
+def _some(names: Iterable) -> str:
+    names, limit = list(names), 12
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return (", ".join(str(name) for name in names[:limit]) or "none") + more

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -16,9 +15,10 @@ from maskopt_lib.data import manifest, schema
 from maskopt_lib.errors import LayoutError
 from maskopt_lib.grid import Grid
 from maskopt_lib.layout.clip import CONTEST_CORE_NM, WINDOW_NM, Clip, centred_offset
+from maskopt_lib.layout.clip_reader import read_clip
 from maskopt_lib.layout.contours import VERTEX_TOLERANCE_NM
 from maskopt_lib.layout.demo import demo_clips
-from maskopt_lib.layout.reader import read_clip
+from maskopt_lib.layout.layers import Layer, Layers
 from maskopt_lib.layout.writer import write_mask
 
 #: Kept around a region by default. What lies farther away moves the edges of an uncorrected layout by 0.2 to 0.8 nm on
@@ -83,28 +83,28 @@ class Window:
 
 def read_window(
     path: str | Path,
-    layer: str = "",
+    layer: Layer = "",
     *,
     region_nm: Sequence[float] = (),
     cell: str = "",
     context_nm: float = CONTEXT_NM,
     pixel_nm: float = 1.0,
     field_nm: float = WINDOW_NM,
-    process: str = "freepdk45",
+    layers: Layers = "freepdk45",
 ) -> Window:
     """A region of a layout file with what surrounds it, in the middle of a simulator's field.
 
     Parameters
     ----------
     path : a .gds, .oas or .glp file, or a file of the data manifest.
-    layer : a name of the process, or layer and datatype as "11/0"; empty takes the only layer there is.
+    layer : a name of ``layers``, "11/0" or (11, 0); empty takes the only layer there is.
     region_nm : (x0, y0, x1, y1) in the layout's coordinates; empty takes all of the layer, where it fits.
     cell : GDS and OASIS: the cell, with all it refers to; empty takes the only top cell.
     context_nm : shapes this far around the region are kept. They print, and are optimised, with it, so that the border
         of the region cuts no line short; what lies farther away is left out.
     pixel_nm : side of a pixel in nm; must divide the field.
     field_nm : side of the field, the period of the kernels.
-    process : whose layer names to use.
+    layers : layer names of a process or your own, as for :func:`~maskopt_lib.layout.layer_names`.
 
     Raises
     ------
@@ -112,7 +112,7 @@ def read_window(
         it, or anything that is wrong in the file, as for :func:`~maskopt_lib.layout.read_clip`.
     MissingDataError : no such file.
     """
-    chosen = {"layer": _layer(layer), "cell": cell or None, "process": process}
+    chosen = {"layer": layer or None, "cell": cell or None, "layers": layers}
     limit = field_nm - 2 * context_nm
     whole = not len(region_nm)
     if whole:
@@ -131,8 +131,6 @@ def read_window(
             f"side beside {context_nm:g} nm of context: choose a region_nm=[x0, y0, x1, y1] of that size, or a smaller "
             "context_nm"
         )
-    if not whole:  # complains in the user's own numbers where nothing is drawn in the region
-        read_clip(path, region_nm=region, window_nm=field_nm, **chosen)
     around = (x0 - context_nm, y0 - context_nm, x1 + context_nm, y1 + context_nm)
     clip = read_clip(path, region_nm=around, window_nm=field_nm, placement=centred_offset(around, field_nm), **chosen)
     image = clip.rasterize(pixel_nm, antialiased=False)
@@ -143,7 +141,10 @@ def read_window(
         coords={schema.SAMPLE: [clip.name], schema.Y: centres, schema.X: centres},
         attrs={"long_name": "target", "units": "1"},
     )
-    return Window(name=clip.name, clip=clip, region_nm=region, context_nm=float(context_nm), target=target)
+    window = Window(name=clip.name, clip=clip, region_nm=region, context_nm=float(context_nm), target=target)
+    if not image[window.inside].any():
+        raise LayoutError(f"{path}: nothing of the layer lies in region_nm={list(region)}; move the region")
+    return window
 
 
 def layout_inputs(path: str | Path) -> list[str | Path]:
@@ -224,7 +225,7 @@ def write_region(
         image.astype(np.uint8),
         path,
         window.pixel_nm,
-        layer=_layer(layer),
+        layer=layer,
         contours=contours,
         vertex_tolerance_nm=vertex_tolerance_nm,
         origin_nm=window.origin_nm,
@@ -245,9 +246,3 @@ def write_region(
             "farthest_px": int(depth[apart].max(initial=0)),
         }
     )
-
-
-def _layer(text: str) -> str | tuple[int, int] | None:
-    """A layer of a parameter: a name, "11/0", or nothing."""
-    pair = re.fullmatch(r"\s*(\d+)\s*/\s*(\d+)\s*", text)
-    return (int(pair[1]), int(pair[2])) if pair else text.strip() or None

@@ -85,7 +85,7 @@ def test_glp_is_read_as_well(tmp_path):
         ({}, r"spans x 140..4042, y 150..1954 nm.*choose a region_nm"),
         ({"region_nm": [1, 2, 3]}, r"is not \[x0, y0, x1, y1\]"),
         ({"region_nm": [10, 0, 10, 20]}, "with x0 < x1 and y0 < y1"),
-        ({"region_nm": [0, 0, 20, 20]}, r"no polygon in region_nm=\(0.0, 0.0, 20.0, 20.0\)"),
+        ({"region_nm": [0, 0, 20, 20]}, r"nothing of the layer lies in region_nm=\[0.0, 0.0, 20.0, 20.0\]"),
         ({"layer": "via1", "region_nm": REGION}, r"no polygon on layer 'via1' .*layers with polygons: \(11, 0\)"),
         ({"layer": "12/0", "region_nm": REGION}, r"layers with polygons: \(11, 0\)"),
         ({"layer": "metal7", "region_nm": REGION}, "unknown layer 'metal7'; freepdk45 has active, poly"),
