@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from maskopt_lib.errors import MaskOptError
+
+if TYPE_CHECKING:
+    from klayout import db
+
+    from maskopt_lib.layout import Design
 
 # Commands import what they use themselves: to explain one takes no second of importing torch.
 
@@ -58,6 +63,78 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+FILE = click.Path(path_type=Path)
+CELL = click.option("--cell", help="Cell of the layout, with all below it; default: the only top cell.")
+LAYERS = click.option("--layers", default="freepdk45", help="Names of layers: a process, or your own .yaml or .lyp.")
+PROCESS = click.option("--process", default="embedded", help="A process or kernel set by name, or your own .yaml.")
+
+
+def layer_option(name: str, of: str) -> Any:
+    """A layer among the options, by name or as 11/0."""
+    return click.option(name, help=f'Layer of {of}: a name, or "11/0"; default: the only one.')
+
+
+@main.command()
+@click.argument("layout_file")
+@CELL
+@LAYERS
+@click.option("--process", help="Say by this process what the smallest shapes ask for: k1 of widths and spaces.")
+def info(layout_file: str, cell: str | None, layers: str, process: str | None) -> None:
+    """Print what is in LAYOUT_FILE: cells, layers, boxes, database unit.
+
+    By a process it says k1, the smallest width or space times NA by wavelength: below 0.25 no row
+    of such lines prints. Shapes without a number are no smaller than wavelength by NA.
+    """
+    from maskopt_lib import litho
+
+    design, chosen = _design(layout_file, cell, layers), process and litho.load_process(process)
+    found = {}
+    for pair, name in design.layers.items():
+        region, key = design.drawn(pair), f"{pair[0]}/{pair[1]}"
+        found[key] = {"name": name, "shapes": region.count(), "box_nm": _nm(design, region.bbox())}
+        if chosen:
+            found[key] |= _smallest(design, region, chosen.unit_nm)
+            shortest = min(filter(None, (found[key]["width_nm"], found[key]["space_nm"])), default=None)
+            found[key]["k1"] = shortest and round(chosen.k1(shortest), 3)
+    say(
+        {
+            "file": str(design.path),
+            "database_unit_nm": design.dbu_nm,
+            "top": design.top.name,
+            "cells": design.layout.cells(),
+            "box_nm": _nm(design, design.top.bbox()),
+            "layers": found,
+        }
+    )
+
+
+@main.command()
+@click.argument("mask_file")
+@click.argument("target_file")
+@layer_option("--layer", "the target")
+@layer_option("--mask-layer", "the mask")
+@CELL
+@LAYERS
+@PROCESS
+@click.option("--region", nargs=4, type=float, help="x0 y0 x1 y1 in nm: score this part, cut out of both.")
+@click.option("--pixel-nm", type=float, help="Side of a pixel; default: the process's.")
+@click.option("--out", type=FILE, help="JSON file to write to; default: the terminal.")
+def score(
+    mask_file: str, target_file: str, layer: str | None, mask_layer: str | None, cell: str | None, layers: str,
+    process: str, region: Sequence[float] | None, pixel_nm: float | None, out: Path | None,
+) -> None:  # fmt: skip
+    """Score the mask in MASK_FILE against TARGET_FILE, both as drawn in one layout: print, edges, mask rules, shots."""
+    from maskopt_lib import layout, litho, metrics
+
+    chosen = litho.load_process(process)
+    part = {"window_nm": chosen.period_nm, "region_nm": region or None, "process": layers}
+    target = layout.read_clip(target_file, layer, cell=cell, **part)
+    mask = layout.read_clip(mask_file, mask_layer, placement=target.offset_nm, **part)
+    images = [clip.rasterize(pixel_nm or chosen.pixel_nm, antialiased=False) for clip in (mask, target)]
+    scores = metrics.evaluate(*images, chosen.simulator())
+    say({"process": chosen.name} | {name: values.values for name, values in scores.items()} | scores.attrs, out)
+
+
 @main.command()
 @click.argument("process")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder to write the kernels to, as the contest's files.")
@@ -78,6 +155,43 @@ def kernels(process: str, out: Path | None, order: str) -> None:
             "written": [str(path) for path in optics.write_kernels(found, out, order=order)] if out else [],
         }
     )
+
+
+def _design(source: str, cell: str | None, layers: str) -> Design:
+    """A layout as a hierarchy, with one's own names of layers; those of a GLP file count from 1."""
+    from dataclasses import replace
+
+    from klayout import db
+
+    from maskopt_lib import layout
+    from maskopt_lib.layout.glp import read_glp
+
+    path = Path(source)
+    if path.suffix.lower() == ".def":
+        return layout.read_design(source, top=cell)
+    names = layout.layer_names(layers)
+    platform = layout.PLATFORMS["nangate45"]
+    if path.suffix.lower() != ".glp":
+        return layout.read_design(source, platform=replace(platform, process=names), top=cell)
+    glp, drawing = read_glp(path), db.Layout()
+    names = {level: (number, 0) for number, level in enumerate(glp.levels, start=1)}
+    top = drawing.create_cell(path.stem)
+    for shape in glp.shapes:
+        points = [db.Point(x, y) for x, y in shape.points.astype(int).tolist()]
+        top.shapes(drawing.layer(*names[str(shape.layer)])).insert(db.Polygon(points))
+    return layout.Design(name=path.stem, path=path, platform=replace(platform, process=names), layout=drawing)
+
+
+def _nm(design: Design, box: db.Box) -> list[float]:
+    return [round(side * design.dbu_nm, 6) for side in (box.left, box.bottom, box.right, box.top)]
+
+
+def _smallest(design: Design, region: db.Region, limit_nm: float) -> dict[str, float | None]:
+    """Narrowest width and space of a layer, None where none is below the limit."""
+    limit = round(limit_nm / design.dbu_nm)
+    pairs = {"width_nm": region.width_check(limit), "space_nm": region.space_check(limit)}
+    smallest = {name: min((pair.distance() for pair in found.each()), default=None) for name, found in pairs.items()}
+    return {name: units and round(units * design.dbu_nm, 3) for name, units in smallest.items()}
 
 
 if __name__ == "__main__":

@@ -7,8 +7,9 @@ import json
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from klayout import db
 
-from maskopt_lib import optics
+from maskopt_lib import layout, litho, metrics, optics
 from maskopt_lib.__main__ import main
 
 
@@ -42,3 +43,54 @@ def test_kernels_are_told_and_written_as_they_are(run, tmp_path):
     back = optics.read_kernels(told["written"], order="openilt")
     assert np.allclose(back.spectra * np.sqrt(back.weights)[..., None, None],
                        expected.spectra * np.sqrt(expected.weights)[..., None, None], atol=1e-6)  # fmt: skip
+
+
+@pytest.fixture
+def two_layers(tmp_path):
+    """A layout of two cells: a bar of 50 x 400 nm twice, 60 nm apart, on metal 1, and a square in the top cell."""
+    drawing = db.Layout()
+    drawing.dbu = 1e-3
+    bar, top = drawing.create_cell("BAR"), drawing.create_cell("TOP")
+    bar.shapes(drawing.layer(11, 0)).insert(db.Box(0, 0, 50, 400))
+    for x in (1000, 1110):
+        top.insert(db.CellInstArray(bar.cell_index(), db.Trans(x, 2000)))
+    top.shapes(drawing.layer(70000, 3)).insert(db.Box(-100, -100, 100, 100))
+    drawing.write(str(tmp_path / "zwei Lagen ü.oas"))
+    return tmp_path / "zwei Lagen ü.oas"
+
+
+def test_info_says_what_is_drawn_and_what_it_asks_of_a_process(run, two_layers):
+    status, said, _ = run("info", two_layers, "--process", "immersion193-na135")
+    told = json.loads(said)
+    assert status == 0 and (told["top"], told["cells"], told["database_unit_nm"]) == ("TOP", 2, 1.0)
+    bars, square = told["layers"]["11/0"], told["layers"]["70000/3"]
+    assert bars["name"] == "metal1" and bars["shapes"] == 2 and bars["box_nm"] == [1000, 2000, 1160, 2400]
+    assert (bars["width_nm"], bars["space_nm"]) == (50, 60)
+    assert bars["k1"] == pytest.approx(50 * 1.35 / 193, abs=1e-3)
+    assert square == {
+        "name": "", "shapes": 1, "box_nm": [-100, -100, 100, 100], "width_nm": None, "space_nm": None, "k1": None,
+    }  # fmt: skip
+
+
+def test_info_of_the_contest_s_format(run, tmp_path):
+    (tmp_path / "a.glp").write_text(
+        "BEGIN\nEQUIV 1 1000 MICRON +X,+Y\nCNAME T\nLEVEL M1\nCELL T PRIME\nRECT N M1 10 20 30 40\nENDMSG\n"
+    )
+    told = json.loads(run("info", tmp_path / "a.glp")[1])
+    assert told["layers"]["1/0"] == {"name": "M1", "shapes": 1, "box_nm": [10, 20, 40, 60]}
+
+
+def test_a_mask_is_scored_where_it_lies_in_its_layout(run, two_layers, tmp_path):
+    clip = layout.read_clip(two_layers, "metal1")
+    image = clip.rasterize(pixel_nm=4, antialiased=False)
+    x, y = clip.offset_nm
+    layout.write_mask(image, tmp_path / "mask.oas", 4, contours="pixel", origin_nm=(-x, -y))
+    arguments = ("--layer", "metal1", "--pixel-nm", 4)
+    status, said, _ = run("score", tmp_path / "mask.oas", two_layers, *arguments, "--out", tmp_path / "scores.json")
+    told = json.loads((tmp_path / "scores.json").read_text())
+    sim = litho.Simulator(optics.load("embedded"))
+    expected = metrics.evaluate(image, image, sim)
+    assert (status, said) == (0, "") and told["process"] == "embedded" and told["shots"] == 2
+    assert told["l2_nm2"] == expected["l2_nm2"].item() and told["epe_sites"] == expected["epe_sites"].item()
+    status, _, refused = run("score", tmp_path / "mask.oas", two_layers)
+    assert status == 1 and "layer" in refused
