@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from maskopt_lib.errors import GridMismatchError, UnknownNameError
+from maskopt_lib.grid import Grid
 from maskopt_lib.images import binary
 from maskopt_lib.litho.simulator import Simulator
 from maskopt_lib.opc import (
@@ -28,6 +29,7 @@ from maskopt_lib.opc import (
     rule_aware,
 )
 from maskopt_lib.opc.result import OpcResult
+from maskopt_lib.opc.scale import fitted, in_units, scale_of, scaled
 from maskopt_lib.registry import Registry
 from maskopt_lib.runs.hashing import hashed, source_hash
 
@@ -164,6 +166,10 @@ def solve(
     -----
     The mask is that of the last step, cleaned up; ``best_step`` says where the objective was lowest.
 
+    Presets have lengths that suit 193 nm at NA 0.8. Kernels that say another wavelength and aperture are solved at
+    their own scale (:mod:`maskopt_lib.opc.scale`), and lengths of a preset that count in pixels become whole numbers of
+    the target's. Options that are given are in nm as they are; the history is at the solver's scale.
+
     Examples
     --------
     >>> from maskopt_lib import layout, litho, optics
@@ -174,11 +180,13 @@ def solve(
     """
     if options is not None and preset is not None:
         raise ValueError("give a preset or an options object, not both")
-    options = options_of(method, preset, start=options, **changes)
+    given, target = target, binary(target, "target")
+    scale, grid = scale_of(sim), sim.grid(given)
+    grid = Grid(grid.n, grid.pixel_nm / scale)
+    start = fitted(options_of(method, preset), grid) if options is None else scaled(options, 1 / scale)
+    options = options_of(method, start=start, **scaled(changes, 1 / scale))
     chosen = method_of(method)
 
-    target = binary(target, "target")
-    sim.grid(target)
     batch = target.shape[:-2]
     flat = torch.tensor(np.ascontiguousarray(target, np.uint8), device=sim.device).reshape(-1, *target.shape[-2:])
     if initial is not None:
@@ -188,13 +196,14 @@ def solve(
                 f"initial masks must have the targets' shape {target.shape}, got {tuple(initial.shape)}"
             )
         initial = initial.reshape(flat.shape)
-    result = chosen.run(flat, sim, options, initial=initial, stop=stop, progress=progress)
+    result = chosen.run(flat, in_units(sim, scale), options, initial=initial, stop=stop, progress=progress)
     return replace(
         result,
         method=method,
         mask=result.mask.reshape(*batch, *target.shape[-2:]),
         best_step=result.best_step.reshape(batch),
-        options=asdict(options),
+        options=asdict(scaled(options, scale)),
+        polygons=result.polygons and tuple([points * scale for points in clip] for clip in result.polygons),
     )
 
 
