@@ -14,6 +14,7 @@ where a name ends in ``_centred``.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -53,6 +54,12 @@ class Grid:
     def centres_nm(self) -> np.ndarray:
         """(n,) pixel centres in nm, ascending; the same along x and y."""
         return (np.arange(self.n) + 0.5) * self.pixel_nm
+
+
+def stated_pixel_nm(image: Any) -> float | None:
+    """Side of a pixel in nm as the pixel centres ``x`` of an xarray image say it; None for what says nothing."""
+    centres = getattr(image, "coords", {}).get("x", ())
+    return float(centres[1] - centres[0]) if len(centres) > 1 else None
 
 
 def grid_of(shape: tuple[int, ...], period_nm: float) -> Grid:

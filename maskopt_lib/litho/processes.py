@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import xarray as xr
+
 from maskopt_lib import yaml_files
-from maskopt_lib.errors import SchemaError, UnknownNameError
+from maskopt_lib.data import schema
+from maskopt_lib.errors import GridMismatchError, SchemaError, UnknownNameError
+from maskopt_lib.layout.clip import Clip
 from maskopt_lib.litho.process import CONTEST_CORNERS, ProcessCorner, ThresholdResist
 from maskopt_lib.litho.simulator import Simulator
 from maskopt_lib.metrics.decks import read_deck, scaled_deck
+from maskopt_lib.metrics.width import min_space_nm, min_width_nm
 from maskopt_lib.optics import settings
 from maskopt_lib.optics.focus import through_focus
 from maskopt_lib.optics.kernels import SocsKernels
@@ -22,6 +29,8 @@ from maskopt_lib.optics.system import ImagingNumerics, OpticalSystem
 
 #: Light and aperture of the contest, as :func:`maskopt_lib.optics.identify` finds them: its kernels do not say them.
 CONTEST_WAVELENGTH_NM, CONTEST_NA = 193.0, 0.8
+#: Half of the smallest pitch that any illumination resolves, in units of ``wavelength / NA``.
+LOWEST_K1 = 0.25
 #: What a rule deck, and lengths in the options of solvers, are made for.
 CONTEST_UNIT_NM = CONTEST_WAVELENGTH_NM / CONTEST_NA
 _RESIST = ("threshold", "steepness", "diffusion_nm")
@@ -132,6 +141,52 @@ class Process:
     def k1(self, length_nm: float) -> float:
         """A width, space or half pitch in units of ``wavelength / NA``; below 0.25 no pitch of twice it can print."""
         return length_nm / self.unit_nm
+
+    def target(self, clip: Clip) -> xr.DataArray:
+        """(y, x) uint8, 0 or 1: a clip on this process's field and pixel, with pixel centres in nm.
+
+        Warns where the clip has features below resolution, see :meth:`smallest_k1`.
+
+        Raises
+        ------
+        GridMismatchError : the clip's window is not the field; read it with ``window_nm=process.period_nm``.
+        """
+        if abs(clip.window_nm - self.period_nm) > 1e-6:
+            raise GridMismatchError(
+                f"clip {clip.name!r} has a window of {clip.window_nm:g} nm, the field of process {self.name!r} is "
+                f"{self.period_nm:g} nm; read the clip with window_nm={self.period_nm:g}"
+            )
+        image = clip.rasterize(self.pixel_nm, antialiased=False)
+        self.smallest_k1(image, what=f"clip {clip.name!r}")
+        centres = (np.arange(len(image)) + 0.5) * self.pixel_nm
+        axes = {axis: schema.column(axis, centres, axis, "nm") for axis in (schema.Y, schema.X)}
+        return xr.DataArray(image, dims=(schema.Y, schema.X), coords=axes)
+
+    def smallest_k1(self, target: np.ndarray, *, pixel_nm: float | None = None, what: str = "the target") -> float:
+        """The smallest width or space of a target in units of ``wavelength / NA``, with a warning below 0.25.
+
+        Parameters
+        ----------
+        target : (y, x), 0 or 1.
+        pixel_nm : side of its pixels; that of the process by default.
+        what : how the warning calls it.
+
+        Returns
+        -------
+        k1; nan where there is neither a width nor a space.
+        """
+        pixel_nm = pixel_nm or self.pixel_nm
+        sizes = {"width": min_width_nm(target, pixel_nm), "space": min_space_nm(target, pixel_nm)}
+        kind = min(sizes, key=lambda name: np.inf if np.isnan(sizes[name]) else sizes[name])
+        k1 = self.k1(sizes[kind])
+        if k1 < LOWEST_K1:
+            warnings.warn(
+                f"{what} has a {kind} of {sizes[kind]:.4g} nm, k1 = {k1:.2g} for {self.wavelength_nm:g} nm and NA "
+                f"{self.na:g}: lines and spaces below {LOWEST_K1 * self.unit_nm:.4g} nm (k1 {LOWEST_K1:g}) cannot be "
+                "resolved by any mask; is the unit of the layout right, or another process meant?",
+                stacklevel=2,
+            )
+        return k1
 
     @property
     def _imaging(self) -> settings.Imaging:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from maskopt_lib import images as im
 from maskopt_lib.errors import GridMismatchError, UnknownNameError
-from maskopt_lib.grid import Grid, grid_of
+from maskopt_lib.grid import Grid, grid_of, stated_pixel_nm
 from maskopt_lib.litho.compiled import EAGER, accelerated, require
 from maskopt_lib.litho.imaging import (
     CornerImages,
@@ -152,6 +152,13 @@ class Simulator(nn.Module):
     def grid(self, mask: ArrayLike | Tensor) -> Grid:
         """The grid of a mask that spans the kernels' period."""
         grid = grid_of(tuple(np.shape(mask)), self.kernels.period_nm)
+        stated_nm = stated_pixel_nm(mask)
+        if stated_nm is not None and abs(stated_nm - grid.pixel_nm) > 1e-6 * grid.pixel_nm:
+            raise GridMismatchError(
+                f"a mask of {grid.n} x {grid.n} pixels whose coordinates are {stated_nm:g} nm apart spans "
+                f"{grid.n * stated_nm:g} nm, kernel set {self.kernels.name!r} repeats after {grid.period_nm:g} nm; "
+                f"read the layout with window_nm={grid.period_nm:g}, or take kernels of the mask's period"
+            )
         coarsest = 2 * self.kernels.half_width + 1
         if grid.n < coarsest:
             raise GridMismatchError(
@@ -270,8 +277,8 @@ class Simulator(nn.Module):
 
     def _images(self, mask: ArrayLike | Tensor, n_out: int | None, corners: tuple[tuple[int, float], ...]) -> Tensor:
         check(Count | None, n_out=n_out)
-        mask = self.tensor(mask)
-        n = self.grid(mask).n
+        given, mask = mask, self.tensor(mask)
+        n = self.grid(given).n
         flat = mask.reshape(-1, n, n)
         images = CornerImages.apply(flat, *self._imaging(n, n_out or n, corners))
         return images.reshape(*mask.shape[:-2], *images.shape[1:])

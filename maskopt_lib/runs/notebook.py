@@ -145,6 +145,7 @@ def claim(run: Run, sentence: str) -> Iterator[None]:
         yield
     except Exception as error:
         if ships(run.record.to_dict()):
+            error.args = error.args or (f"does not hold: {sentence}",)
             error.add_note(f"claim of {run.record.notebook}: {sentence}")
             raise
         reason = f"{type(error).__name__}: {error}".splitlines()[0]

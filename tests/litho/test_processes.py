@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from maskopt_lib import litho, optics
+from maskopt_lib import layout, litho, opc, optics
 from maskopt_lib.errors import GridMismatchError, MissingDataError, SchemaError, UnknownNameError
 from maskopt_lib.optics.source import PixelSource
 from maskopt_lib.optics.tcc import abbe_systems, half_width_of, tcc_matrix
@@ -229,3 +229,35 @@ def test_tcc_is_what_the_kernels_make():
     numerics = replace(process.numerics, half_width=process.kernels.half_width)
     whole = tcc_matrix(abbe_systems(process.system, numerics))
     assert np.abs(optics.tcc_of(process.kernels) - whole).max() < 2e-3
+
+
+def square(side_nm: float, window_nm: float) -> layout.Clip:
+    low, high = (window_nm - side_nm) / 2, (window_nm + side_nm) / 2
+    outline = [(low, low), (high, low), (high, high), (low, high)]
+    return layout.Clip(name="square", polygons=[outline], layer="metal1", window_nm=window_nm)
+
+
+def test_a_target_is_a_clip_on_the_field_of_the_process():
+    process = litho.load_process("euv-na033")
+    target = process.target(square(32, process.period_nm))
+    assert target.shape == (768, 768) and float(target.sum()) * process.pixel_nm**2 == 32**2
+    sim = process.simulator()
+    assert sim.grid(target).pixel_nm == process.pixel_nm
+    with pytest.raises(GridMismatchError, match="read the clip with window_nm=384"):
+        process.target(square(32, 2048))
+    with pytest.raises(GridMismatchError, match=r"spans 384 nm, kernel set .* repeats after 2048 nm"):
+        litho.load_process("dry193-na075-photonics").simulator().aerial(target)
+    with pytest.raises(GridMismatchError, match="repeats after 2048 nm"):
+        opc.solve(target, litho.load_process("dry193-na075-photonics").simulator(), method="identity")
+
+
+def test_features_below_resolution_are_said(recwarn):
+    process = litho.load_process("iline-na048")
+    process.target(square(400, process.period_nm))
+    assert not [one for one in recwarn if "k1" in str(one.message)]
+    with pytest.warns(UserWarning, match=r"'square' has a width of 96 nm, k1 = 0.13 for 365 nm and NA 0.48"):
+        process.target(square(96, process.period_nm))
+    image = np.zeros((64, 64), np.uint8)
+    image[8:56, 10:30] = image[8:56, 33:53] = 1
+    with pytest.warns(UserWarning, match="has a space of 48 nm"):
+        assert process.smallest_k1(image) == pytest.approx(48 / process.unit_nm)
