@@ -296,7 +296,7 @@ def test_mistakes_are_refused(sim, targets):
     with pytest.raises(GridMismatchError, match="pixel_nm"):
         opc.solve(targets, sim, method="pixel_ilt", pixel_nm=1.0)  # 1 nm from pixels of 8 nm
     with pytest.raises(GridMismatchError, match="attention_nm"):
-        opc.solve(targets, sim, method="attention_ilt", pixel_nm=8.0, attention_nm=4.0)  # a map of 4 nm from pixels of 8 nm
+        opc.solve(targets, sim, method="attention_ilt", pixel_nm=8.0, attention_nm=4.0)
     with pytest.raises(UnknownNameError, match="bicubic"):
         multilevel.MultilevelOptions(upsampling="linear")
     with pytest.raises(ValueError, match="odd"):
