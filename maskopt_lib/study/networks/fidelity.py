@@ -162,7 +162,7 @@ def statements(
     return pd.DataFrame(rows).set_index("statement")
 
 
-def statement_table(judged: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+def claims_table(judged: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Statements on several sets of tiles as one table, for :func:`maskopt_lib.study.write_table`.
 
     Parameters

@@ -80,7 +80,7 @@ def test_statements_are_held_to_the_closest_other():
     # Tiles differ by the same for all: no spread is left.
     np.testing.assert_allclose(table[["low", "high"]].values, table[["difference", "difference"]].values)
     assert table["best"].tolist() == ["DAMO", "ours, dial 0", "GAN-OPC"]
-    stored = fidelity.statement_table({"metal1, ilt": table, "via1, ilt": table})
+    stored = fidelity.claims_table({"metal1, ilt": table, "via1, ilt": table})
     assert len(stored) == 6 and stored.index[0] == "metal1, ilt: DAMO is the most complex"
     assert stored["difference"].iloc[0].tolist() == pytest.approx(table[["difference", "low", "high"]].iloc[0].tolist())
     assert stored["note", ""].iloc[1].startswith("refuted; l2_nm2; closest: ours, dial 0; best: ours")
