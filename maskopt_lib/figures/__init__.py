@@ -3,14 +3,12 @@
 Styles are those of HoloViews' matplotlib backend: call ``hv.extension("matplotlib")`` once before drawing.
 """
 
-from maskopt_lib.figures import anatomy, dataset, designs, fidelity, large_area, model_ablations, models
-from maskopt_lib.figures.ablation import deviations
+from maskopt_lib.figures import anatomy, dataset, designs, large_area, models
 from maskopt_lib.figures.cells import cell_gallery
 from maskopt_lib.figures.determinism import moved_pixels
 from maskopt_lib.figures.optics import kernel_gallery, source_map
 from maskopt_lib.figures.pareto import attainment_curves, hypervolume_bars, pareto_front
 from maskopt_lib.figures.pictures import edge_errors, mask_changes, mask_gallery, mask_panels
-from maskopt_lib.figures.postprocess import limit_curves
 from maskopt_lib.figures.process_window import (
     bossung,
     cumulative,
@@ -25,8 +23,10 @@ from maskopt_lib.figures.scores import (
     cross_matrices,
     cross_matrix,
     curves,
+    deviations,
     distributions,
     histories,
+    limit_curves,
     ranked,
     tradeoff,
 )

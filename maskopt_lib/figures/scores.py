@@ -9,6 +9,9 @@ import xarray as xr
 from maskopt_lib.data import schema
 from maskopt_lib.figures import marks, style
 
+# Share of an axis that separates two named points.
+_APART = 0.07
+
 
 def case_bars(scores: xr.Dataset, *, names: Sequence[str], groups: str) -> hv.Layout:
     """Grouped bars, one panel a score: one group a clip, one bar a method or kernel set.
@@ -287,3 +290,79 @@ def distributions(scores: xr.Dataset, *, names: Sequence[str]) -> hv.Layout:
     ]
     look = {"aspect": 1.25, "xrotation": 30, "ylim": (0, 102), "ruled": True}
     return style.side_by_side(panels, size_inch=(13.0, 3.4), ylabel="share of clips (%)", hspace=0.25, **look)
+
+
+def deviations(
+    scores: xr.Dataset, *, names: Sequence[str], along: str, reference: str, spread: xr.Dataset | None = None
+) -> hv.Layout:
+    """Mean deviation of each variation from the reference, one panel a score.
+
+    Parameters
+    ----------
+    scores : Dataset over ``along`` and ``sample``.
+    names : scores to draw, side by side.
+    along : dimension of the variations; the first stands at the top.
+    reference : entry that the others are compared with.
+    spread : standard deviation of the mean that chance makes, for each score; drawn as a band of two of them.
+
+    Returns
+    -------
+    Panels with one dot a variation, in percent of the reference's mean; counts that are zero there in units.
+    """
+    mean = scores.mean(schema.SAMPLE, keep_attrs=True)
+    changed = mean.drop_sel({along: reference})
+    rows = style.names(changed[along])
+    heights = np.arange(len(rows))[::-1]
+    panels = []
+    for name in names:
+        base = float(mean[name].sel({along: reference}))
+        scale, unit = (100 / base, "%") if base else (1.0, style.unit_of(mean[name]))
+        values = (changed[name].values - base) * scale
+        finite = np.isfinite(values)
+        reach = 1.15 * max(float(np.abs(values[finite]).max(initial=0.0)), 1e-3)
+        drawn = [hv.VLine(0).opts(color=style.FAINT, linewidth=1)]
+        if spread is not None and np.isfinite(band := 2 * float(spread[name]) * scale):
+            drawn.insert(0, hv.VSpan(-band, band).opts(facecolor=style.LIGHT, edgecolor="none", alpha=1.0))
+        drawn += marks.intervals(0, heights, values, heights, style.BLUE, width=1)
+        drawn.append(marks.dots(values[finite], heights[finite], style.BLUE))
+        look = {
+            "title": style.axis_label(mean[name].assign_attrs(units="1"), short=True),
+            "xlabel": f"change ({unit})" if unit else "change",
+            "xlim": (-reach, reach),
+            "ruled": True,
+        }
+        panels.append((drawn, look))
+    return style.row_grid(panels, rows, width_inch=9.0)
+
+
+def limit_curves(scores: xr.Dataset, *, x: str, y: str, along: str) -> hv.Overlay:
+    """One score against another while a limit grows: one line a method, each point named by the limit.
+
+    Parameters
+    ----------
+    scores : Dataset over ``along`` and ``method``, means over the clips, with ``long_name`` and ``units``.
+    x, y : scores on the axes.
+    along : dimension of the limit; of points close to each other only the first is named.
+    """
+    places = np.stack([scores[name].transpose(schema.METHOD, along).values for name in (x, y)], axis=-1)
+    low, high = np.nanmin(places, axis=(0, 1)), np.nanmax(places, axis=(0, 1))
+    room = np.where(high > low, high - low, 1.0)
+    drawn = []
+    for (name, colour), points in zip(style.coloured(scores[schema.METHOD]), places, strict=True):
+        drawn.append(marks.line(*points.T, colour, name, width=1.4, marker="o", ms=5.5))
+        limits: list[tuple[float, float, str]] = []
+        for point, limit in zip(points, scores[along].values, strict=True):
+            # Names closer than this would lie on top of each other.
+            if not limits or np.max(np.abs(point - limits[-1][:2]) / room) > _APART:
+                limits.append((*point, f" {limit:g}"))
+        drawn.append(marks.texts(limits, colour=colour, **marks.RIGHT_ABOVE))
+    return style.axes(
+        drawn,
+        size_inch=(6.8, 4.4),
+        legend="top",
+        xlabel=style.axis_label(scores[x]),
+        ylabel=style.axis_label(scores[y]),
+        xlim=(low[0] - 0.05 * room[0], high[0] + 0.12 * room[0]),
+        ylim=(low[1] - 0.08 * room[1], high[1] + 0.12 * room[1]),
+        ruled=True,
+    )

@@ -26,7 +26,7 @@ METHODS = ["GAN-OPC", "DAMO", "labels", "ours, dial 0", "ours, dial 0.5", "ours,
 
 def test_a_dial_is_a_curve_with_its_values(tmp_path):
     found = rows([schema.METHOD], {schema.METHOD: METHODS}, [schema.SHOTS, schema.EPE_MEAN_ABS])
-    drawn = figures.fidelity.fidelity_map(found, title="metal1, ilt")
+    drawn = figures.models.fidelity_map(found, title="metal1, ilt")
     points = {one.label: one for one in drawn.values() if isinstance(one, hv.Points)}
     assert list(points) == ["GAN-OPC", "DAMO", "labels", "ours"] and len(points["ours"]) == 3
     expected = found[schema.SHOTS].sel({"method": "DAMO", "statistic": "mean"}).item()
@@ -42,7 +42,7 @@ def test_starts_are_lines_over_steps_and_seconds(tmp_path):
     found = rows(["start", schema.STEP], coords, [schema.L2, schema.RUNTIME])
     # The layout itself takes no time.
     found[schema.RUNTIME][dict(start=0, step=0)] = 0.0
-    drawn = figures.fidelity.refinement_curves(found, y=schema.L2, goal=100.0, title="metal1")
+    drawn = figures.models.refinement_curves(found, y=schema.L2, goal=100.0, title="metal1")
     over_steps, over_seconds = (
         [c for c in panel.values() if isinstance(c, hv.Curve) and c.label] for panel in drawn.values()
     )

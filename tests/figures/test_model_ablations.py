@@ -9,7 +9,7 @@ import xarray as xr
 
 from maskopt_lib import figures
 from maskopt_lib.data import schema
-from maskopt_lib.figures import model_ablations
+from maskopt_lib.figures import models
 
 
 def context_rows() -> xr.Dataset:
@@ -50,7 +50,7 @@ def points(drawn) -> list[list[float]]:
 
 
 def test_all_surroundings_stand_apart(tmp_path):
-    drawn = model_ablations.context_lines(context_rows(), names=[schema.L2], reference="labels", title="metal1")
+    drawn = models.context_lines(context_rows(), names=[schema.L2], reference="labels", title="metal1")
     curves = {}
     for curve in drawn.traverse(lambda p: p, [hv.Curve]):
         curves.setdefault(curve.label, curve.array().tolist())
@@ -63,7 +63,7 @@ def test_all_surroundings_stand_apart(tmp_path):
 
 
 def test_effects_without_a_doubt_are_filled(tmp_path):
-    drawn = model_ablations.interval_rows(effects(), along="row", panels="cells", title="via1")
+    drawn = models.interval_rows(effects(), along="row", panels="cells", title="via1")
     filled, hollow = [], []
     for part in drawn.traverse(lambda p: p, [hv.Points]):
         colour = hv.Store.lookup_options("matplotlib", part, "style").kwargs["color"]
@@ -76,7 +76,7 @@ def test_effects_without_a_doubt_are_filled(tmp_path):
 
 @pytest.mark.parametrize("n", [3, 1])
 def test_cells_lie_where_the_network_puts_them(n, tmp_path):
-    drawn = model_ablations.embedding_map(space(n))
+    drawn = models.embedding_map(space(n))
     by_family = {part.label: part.array()[:, :2].tolist() for part in drawn.traverse(lambda p: p, [hv.Points])}
     assert by_family == ({"gates": [[0, 1], [4, 5]], "others": [[2, 3]]} if n == 3 else {"gates": [[0, 1]]})
     figures.save(drawn, "space", tmp_path)
