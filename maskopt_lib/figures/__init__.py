@@ -5,7 +5,6 @@ Styles are those of HoloViews' matplotlib backend: call ``hv.extension("matplotl
 
 from maskopt_lib.figures import anatomy, dataset, designs, large_area, models
 from maskopt_lib.figures.cells import cell_gallery
-from maskopt_lib.figures.determinism import moved_pixels
 from maskopt_lib.figures.optics import kernel_gallery, source_map
 from maskopt_lib.figures.pareto import attainment_curves, hypervolume_bars, pareto_front
 from maskopt_lib.figures.pictures import edge_errors, mask_changes, mask_gallery, mask_panels
@@ -27,6 +26,7 @@ from maskopt_lib.figures.scores import (
     distributions,
     histories,
     limit_curves,
+    moved_pixels,
     ranked,
     tradeoff,
 )

@@ -11,6 +11,8 @@ from maskopt_lib.figures import marks, style
 
 # Share of an axis that separates two named points.
 _APART = 0.07
+# Ten thousand pixels moved and more are one colour.
+_BRIGHTEST = 4.0
 
 
 def case_bars(scores: xr.Dataset, *, names: Sequence[str], groups: str) -> hv.Layout:
@@ -65,23 +67,10 @@ def cross_matrix(scores: xr.DataArray, *, rows: str, columns: str, fmt: str = "{
     """
     values = scores.transpose(rows, columns).values
     lowest, highest = float(np.nanmin(values)), float(np.nanmax(values))
-    n_rows, n_columns = values.shape
-    bounds = (-0.5, -0.5, n_columns - 0.5, n_rows - 0.5)
-    image = hv.Image(values[::-1], bounds=bounds, kdims=["x", "y"]).opts(
-        cmap="cividis", clim=(lowest, highest), interpolation="nearest"
-    )
-    # Dark cells get white numbers.
+    written = [[fmt.format(value) if np.isfinite(value) else "-" for value in row] for row in values]
     is_dark = values < (lowest + highest) / 2
-    numbers = [
-        marks.texts(
-            [(j, i, fmt.format(values[i, j]) if np.isfinite(values[i, j]) else "-") for i, j in np.argwhere(cells)],
-            colour=colour,
-            size=9,
-        )
-        for cells, colour in ((is_dark, "white"), (~is_dark, "black"))
-    ]
     return style.axes(
-        [image, *numbers],
+        _cells(values, (lowest, highest), written, is_dark, ~is_dark),
         size_inch=_matrix_inches(scores, rows, columns),
         title=title or style.axis_label(scores),
         invert_yaxis=True,
@@ -109,6 +98,23 @@ def cross_matrices(
         for values, title in zip(scores, titles or [""] * len(scores), strict=True)
     ]
     return style.grid(panels, columns=1, size_inch=_matrix_inches(scores[0], rows, columns), vspace=0.35)
+
+
+def _cells(
+    values: np.ndarray,
+    clim: tuple[float, float],
+    written: Sequence[Sequence[str]],
+    white: np.ndarray,
+    black: np.ndarray,
+) -> list[hv.Element]:
+    """A matrix (y, x) in colours from ``clim``, with white texts on some cells and black ones on others."""
+    n_rows, n_columns = values.shape
+    image = hv.Image(values[::-1], bounds=(-0.5, -0.5, n_columns - 0.5, n_rows - 0.5), kdims=["x", "y"])
+    texts = [
+        marks.texts([(j, i, written[i][j]) for i, j in np.argwhere(chosen)], colour=colour, size=9)
+        for chosen, colour in ((white, "white"), (black, "black"))
+    ]
+    return [image.opts(cmap="cividis", clim=clim, interpolation="nearest"), *texts]
 
 
 def _matrix_inches(scores: xr.DataArray, rows: str, columns: str) -> tuple[float, float]:
@@ -366,3 +372,55 @@ def limit_curves(scores: xr.Dataset, *, x: str, y: str, along: str) -> hv.Overla
         ylim=(low[1] - 0.08 * room[1], high[1] + 0.12 * room[1]),
         ruled=True,
     )
+
+
+def moved_pixels(pixels: xr.DataArray, kinds: xr.DataArray) -> hv.Overlay:
+    """Pixels moved as a map: one row a solver or network, one column a kind of change.
+
+    Parameters
+    ----------
+    pixels : (method, change, sample), NaN where there is no number; the reference itself is left out.
+    kinds : (method,) what a method is, such as ``"solver"``; a line parts those that follow each other.
+
+    Returns
+    -------
+    Colours by the logarithm of the largest of the clips, with mean and largest on them; a dash where there is none.
+    """
+    changes = [name for name in style.names(pixels["change"]) if name != "reference"]
+    shown = pixels.sel({"change": changes}).transpose(schema.METHOD, "change", schema.SAMPLE)
+    mean, largest = (shown.reduce(reduce, schema.SAMPLE).values for reduce in (np.mean, np.max))
+    n_rows, n_columns = largest.shape
+    shade, written = np.log10(1 + largest), np.vectorize(_moved_text, otypes=[object])(mean, largest)
+    is_dark = ~(shade > _BRIGHTEST / 2)
+    missing = [(j, i, "-") for i, j in np.argwhere(np.isnan(largest))]
+    kind = kinds.values
+    borders = [i - 0.5 for i in range(1, n_rows) if kind[i] != kind[i - 1]]
+    return style.axes(
+        [
+            *_cells(shade, (0, _BRIGHTEST), written, is_dark & np.isfinite(largest), ~is_dark),
+            *([marks.texts(missing, colour=style.INK, size=9)] if missing else []),
+            *[marks.line([-0.5, n_columns - 0.5], [at, at], "#FFFFFF", width=2.5) for at in borders],
+        ],
+        size_inch=(2.6 + 1.15 * n_columns, 1.1 + 0.34 * n_rows),
+        share=0.8,
+        legend=None,
+        title="pixels moved: mean (largest) of the clips",
+        invert_yaxis=True,
+        xlabel="",
+        ylabel="",
+        xticks=list(enumerate(changes)),
+        yticks=list(enumerate(style.names(pixels[schema.METHOD]))),
+    )
+
+
+def _moved_text(mean: float, largest: float) -> str:
+    """Nothing moved is one number.
+
+    Examples
+    --------
+    >>> _moved_text(0.0, 0.0), _moved_text(1.5, 3.0), _moved_text(12345.6, 20000.0)
+    ('0', '1.5 (3)', '12,346 (20,000)')
+    """
+    if largest == 0:
+        return "0"
+    return f"{mean:,.1f} ({largest:,.0f})" if mean < 10 else f"{mean:,.0f} ({largest:,.0f})"
