@@ -390,7 +390,8 @@ def moved_pixels(pixels: xr.DataArray, kinds: xr.DataArray) -> hv.Overlay:
     shown = pixels.sel({"change": changes}).transpose(schema.METHOD, "change", schema.SAMPLE)
     mean, largest = (shown.reduce(reduce, schema.SAMPLE).values for reduce in (np.mean, np.max))
     n_rows, n_columns = largest.shape
-    shade, written = np.log10(1 + largest), np.vectorize(_moved_text, otypes=[object])(mean, largest)
+    written = [[_moved_text(*pair) for pair in zip(*rows, strict=True)] for rows in zip(mean, largest, strict=True)]
+    shade = np.log10(1 + largest)
     is_dark = ~(shade > _BRIGHTEST / 2)
     missing = [(j, i, "-") for i, j in np.argwhere(np.isnan(largest))]
     kind = kinds.values
