@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import numpy as np
 
 from maskopt_lib.errors import MaskOptError
 
@@ -155,6 +156,37 @@ def kernels(process: str, out: Path | None, order: str) -> None:
             "written": [str(path) for path in optics.write_kernels(found, out, order=order)] if out else [],
         }
     )
+
+
+@main.command()
+@click.argument("layout_file")
+@click.argument("out", type=FILE)
+@layer_option("--layer", "the layout")
+@click.option("--to-layer", help="Layer in OUT; default: the same.")
+@CELL
+@LAYERS
+def convert(
+    layout_file: str, out: Path, layer: str | None, to_layer: str | None, cell: str | None, layers: str
+) -> None:
+    """Write one layer of LAYOUT_FILE, merged and flat, to OUT (.oas or .gds), and print what is there."""
+    from maskopt_lib import layout
+    from maskopt_lib.layout.contours import simple_pieces
+    from maskopt_lib.layout.reader import layer_in
+    from maskopt_lib.layout.writer import new_layout, write_polygons
+
+    design = _design(layout_file, cell, layers)
+    _, pair = layer_in(design.path, design.layout, design.top, layer, design.platform.process)
+    pieces = (piece for polygon in design.drawn(pair).merged().each() for piece in simple_pieces(_rings(polygon)))
+    drawing, top = new_layout(design.dbu_nm, design.top.name)
+    target = layout.resolve_layer(to_layer, layers) if to_layer else pair
+    written = write_polygons(drawing, top, pieces, out, layer=target)
+    say({name: getattr(written, name) for name in ("layer", "polygons", "vertices", "area_nm2")} | {"file": str(out)})
+
+
+def _rings(polygon: db.Polygon) -> list[np.ndarray]:
+    """Outline, counter-clockwise, and holes, clockwise, in database units."""
+    lines = [polygon.each_point_hull(), *(polygon.each_point_hole(hole) for hole in range(polygon.holes()))]
+    return [np.array([(point.x, point.y) for point in line])[::-1] for line in lines]
 
 
 def _design(source: str, cell: str | None, layers: str) -> Design:

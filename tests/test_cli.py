@@ -94,3 +94,41 @@ def test_a_mask_is_scored_where_it_lies_in_its_layout(run, two_layers, tmp_path)
     assert told["l2_nm2"] == expected["l2_nm2"].item() and told["epe_sites"] == expected["epe_sites"].item()
     status, _, refused = run("score", tmp_path / "mask.oas", two_layers)
     assert status == 1 and "layer" in refused
+
+
+def test_convert_writes_one_layer_merged_and_flat(run, tmp_path):
+    drawing = db.Layout()
+    drawing.dbu = 5e-4
+    cell, top = drawing.create_cell("A"), drawing.create_cell("TOP")
+    ring = db.Region(db.Box(0, 0, 400, 400)) - db.Region(db.Box(100, 100, 300, 300))
+    cell.shapes(drawing.layer(3, 0)).insert(ring)
+    for turn in (db.Trans(0, 0), db.Trans(db.Trans.R90, 800, 0)):
+        top.insert(db.CellInstArray(cell.cell_index(), turn))
+    top.shapes(drawing.layer(9, 1)).insert(db.Box(0, 0, 5, 5))
+    drawing.write(str(tmp_path / "a.gds"))
+    status, said, _ = run("convert", tmp_path / "a.gds", tmp_path / "ü b.oas", "--layer", "3/0", "--to-layer", "metal1")
+    told = json.loads(said)
+    assert status == 0 and told["layer"] == [11, 0] and told["area_nm2"] == 2 * (200**2 - 100**2)
+    back = db.Layout()
+    back.read(told["file"])
+    found = db.Region(back.top_cell().begin_shapes_rec(back.layer(11, 0)))
+    assert back.cells() == 1 and back.dbu == drawing.dbu
+    assert (found ^ db.Region(top.begin_shapes_rec(drawing.layer(3, 0)))).is_empty()
+    for arguments, word in (
+        ((), "several layers"),
+        (("--layer", "4/0"), "no polygon"),
+        (("--layer", "metal9"), "metal9"),
+    ):
+        status, said, refused = run("convert", tmp_path / "a.gds", tmp_path / "c.oas", *arguments)
+        assert (status, said) == (1, "") and word in refused and not (tmp_path / "c.oas").exists()
+    assert run("convert", tmp_path / "a.gds", tmp_path / "c.txt", "--layer", "3/0")[0] == 1
+
+
+def test_convert_reads_the_contest_s_format(run, tmp_path):
+    (tmp_path / "a.glp").write_text(
+        "BEGIN\nEQUIV 1 1000 MICRON +X,+Y\nCNAME T\nLEVEL M1\nCELL T PRIME\n"
+        "RECT N M1 0 0 30 40\nPGON N M1 0 0 0 20 50 20 50 0\nENDMSG\n"
+    )
+    told = json.loads(run("convert", tmp_path / "a.glp", tmp_path / "a.gds", "--to-layer", "11/0")[1])
+    assert told["area_nm2"] == 30 * 40 + 20 * 20 and told["polygons"] == 1
+    assert layout.read_clip(tmp_path / "a.gds", "metal1").bounds_nm
