@@ -261,7 +261,7 @@ def _lef_sizes(design: Design) -> dict[str, tuple[float, float]]:
     sizes = {}
     for lef in design.platform.lefs:
         for name, body in re.findall(
-            r"^\s*MACRO\s+(\S+)(.*?)^\s*END\s+\1", platform_file(lef).read_text(), re.DOTALL | re.M
+            r"^\s*MACRO\s+(\S+)(.*?)^\s*END\s+\1", platform_file(lef).read_text(encoding="utf-8"), re.DOTALL | re.M
         ):
             if size := re.search(r"SIZE\s+([\d.]+)\s+BY\s+([\d.]+)", body):
                 sizes[name] = (float(size[1]) * _UM_IN_NM, float(size[2]) * _UM_IN_NM)

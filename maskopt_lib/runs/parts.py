@@ -11,6 +11,7 @@ import io
 import json
 import math
 import re
+import unicodedata
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -32,7 +33,7 @@ FOLDER = "parts"
 # Bits of sparse images: thirty times faster than the deflate of npz files, and half the size of its fastest level.
 _ZSTD_LEVEL = 3
 _SAID = "said.json"
-_LONGEST = 160  # of a name, in letters: what is written beside it has a longer one, and 255 is the most
+_LONGEST = 160  # of a name, in bytes: what is written beside it has a longer one, and 255 is the most
 _SEAL_DIGITS = 64
 
 
@@ -90,8 +91,12 @@ def part_path(folder: str | Path, *names: object, key: str) -> Path:
 
 def file_name(*names: object) -> str:
     """A name that every file system takes; of a very long one the middle is a hash."""
-    name = re.sub(r"[^A-Za-z0-9._+#=-]+", "_", "-".join(map(str, names)))
-    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 50]}-{hashed([name])[:16]}-{name[-32:]}"
+    # Letters of any alphabet stay, each written in one way: two names are not to become one.
+    name = re.sub(r"[^\w.+#=-]+", "_", unicodedata.normalize("NFC", "-".join(map(str, names))))
+    if len(name.encode()) <= _LONGEST:
+        return name
+    short = name.encode("ascii", "replace").decode().replace("?", "_")
+    return f"{short[: _LONGEST - 50]}-{hashed([name])[:16]}-{short[-32:]}"
 
 
 def write_part(

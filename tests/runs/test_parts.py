@@ -68,7 +68,9 @@ def test_bits_hold_an_image(shape):
 
 
 def test_names_are_those_of_every_file_system():
-    assert file_name("a b/c", "µ", 3) == "a_b_c-_-3"
+    assert file_name("a b/c", "<µ>", 3) == "a_b_c-_µ_-3"
+    assert file_name("u\u0308") == file_name("ü") != file_name("ä")
+    assert max(len(file_name("ü" * n).encode()) for n in (80, 81, 300)) <= 160
 
 
 def test_a_long_name_is_shortened_and_stays_distinct(tmp_path):
