@@ -34,7 +34,7 @@ def real(image: Any, what: str = "image", *, axes: int | None = None) -> np.ndar
     ImageError : no array of real numbers, another number of axes, no pixel, or values that are not finite.
     """
     array = _array(image, what, axes)
-    if array.dtype.kind == "f" and not np.isfinite(array.min() + array.max()):
+    if array.dtype.kind == "f" and array.size and not np.isfinite(array.min() + array.max()):
         raise ImageError(f"the {what} has values that are not finite; look at what made it, a solver that diverged?")
     return array
 
@@ -42,7 +42,7 @@ def real(image: Any, what: str = "image", *, axes: int | None = None) -> np.ndar
 def grey(image: Any, what: str = "mask", *, axes: int | None = None) -> np.ndarray:
     """As :func:`real`, and an error for values outside of 0 to 1, such as those of an 8-bit picture."""
     array = _array(image, what, axes)
-    if array.dtype != bool:
+    if array.dtype != bool and array.size:
         check_range(array.min(), array.max(), what)
     return array
 
@@ -66,7 +66,7 @@ def binary(image: Any, what: str = "mask", *, axes: int | None = None, pixel_nm:
     if array.dtype.itemsize == 1:  # whole numbers from 0 to 1
         return array.view(bool)
     is_set = array > 0.5
-    if array.dtype.kind == "f" and (share := np.mean(array != is_set)):
+    if array.dtype.kind == "f" and array.size and (share := np.mean(array != is_set)):
         raise ImageError(
             f"the {what} must be binary, 0 or 1, and {100 * share:.3g} % of its pixels are grey; rasterize it with "
             f"antialiased=False, or cut it: {what} > 0.5"
@@ -104,7 +104,7 @@ def check_kind(kind: str, dtype: Any, what: str) -> None:
 
 def check_shape(shape: tuple[int, ...], what: str, axes: int | None = None) -> None:
     """Raise :class:`ImageError` for what is not (*batch, y, x) with at least one pixel and, where given, ``axes``."""
-    if len(shape) < 2 or 0 in shape:
+    if len(shape) < 2 or 0 in shape[-2:]:
         raise ImageError(f"the {what} must be (*batch, y, x) with at least one pixel, got shape {tuple(shape)}")
     if axes == 2 and len(shape) != 2:
         raise ImageError(

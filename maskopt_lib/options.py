@@ -29,18 +29,21 @@ LARGEST = 1e12
 
 @dataclass(frozen=True)
 class Range:
-    """From ``low`` to ``high``; ``above`` leaves the lower end out."""
+    """From ``low`` to ``high``; ``above`` leaves the lower end out, ``odd`` even numbers."""
 
     low: float = -LARGEST
     high: float = LARGEST
     above: bool = False
+    odd: bool = False
 
     def __contains__(self, value: Any) -> bool:
-        return (self.low < value if self.above else self.low <= value) and value <= self.high
+        return self.low <= value <= self.high and not (
+            (self.above and value == self.low) or (self.odd and value % 2 == 0)
+        )
 
     def __str__(self) -> str:
         low = f" {'above' if self.above else 'from'} {self.low:g}" if self.low > -LARGEST else ""
-        return low + (f" {'up ' if self.low > -LARGEST else ''}to {self.high:g}")
+        return ", odd," * self.odd + low + (f" {'up ' if self.low > -LARGEST else ''}to {self.high:g}")
 
 
 Finite = Annotated[float, Range()]
@@ -50,6 +53,10 @@ Share = Annotated[float, Range(0, 1)]
 Whole = Annotated[int, Range(0)]
 #: Of steps, pixels or tiles.
 Count = Annotated[int, Range(1, 1e6)]
+#: Side of a square with a pixel in its middle.
+Odd = Annotated[int, Range(1, 1e6, odd=True)]
+#: Of energy that may be left out.
+LostShare = Annotated[float, Range(0, 0.5)]
 
 
 class Options:
@@ -67,7 +74,7 @@ class Options:
             check(hints[field.name], **{field.name: getattr(self, field.name)})
 
 
-def check(kind: Any, **values: Any) -> None:
+def check(kind: Any, /, **values: Any) -> None:
     """Raise :class:`OptionError`, or for a name :class:`UnknownNameError`, where a value is not of a kind.
 
     Examples
@@ -96,7 +103,11 @@ def _fits(value: Any, kind: Any) -> bool:
     if origin is tuple and inner[-1] is not ...:
         return isinstance(value, tuple | list) and len(value) == len(inner) and all(map(_fits, value, inner))
     if origin in (tuple, Sequence):
-        return isinstance(value, Sequence) and not isinstance(value, str) and all(_fits(v, inner[0]) for v in value)
+        return (
+            isinstance(value, Sequence)
+            and not isinstance(value, str | bytes)
+            and all(_fits(v, inner[0]) for v in value)
+        )
     if origin in (dict, Mapping):
         return isinstance(value, Mapping) and all(_fits(k, inner[0]) and _fits(v, inner[1]) for k, v in value.items())
     if origin is None:

@@ -48,7 +48,7 @@ NONE = {
     "text": (IMAGE.astype(str), "dtype <U"),
     "ragged": ([[0, 1], [0]], "cannot be read as an array"),
     "dates": (IMAGE.astype("M8[s]"), "dtype datetime64"),
-    "empty": (np.zeros((0, N, N)), "at least one pixel"),
+    "empty": (np.zeros((N, 0)), "at least one pixel"),
     "a line": (IMAGE[0], "at least one pixel, got shape"),
     "masked": (np.ma.masked_equal(IMAGE, 1), "masked values"),
 }

@@ -21,6 +21,7 @@ from maskopt_lib.layout.blocks import Block, read_block
 from maskopt_lib.layout.cuts import cut_marks
 from maskopt_lib.layout.designs import INSTANCE, Design
 from maskopt_lib.layout.layers import resolve_layer
+from maskopt_lib.options import NotNegative, Options, Positive
 
 #: Dimension of a table of windows.
 TILE = "tile"
@@ -29,7 +30,7 @@ _BLOCK_NM = (4096.0, 2048.0)
 
 
 @dataclass(frozen=True, kw_only=True)
-class TileRule:
+class TileRule(Options):
     """How tiles are cut. All lengths in nm and whole in pixels.
 
     Attributes
@@ -42,14 +43,15 @@ class TileRule:
     step_nm : from window to window; ``core_nm`` by default, less makes them overlap.
     """
 
-    core_nm: float = 512
-    context_nm: float = 128
-    image_nm: float = 1024
-    pixel_nm: float = 1
-    contexts_nm: tuple[float, ...] = (0, 16, 32, 64, 128)
-    step_nm: float | None = None
+    core_nm: Positive = 512
+    context_nm: NotNegative = 128
+    image_nm: Positive = 1024
+    pixel_nm: Positive = 1
+    contexts_nm: tuple[NotNegative, ...] = (0, 16, 32, 64, 128)
+    step_nm: Positive | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         lengths = {"core_nm": self.core_nm, "context_nm": self.context_nm, "image_nm": self.image_nm}
         lengths |= {"step_nm": self.step} | {f"context {c:g}": c for c in self.contexts_nm}
         for name, length in lengths.items():

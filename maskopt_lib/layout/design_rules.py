@@ -19,13 +19,14 @@ from maskopt_lib.data import schema
 from maskopt_lib.data.manifest import FOLDER
 from maskopt_lib.errors import LayoutError, UnknownNameError
 from maskopt_lib.layout.designs import Design
+from maskopt_lib.options import Options, Positive
 
 # What a check finds: value in database units, and the box around it.
 _Found = Iterable[tuple[float, db.Box]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class DesignRule:
+class DesignRule(Options):
     """One rule.
 
     Attributes
@@ -40,14 +41,13 @@ class DesignRule:
     rule: str
     kind: str
     layer: str | tuple[int, int] | tuple[str, ...]
-    limit: float
+    limit: Positive
     other: tuple[str | tuple[int, int], ...] = ()
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.kind not in KINDS:
             raise UnknownNameError(f"{self.rule}: no kind of rule {self.kind!r}; known: {', '.join(KINDS)}")
-        if not self.limit > 0:
-            raise LayoutError(f"{self.rule}: a limit above 0 is needed, got {self.limit:g}")
         if (self.kind in _TWO_LAYERS) != bool(self.other):
             raise LayoutError(f"{self.rule}: {', '.join(_TWO_LAYERS)} need `other` layers, other kinds have none")
 

@@ -16,6 +16,7 @@ from zarr.storage import LocalStore
 from maskopt_lib.errors import GridMismatchError, LayoutError, MissingDataError
 from maskopt_lib.grid import Grid
 from maskopt_lib.layout.mosaic import Tile as MaskTile
+from maskopt_lib.options import Finite, NotNegative, Options, Positive
 
 CORE_NM, FIELD_NM = 1024.0, 2048.0
 #: Beyond this distance nothing of a mask moves an edge by more than some tenths of a nm (study.solvers.region_scores).
@@ -40,7 +41,7 @@ class Window:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class Plan(Options):
     """How a region is cut into windows; its size need not be a multiple of anything but the pixel.
 
     Attributes
@@ -65,14 +66,15 @@ class Plan:
     ([1024.0, 2048.0], [])
     """
 
-    region_nm: tuple[float, float, float, float]
-    core_nm: float = CORE_NM
-    field_nm: float = FIELD_NM
-    pixel_nm: float = 1.0
+    region_nm: tuple[Finite, Finite, Finite, Finite]
+    core_nm: Positive = CORE_NM
+    field_nm: Positive = FIELD_NM
+    pixel_nm: Positive = 1.0
     shifted: bool = False
-    offset_nm: float = 0.0
+    offset_nm: NotNegative = 0.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         object.__setattr__(self, "region_nm", tuple(float(v) for v in self.region_nm))
         x0, y0, x1, y1 = self.region_nm
         if not (x1 > x0 and y1 > y0):

@@ -25,7 +25,7 @@ from maskopt_lib.litho.imaging import (
 )
 from maskopt_lib.litho.process import CONTEST_CORNERS, ProcessCorner, ThresholdResist
 from maskopt_lib.optics.kernels import SocsKernels
-from maskopt_lib.options import Count, Positive, check
+from maskopt_lib.options import Count, LostShare, Positive, check
 
 
 class Simulator(nn.Module):
@@ -83,6 +83,7 @@ class Simulator(nn.Module):
             raise TypeError(f"kernels must be a SocsKernels, got {kernels!r}; load one with optics.load(name)")
         if torch.device(device).type == "cuda" and not torch.cuda.is_available():
             raise ValueError(f"device {str(device)!r} is not there: this torch sees no GPU; use device='cpu'")
+        check(LostShare, energy_lost=energy_lost)
         for corner in corners:
             if not 0 <= corner.focus < len(kernels.focus_names):
                 raise GridMismatchError(
@@ -292,7 +293,7 @@ class Simulator(nn.Module):
         im.check_shape(mask.shape, what)
         im.check_kind("c" if mask.is_complex() else "f", mask.dtype, what)
         mask = mask.to(self.device, self.dtype)
-        if not (mask.requires_grad and torch.is_grad_enabled()):
+        if mask.numel() and not (mask.requires_grad and torch.is_grad_enabled()):
             im.check_range(*(value.item() for value in torch.aminmax(mask)), what)
         return mask
 

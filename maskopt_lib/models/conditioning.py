@@ -1,13 +1,15 @@
 """How a network is told the cell, the type of mask, the context and the dial."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from maskopt_lib.data.tile_views import tag_planes
-from maskopt_lib.errors import UnknownNameError
+from maskopt_lib.errors import OptionError, UnknownNameError
 from maskopt_lib.models.inputs import TileInput
+from maskopt_lib.options import Count, Options, Whole, check
 
 #: Ways to tell a network which cell a tile is of.
 TAGS = ("none", "one_hot", "embedding", "film")
@@ -16,7 +18,7 @@ WIDEST_CONTEXT_NM = 128.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Conditioning:
+class Conditioning(Options):
     """What a network is told beside the target.
 
     Parameters
@@ -31,20 +33,22 @@ class Conditioning:
     """
 
     tag: str = "none"
-    n_cells: int = 0
-    n_features: int = 8
+    n_cells: Whole = 0
+    n_features: Count = 8
     kinds: tuple[str, ...] = ("ilt",)
     context: bool = False
     dial: bool = False
 
     def __post_init__(self) -> None:
+        check(Sequence[str], kinds=self.kinds)
         object.__setattr__(self, "kinds", tuple(self.kinds))
+        super().__post_init__()
         if self.tag not in TAGS:
             raise UnknownNameError(f"no tag {self.tag!r}; known: {', '.join(TAGS)}")
         if self.tag != "none" and self.n_cells < 1:
-            raise ValueError(f"tag {self.tag!r} needs the number of cells; give n_cells=len(dataset.cells)")
+            raise OptionError(f"tag {self.tag!r} needs the number of cells; give n_cells=len(dataset.cells)")
         if not self.kinds or len(set(self.kinds)) < len(self.kinds):
-            raise ValueError(f"kinds must name each type of mask once, got {self.kinds}")
+            raise OptionError(f"kinds must name each type of mask once, got {self.kinds}")
 
     @property
     def n_planes(self) -> int:

@@ -9,6 +9,7 @@ from maskopt_lib.models.conditioning import Conditioning
 from maskopt_lib.models.inputs import TileInput
 from maskopt_lib.models.layers import conv, convs
 from maskopt_lib.models.model import MaskModel, ModelOptions
+from maskopt_lib.options import Positive
 
 #: The image is halved so many times, by the generator and by the discriminator.
 _HALVINGS = 5
@@ -28,7 +29,7 @@ class Options(ModelOptions):
 
     pair: bool = False
     bare_logits: bool = False
-    rival_width: float = 1.0
+    rival_width: Positive = 1.0
 
 
 #: As benchmarked, at 256 x 256 pixels (4 nm); and without the defects of that code.

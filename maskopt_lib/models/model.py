@@ -8,10 +8,11 @@ from torch import Tensor, nn
 from maskopt_lib.errors import GridMismatchError
 from maskopt_lib.models.conditioning import Conditioner, Conditioning
 from maskopt_lib.models.inputs import IMAGE_NM, TileInput, n_pixels
+from maskopt_lib.options import Options, Positive
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelOptions:
+class ModelOptions(Options):
     """Choices that every network has.
 
     Parameters
@@ -22,13 +23,12 @@ class ModelOptions:
     """
 
     preset: str = "published"
-    width: float = 1.0
+    width: Positive = 1.0
     pixel_nm: int = 4
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         n_pixels(self.pixel_nm)
-        if not self.width > 0:
-            raise ValueError(f"width is a factor on channels and above 0, got {self.width!r}")
 
     @property
     def n_pixels(self) -> int:

@@ -9,6 +9,7 @@ from maskopt_lib.models.conditioning import Conditioning
 from maskopt_lib.models.inputs import TileInput
 from maskopt_lib.models.layers import convs
 from maskopt_lib.models.model import MaskModel, ModelOptions
+from maskopt_lib.options import Odd
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +23,7 @@ class Options(ModelOptions):
     """
 
     norm: bool = True
-    last_size: int = 3
+    last_size: Odd = 3
 
 
 #: As benchmarked, at 512 x 512 pixels (2 nm); and as first published.

@@ -7,9 +7,11 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from maskopt_lib.errors import GridMismatchError, UnknownNameError
+from maskopt_lib.errors import GridMismatchError, OptionError, UnknownNameError
+from maskopt_lib.images import binary
 from maskopt_lib.models.inputs import IMAGE_NM, NO_CELL, TileInput
 from maskopt_lib.models.model import MaskModel
+from maskopt_lib.options import Count, check
 
 
 def predict(
@@ -73,8 +75,9 @@ def _batches(
     at_large: bool = False,
 ):
     """(first tile, logits (m, 1024, 1024) float32 at 1 nm) of one batch after the other."""
-    images, told = np.asarray(images), model.conditioning
-    if images.ndim != 3 or (images.shape[1:] != (IMAGE_NM, IMAGE_NM) and not at_large):
+    check(Count, batch=batch)
+    images, told = binary(images, "images", axes=3), model.conditioning
+    if images.shape[1:] != (IMAGE_NM, IMAGE_NM) and not at_large:
         raise GridMismatchError(
             f"images are (n, {IMAGE_NM}, {IMAGE_NM}) at 1 nm, got {images.shape}; place a smaller window in the "
             "middle of zeros, cut a larger one into tiles"
@@ -85,12 +88,15 @@ def _batches(
         (context_nm, told.context, "context_nm"),
     ):
         if is_needed and value is None:
-            raise ValueError(f"this network is told {name}; give {name}=")
+            raise OptionError(f"this network is told {name}; give {name}=")
     if told.tag != "none" and not (NO_CELL <= np.min(cells) and np.max(cells) < told.n_cells):
         raise UnknownNameError(
             f"this network knows cells 0 to {told.n_cells - 1}, and {NO_CELL} for one that is not told; got "
             f"{np.min(cells)} to {np.max(cells)}"
         )
+    for name, values, high in (("dial", dial, 1), ("context_nm", 0 if context_nm is None else context_nm, IMAGE_NM)):
+        if not (np.min(values) >= 0 and np.max(values) <= high):
+            raise OptionError(f"{name} goes from 0 to {high}, got {np.min(values)} to {np.max(values)}")
     # Those that the network is not told have no say.
     columns = {
         "cell": np.broadcast_to(np.asarray(cells, np.int64) if told.tag != "none" else 0, len(images)),

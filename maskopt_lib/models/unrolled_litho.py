@@ -41,6 +41,7 @@ from maskopt_lib.models.inputs import IMAGE_NM, TileInput
 from maskopt_lib.models.middle_images import MiddleImages, middle
 from maskopt_lib.models.model import MaskModel, ModelOptions
 from maskopt_lib.optics.library import load as load_optics
+from maskopt_lib.options import Count, NotNegative, Positive
 
 #: Side in nm of the pixels on which prints are looked at, an eighteenth of what the optics resolve.
 PRINT_NM = 8
@@ -86,19 +87,14 @@ class Options(ModelOptions):
 
     preset: str = "own"
     kernels: str = "embedded"
-    n_steps: int = 8
-    n_descents: int = 5
-    n_memory: int = 8
-    blur_nm: float = 24.0
-    sharpness: float = 8.0
-    core_nm: float = 512.0
-    rim_nm: float = 0.0
+    n_steps: Count = 8
+    n_descents: Count = 5
+    n_memory: Count = 8
+    blur_nm: Positive = 24.0
+    sharpness: Positive = 8.0
+    core_nm: Positive = 512.0
+    rim_nm: NotNegative = 0.0
     blocks: bool = True
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if min(self.n_steps, self.n_descents) < 1 or not self.sharpness > 0 or not self.blur_nm > 0:
-            raise ValueError(f"a descent needs a step at least, and sharpness and blur above 0, got {self}")
 
 
 PRESETS = {"own": Options(), "outlines": Options(preset="outlines", blocks=False)}

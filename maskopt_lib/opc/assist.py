@@ -11,10 +11,11 @@ from torch import Tensor
 from maskopt_lib.data import schema
 from maskopt_lib.litho.simulator import Simulator
 from maskopt_lib.opc.objective import squared_difference
+from maskopt_lib.options import NotNegative, Options, Positive
 
 
 @dataclass(frozen=True, kw_only=True)
-class AssistSeeds:
+class AssistSeeds(Options):
     """Where assist features start.
 
     Attributes
@@ -25,10 +26,10 @@ class AssistSeeds:
     distance_nm : smallest distance of a square from the target and from other squares.
     """
 
-    threshold: float = 0.2
-    min_area_nm2: float = 400.0
-    size_nm: float = 60.0
-    distance_nm: float = 60.0
+    threshold: NotNegative = 0.2
+    min_area_nm2: NotNegative = 400.0
+    size_nm: Positive = 60.0
+    distance_nm: NotNegative = 60.0
 
 
 def assist_seeds(

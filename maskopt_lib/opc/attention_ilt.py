@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import torch
@@ -33,6 +34,7 @@ from maskopt_lib.opc.descent import Phases, collect
 from maskopt_lib.opc.pixel_ilt import PixelIltOptions, Problem
 from maskopt_lib.opc.pixels import coarse, fine_nearest, whole
 from maskopt_lib.opc.result import OpcResult
+from maskopt_lib.options import Count, Finite, Positive
 
 TERMS = pixel_ilt.TERMS
 
@@ -53,24 +55,18 @@ class AttentionIltOptions(PixelIltOptions):
     fill_holes : holes of the final mask are filled, before ``cleanup``.
     """
 
-    n_steps: int = 30
-    learning_rate: float = 1.5
-    nominal_weight: float = 0.8
-    outer_weight: float = 0.2
-    inner_weight: float = 0.2
-    discreteness_weight: float = 0.025
-    exponent: int = 4
-    keep: str = "last"
-    attention_nm: float = 4.0
-    sizes_px: tuple[int, int, int, int] = (5, 10, 20, 30)
-    size_candidates: Sequence[tuple[int, int, int, int]] = ()
+    n_steps: Count = 30
+    learning_rate: Positive = 1.5
+    nominal_weight: Finite = 0.8
+    outer_weight: Finite = 0.2
+    inner_weight: Finite = 0.2
+    discreteness_weight: Finite = 0.025
+    exponent: Count = 4
+    keep: Literal["best", "last"] = "last"
+    attention_nm: Positive = 4.0
+    sizes_px: tuple[Count, Count, Count, Count] = (5, 10, 20, 30)
+    size_candidates: Sequence[tuple[Count, Count, Count, Count]] = ()
     fill_holes: bool = True
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for sizes in self.candidates:
-            if len(sizes) != 4 or min(sizes) < 1:
-                raise ValueError(f"sizes are four whole numbers of pixels from 1, k0 to k3, got {sizes}")
 
     @property
     def candidates(self) -> tuple[tuple[int, ...], ...]:

@@ -11,10 +11,11 @@ from torch import Tensor
 
 from maskopt_lib.opc import morphology
 from maskopt_lib.opc.pixels import whole
+from maskopt_lib.options import NotNegative, Options
 
 
 @dataclass(frozen=True, kw_only=True)
-class CleanUp:
+class CleanUp(Options):
     """Rounding, opening and closing of the final mask, and removal of what is too small.
 
     The defaults are those of CurvyILT's released program; ``None`` or 0 leaves a step out.
@@ -27,11 +28,11 @@ class CleanUp:
     min_hole_nm2 : holes with less area are filled.
     """
 
-    open_nm: float | None = 25.0
-    close_nm: float | None = 9.0
+    open_nm: NotNegative | None = 25.0
+    close_nm: NotNegative | None = 9.0
     round_corners: bool = True
-    min_area_nm2: float = 0.0
-    min_hole_nm2: float = 0.0
+    min_area_nm2: NotNegative = 0.0
+    min_hole_nm2: NotNegative = 0.0
 
     def __call__(self, mask: Tensor, pixel_nm: float) -> Tensor:
         """The cleaned masks.

@@ -24,8 +24,10 @@ from torch import Tensor
 
 from maskopt_lib.litho.simulator import Simulator
 from maskopt_lib.opc import multilevel
+from maskopt_lib.opc.descent import Optimizer
 from maskopt_lib.opc.multilevel import Level, MultilevelOptions, Objective, solve_levels
 from maskopt_lib.opc.result import OpcResult
+from maskopt_lib.options import Finite
 
 TERMS = (*multilevel.TERMS, "curvature")
 
@@ -45,8 +47,8 @@ class CurvMultiOptions(MultilevelOptions):
         Level(pixel_nm=4.0, n_steps=100, learning_rate=0.5),
         Level(pixel_nm=2.0, n_steps=100, learning_rate=0.5),
     )
-    optimizer: str = "sgd"
-    curvature_weight: float = 200.0
+    optimizer: Optimizer = "sgd"
+    curvature_weight: Finite = 200.0
 
     @property
     def weights(self) -> tuple[float, ...]:

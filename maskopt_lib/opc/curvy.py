@@ -29,19 +29,21 @@ import torch
 from torch import Tensor
 
 from maskopt_lib.data import schema
+from maskopt_lib.errors import OptionError
 from maskopt_lib.litho.simulator import Simulator
 from maskopt_lib.opc import morphology
 from maskopt_lib.opc.cleanup import CleanUp
-from maskopt_lib.opc.descent import Phases, Stepping, collect, descend
+from maskopt_lib.opc.descent import Optimizer, Phases, Schedule, Stepping, collect, descend
 from maskopt_lib.opc.objective import spectral_energy, squared_difference
-from maskopt_lib.opc.pixels import check_box, coarse, fine_bicubic, smooth, whole
+from maskopt_lib.opc.pixels import coarse, fine_bicubic, smooth, whole
 from maskopt_lib.opc.result import OpcResult
+from maskopt_lib.options import Count, Finite, NotNegative, Odd, Options, Positive, Whole
 
 TERMS = ("fidelity", "pv_band", "spectral")
 
 
 @dataclass(frozen=True, kw_only=True)
-class LoopMorphology:
+class LoopMorphology(Options):
     """Corner rounding of the grey mask during the optimisation.
 
     Attributes
@@ -51,10 +53,10 @@ class LoopMorphology:
     every : and then acts at step numbers divisible by this.
     """
 
-    open_px: int = 3
-    close_px: int = 5
-    after_step: int = 50
-    every: int = 2
+    open_px: Count = 3
+    close_px: Count = 5
+    after_step: Whole = 50
+    every: Count = 2
 
     def acts(self, step: int) -> bool:
         """Whether the mask of this step (0 = first) is rounded."""
@@ -83,28 +85,24 @@ class CurvyOptions(Stepping):
     seed : of that noise.
     """
 
-    pixel_nm: float = 8.0
-    n_steps: int | Sequence[int] = 200
-    optimizer: str = "sgd"
-    learning_rate: float = 1.0
-    schedule: str = "constant"
+    pixel_nm: Positive = 8.0
+    n_steps: Count | Sequence[Count] = 200
+    optimizer: Optimizer = "sgd"
+    learning_rate: Positive = 1.0
+    schedule: Schedule = "constant"
     fidelity_corner: str = schema.OUTER
-    fidelity_weight: float = 1.0
-    pvb_weight: float = 1.0
-    spectral_weight: float = 1e-3
+    fidelity_weight: Finite = 1.0
+    pvb_weight: Finite = 1.0
+    spectral_weight: Finite = 1e-3
     spectral_squared: bool = False
-    smoothing_px: int = 5
-    mask_steepness: float = 4.0
-    mask_offset: float = 0.5
-    retarget_nm: float | None = 39.0
+    smoothing_px: Odd = 5
+    mask_steepness: Positive = 4.0
+    mask_offset: Finite = 0.5
+    retarget_nm: NotNegative | None = 39.0
     loop: LoopMorphology | None = LoopMorphology()
     cleanup: CleanUp | None = CleanUp()
-    start_noise: float = 0.0
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        check_box(self.smoothing_px)
-        self.stepper  # noqa: B018 - it checks itself
+    start_noise: NotNegative = 0.0
+    seed: Whole = 0
 
     @property
     def weights(self) -> tuple[float, ...]:
@@ -135,7 +133,10 @@ PRESETS = {"published": PUBLISHED, "paper": PAPER, "tuned": TUNED}
 def solve(target: Tensor, sim: Simulator, options: CurvyOptions, *, initial: Tensor | None, **loop) -> OpcResult:
     """Optimise curvilinear masks for a batch of targets, from the targets or first masks."""
     phases = Phases()
-    n_steps = np.broadcast_to(np.asarray(options.n_steps, int), (len(target),))
+    n_steps = np.asarray(options.n_steps, int)
+    if n_steps.ndim and len(n_steps) != len(target):
+        raise OptionError(f"n_steps has {len(n_steps)} numbers for {len(target)} targets; give one, or one a target")
+    n_steps = np.broadcast_to(n_steps, (len(target),))
     pixel_nm = sim.grid(target).pixel_nm
     factor = whole(options.pixel_nm, pixel_nm, "pixel_nm")
 

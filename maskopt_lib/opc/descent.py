@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -13,7 +14,10 @@ from tqdm.auto import tqdm
 
 from maskopt_lib.errors import UnknownNameError
 from maskopt_lib.opc.result import MaxSteps, OpcResult, StopCondition, check_finite, history_dataset
+from maskopt_lib.options import Options, Positive
 
+Optimizer = Literal["sgd", "adam"]
+Schedule = Literal["constant", "cosine"]
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}
 #: Factor on the learning rate as a function of the share of the steps done, 0 to 1.
 SCHEDULES: dict[str, Callable[[float], float]] = {
@@ -23,7 +27,7 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stepper:
+class Stepper(Options):
     """How the parameters move along the gradient.
 
     Attributes
@@ -33,25 +37,17 @@ class Stepper:
     schedule : ``"constant"`` or ``"cosine"``, which falls to zero at the last step.
     """
 
-    optimizer: str
-    learning_rate: float
-    schedule: str = "constant"
-
-    def __post_init__(self) -> None:
-        if self.optimizer not in OPTIMIZERS:
-            raise UnknownNameError(f"no optimizer {self.optimizer!r}; known: {sorted(OPTIMIZERS)}")
-        if self.schedule not in SCHEDULES:
-            raise UnknownNameError(f"no schedule {self.schedule!r}; known: {sorted(SCHEDULES)}")
-        if not self.learning_rate > 0:
-            raise ValueError(f"learning_rate must be positive, got {self.learning_rate}")
+    optimizer: Optimizer
+    learning_rate: Positive
+    schedule: Schedule = "constant"
 
 
-class Stepping:
+class Stepping(Options):
     """Options that have ``optimizer``, ``learning_rate`` and ``schedule``."""
 
     @property
     def stepper(self) -> Stepper:
-        """The three together; an error where they make no sense."""
+        """The three together."""
         return Stepper(optimizer=self.optimizer, learning_rate=self.learning_rate, schedule=self.schedule)
 
 

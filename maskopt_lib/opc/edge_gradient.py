@@ -28,11 +28,12 @@ from torch import Tensor
 from maskopt_lib.data import schema
 from maskopt_lib.litho.simulator import Simulator
 from maskopt_lib.opc.assist import AssistSeeds, image_terms
-from maskopt_lib.opc.descent import Phases, Stepping, collect, descend
+from maskopt_lib.opc.descent import Optimizer, Phases, Schedule, Stepping, collect, descend
 from maskopt_lib.opc.edges import sample
 from maskopt_lib.opc.fragments import Fragments, outlines
 from maskopt_lib.opc.moving_edges import MovingEdges, MovingEdgesOptions, no_initial
 from maskopt_lib.opc.result import OpcResult
+from maskopt_lib.options import Count, Finite, NotNegative, Positive
 
 TERMS = ("fidelity", "corner_fidelity", "epe", "curvature", "pv_band")
 
@@ -54,24 +55,20 @@ class EdgeGradientOptions(MovingEdgesOptions, Stepping):
     epe_steepness, epe_reach_nm : see there.
     """
 
-    n_steps: int = 70
-    optimizer: str = "adam"
-    learning_rate: float = 4.0
-    schedule: str = "constant"
-    corner_nm: float = 0.0
-    segment_nm: float = 60.0
-    fidelity_weight: float = 1.0
-    corner_weight: float = 0.5
-    epe_weight: float = 100.0
-    curvature_weight: float = 200.0
-    pvb_weight: float = 0.0
-    epe_steepness: float = 4.0
-    epe_reach_nm: float = 15.0
-    max_move_nm: float = 60.0
-
-    def __post_init__(self) -> None:
-        self.cutting, self.stepper  # noqa: B018 - they check themselves
-        self.check_positive("pixel_nm", "max_move_nm", "grid_nm", "epe_reach_nm")
+    n_steps: Count = 70
+    optimizer: Optimizer = "adam"
+    learning_rate: Positive = 4.0
+    schedule: Schedule = "constant"
+    corner_nm: NotNegative = 0.0
+    segment_nm: Positive = 60.0
+    fidelity_weight: Finite = 1.0
+    corner_weight: Finite = 0.5
+    epe_weight: Finite = 100.0
+    curvature_weight: Finite = 200.0
+    pvb_weight: Finite = 0.0
+    epe_steepness: Positive = 4.0
+    epe_reach_nm: Positive = 15.0
+    max_move_nm: Positive = 60.0
 
     @property
     def weights(self) -> tuple[float, ...]:

@@ -18,19 +18,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from maskopt_lib.errors import UnknownNameError
 from maskopt_lib.layout.contours import mask_rings
+from maskopt_lib.options import NotNegative, Options, Positive
 
-PIECES = ("even", "ends")
+Pieces = Literal["even", "ends"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cutting:
+class Cutting(Options):
     """How edges are cut.
 
     Attributes
@@ -46,17 +47,11 @@ class Cutting:
         middle of the edge; None takes their own middle.
     """
 
-    corner_nm: float = 16.0
-    segment_nm: float = 32.0
-    pieces: str = "even"
-    line_end_nm: float = 0.0
-    corner_probe_nm: float | None = None
-
-    def __post_init__(self) -> None:
-        if not (self.corner_nm >= 0 and self.segment_nm > 0):
-            raise ValueError(f"fragments need positive lengths, got {self.corner_nm!r} and {self.segment_nm!r} nm")
-        if self.pieces not in PIECES:
-            raise UnknownNameError(f"no way {self.pieces!r} to lay pieces; known: {', '.join(PIECES)}")
+    corner_nm: NotNegative = 16.0
+    segment_nm: Positive = 32.0
+    pieces: Pieces = "even"
+    line_end_nm: NotNegative = 0.0
+    corner_probe_nm: NotNegative | None = None
 
     def cuts(self, length_nm: float, *, is_line_end: bool = False, grid_nm: float = 1.0) -> np.ndarray:
         """Where an edge is cut: ascending distances from its start, both ends included.

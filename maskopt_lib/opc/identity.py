@@ -12,12 +12,13 @@ from maskopt_lib.litho.simulator import Simulator
 from maskopt_lib.opc.descent import Descent, Phases, collect
 from maskopt_lib.opc.objective import squared_difference
 from maskopt_lib.opc.result import OpcResult
+from maskopt_lib.options import Options
 
 TERMS = ("fidelity", "pv_band")
 
 
 @dataclass(frozen=True, kw_only=True)
-class IdentityOptions:
+class IdentityOptions(Options):
     """Nothing to set."""
 
 

@@ -29,6 +29,7 @@ J. Comput. Phys. 114 (1994). G. Russo, P. Smereka, "A remark on computing distan
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -36,21 +37,21 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from maskopt_lib.data import schema
-from maskopt_lib.errors import UnknownNameError
 from maskopt_lib.litho.simulator import Simulator
 from maskopt_lib.opc.cleanup import CleanUp
-from maskopt_lib.opc.descent import Phases, Stepping, collect, descend
+from maskopt_lib.opc.descent import Optimizer, Phases, Schedule, Stepping, collect, descend
 from maskopt_lib.opc.distances import signed_distance
 from maskopt_lib.opc.objective import squared_difference
 from maskopt_lib.opc.pixels import central, coarse, fine_bicubic, whole
 from maskopt_lib.opc.result import OpcResult
+from maskopt_lib.options import Count, Finite, NotNegative, Options, Positive, Share, Whole
 
 TERMS = ("fidelity", "corner_fidelity", "pv_band")
-GRADIENTS = ("central", "godunov")
+Gradient = Literal["central", "godunov"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Nucleation:
+class Nucleation(Options):
     """New shapes far from the outline, where they lower the objective most.
 
     Attributes
@@ -61,12 +62,8 @@ class Nucleation:
     """
 
     steps: tuple[int, ...]
-    distance_nm: float
-    share: float
-
-    def __post_init__(self) -> None:
-        if not 0 < self.share < 1 or not self.distance_nm > 0:
-            raise ValueError(f"nucleation needs a share in 0 to 1 and a positive distance, got {self}")
+    distance_nm: NotNegative
+    share: Share
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,37 +95,26 @@ class LevelSetOptions(Stepping):
     cleanup : final clean-up; None only draws the outline.
     """
 
-    pixel_nm: float | None = None
-    image_pixel_nm: float | None = None
-    n_steps: int = 50
-    optimizer: str = "adam"
-    learning_rate: float = 0.8
-    schedule: str = "constant"
-    window_nm: float | None = 1024.0
+    pixel_nm: Positive | None = None
+    image_pixel_nm: Positive | None = None
+    n_steps: Count = 50
+    optimizer: Optimizer = "adam"
+    learning_rate: Positive = 0.8
+    schedule: Schedule = "constant"
+    window_nm: Positive | None = 1024.0
     fidelity_corner: str = schema.NOMINAL
-    fidelity_weight: float = 1.0
-    corner_weight: float = 1.0
-    pvb_weight: float = 0.0
-    gradient: str = "central"
-    soft_px: float = 0.0
-    cfl: float | None = None
-    redistance_every: int | None = None
-    redistance_iterations: int = 5
-    curvature_nm2: float = 0.0
+    fidelity_weight: Finite = 1.0
+    corner_weight: Finite = 1.0
+    pvb_weight: Finite = 0.0
+    gradient: Gradient = "central"
+    soft_px: NotNegative = 0.0
+    cfl: Positive | None = None
+    redistance_every: Count | None = None
+    redistance_iterations: Whole = 5
+    curvature_nm2: NotNegative = 0.0
     nucleation: Nucleation | None = None
-    keep: str = "best"
+    keep: Literal["best", "last"] = "best"
     cleanup: CleanUp | None = None
-
-    def __post_init__(self) -> None:
-        if self.gradient not in GRADIENTS:
-            raise UnknownNameError(f"no gradient {self.gradient!r}; known: {', '.join(GRADIENTS)}")
-        if self.soft_px < 0 or self.curvature_nm2 < 0:
-            raise ValueError(f"soft_px and curvature_nm2 must not be negative, got {self}")
-        if self.cfl is not None and not self.cfl > 0:
-            raise ValueError(f"cfl must be positive, or None for no limit, got {self.cfl}")
-        if self.redistance_every is not None and self.redistance_every < 1:
-            raise ValueError(f"redistance_every must be at least 1, or None for never, got {self.redistance_every}")
-        self.stepper  # noqa: B018 - it checks itself
 
     @property
     def weights(self) -> tuple[float, ...]:
@@ -270,7 +256,7 @@ def soft_mask(phi: Tensor, width_nm: float, pixel_nm: float, *, gradient: str = 
     width_nm : over which the mask goes from 1 to 0, linearly; with a pixel's side the mask is the share of each pixel
         that a horizontal or vertical outline covers. 0 for a hard mask.
     pixel_nm : side of a pixel.
-    gradient : how ``|grad phi|`` is taken in the backward pass, one of :data:`GRADIENTS`.
+    gradient : how ``|grad phi|`` is taken in the backward pass, one of :data:`Gradient`.
 
     Returns
     -------

@@ -16,7 +16,7 @@ has just mended nor shows in a measured width.
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import cv2
@@ -26,6 +26,7 @@ from skimage.morphology import skeletonize
 
 from maskopt_lib.metrics.shapes import neighbours
 from maskopt_lib.opc.distances import distance
+from maskopt_lib.options import NotNegative, Options
 
 _SQUARE = np.ones((3, 3), np.uint8)
 # Free of shapes around what a projection looks at, in pixels more than the largest rule.
@@ -39,7 +40,7 @@ _RADIUS = 1.15
 
 
 @dataclass(frozen=True, kw_only=True)
-class MaskRules:
+class MaskRules(Options):
     """A deck of mask rules; each is named as the score that measures it, and 0 leaves it out.
 
     Attributes
@@ -51,15 +52,11 @@ class MaskRules:
     min_radius_nm : smallest radius of the outline, convex or concave, in nm.
     """
 
-    msa_nm2: float = 2000.0
-    msd_nm: float = 24.0
-    min_width_nm: float = 24.0
-    min_space_nm: float = 16.0
-    min_radius_nm: float = 8.0
-
-    def __post_init__(self) -> None:
-        if wrong := {f.name: getattr(self, f.name) for f in fields(self) if not getattr(self, f.name) >= 0}:
-            raise ValueError(f"a mask rule must not be negative, got {wrong}; 0 leaves a rule out")
+    msa_nm2: NotNegative = 2000.0
+    msd_nm: NotNegative = 24.0
+    min_width_nm: NotNegative = 24.0
+    min_space_nm: NotNegative = 16.0
+    min_radius_nm: NotNegative = 8.0
 
     @property
     def opening_nm(self) -> float:

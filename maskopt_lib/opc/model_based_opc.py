@@ -19,6 +19,7 @@ OpenILT (github.com/OpenOPC/OpenILT), ``pyilt/simpleopc.py``: constants of the p
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import torch
@@ -26,7 +27,6 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from maskopt_lib.data import schema
-from maskopt_lib.errors import UnknownNameError
 from maskopt_lib.litho.simulator import Simulator
 from maskopt_lib.opc.assist import AssistSeeds
 from maskopt_lib.opc.descent import Descent, Phases, collect
@@ -35,10 +35,9 @@ from maskopt_lib.opc.fragments import Cutting, Fragments, outlines
 from maskopt_lib.opc.moving_edges import MovingEdges, MovingEdgesOptions, no_initial
 from maskopt_lib.opc.objective import squared_difference
 from maskopt_lib.opc.result import MaxSteps, OpcResult, StopCondition, check_finite
+from maskopt_lib.options import Count, Finite, NotNegative, Positive
 
 TERMS = ("epe_nm", "violations", "fidelity", "pv_band")
-FEEDBACKS = ("proportional", "fixed")
-AIMS = ("nominal", "middle")
 #: Errors beyond this count as violations, in nm.
 LIMIT_NM = 15.0
 
@@ -67,34 +66,27 @@ class ModelBasedOptions(MovingEdgesOptions):
         number of control points off by more than 15 nm, pixels) in the objective that ``best_step`` and ``keep`` use.
     """
 
-    n_steps: int = 20
-    corner_nm: float = 30.0
-    segment_nm: float = 40.0
-    line_end_nm: float = 100.0
-    corner_probe_nm: float | None = 40.0
-    feedback: str = "proportional"
-    gain: float = 0.6
-    damping: float = 0.95
-    corner_gain: float = 1.0
-    line_end_gain: float = 1.0
-    min_slope: float = 0.02
-    max_step_nm: float = 10.0
-    max_move_nm: float = 40.0
-    fixed_step_nm: float = 8.0
-    halve_every: int = 4
-    probe_nm: float = 16.0
-    aim: str = "nominal"
-    epe_weight: float = 1.0
-    violation_weight: float = 0.0
-    fidelity_weight: float = 0.0
-    pvb_weight: float = 0.0
-
-    def __post_init__(self) -> None:
-        self.cutting  # noqa: B018 - it checks itself
-        for name, known in (("feedback", FEEDBACKS), ("aim", AIMS), ("keep", ("best", "last"))):
-            if getattr(self, name) not in known:
-                raise UnknownNameError(f"no {name} {getattr(self, name)!r}; known: {', '.join(known)}")
-        self.check_positive("n_steps", "gain", "damping", "max_step_nm", "max_move_nm", "fixed_step_nm", "halve_every")
+    n_steps: Count = 20
+    corner_nm: NotNegative = 30.0
+    segment_nm: Positive = 40.0
+    line_end_nm: NotNegative = 100.0
+    corner_probe_nm: NotNegative | None = 40.0
+    feedback: Literal["proportional", "fixed"] = "proportional"
+    gain: Positive = 0.6
+    damping: Positive = 0.95
+    corner_gain: NotNegative = 1.0
+    line_end_gain: NotNegative = 1.0
+    min_slope: NotNegative = 0.02
+    max_step_nm: Positive = 10.0
+    max_move_nm: Positive = 40.0
+    fixed_step_nm: Positive = 8.0
+    halve_every: Count = 4
+    probe_nm: Positive = 16.0
+    aim: Literal["nominal", "middle"] = "nominal"
+    epe_weight: Finite = 1.0
+    violation_weight: Finite = 0.0
+    fidelity_weight: Finite = 0.0
+    pvb_weight: Finite = 0.0
 
     @property
     def cutting(self) -> Cutting:

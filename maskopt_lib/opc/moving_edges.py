@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -10,12 +11,13 @@ from torch import Tensor
 from maskopt_lib.litho.simulator import Simulator
 from maskopt_lib.opc.assist import AssistSeeds, assist_seeds
 from maskopt_lib.opc.edge_rules import EdgeRules, snap
-from maskopt_lib.opc.fragments import Cutting, Fragments, outlines
+from maskopt_lib.opc.fragments import Cutting, Fragments, Pieces, outlines
 from maskopt_lib.opc.pixels import coarse, whole
+from maskopt_lib.options import Count, NotNegative, Options, Positive
 
 
 @dataclass(frozen=True, kw_only=True)
-class MovingEdgesOptions:
+class MovingEdgesOptions(Options):
     """How edges are cut, and how far they may go.
 
     Attributes
@@ -31,19 +33,19 @@ class MovingEdgesOptions:
     keep : ``"best"`` or ``"last"``.
     """
 
-    pixel_nm: float = 4.0
-    n_steps: int
-    corner_nm: float
-    segment_nm: float
-    pieces: str = "even"
-    line_end_nm: float = 0.0
-    max_move_nm: float
-    min_width_nm: float = 30.0
-    min_space_nm: float = 30.0
-    jog_nm: float = 2.0
-    grid_nm: float = 1.0
+    pixel_nm: Positive = 4.0
+    n_steps: Count
+    corner_nm: NotNegative
+    segment_nm: Positive
+    pieces: Pieces = "even"
+    line_end_nm: NotNegative = 0.0
+    max_move_nm: Positive
+    min_width_nm: NotNegative = 30.0
+    min_space_nm: NotNegative = 30.0
+    jog_nm: NotNegative = 2.0
+    grid_nm: Positive = 1.0
     assist: AssistSeeds | None = None
-    keep: str = "best"
+    keep: Literal["best", "last"] = "best"
 
     @property
     def cutting(self) -> Cutting:
@@ -51,12 +53,6 @@ class MovingEdgesOptions:
         return Cutting(
             corner_nm=self.corner_nm, segment_nm=self.segment_nm, pieces=self.pieces, line_end_nm=self.line_end_nm
         )
-
-    def check_positive(self, *names: str) -> None:
-        """Raise ValueError where an option of these is not above zero."""
-        for name in names:
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)!r}")
 
 
 @dataclass(frozen=True)

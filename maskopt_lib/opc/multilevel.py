@@ -24,6 +24,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -31,14 +32,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from maskopt_lib.data import schema
-from maskopt_lib.errors import GridMismatchError, UnknownNameError
+from maskopt_lib.errors import GridMismatchError, OptionError
 from maskopt_lib.litho.simulator import Simulator
 from maskopt_lib.opc import prints
 from maskopt_lib.opc.cleanup import CleanUp
-from maskopt_lib.opc.descent import Descent, Phases, Stepper, collect, descend
-from maskopt_lib.opc.pixels import central, check_box, coarse, fine_bicubic, fine_nearest, smooth, square, whole
+from maskopt_lib.opc.descent import Descent, Optimizer, Phases, Schedule, Stepper, collect, descend
+from maskopt_lib.opc.pixels import central, coarse, fine_bicubic, fine_nearest, smooth, square, whole
 from maskopt_lib.opc.prints import Prints
 from maskopt_lib.opc.result import OpcResult
+from maskopt_lib.options import Count, Finite, Odd, Options, Positive, check
 
 TERMS = prints.TERMS
 
@@ -47,7 +49,7 @@ UPSAMPLING = {"nearest": fine_nearest, "bicubic": fine_bicubic}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Level:
+class Level(Options):
     """One grid of the descent.
 
     Attributes
@@ -59,18 +61,15 @@ class Level:
     window_nm : side of the central square that may be clear; None is all.
     """
 
-    pixel_nm: float
-    n_steps: int
-    learning_rate: float = 0.2
-    smoothing_px: int = 7
-    window_nm: float | None = 1280.0
-
-    def __post_init__(self) -> None:
-        check_box(self.smoothing_px)
+    pixel_nm: Positive
+    n_steps: Count
+    learning_rate: Positive = 0.2
+    smoothing_px: Odd = 7
+    window_nm: Positive | None = 1280.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class MultilevelOptions:
+class MultilevelOptions(Options):
     """Everything that can be set; the defaults are OpenILT's.
 
     Attributes
@@ -86,27 +85,25 @@ class MultilevelOptions:
     """
 
     levels: Sequence[Level] = (Level(pixel_nm=8.0, n_steps=20), Level(pixel_nm=4.0, n_steps=100))
-    optimizer: str = "adam"
-    schedule: str = "constant"
-    nominal_weight: float = 0.0
-    outer_weight: float = 1.0
-    inner_weight: float = 0.0
-    pvb_weight: float = 1.0
-    mask_steepness: float = 4.0
-    mask_offset: float = 0.5
-    keep: str = "best"
-    upsampling: str = "nearest"
+    optimizer: Optimizer = "adam"
+    schedule: Schedule = "constant"
+    nominal_weight: Finite = 0.0
+    outer_weight: Finite = 1.0
+    inner_weight: Finite = 0.0
+    pvb_weight: Finite = 1.0
+    mask_steepness: Positive = 4.0
+    mask_offset: Finite = 0.5
+    keep: Literal["best", "last"] = "best"
+    upsampling: Literal["nearest", "bicubic"] = "nearest"
     cleanup: CleanUp | None = None
 
     def __post_init__(self) -> None:
+        check(Sequence[Level | Mapping[str, Any]], levels=self.levels)
         levels = tuple(Level(**level) if isinstance(level, Mapping) else level for level in self.levels)
         if not levels:
-            raise ValueError("a multi-level solver needs at least one level")
-        if self.upsampling not in UPSAMPLING:
-            raise UnknownNameError(f"no upsampling {self.upsampling!r}; known: {sorted(UPSAMPLING)}")
+            raise OptionError("a multi-level solver needs at least one level")
         object.__setattr__(self, "levels", levels)
-        for level in levels:
-            self.stepper(level)
+        super().__post_init__()
 
     def stepper(self, level: Level) -> Stepper:
         """Optimizer, learning rate and schedule of a level."""

@@ -25,17 +25,20 @@ J.-R. Gao, X. Xu, B. Yu, D. Z. Pan, "MOSAIC: Mask Optimizing Solution With Proce
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+from maskopt_lib.errors import OptionError
 from maskopt_lib.litho.simulator import Simulator
 from maskopt_lib.opc import prints
 from maskopt_lib.opc.cleanup import CleanUp
-from maskopt_lib.opc.descent import Descent, Phases, Stepping, collect, descend
+from maskopt_lib.opc.descent import Descent, Optimizer, Phases, Schedule, Stepping, collect, descend
 from maskopt_lib.opc.pixels import central, coarse, fine_nearest, square, whole
 from maskopt_lib.opc.prints import Prints
 from maskopt_lib.opc.result import OpcResult
+from maskopt_lib.options import Count, Finite, Positive
 
 TERMS = (*prints.TERMS, "discreteness")
 
@@ -59,27 +62,27 @@ class PixelIltOptions(Stepping):
     cleanup : final clean-up; None only thresholds.
     """
 
-    pixel_nm: float = 1.0
-    n_steps: int = 20
-    optimizer: str = "sgd"
-    learning_rate: float = 0.5
-    schedule: str = "constant"
-    nominal_weight: float = 1.0
-    outer_weight: float = 1.0
-    inner_weight: float = 1.0
-    pvb_weight: float = 0.0
-    discreteness_weight: float = 0.0
-    exponent: int = 2
-    mask_steepness: float = 4.0
-    mask_offset: float = 0.0
-    window_nm: float | None = 1024.0
-    keep: str = "best"
+    pixel_nm: Positive = 1.0
+    n_steps: Count = 20
+    optimizer: Optimizer = "sgd"
+    learning_rate: Positive = 0.5
+    schedule: Schedule = "constant"
+    nominal_weight: Finite = 1.0
+    outer_weight: Finite = 1.0
+    inner_weight: Finite = 1.0
+    pvb_weight: Finite = 0.0
+    discreteness_weight: Finite = 0.0
+    exponent: Count = 2
+    mask_steepness: Positive = 4.0
+    mask_offset: Finite = 0.0
+    window_nm: Positive | None = 1024.0
+    keep: Literal["best", "last"] = "best"
     cleanup: CleanUp | None = None
 
     def __post_init__(self) -> None:
-        if self.exponent < 2 or self.exponent % 2:
-            raise ValueError(f"exponent must be even and at least 2, got {self.exponent}")
-        self.stepper  # noqa: B018 - it checks itself
+        super().__post_init__()
+        if self.exponent % 2:
+            raise OptionError(f"exponent must be even, got {self.exponent}")
 
     @property
     def weights(self) -> tuple[float, ...]:

@@ -72,12 +72,6 @@ def square(n: int, inside: slice, device: torch.device) -> Tensor:
     return is_inside
 
 
-def check_box(smoothing_px: int) -> None:
-    """Raise ValueError for a side of :func:`smooth`'s box that is not odd."""
-    if smoothing_px < 1 or smoothing_px % 2 == 0:
-        raise ValueError(f"smoothing_px must be odd and at least 1, got {smoothing_px}")
-
-
 def smooth(image: Tensor, size_px: int) -> Tensor:
     """Mean over a square box of odd side with zeros outside, differentiable: (b, y, x) to (b, y, x)."""
     return _BoxMean.apply(image, size_px)

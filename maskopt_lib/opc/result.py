@@ -12,6 +12,7 @@ import xarray as xr
 
 from maskopt_lib.data import schema
 from maskopt_lib.errors import DivergedError
+from maskopt_lib.options import Count, NotNegative, Options
 
 
 class StopCondition(Protocol):
@@ -28,7 +29,7 @@ class StopCondition(Protocol):
 
 
 @dataclass(frozen=True)
-class MaxSteps:
+class MaxSteps(Options):
     """Stop after a number of steps.
 
     Attributes
@@ -36,18 +37,14 @@ class MaxSteps:
     n_steps : at least 1.
     """
 
-    n_steps: int
-
-    def __post_init__(self) -> None:
-        if self.n_steps < 1:
-            raise ValueError(f"a solver needs at least one step, got n_steps={self.n_steps}")
+    n_steps: Count
 
     def __call__(self, step: int, losses: Sequence[np.ndarray]) -> str | None:
         return f"reached the set number of {self.n_steps} steps" if step >= self.n_steps else None
 
 
 @dataclass(frozen=True, kw_only=True)
-class NoImprovement:
+class NoImprovement(Options):
     """Stop when no clip of the batch has improved for a while.
 
     Attributes
@@ -56,8 +53,8 @@ class NoImprovement:
     relative : smallest relative decrease that counts.
     """
 
-    patience: int
-    relative: float = 1e-3
+    patience: Count
+    relative: NotNegative = 1e-3
 
     def __call__(self, step: int, losses: Sequence[np.ndarray]) -> str | None:
         if step <= self.patience:

@@ -55,8 +55,9 @@ from maskopt_lib.opc.descent import Descent, Phases, Stepper, collect, descend
 from maskopt_lib.opc.distances import distance, room, signed_distance
 from maskopt_lib.opc.edges import EdgePoints
 from maskopt_lib.opc.mask_rules import MaskRules, shapes
-from maskopt_lib.opc.pixels import central, check_box, coarse, fine_bicubic, fine_nearest, smooth, square, whole
+from maskopt_lib.opc.pixels import central, coarse, fine_bicubic, fine_nearest, smooth, square, whole
 from maskopt_lib.opc.result import OpcResult
+from maskopt_lib.options import Count, Finite, LostShare, Odd, Options, Positive, Share, Whole
 
 TERMS = (schema.NOMINAL, "edge_placement", "pv_band", "corners", "outline")
 
@@ -69,7 +70,7 @@ _FRAME_NM, _BESIDE_NM = 16.0, 64.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class RuleAwareOptions:
+class RuleAwareOptions(Options):
     """Everything that can be set.
 
     Attributes
@@ -99,37 +100,28 @@ class RuleAwareOptions:
     """
 
     deck: MaskRules = field(default_factory=MaskRules)
-    pixel_nm: float = 8.0
-    projection_nm: float = 4.0
-    free_steps: int = 150
-    free_rate: float = 0.12
-    n_rounds: int = 1
-    n_steps: int = 60
-    rate_nm: float = 1.0
-    smoothing_px: int = 3
-    mask_steepness: float = 4.0
-    mask_offset: float = 0.5
-    edge_width_px: float = 0.25
-    resist_steepness: tuple[float, float] = (50.0, 150.0)
-    nominal_weight: float = 0.5
-    edge_weight: float = 2.0
-    edge_scale_nm: float = 1.0
-    pvb_weight: float = 3.0
-    corner_weights: Sequence[tuple[str, float]] = ()
-    complexity_weight: float = 0.0
-    grow: float = 0.5
-    reach_nm: float | None = None
-    window_nm: float | None = None
-    energy_lost: float = 1e-3
-
-    def __post_init__(self) -> None:
-        check_box(self.smoothing_px)
-        if self.free_steps < 0 or self.n_rounds < 0 or (self.n_rounds and self.n_steps < 1):
-            raise ValueError(f"steps and rounds must not be negative, got {self}")
-        if not self.edge_width_px > 0 or not self.edge_scale_nm > 0:
-            raise ValueError(f"edge_width_px and edge_scale_nm must be positive, got {self}")
-        Stepper(optimizer="adam", learning_rate=self.free_rate)
-        Stepper(optimizer="adam", learning_rate=self.rate_nm)
+    pixel_nm: Positive = 8.0
+    projection_nm: Positive = 4.0
+    free_steps: Whole = 150
+    free_rate: Positive = 0.12
+    n_rounds: Whole = 1
+    n_steps: Count = 60
+    rate_nm: Positive = 1.0
+    smoothing_px: Odd = 3
+    mask_steepness: Positive = 4.0
+    mask_offset: Finite = 0.5
+    edge_width_px: Positive = 0.25
+    resist_steepness: tuple[Positive, Positive] = (50.0, 150.0)
+    nominal_weight: Finite = 0.5
+    edge_weight: Finite = 2.0
+    edge_scale_nm: Positive = 1.0
+    pvb_weight: Finite = 3.0
+    corner_weights: Sequence[tuple[str, Finite]] = ()
+    complexity_weight: Finite = 0.0
+    grow: Share = 0.5
+    reach_nm: Positive | None = None
+    window_nm: Positive | None = None
+    energy_lost: LostShare = 1e-3
 
     @property
     def weights(self) -> tuple[float, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from typing import Any, get_args, get_type_hints
 
@@ -223,11 +223,9 @@ def options_of(method: str, preset: str | None = None, *, start: Any = None, **c
     if start is None:
         name = preset or next(iter(presets))
         if name not in presets:
-            raise UnknownNameError(f"method {method!r} has no preset {name!r}; known: {sorted(presets)}")
+            raise UnknownNameError.of(f"preset of {method}", name, sorted(presets))
         start = presets[name]
-    known = sorted(f.name for f in fields(start))
-    if unknown := set(changes) - set(known):
-        raise UnknownNameError(f"method {method!r} has no option {sorted(unknown)}; known: {known}")
+    _check_known(f"option of {method}", changes, start)
     return replace(start, **{name: _nested(start, name, value) for name, value in changes.items()})
 
 
@@ -241,14 +239,19 @@ def _nested(options: Any, name: str, value: Any) -> Any:
     kinds = [k for k in (kind, *get_args(kind)) if isinstance(k, type) and is_dataclass(k)]
     if not kinds:
         return value
-    known = [f.name for f in fields(kinds[0])]
     for entry in value if is_many else [value]:
-        if unknown := sorted(set(entry) - set(known)):
-            raise UnknownNameError(f"option {name!r} has no {unknown}; known: {known}")
+        _check_known(f"option of {name}", entry, kinds[0])
     if is_many:
         return tuple(kinds[0](**entry) for entry in value)
     current, changes = getattr(options, name), dict(value)
     return replace(current, **changes) if isinstance(current, kinds[0]) else kinds[0](**changes)
+
+
+def _check_known(what: str, names: Iterable[str], options: Any) -> None:
+    known = sorted(f.name for f in fields(options))
+    for name in names:
+        if name not in known:
+            raise UnknownNameError.of(what, name, known)
 
 
 def method_digest(method: str) -> str:
@@ -276,5 +279,5 @@ def method_of(name: str) -> Method:
     UnknownNameError : there is none; lists the known ones.
     """
     if name not in METHODS:
-        raise UnknownNameError(f"no method {name!r}; known: {sorted(METHODS)}")
+        raise UnknownNameError.of("method", name, sorted(METHODS))
     return METHODS[name]

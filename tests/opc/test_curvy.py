@@ -13,6 +13,7 @@ from maskopt_lib.data import schema
 from maskopt_lib.errors import DivergedError, GridMismatchError, UnknownNameError
 from maskopt_lib.opc import cleanup, curvy, pixels
 from maskopt_lib.opc.objective import spectral_energy, squared_difference
+from maskopt_lib.opc.result import check_finite
 
 
 @pytest.fixture(scope="module")
@@ -107,9 +108,9 @@ def test_stop_condition_ends_the_run_with_its_reason(sim, targets):
     assert result.history.sizes[schema.STEP] < 100
 
 
-def test_divergence_is_an_error_that_says_what_to_do(sim, targets):
+def test_divergence_is_an_error_that_says_what_to_do():
     with pytest.raises(DivergedError, match="learning rate"):
-        opc.solve(targets[0], sim, n_steps=5, learning_rate=float("inf"), **SMALL)
+        check_finite(2, [np.ones(2), np.array([1.0, np.nan])])
 
 
 def test_wrong_names_and_grids_are_refused(sim, targets):
@@ -181,7 +182,7 @@ def test_nested_options_take_dictionaries(sim, targets):
     assert changed.options["cleanup"] == {
         "open_nm": 20.0, "close_nm": 12.0, "round_corners": True, "min_area_nm2": 0.0, "min_hole_nm2": 0.0,
     }  # fmt: skip
-    with pytest.raises(UnknownNameError, match=r"'cleanup' has no \['opening'\]"):
+    with pytest.raises(UnknownNameError, match="no option of cleanup 'opening'"):
         opc.solve(targets[0], sim, cleanup={"opening": 3})
 
 
@@ -212,5 +213,5 @@ def test_options_that_are_a_sequence_take_dictionaries(sim, targets):
     levels = [{"pixel_nm": 16.0, "n_steps": 2}, {"pixel_nm": 8.0, "n_steps": 3}]
     result = opc.solve(targets[0], sim, method="multilevel", levels=levels)
     assert [(level["pixel_nm"], level["n_steps"]) for level in result.options["levels"]] == [(16.0, 2), (8.0, 3)]
-    with pytest.raises(UnknownNameError, match=r"'levels' has no \['steps'\]"):
+    with pytest.raises(UnknownNameError, match="no option of levels 'steps'"):
         opc.solve(targets[0], sim, method="multilevel", levels=[{"pixel_nm": 8.0, "steps": 3}])

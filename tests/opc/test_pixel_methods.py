@@ -305,7 +305,7 @@ def test_mistakes_are_refused(sim, targets):
         multilevel.MultilevelOptions(levels=())
     with pytest.raises(ValueError, match="even"):
         pixel_ilt.PixelIltOptions(exponent=3)
-    with pytest.raises(ValueError, match="four"):
+    with pytest.raises(ValueError, match="4 values"):
         attention_ilt.AttentionIltOptions(sizes_px=(5, 10, 20))
 
 

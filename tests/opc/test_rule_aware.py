@@ -80,7 +80,7 @@ def test_dark_beyond_the_reach(sim, clips):
 
 @pytest.mark.parametrize(
     ("name", "value", "message"),
-    [("smoothing_px", 2, "odd"), ("free_steps", -1, "negative"), ("edge_width_px", 0.0, "positive")],
+    [("smoothing_px", 2, "odd"), ("free_steps", -1, "from 0"), ("edge_width_px", 0.0, "above 0")],
 )
 def test_options_that_make_no_sense(name, value, message):
     with pytest.raises(ValueError, match=message):

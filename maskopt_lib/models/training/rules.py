@@ -1,13 +1,14 @@
 """What a training is: network, tiles, and stages with their losses; all that determines it, in plain values."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from maskopt_lib.errors import UnknownNameError
+from maskopt_lib.errors import OptionError, UnknownNameError
 from maskopt_lib.models.conditioning import Conditioning
 from maskopt_lib.models.library import MODELS
+from maskopt_lib.options import Count, NotNegative, Options, Positive, Share, Whole, check
 from maskopt_lib.runs.parts import file_name
 
 #: Terms that a stage may give a weight, by what they need.
@@ -20,7 +21,7 @@ PRECISIONS = ("32-true", "bf16-mixed")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stage:
+class Stage(Options):
     """A part of a training with its own losses and its own optimiser.
 
     Attributes
@@ -36,22 +37,23 @@ class Stage:
     """
 
     name: str
-    weights: Mapping[str, float | tuple[float, float]]
-    lr: float = 1e-3
-    clip_norm: float = 0.0
+    weights: Mapping[str, NotNegative | tuple[NotNegative, NotNegative]]
+    lr: Positive = 1e-3
+    clip_norm: NotNegative = 0.0
     label_distance: str = "mse"
     litho: Mapping[str, Any] = field(default_factory=dict)
     complexity: Mapping[str, Any] = field(default_factory=dict)
     self_training: str = "none"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for term in self.weights:
             if term not in TERMS:
                 raise UnknownNameError(f"no term {term!r}; known: {', '.join(TERMS)}")
         if self.self_training not in SELF_TRAINING:
             raise UnknownNameError(f"no self-training {self.self_training!r}; known: {', '.join(SELF_TRAINING)}")
-        if not self.weights or not self.lr > 0:
-            raise ValueError(f"a stage needs weights, and a learning rate above 0, got {self}")
+        if not self.weights:
+            raise OptionError(f"a stage needs weights, got {self}")
 
     @property
     def wants_labels(self) -> bool:
@@ -107,7 +109,7 @@ def stages_of(model: str, preset: str = "published") -> tuple[Stage, ...]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainRule:
+class TrainRule(Options):
     """All that determines a training but the tiles and the optics.
 
     Attributes
@@ -135,42 +137,45 @@ class TrainRule:
 
     model: str
     preset: str = "published"
-    width: float = 1.0
-    pixel_nm: int = 4
+    width: Positive = 1.0
+    pixel_nm: Count = 4
     options: Mapping[str, Any] = field(default_factory=dict)
     conditioning: Conditioning = field(default_factory=Conditioning)
     layer: str = "metal1"
     kind: str = "ilt"
-    context_nm: int = 32
-    label_context_nm: int | None = None
-    shuffle_cells: int | None = None
+    context_nm: Whole = 32
+    label_context_nm: Whole | None = None
+    shuffle_cells: Whole | None = None
     train_split: str = "train"
     validation_split: str = "validation"
-    n_train: int | None = None
-    n_validation: int = 16
+    n_train: Count | None = None
+    n_validation: Count = 16
     stages: tuple[Stage, ...] = ()
-    steps: int = 1000
-    pretrain_share: float = 0.25
-    rate: float = 1.0
-    batch: int = 4
-    accumulate: int = 1
-    check_every: int = 0
-    patience: int = 0
+    steps: Count = 1000
+    pretrain_share: Share = 0.25
+    rate: Positive = 1.0
+    batch: Count = 4
+    accumulate: Count = 1
+    check_every: Whole = 0
+    patience: Whole = 0
     precision: str = "32-true"
-    seed: int = 0
+    seed: Whole = 0
 
     def __post_init__(self) -> None:
+        check(str, model=self.model)
+        check(Sequence[Stage], stages=self.stages)
         if self.model not in MODELS:
             raise UnknownNameError(f"no network {self.model!r}; known: {', '.join(MODELS)}")
         object.__setattr__(self, "stages", tuple(self.stages) or stages_of(self.model, self.preset))
+        super().__post_init__()
         if self.precision not in PRECISIONS:
             raise UnknownNameError(f"no precision {self.precision!r}; known: {', '.join(PRECISIONS)}")
         for kind in self.kinds:
             self.conditioning.kind(kind)
         if not 0 < self.pretrain_share < 1:
-            raise ValueError(f"pretrain_share lies between 0 and 1, got {self.pretrain_share}")
-        if self.steps < len(self.stages) or self.batch < 1 or self.accumulate < 1 or self.batch % self.accumulate:
-            raise ValueError(
+            raise OptionError(f"pretrain_share lies between 0 and 1, got {self.pretrain_share}")
+        if self.steps < len(self.stages) or self.batch % self.accumulate:
+            raise OptionError(
                 f"{self.steps} steps must reach for {len(self.stages)} stages, and a batch of {self.batch} divide into "
                 f"{self.accumulate} parts"
             )
