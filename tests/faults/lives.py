@@ -184,7 +184,7 @@ def killed(
             # Over before it was struck, as there was little left to do: no try. The next is struck sooner.
             process.wait()
             horizon_s *= 0.7
-            files.remove(lab.out_dir(work, out) / "parts")
+            files.remove(lab.out_dir(work, out))  # all of it: a dataset without its parts does not know their times
             continue
         family = descendants(process)
         found[0].send_signal(signals[struck % len(signals)])
@@ -192,7 +192,7 @@ def killed(
         if victims is _workers:
             code = process.wait(timeout=600)  # another worker does its task
             outcome.note(f"the run ended with status {code}" if code else None)
-            files.remove(lab.out_dir(work, out) / "parts")
+            files.remove(lab.out_dir(work, out))
             continue
         process.wait(timeout=120)
         _, alive = psutil.wait_procs(family, timeout=15)
