@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from maskopt_lib.data import schema
+from maskopt_lib.optics.kernels import SocsKernels
 from maskopt_lib.options import NotNegative, Options, Positive, Whole
 
 
@@ -40,6 +41,14 @@ CONTEST_CORNERS = (
 )
 
 
+def corners_of(kernels: SocsKernels) -> tuple[ProcessCorner, ...]:
+    """The corners that kernels of a process file carry; the contest's for others."""
+    found = kernels.meta.get("corners")
+    if found is None:
+        return CONTEST_CORNERS
+    return tuple(ProcessCorner(name=name, focus=focus, dose=dose) for name, focus, dose in found)
+
+
 @dataclass(frozen=True, kw_only=True)
 class ThresholdResist(Options):
     """Constant-threshold resist, hard or soft.
@@ -54,6 +63,11 @@ class ThresholdResist(Options):
     threshold: Positive = 0.225
     steepness: Positive = 50.0
     diffusion_nm: NotNegative = 0.0
+
+    @classmethod
+    def of(cls, kernels: SocsKernels) -> ThresholdResist:
+        """The resist that kernels of a process file carry; the contest's for others."""
+        return cls(**kernels.meta.get("resist", {}))
 
     def soft(self, aerial: Tensor) -> Tensor:
         """Differentiable resist image in (0, 1): ``sigmoid(steepness (aerial - threshold))``."""

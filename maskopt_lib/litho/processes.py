@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,6 @@ CONTEST_WAVELENGTH_NM, CONTEST_NA = 193.0, 0.8
 LOWEST_K1 = 0.25
 #: What a rule deck, and lengths in the options of solvers, are made for.
 CONTEST_UNIT_NM = CONTEST_WAVELENGTH_NM / CONTEST_NA
-_RESIST = ("threshold", "steepness", "diffusion_nm")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,8 +90,8 @@ class Process:
     def kernels(self) -> SocsKernels:
         """Kernels at the planes of the corners; computed when first asked for."""
         if self.kernel_set:
-            return load(self.kernel_set)
-        return self._imaging.kernels(self.planes_nm, name=self.name)
+            return self._carrying(load(self.kernel_set))
+        return self._carrying(self._imaging.kernels(self.planes_nm, name=self.name))
 
     @property
     def period_nm(self) -> float:
@@ -134,9 +133,17 @@ class Process:
                 "take the process 'embedded', or one with its own optics"
             )
         if self.kernel_set:
-            return through_focus(defocus_nm)
+            return self._carrying(through_focus(defocus_nm))
         others = sorted({float(z) for z in defocus_nm} - set(self.planes_nm))
-        return self._imaging.kernels([*self.planes_nm, *others], name=f"{self.name}-through-focus")
+        planes = self._imaging.kernels([*self.planes_nm, *others], name=f"{self.name}-through-focus")
+        return self._carrying(planes)
+
+    def _carrying(self, kernels: SocsKernels) -> SocsKernels:
+        """The kernels with corners and resist for the simulator; those of the contest are its own default."""
+        if (self.corners, self.resist) == (CONTEST_CORNERS, ThresholdResist()):
+            return kernels
+        corners = [(corner.name, corner.focus, corner.dose) for corner in self.corners]
+        return replace(kernels, meta=kernels.meta | {"corners": corners, "resist": asdict(self.resist)})
 
     def k1(self, length_nm: float) -> float:
         """A width, space or half pitch in units of ``wavelength / NA``; below 0.25 no pitch of twice it can print."""
@@ -220,43 +227,24 @@ def load_process(source: str | os.PathLike | Mapping[str, Any] | Process) -> Pro
         return replace(load_process({"kernels": source}), name=source)
     document = settings.read_process(source, also=list(KERNELS))
     name = settings.name_of(document)
-    corners = settings.corners_of(document)
     if "kernels" in document.value:
-        chosen = settings.kernel_set(document, KERNELS)
-        found: dict[str, Any] = {"kernel_set": chosen, "wavelength_nm": CONTEST_WAVELENGTH_NM, "na": CONTEST_NA}
+        found: dict[str, Any] = {"kernel_set": settings.kernel_set(document, KERNELS)}
+        found |= {"wavelength_nm": CONTEST_WAVELENGTH_NM, "na": CONTEST_NA}
         found["pixel_nm"] = document.number("field", "pixel_nm", default=1.0)
-        focus = {"focus": 0, "defocus": 1}
-        for corner in corners:
-            if corner.focus not in focus:
-                raise UnknownNameError(
-                    f"{document.where('corners', corner.name, 'focus')}: no focus setting {corner.focus!r}; known: "
-                    f"{', '.join(focus)}"
-                )
-        at = [focus[corner.focus] for corner in corners]
     else:
-        imaging = settings.imaging_of(document)
-        planes = list(dict.fromkeys(corner.defocus_nm for corner in corners))
-        at = [planes.index(corner.defocus_nm) for corner in corners]
-        found = {"system": imaging.system, "numerics": imaging.numerics, "planes_nm": tuple(planes)}
+        imaging, planes = settings.imaging_of(document), [c.defocus_nm for c in settings.corners_of(document)]
+        found = {"system": imaging.system, "numerics": imaging.numerics, "planes_nm": tuple(dict.fromkeys(planes))}
         found |= {"wavelength_nm": imaging.system.wavelength_nm, "na": imaging.system.na, "pixel_nm": imaging.pixel_nm}
     return Process(
         name=name,
         corners=tuple(
-            ProcessCorner(name=corner.name, focus=focus, dose=corner.dose**0.5)
-            for corner, focus in zip(corners, at, strict=True)
+            ProcessCorner(name=name, focus=focus, dose=dose) for name, focus, dose in settings.conditions_of(document)
         ),
-        resist=_resist(document),
+        resist=ThresholdResist(**settings.resist_of(document)),
         deck=_deck(document, found["wavelength_nm"] / found["na"]),
         layers=_layers(document),
         **found,
     )
-
-
-def _resist(document: yaml_files.Document) -> ThresholdResist:
-    if "resist" in document.value:
-        document.check_keys(_RESIST, "resist")
-    usual = ThresholdResist()
-    return ThresholdResist(**{key: document.number("resist", key, default=getattr(usual, key)) for key in _RESIST})
 
 
 def _deck(document: yaml_files.Document, unit_nm: float) -> dict[str, float]:

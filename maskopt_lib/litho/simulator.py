@@ -23,7 +23,7 @@ from maskopt_lib.litho.imaging import (
     real_systems,
     small_grid,
 )
-from maskopt_lib.litho.process import CONTEST_CORNERS, ProcessCorner, ThresholdResist
+from maskopt_lib.litho.process import ProcessCorner, ThresholdResist, corners_of
 from maskopt_lib.optics.kernels import SocsKernels
 from maskopt_lib.options import Count, LostShare, Positive, check
 
@@ -35,7 +35,8 @@ class Simulator(nn.Module):
     ----------
     kernels : coherent systems at one or more focus settings.
     device, dtype : where and in which precision (``torch.float32`` or ``torch.float64``) it computes.
-    corners : process corners, in the order of the ``corner`` axis.
+    corners : process corners, in the order of the ``corner`` axis; by default those of the process file that the
+        kernels are from, else the contest's. The same holds for the resist.
     resist : threshold, steepness and diffusion of the resist. Diffusion blurs every image that comes from here.
     energy_lost : share of each focus setting's energy that may be dropped from the weak end of the real systems; 0 is
         exact. Solvers may trade a little for speed, scores never do.
@@ -72,8 +73,8 @@ class Simulator(nn.Module):
         *,
         device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.float32,
-        corners: Sequence[ProcessCorner] = CONTEST_CORNERS,
-        resist: ThresholdResist = ThresholdResist(),  # noqa: B008 - frozen
+        corners: Sequence[ProcessCorner] | None = None,
+        resist: ThresholdResist | None = None,
         energy_lost: float = 0.0,
         mode: str = EAGER,
         matmul_dtype: torch.dtype | None = None,
@@ -84,6 +85,7 @@ class Simulator(nn.Module):
         if torch.device(device).type == "cuda" and not torch.cuda.is_available():
             raise ValueError(f"device {str(device)!r} is not there: this torch sees no GPU; use device='cpu'")
         check(LostShare, energy_lost=energy_lost)
+        corners = corners_of(kernels) if corners is None else corners
         for corner in corners:
             if not 0 <= corner.focus < len(kernels.focus_names):
                 raise GridMismatchError(
@@ -92,7 +94,7 @@ class Simulator(nn.Module):
                 )
         self.kernels = kernels
         self.process = tuple(corners)
-        self.resist_model = resist
+        self.resist_model = ThresholdResist.of(kernels) if resist is None else resist
         self.energy_lost = energy_lost
         self.mode = mode
         self.matmul_dtype = matmul_dtype

@@ -29,7 +29,8 @@ class SocsKernels:
     defocus_nm : defocus of each setting in nm; ``nan`` where nobody has published it.
     period_nm : side of the periodic field in nm.
     name : what the set is called in records and tables.
-    meta : where it comes from: array order, files and hashes, optical parameters, energy kept.
+    meta : where it comes from: array order, files and hashes, optical parameters, energy kept. Kernels of a process
+        file carry its ``corners`` (name, focus index, dose on the amplitude) and ``resist`` to the simulator.
     """
 
     spectra: np.ndarray
@@ -81,7 +82,9 @@ class SocsKernels:
 
 
 def kernels_digest(kernels: SocsKernels) -> str:
-    """Hash of what a kernel set prints; its name does not count."""
+    """Hash of what a kernel set prints, at the corners and in the resist that it carries; its name does not count."""
     digest = hashlib.sha256(kernels.spectra.tobytes() + kernels.weights.tobytes())
     digest.update(repr(float(kernels.period_nm)).encode())
+    if carried := [kernels.meta[key] for key in ("corners", "resist") if key in kernels.meta]:
+        digest.update(repr(carried).encode())
     return digest.hexdigest()

@@ -47,9 +47,12 @@ def load(name: str | os.PathLike) -> SocsKernels:
         return KERNELS[str(name)](str(name))
     document = settings.read_process(name, also=list(KERNELS))
     if "kernels" in document.value:
-        return load(settings.kernel_set(document, KERNELS))
-    planes = [corner.defocus_nm for corner in settings.corners_of(document)]
-    return settings.imaging_of(document).kernels(planes, name=settings.name_of(document))
+        kernels = load(settings.kernel_set(document, KERNELS))
+    else:
+        planes = [corner.defocus_nm for corner in settings.corners_of(document)]
+        kernels = settings.imaging_of(document).kernels(planes, name=settings.name_of(document))
+    carried = {"corners": settings.conditions_of(document), "resist": settings.resist_of(document)}
+    return replace(kernels, meta=kernels.meta | carried)
 
 
 #: The compact model (:data:`maskopt_lib.optics.identify.PARAMETERS`) that stands in for the contest's optics, chosen by

@@ -64,6 +64,7 @@ SHAPES: dict[str, Callable[..., Source]] = {
 }
 _FIELD = [name for name in inspect.signature(numerics_for).parameters if name != "system"]
 _SYSTEM = [one.name for one in fields(OpticalSystem) if one.name != "defocus_nm"]
+_RESIST = ("threshold", "steepness", "diffusion_nm")
 _NEEDED = ("wavelength_nm", "na", "source")
 # Corners of which a file says nothing are the contest's: 2 % of the mask's amplitude, and a sixth of wavelength / NA^2.
 _DOSES = {schema.NOMINAL: 1.0, schema.OUTER: 1.02**2, schema.INNER: 0.98**2}
@@ -218,6 +219,34 @@ def corners_of(document: yaml_files.Document) -> list[Corner]:
         dose = document.number("corners", name, "dose", default=1.0)
         corners.append(Corner(name, defocus_nm, entry.get("focus", _FOCUS[name]), dose))
     return corners
+
+
+def conditions_of(document: yaml_files.Document) -> list[tuple[str, int, float]]:
+    """Name, index of the focus setting and dose on the mask's amplitude of each corner.
+
+    Raises
+    ------
+    UnknownNameError : a kernel set has no focus setting of that name.
+    """
+    corners = corners_of(document)
+    planes = list(dict.fromkeys(corner.defocus_nm for corner in corners))
+    conditions = []
+    for corner in corners:
+        if "kernels" not in document.value:
+            focus = planes.index(corner.defocus_nm)
+        elif corner.focus in (names := ("focus", "defocus")):
+            focus = names.index(corner.focus)
+        else:
+            where = document.where("corners", corner.name, "focus")
+            raise UnknownNameError(f"{where}: no focus setting {corner.focus!r}; known: {', '.join(names)}")
+        conditions.append((corner.name, focus, corner.dose**0.5))
+    return conditions
+
+
+def resist_of(document: yaml_files.Document) -> dict[str, float]:
+    """What the section ``resist`` says; nothing where there is none."""
+    found = document.check_keys(_RESIST, "resist") if "resist" in document.value else {}
+    return {key: document.number("resist", key, default=float(key != "diffusion_nm")) for key in found}
 
 
 def _made(document: yaml_files.Document, make: Callable, settings: Mapping[str, Any], *at: str) -> Any:

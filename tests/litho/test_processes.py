@@ -158,6 +158,12 @@ def test_optics_load_takes_a_file_and_a_source_map_beside_it(tmp_path):
     assert (process.layers, process.deck) == ({"core": "37/4"}, {"min_width_nm": 60.0})
     assert process.pixel_nm == 4 and "'my prócess': 193 nm, NA 0.6" in repr(process)
     assert process.through_focus([-60, 0, 30]).defocus_nm == (0.0, -60.0, 30.0)
+    path.write_text(path.read_text(encoding="utf-8") + "resist: {threshold: 0.31, diffusion_nm: 9}\n", encoding="utf-8")
+    process = litho.load_process(path)
+    for kernels in (optics.load(path), process.kernels, process.through_focus([30])):
+        sim = litho.Simulator(kernels)  # kernels of a file bring its corners and resist along
+        assert sim.process == process.corners
+        assert sim.resist_model == litho.ThresholdResist(threshold=0.31, diffusion_nm=9)
 
 
 @pytest.mark.parametrize(
@@ -190,8 +196,8 @@ def test_a_file_that_cannot_be_used_says_file_line_and_key(tmp_path, text, error
 @pytest.mark.parametrize(
     ("optics_changes", "field", "error", "said"),
     [
-        ({"na": float("nan")}, {}, SchemaError, "na: must be a finite number"),
-        ({"na": "high"}, {}, SchemaError, "na: must be a finite number, got 'high'"),
+        ({"na": float("nan")}, {}, SchemaError, "na must be a finite number"),
+        ({"na": "high"}, {}, SchemaError, "na must be a finite number, got 'high'"),
         ({"na": 1.2}, {}, SchemaError, "immersion_index=1.44"),
         ({"polarisation": "azimutal"}, {}, UnknownNameError, "known: scalar"),
         ({"zernike_waves": {0: 0.1}}, {}, SchemaError, "zernike_waves pairs"),

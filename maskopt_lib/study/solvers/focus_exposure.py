@@ -10,7 +10,7 @@ import xarray as xr
 from maskopt_lib import metrics
 from maskopt_lib.data import schema
 from maskopt_lib.errors import GridMismatchError
-from maskopt_lib.litho import CONTEST_CORNERS, ProcessCorner, Simulator
+from maskopt_lib.litho import ProcessCorner, Simulator, process
 from maskopt_lib.metrics import dimensions as dm
 from maskopt_lib.metrics import process_window as pw
 from maskopt_lib.optics import SocsKernels
@@ -69,7 +69,7 @@ class WindowSettings:
 
 
 def corners_of(kernels: SocsKernels, corners: Mapping[str, Sequence[float]]) -> tuple[ProcessCorner, ...]:
-    """The contest's three corners, changed and extended.
+    """The three corners of the kernels, the contest's where they carry none, changed and extended.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def corners_of(kernels: SocsKernels, corners: Mapping[str, Sequence[float]]) -> 
     >>> corners_of(kernels, {"far": (60.0, 1.01)})[-1]
     ProcessCorner(name='far', focus=2, dose=1.01)
     """
-    found = {corner.name: corner for corner in CONTEST_CORNERS}
+    found = {corner.name: corner for corner in process.corners_of(kernels)}
     planes = np.asarray(kernels.defocus_nm)
     for name, (defocus_nm, dose) in corners.items():
         near = int(np.argmin(np.abs(planes - defocus_nm)))

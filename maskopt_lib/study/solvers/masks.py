@@ -18,7 +18,7 @@ import xarray as xr
 from maskopt_lib import metrics
 from maskopt_lib.data import schema
 from maskopt_lib.errors import DivergedError, SchemaError
-from maskopt_lib.litho.process import CONTEST_CORNERS, ProcessCorner
+from maskopt_lib.litho.process import ProcessCorner, corners_of
 from maskopt_lib.litho.simulator import Simulator
 from maskopt_lib.opc.result import OpcResult, history_dataset
 from maskopt_lib.opc.solve import Recipe, method_digest
@@ -58,7 +58,7 @@ class Trial(Recipe):
 
     def imaging(self, kernels: SocsKernels) -> tuple[SocsKernels, tuple[ProcessCorner, ...]]:
         """What a mask is made under: kernels, and corners among their planes."""
-        return kernels, CONTEST_CORNERS
+        return kernels, corners_of(kernels)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,10 +196,10 @@ def score_mask(task: ScoreTask, kept: Kept) -> None:
 
 
 def simulator(
-    kernels: SocsKernels, kept: Kept, *, corners: Sequence[ProcessCorner] = CONTEST_CORNERS, device: str = "cpu"
+    kernels: SocsKernels, kept: Kept, *, corners: Sequence[ProcessCorner] | None = None, device: str = "cpu"
 ) -> Simulator:
     """A simulator that all tasks of a process share."""
-    key = (kernels_digest(kernels), tuple(corners), device)
+    key = (kernels_digest(kernels), tuple(corners or ()), device)
     return kept(key, partial(Simulator, kernels, device=device, corners=corners))
 
 

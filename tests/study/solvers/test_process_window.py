@@ -9,7 +9,7 @@ import xarray as xr
 from maskopt_lib import litho, metrics, opc, optics, study
 from maskopt_lib.errors import GridMismatchError, SchemaError, UnknownNameError
 from maskopt_lib.study.solvers import process_window as spw
-from maskopt_lib.study.solvers.focus_exposure import corners_of, only_planes_of
+from maskopt_lib.study.solvers.focus_exposure import BAND, corners_of, only_planes_of
 
 CLIPS = ["demo-metal-tips", "demo-metal-isolated"]
 
@@ -45,7 +45,7 @@ def made(kernels, settings, tmp_path_factory):
 
 def test_corners_are_found_by_their_plane(kernels):
     contest = corners_of(kernels, {})
-    assert contest == litho.simulator.CONTEST_CORNERS
+    assert contest == litho.CONTEST_CORNERS
     changed = corners_of(kernels, {"inner": (80.0, 0.97), "far": (-80.0, 1.0)})
     assert [corner.name for corner in changed] == ["nominal", "outer", "inner", "far"]
     assert [kernels.defocus_nm[corner.focus] for corner in changed] == [0.0, 0.0, 80.0, -80.0]
@@ -81,7 +81,7 @@ def test_matrix_holds_what_epe_sites_and_scores_say(made, kernels):
 def test_union_holds_the_contests_band(made, kernels, settings):
     *_, measured, masks = made
     # Its corners (0 and -49.9 nm, exposures 0.960 and 1.040) lie within the settings' range.
-    assert (measured[spw.BAND] >= measured["pvb_nm2"]).all()
+    assert (measured[BAND] >= measured["pvb_nm2"]).all()
     sim = litho.Simulator(kernels)
     mask = masks.sel({"method": "OPC", "sample": CLIPS[0]}).values
     union, common = spw.union_band(mask, sim, settings)
