@@ -226,5 +226,65 @@ def _smallest(design: Design, region: db.Region, limit_nm: float) -> dict[str, f
     return {name: units and round(units * design.dbu_nm, 3) for name, units in smallest.items()}
 
 
+class Box(click.ParamType):
+    """Four numbers: x0,y0,x1,y1 in nm."""
+
+    name = "x0,y0,x1,y1"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[float]:
+        """The numbers."""
+        try:
+            x0, y0, x1, y1 = (float(part) for part in value.split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not x0,y0,x1,y1 in nm", param, ctx)
+        return [x0, y0, x1, y1]
+
+
+def _options(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, Any]:
+    import yaml
+
+    if wrong := [value for value in values if "=" not in value]:
+        raise click.BadParameter(f"{wrong[0]!r} is not name=value", ctx, param)
+    return {name: yaml.safe_load(value) for name, _, value in (each.partition("=") for each in values)}
+
+
+@main.command()
+@click.argument("layout", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The mask, .oas or .gds.")
+@click.option("--layer", default="", help='A name of the layer map, or "11/0"; the only one there is by default.')
+@click.option("--layers", help="Layer map: a process, a YAML file or KLayout's .lyp; the process's own by default.")
+@click.option("--region", type=Box(), help="In the layout's coordinates; all that is drawn by default.")
+@click.option("--cell", default="", help="With all that it refers to; the only top cell by default.")
+@click.option("--platform", default="", help="Whose cells a DEF places.")
+@click.option("--process", default="embedded", help="A process's name, or your own YAML file.")
+@click.option("--pixel-nm", default=0.0, help="Side of a pixel; 0 takes the process's.")
+@click.option("--context-nm", default=0.0, help="Seen around a window; 0 takes a quarter of the field.")
+@click.option("--method", default="rule_aware", help="One of opc.METHODS.")
+@click.option("--preset", default="", help="Of the method; its first by default.")
+@click.option("--option", "options", multiple=True, callback=_options, help="name=value of the method; repeatable.")
+@click.option("--deck", help="Mask rules: a deck's name or a YAML file; the process's by default.")
+@click.option("--mask-layer", default="111/0", help="Of the mask in the file.")
+@click.option("--beside", is_flag=True, help="Write all of the layout's own layers too.")
+@click.option("--vertex-tolerance-nm", default=0.5, help="How far an outline may move to save vertices.")
+@click.option("--json", "scores_file", type=click.Path(path_type=Path), help="Scores, rules and files; else on stdout.")
+@click.option("--markers", type=click.Path(path_type=Path), help="Broken rules as KLayout's .lyrdb.")
+@click.option("--work", type=click.Path(path_type=Path), help="Folder that keeps what is solved, to take up again.")
+@click.option("--workers", default=1, help="Processes for the windows of a large region.")
+@click.option("--device", default="cpu", help="cpu or cuda.")
+def optimize(layout: Path, out: Path, work: Path | None, scores_file: Path | None, **asked: Any) -> None:
+    """Optimise the mask of a region of LAYOUT (.gds, .oas, .def or .glp), score it, check its rules, write it."""
+    import sys
+    import tempfile
+    from contextlib import nullcontext, redirect_stdout
+
+    from maskopt_lib.study.areas import own_layout
+
+    kept = tempfile.TemporaryDirectory() if work is None else nullcontext(work)
+    # The terminal gets the scores, the progress of the solves goes where warnings go.
+    with kept as folder, redirect_stdout(sys.stderr):
+        found = own_layout.optimize(layout, out, Path(folder), **asked)
+    say(found, scores_file)
+
+
 if __name__ == "__main__":
     main()

@@ -64,7 +64,8 @@ def mask_panels(
         for name in panels:
             place = style.outer(len(drawn), len(entries) * len(panels), len(panels), ylabel=label)
             parts = filled(entry, *PANELS[name])
-            drawn.append(style.axes(parts, title="" if i else name, aspect="equal", **place))
+            few = style.few_ticks(entry["x"])
+            drawn.append(style.axes(parts, title="" if i else name, aspect="equal", **few, **place))
     return style.grid(drawn, columns=len(panels), size_inch=size_inch, hspace=0.1, vspace=0.12)
 
 
@@ -95,6 +96,7 @@ def mask_gallery(
             title=title,
             aspect="equal",
             fonts={"title": 9},
+            **style.few_ticks(pictures["x"]),
             **style.outer(i, len(titles), columns),
         )
         for i, title in enumerate(titles)

@@ -16,8 +16,8 @@ MARKS = {
     "msd_nm": ("distance", "D", style.ORANGE),
     "min_radius_nm": ("radius", "v", style.GREEN),
 }
-# More numbers than this cover each other; the table has them all.
-_MOST_NUMBERS = 60
+# Room of a number beside its place, in shares of the picture's width: a digit, and a line of text.
+_DIGIT, _LINE = 0.017, 0.028
 
 
 def rule_violations(
@@ -34,7 +34,7 @@ def rule_violations(
     Returns
     -------
     Mask in grey, outline of the target in black, an open mark at each place; the legend counts the violations of each
-    rule. The numbers of the worst places stand beside them.
+    rule. Beside the places stand the numbers of the worst, as far as none covers another; the table has them all.
 
     Raises
     ------
@@ -56,22 +56,20 @@ def rule_violations(
         look = {"marker": marker, "facecolors": "none", "edgecolors": colour, "linewidth": 1.8, "s": 110}
         drawn.append(hv.Points((x, y), ["x", "y"], label=label).opts(**look))
     if len(broken):
-        span = float(picture["x"][-1] - picture["x"][0])
-        numbers = _numbers(report, near_nm=0.03 * span, beside_nm=0.012 * span)
+        numbers = _numbers(report, float(picture["x"][-1] - picture["x"][0]))
         drawn.append(marks.texts(numbers, colour="black", size=9, **marks.RIGHT))
     return style.map_axes(drawn, (), size_inch=7.5, legend="top", legend_cols=3)
 
 
-def _numbers(report: xr.Dataset, near_nm: float, beside_nm: float) -> list[tuple[float, float, str]]:
-    """(x, y, text) of the numbers; places near to each other share one text."""
-    texts: list[tuple[float, float, str]] = []
-    first = report.isel(violation=slice(_MOST_NUMBERS))
-    for x, y, number in zip(first["x_nm"].values, first["y_nm"].values, first["violation"].values, strict=True):
-        x, y = float(x) + beside_nm, float(y) + beside_nm
-        for i, (x0, y0, text) in enumerate(texts):
-            if np.hypot(x - x0, y - y0) < near_nm:
-                texts[i] = (x0, y0, f"{text}, {number}")
-                break
-        else:
-            texts.append((x, y, str(number)))
-    return texts
+def _numbers(report: xr.Dataset, span_nm: float) -> list[tuple[float, float, str]]:
+    """(x, y, text) of the numbers that have room, the worst first."""
+    rows: list[tuple[float, float, str]] = []
+    boxes = np.zeros((0, 4))
+    for x, y, number in zip(report["x_nm"].values, report["y_nm"].values, report["violation"].values, strict=True):
+        x, y, text = float(x) + 0.014 * span_nm, float(y) + 0.012 * span_nm, str(number)
+        half, wide = _LINE * span_nm / 2, _DIGIT * span_nm * len(text)
+        box = np.array([x, y - half, x + wide, y + half])
+        if ((boxes[:, :2] >= box[2:]) | (boxes[:, 2:] <= box[:2])).any(axis=1).all():
+            rows.append((x, y, text))
+            boxes = np.vstack([boxes, box])
+    return rows

@@ -176,6 +176,11 @@ def _rule(plot, element) -> None:
         axis.set_zorder(-1)  # HoloViews' lowest element is at 0: lines of a grid above it would cut it
 
 
+def few_ticks(*places_nm) -> dict[str, int]:
+    """Options of axes whose labels have five digits or more: with fewer ticks they do not touch each other."""
+    return {"xticks": 3} if max(float(abs(places).max()) for places in places_nm) >= 1e4 else {}
+
+
 def map_axes(drawn: Iterable, bounds: Sequence[float], *, unit: str = "nm", **options) -> hv.Overlay:
     """What is drawn, on axes of one scale from x0, y0 to x1, y1; without bounds around all of it.
 

@@ -18,6 +18,7 @@ from maskopt_lib.layout.demo import demo_clips
 from maskopt_lib.layout.design_rules import DesignRule, check_design_rules
 from maskopt_lib.layout.designs import Design, DesignInfo, read_design
 from maskopt_lib.layout.layers import layer_names, resolve_layer
+from maskopt_lib.layout.markers import write_markers
 from maskopt_lib.layout.platforms import PLATFORMS, Platform, design_inputs
 from maskopt_lib.layout.region import demo_layout, layout_inputs, read_window, write_region
 from maskopt_lib.layout.tile_scene import tile_scene
@@ -57,6 +58,7 @@ __all__ = [
     "resolve_layer",
     "tile_scene",
     "tile_windows",
+    "write_markers",
     "write_mask",
     "write_region",
 ]

@@ -25,8 +25,8 @@ from maskopt_lib.layout.contours import (
     simplified,
 )
 from maskopt_lib.layout.designs import INSTANCE, Design
-from maskopt_lib.layout.layers import resolve_layer
-from maskopt_lib.layout.writer import WrittenMask, new_layout, on_grid, write_polygons
+from maskopt_lib.layout.layers import Layer, resolve_layer
+from maskopt_lib.layout.writer import WrittenMask, new_layout, on_grid, opened_beside, write_polygons
 
 _NM_IN_UM = 1e-3
 #: Layers of a written mosaic: the mask, the drawn target, outlines and names of cells.
@@ -84,8 +84,11 @@ def write_mosaic(
     origin_nm: tuple[float, float] = (0.0, 0.0),
     contours: str = "smooth",
     vertex_tolerance_nm: float = VERTEX_TOLERANCE_NM,
+    layer: Layer = MASK_LAYER,
     context: Design | None = None,
-    target: str | tuple[int, int] | None = None,
+    target: Layer | None = None,
+    target_layer: Layer = TARGET_LAYER,
+    beside: str | Path | None = None,
 ) -> WrittenMask:
     """Write a tiled mask as OASIS or GDS at the layout's coordinates, with the cells it was made for.
 
@@ -97,8 +100,10 @@ def write_mosaic(
     origin_nm : (x, y) of the mosaic's lower left corner in the layout.
     contours : "smooth" or "pixel", as for :func:`maskopt_lib.layout.mask_rings`.
     vertex_tolerance_nm : smooth only: how far simplifying may move the contour.
+    layer : of the mask.
     context : a design whose cells are shown: hierarchically, outlines on 235/0 and names of cells on 235/1.
-    target : layer of the design that is written beside the mask.
+    target, target_layer : layer of the design that is written beside the mask, and where.
+    beside : instead of a design, as for :func:`maskopt_lib.layout.write_mask`: all of a layout file.
 
     Returns
     -------
@@ -125,17 +130,20 @@ def write_mosaic(
             f"vertex_tolerance_nm={vertex_tolerance_nm:g} cannot be kept on a grid of {DATABASE_NM:g} nm; take at "
             f"least {SNAP_UNITS * DATABASE_NM:.2g} nm"
         )
-    layout, top = new_layout(DATABASE_NM, "MASK" if context is None else f"{context.top.name}_MASK")
-    pixels = 0
+    pair, pixels, units = resolve_layer(layer), 0, 1
+    if beside is None:
+        layout, top = new_layout(DATABASE_NM, "MASK" if context is None else f"{context.top.name}_MASK")
+    else:
+        layout, top, units = opened_beside(beside, path, pair, database_nm=DATABASE_NM)
 
     def pieces() -> Iterator[np.ndarray]:
         nonlocal pixels
         for shape in whole_shapes(rows):
             pixels += shape.area()
-            yield from (piece + shift for piece in simple_pieces(_rings(shape, round(half), tolerance)))
+            yield from ((piece + shift) * units for piece in simple_pieces(_rings(shape, round(half), tolerance)))
 
-    cells = 0 if context is None else _show(context, layout, top, target)
-    written = write_polygons(layout, top, pieces(), path, layer=MASK_LAYER)
+    cells = 0 if context is None else _show(context, layout, top, target, resolve_layer(target_layer))
+    written = write_polygons(layout, top, pieces(), path, layer=pair)
     return replace(written, mask_area_nm2=float(pixels * pixel_nm**2), cells=cells)
 
 
@@ -181,12 +189,12 @@ def _level_line(points: np.ndarray) -> np.ndarray:
     return line[keep]
 
 
-def _show(context: Design, layout: db.Layout, top: db.Cell, target) -> int:
+def _show(context: Design, layout: db.Layout, top: db.Cell, target: Layer | None, target_layer: tuple[int, int]) -> int:
     """Put a design's cells beneath the mask: outlines, names, and the target layer."""
     source = context.layout
     layers = db.LayerMapping()
     if target is not None:
-        layers.map(source.layer(*resolve_layer(target, context.platform.process)), layout.layer(*TARGET_LAYER))
+        layers.map(source.layer(*resolve_layer(target, context.platform.process)), layout.layer(*target_layer))
     for pair in dict.fromkeys((context.platform.outline, context.platform.die)):
         if (index := source.find_layer(*pair)) is not None:
             layers.map(index, layout.layer(*OUTLINE_LAYER))

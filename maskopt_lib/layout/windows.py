@@ -19,7 +19,7 @@ from maskopt_lib.layout.mosaic import Tile as MaskTile
 from maskopt_lib.options import Finite, NotNegative, Options, Positive
 
 CORE_NM, FIELD_NM = 1024.0, 2048.0
-#: Beyond this distance nothing of a mask moves an edge by more than some tenths of a nm (study.solvers.region_scores).
+#: Beyond this distance nothing of a mask moves an edge by more than some tenths of a nm (tests of study.areas).
 OPTICAL_RADIUS_NM = 512.0
 
 
@@ -52,10 +52,12 @@ class Plan(Options):
     pixel_nm : side of a pixel.
     shifted : windows are moved by half a core along x and y, and one more row and column covers the rest.
     offset_nm : windows are moved back by this as well, by less than half a core.
+    context_nm : what a window sees around its core; the rest of its field is empty.
+    rim_nm : the mask goes on this far around the region, as the outer windows have it in their context.
 
     Raises
     ------
-    LayoutError : the region is empty or off the pixels, or the halo is smaller than the optical radius.
+    LayoutError : the region is empty or off the pixels, or a field has no room for the context.
 
     Examples
     --------
@@ -72,6 +74,8 @@ class Plan(Options):
     pixel_nm: Positive = 1.0
     shifted: bool = False
     offset_nm: NotNegative = 0.0
+    context_nm: NotNegative = OPTICAL_RADIUS_NM
+    rim_nm: NotNegative = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -79,17 +83,17 @@ class Plan(Options):
         x0, y0, x1, y1 = self.region_nm
         if not (x1 > x0 and y1 > y0):
             raise LayoutError(f"region_nm={self.region_nm} is not (x0, y0, x1, y1) in nm with x0 < x1 and y0 < y1")
-        lengths = np.array([x1 - x0, y1 - y0, self.core_nm / 2, self.halo_nm, self.offset_nm]) / self.pixel_nm
-        if np.abs(lengths - np.rint(lengths)).max() > 1e-6:
+        lengths = [x1 - x0, y1 - y0, self.core_nm / 2, self.halo_nm, self.offset_nm, self.context_nm, self.rim_nm]
+        if any(abs(length / self.pixel_nm - round(length / self.pixel_nm)) > 1e-6 for length in lengths):
             raise LayoutError(
-                f"region {x1 - x0:g} x {y1 - y0:g} nm, half the core {self.core_nm / 2:g} nm and halo "
-                f"{(self.field_nm - self.core_nm) / 2:g} nm must be whole in pixels of {self.pixel_nm:g} nm"
+                f"region {x1 - x0:g} x {y1 - y0:g} nm, half the core {self.core_nm / 2:g} nm, halo {self.halo_nm:g} nm "
+                f"and context {self.context_nm:g} nm must be whole in pixels of {self.pixel_nm:g} nm"
             )
-        if self.halo_nm < OPTICAL_RADIUS_NM:
+        if not 0 <= self.rim_nm <= self.context_nm <= self.halo_nm:
             raise LayoutError(
                 f"a core of {self.core_nm:g} nm in a field of {self.field_nm:g} nm leaves a halo of {self.halo_nm:g} "
-                f"nm; the optics reach {OPTICAL_RADIUS_NM:g} nm: take a core of at most "
-                f"{self.field_nm - 2 * OPTICAL_RADIUS_NM:g} nm"
+                f"nm, which must hold a context of {self.context_nm:g} nm and a rim of {self.rim_nm:g} nm: take a core "
+                f"of at most {self.field_nm - 2 * self.context_nm:g} nm, or less context"
             )
 
     @property
@@ -136,6 +140,17 @@ class Plan(Options):
             field_nm=(x_nm - wide, y_nm - wide, x_nm + wide, y_nm + wide),
         )
 
+    def seen(self, window: Window) -> tuple[float, float, float, float]:
+        """(x0, y0, x1, y1) of what a window is solved with: its core and the context around it."""
+        return grown(window.core_nm, self.context_nm)
+
+    def kept(self, window: Window) -> tuple[float, float, float, float]:
+        """(x0, y0, x1, y1) of what is kept of a window's mask: the core, and the rim where it is an outer one."""
+        (rows, columns), (x0, y0, x1, y1) = self.grid, window.core_nm
+        left, low = self.rim_nm * (window.column == 0), self.rim_nm * (window.row == 0)
+        right, up = self.rim_nm * (window.column == columns - 1), self.rim_nm * (window.row == rows - 1)
+        return x0 - left, y0 - low, x1 + right, y1 + up
+
     def inside(self, window: Window) -> tuple[float, float, float, float]:
         """(x0, y0, x1, y1) of what lies of a window's core in the region."""
         core, region = window.core_nm, self.region_nm
@@ -149,6 +164,18 @@ class Plan(Options):
         xs = [x0 + i * self.core_nm for i in range(1, columns)]
         ys = [y0 + i * self.core_nm for i in range(1, rows)]
         return xs, ys
+
+
+def grown(box_nm: Sequence[float], by_nm: float) -> tuple[float, float, float, float]:
+    """(x0, y0, x1, y1) of a box with as much more on all sides.
+
+    Examples
+    --------
+    >>> grown((0, 0, 10, 20), 5)
+    (-5, -5, 15, 25)
+    """
+    x0, y0, x1, y1 = box_nm
+    return x0 - by_nm, y0 - by_nm, x1 + by_nm, y1 + by_nm
 
 
 class StitchedMask:
@@ -177,17 +204,19 @@ class StitchedMask:
 
     @classmethod
     def create(cls, path: str | Path, plan: Plan, attributes: Mapping[str, Any] | None = None) -> StitchedMask:
-        """An empty mask of a plan's region, in place of what is there; with attributes, plain JSON, on the store."""
-        described = {**(attributes or {}), "region_nm": list(plan.region_nm), "pixel_nm": plan.pixel_nm}
+        """An empty mask of a plan's region and rim, in place of what is there; with attributes, plain JSON, on it."""
+        region_nm = grown(plan.region_nm, plan.rim_nm)
+        shape = tuple(n + 2 * round(plan.rim_nm / plan.pixel_nm) for n in plan.shape)
+        described = {**(attributes or {}), "region_nm": list(region_nm), "pixel_nm": plan.pixel_nm}
         group = zarr.open_group(Path(path), mode="w", zarr_format=3, attributes=described)
         for axis, name in enumerate(("y", "x")):
-            centres = Grid(plan.shape[axis], plan.pixel_nm).centres_nm + plan.region_nm[1 - axis]
+            centres = Grid(shape[axis], plan.pixel_nm).centres_nm + region_nm[1 - axis]
             labels = {"long_name": name, "units": "nm"}
             group.create_array(name, data=centres, dimension_names=(name,), attributes=labels)
-        chunk = min(round(plan.core_nm / plan.pixel_nm), max(plan.shape))
+        chunk = min(round(plan.core_nm / plan.pixel_nm), max(shape))
         group.create_array(
             "mask",
-            shape=plan.shape,
+            shape=shape,
             chunks=(chunk, chunk),
             dtype="uint8",
             dimension_names=("y", "x"),
@@ -220,13 +249,19 @@ class StitchedMask:
             digest.update(np.packbits(self._pixels[y : y + step], axis=-1).tobytes())
         return digest.hexdigest()
 
-    def tiles(self) -> Iterator[Iterator[MaskTile]]:
-        """Rows of tiles, one a chunk, as :func:`maskopt_lib.layout.mosaic.write_mosaic` takes them."""
+    def tiles(self, box_nm: Sequence[float] | None = None) -> Iterator[Iterator[MaskTile]]:
+        """Rows of tiles as :func:`maskopt_lib.layout.mosaic.write_mosaic` takes them, of a box of the mask or all."""
+        (rows, columns), _, _ = self._spans(self.region_nm if box_nm is None else box_nm)
         step_y, step_x = self._pixels.chunks
-        for y in range(0, self.shape[0], step_y):
+        for y in range(rows.start, rows.stop, step_y):
+            high = min(y + step_y, rows.stop)
             yield (
-                MaskTile(image=self._pixels[y : y + step_y, x : x + step_x], x_px=x, y_px=y)
-                for x in range(0, self.shape[1], step_x)
+                MaskTile(
+                    image=self._pixels[y:high, x : min(x + step_x, columns.stop)],
+                    x_px=x - columns.start,
+                    y_px=y - rows.start,
+                )
+                for x in range(columns.start, columns.stop, step_x)
             )
 
     def _spans(self, box_nm: Sequence[float]) -> tuple[tuple[slice, ...], tuple[slice, ...], tuple[int, ...]]:

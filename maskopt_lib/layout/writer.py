@@ -137,12 +137,8 @@ def write_mask(
     if beside is None:
         layout, top = new_layout(database_nm, "MASK" if cell is None else cell)
     else:
-        if Path(beside).resolve() == path.resolve():
-            raise LayoutError(f"{path} is the layout itself; write the mask beside it to another file")
-        layout, top, units = _opened(beside, database_nm, cell)
+        layout, top, units = opened_beside(beside, path, pair, database_nm=database_nm, cell=cell)
         pieces = (points * units for points in pieces)
-        if not top.bbox(layout.layer(*pair)).empty():
-            raise LayoutError(f"{beside}: layer {pair} has shapes already; write the mask on another layer")
     written = write_polygons(layout, top, pieces, path, layer=pair, max_points=max_points)
     return replace(written, mask_area_nm2=float(grey(mask).sum(dtype=float) * pixel_nm**2))
 
@@ -299,6 +295,18 @@ def _seal(path: Path) -> None:
     if data.endswith(b"\x80\x80\x80\x80\x00\x00"):
         data = data[:-6] + b"\x00\x01"
         path.write_bytes(data + struct.pack("<I", zlib.crc32(data)))
+
+
+def opened_beside(
+    beside: str | Path, path: str | Path, layer: tuple[int, int], *, database_nm: float, cell: str | None = None
+) -> tuple[db.Layout, db.Cell, int]:
+    """A layout for a mask on a layer of its own: see ``beside`` of :func:`write_mask`; and what `_opened` says."""
+    if Path(beside).resolve() == Path(path).resolve():
+        raise LayoutError(f"{path} is the layout itself; write the mask beside it to another file")
+    layout, top, units = _opened(beside, database_nm, cell)
+    if not top.bbox(layout.layer(*layer)).empty():
+        raise LayoutError(f"{beside}: layer {layer} has shapes already; write the mask on another layer")
+    return layout, top, units
 
 
 def _opened(path: str | Path, database_nm: float, cell: str | None) -> tuple[db.Layout, db.Cell, int]:

@@ -1,6 +1,6 @@
 """What the notebooks call: recipes that solve and score, the record of a run, stores, tables, and parameters."""
 
-from maskopt_lib.layout.region import Window, demo_layout, layout_inputs, read_window, write_region
+from maskopt_lib.layout.region import demo_layout, layout_inputs
 from maskopt_lib.metrics.decks import read_deck
 from maskopt_lib.runs.loading import load, load_masks
 from maskopt_lib.runs.notebook import among, begin, claim
@@ -39,7 +39,6 @@ from maskopt_lib.study.solvers.pareto import (
 )
 from maskopt_lib.study.solvers.picks import pick, picked, settings_table, shot_budgets, trial_of
 from maskopt_lib.study.solvers.postprocess import area_sweep, post_process, removed_shapes, rules_kept
-from maskopt_lib.study.solvers.region_scores import edge_sites, score_region, score_sheet
 from maskopt_lib.study.solvers.second_opinion import second_opinion
 from maskopt_lib.study.solvers.settings import is_preset, rank, search, settings_grid, variations
 from maskopt_lib.study.solvers.timing import Budget, measure, measure_devices, product_scores

@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from maskopt_lib.data import schema
-from maskopt_lib.litho import Simulator
+from maskopt_lib.litho.simulator import Simulator
 from maskopt_lib.optics import SocsKernels
 
 _PLANE = (schema.Y, schema.X)

@@ -14,10 +14,10 @@ again changes a pixel. Windows with the same geometry are solved once.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import distributed
 import numpy as np
@@ -28,15 +28,16 @@ from scipy import ndimage
 from maskopt_lib import files
 from maskopt_lib.data import schema
 from maskopt_lib.errors import DamagedFileError
-from maskopt_lib.layout import WrittenMask
-from maskopt_lib.layout.contours import VERTEX_TOLERANCE_NM
 from maskopt_lib.layout.designs import read_design
+from maskopt_lib.layout.layers import Layer
 from maskopt_lib.layout.mosaic import MASK_LAYER, TARGET_LAYER, write_mosaic
 from maskopt_lib.layout.windows import Plan, StitchedMask, Window
+from maskopt_lib.layout.writer import WrittenMask
 from maskopt_lib.runs.parts import FOLDER, file_name
 from maskopt_lib.runs.record import Run
 from maskopt_lib.runs.spread import workers
-from maskopt_lib.study.areas.batches import Area, Solved, open_mask, solve_batches
+from maskopt_lib.study.areas.batches import Area, Solved, apart, open_mask, solve_batches, stitching
+from maskopt_lib.study.areas.tables import TILE, table
 from maskopt_lib.study.solvers.masks import Trial
 
 __all__ = [
@@ -44,7 +45,6 @@ __all__ = [
     "solve_area", "solve_windows", "stitching", "workers", "write_area",
 ]  # fmt: skip
 
-TILE = "tile"
 _COLUMNS = {
     "row": ("row of the window", "1"),
     "column": ("column of the window", "1"),
@@ -136,7 +136,7 @@ def seam_pass(
     their fields overlap only where nobody changes anything.
     """
     begun = time.perf_counter()
-    moved = moved or replace(plan, shifted=not plan.shifted)
+    moved = replace(moved or replace(plan, shifted=not plan.shifted), rim_nm=0.0)  # only cores change
     windows = [w for w in moved.windows if places_nm is None or _holds(w, places_nm)]
     passes = []
     with stitching(run, name, plan, start=stitched) as seamless:
@@ -148,28 +148,6 @@ def seam_pass(
             solved.stitch(seamless)
             passes.append(solved)
     return _finished(run, name, begun, moved, passes, windows, batch)
-
-
-@contextmanager
-def stitching(run: Run, name: str, plan: Plan, *, start: StitchedMask | None = None) -> Iterator[StitchedMask]:
-    """A mask to stitch, dark or a copy of another one; the store ``<name>.zarr`` is put in place when the block ends.
-
-    A run that ends before leaves what was there; its parts let the next one come to this point at once.
-    """
-    with run.writing(name) as beside:
-        stitched = StitchedMask.create(beside, plan, run.stamp)
-        if start is not None:
-            x0, y0, x1, y1 = start.region_nm
-            step = 1024 * start.pixel_nm
-            for y in np.arange(y0, y1, step):
-                strip = (x0, y, x1, min(y + step, y1))
-                stitched.write(strip, start.read(strip))
-        yield stitched
-
-
-def apart(windows: Sequence[Window]) -> list[list[Window]]:
-    """Four groups of windows, by even and odd rows and columns: within a group no two cores touch."""
-    return [[w for w in windows if (w.row % 2, w.column % 2) == parity] for parity in np.ndindex(2, 2)]
 
 
 def growth(
@@ -238,49 +216,39 @@ def solve_windows(
         yield solved.mask(window) if solved.digests[window] else np.zeros((side, side), np.uint8)
 
 
-def table(columns: pd.DataFrame, dim: str, labels: Mapping[str, tuple[str, str]]) -> xr.Dataset:
-    """Columns as variables along a dimension, each with its ``long_name`` and ``units``."""
-    return xr.Dataset(
-        {
-            name: (dim, columns[name].to_numpy(), {"long_name": long_name, "units": units})
-            for name, (long_name, units) in labels.items()
-        }
-    )
-
-
 def write_area(
     stitched: StitchedMask,
     area: Area,
     path: str | Path,
     *,
-    contours: str = "smooth",
-    vertex_tolerance_nm: float = VERTEX_TOLERANCE_NM,
+    box_nm: Sequence[float] | None = None,
+    beside: bool = False,
+    **how: Any,
 ) -> WrittenMask:
-    """Write a stitched mask as OASIS or GDS with its target and the cells it was made for.
+    """Write a stitched mask as OASIS or GDS at the layout's coordinates, with what it was made for.
 
     Parameters
     ----------
-    contours, vertex_tolerance_nm : as for :func:`maskopt_lib.layout.write_mask`.
+    box_nm : what is written of the mask; all by default.
+    beside : write all layers and cells of the layout too; by default the target, and outlines and names of the cells.
+    how : layers, contours and tolerance as for :func:`maskopt_lib.layout.mosaic.write_mosaic`.
 
     Returns
     -------
-    As :func:`maskopt_lib.layout.mosaic.write_mosaic`: mask on layer 111/0, target on 110/0, outlines of cells on 235/0
-    and their names on 235/1, all at the layout's coordinates.
+    As :func:`maskopt_lib.layout.mosaic.write_mosaic`; by default the mask is on layer 111/0, the target on 110/0,
+    outlines of cells on 235/0 and their names on 235/1.
     """
-    x0, y0, *_ = stitched.region_nm
+    x0, y0, *_ = stitched.region_nm if box_nm is None else box_nm
+    shown = {"beside": area.layout_file} if beside else {"context": area.design(), "target": area.layer}
     return write_mosaic(
-        stitched.tiles(),
-        path,
-        pixel_nm=stitched.pixel_nm,
-        origin_nm=(x0, y0),
-        contours=contours,
-        vertex_tolerance_nm=vertex_tolerance_nm,
-        context=area.design(),
-        target=area.layer,
-    )
+        stitched.tiles(box_nm), path, pixel_nm=stitched.pixel_nm, origin_nm=(x0, y0), **shown, **how
+    )  # fmt: skip
 
 
-def read_back(path: Path, area: Area, plan: Plan, stitched: StitchedMask, *, every: int = 1) -> xr.Dataset:
+def read_back(
+    path: Path, area: Area, plan: Plan, stitched: StitchedMask, *, every: int = 1, layer: Layer = MASK_LAYER,
+    target_layer: Layer = TARGET_LAYER,
+) -> xr.Dataset:  # fmt: skip
     """Hold a written file against the mask, window by window.
 
     Parameters
@@ -288,6 +256,7 @@ def read_back(path: Path, area: Area, plan: Plan, stitched: StitchedMask, *, eve
     path : of :func:`write_area`.
     area, plan, stitched : what was written.
     every : look at every n-th window only.
+    layer, target_layer : of mask and target in the file.
 
     Returns
     -------
@@ -301,14 +270,14 @@ def read_back(path: Path, area: Area, plan: Plan, stitched: StitchedMask, *, eve
         mask = stitched.read(box)
         if i % every or not mask.any():
             continue
-        differs = written.rasterize(MASK_LAYER, box, stitched.pixel_nm) != mask
+        differs = written.rasterize(layer, box, stitched.pixel_nm) != mask
         around = np.pad(mask, 2, mode="edge")
         depth = np.where(around, ndimage.distance_transform_cdt(around), ndimage.distance_transform_cdt(1 - around))
         pixels += mask.size
         pixels_apart += int(differs.sum())
         farthest_px = max(farthest_px, int(depth[2:-2, 2:-2][differs].max(initial=0)))
         target = design.rasterize(area.layer, box, stitched.pixel_nm)
-        target_apart += int((written.rasterize(TARGET_LAYER, box, stitched.pixel_nm) != target).sum())
+        target_apart += int((written.rasterize(target_layer, box, stitched.pixel_nm) != target).sum())
     values = {
         "pixels": (pixels, "pixels compared"),
         "pixels_apart": (pixels_apart, "pixels of the mask that differ"),

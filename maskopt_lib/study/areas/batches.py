@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -10,15 +11,15 @@ import distributed
 import numpy as np
 import torch
 
-from maskopt_lib import files
+from maskopt_lib import files, metrics
 from maskopt_lib.data import schema
-from maskopt_lib.errors import DamagedFileError, GridMismatchError
+from maskopt_lib.errors import DamagedFileError, GridMismatchError, LayoutError
 from maskopt_lib.layout.designs import Design, read_design
+from maskopt_lib.layout.layers import Layer
 from maskopt_lib.layout.platforms import Platform
-from maskopt_lib.layout.windows import Plan, StitchedMask, Window
-from maskopt_lib.litho import Simulator
+from maskopt_lib.layout.windows import Plan, StitchedMask, Window, grown
+from maskopt_lib.litho import Process, Simulator
 from maskopt_lib.opc.solve import method_digest, options_of, solve
-from maskopt_lib.optics import SocsKernels
 from maskopt_lib.optics.kernels import kernels_digest
 from maskopt_lib.runs import stores
 from maskopt_lib.runs.gather import complete
@@ -38,17 +39,22 @@ class Area:
     ----------
     layout_file : hierarchical OASIS or GDS that all workers can read.
     platform, layer : of the layout.
-    kernels : to solve and print with.
+    process : to solve and print with.
     device : of each worker: one GPU a worker where it is "cuda".
     threads : of each solve; part of what determines a mask, as sums may be taken in another order.
     """
 
     layout_file: Path
     platform: Platform
-    layer: str | tuple[int, int]
-    kernels: SocsKernels
+    layer: Layer
+    process: Process
     device: str = "cpu"
     threads: int = 1
+
+    def imaging_digest(self) -> str:
+        """Hash of what makes a print of a mask: kernels, corners and resist."""
+        corners = [asdict(corner) for corner in self.process.corners]
+        return hashed([kernels_digest(self.process.kernels), corners, asdict(self.process.resist)])
 
     def design(self, kept: Kept | None = None) -> Design:
         """The layout, read anew unless tasks of this process keep it."""
@@ -57,8 +63,8 @@ class Area:
 
     def simulator(self, kept: Kept | None = None) -> Simulator:
         """A simulator where the area is computed; the one that tasks of this process keep."""
-        simulator_key = (kernels_digest(self.kernels), self.device)
-        return (kept or Kept())(simulator_key, lambda: Simulator(self.kernels, device=self.device))
+        simulator_key = (self.imaging_digest(), self.device)
+        return (kept or Kept())(simulator_key, lambda: self.process.simulator(device=self.device))
 
 
 def open_mask(path: str | Path) -> StitchedMask:
@@ -72,13 +78,36 @@ def open_mask(path: str | Path) -> StitchedMask:
     return StitchedMask(stores.SealedStore(path, stores.listed_files(path)))
 
 
+@contextmanager
+def stitching(run: Run, name: str, plan: Plan, *, start: StitchedMask | None = None) -> Iterator[StitchedMask]:
+    """A mask to stitch, dark or a copy of another one; the store ``<name>.zarr`` is put in place when the block ends.
+
+    A run that ends before leaves what was there; its parts let the next one come to this point at once.
+    """
+    with run.writing(name) as beside:
+        stitched = StitchedMask.create(beside, plan, run.stamp)
+        if start is not None:
+            x0, y0, x1, y1 = start.region_nm
+            step = 1024 * start.pixel_nm
+            for y in np.arange(y0, y1, step):
+                strip = (x0, y, x1, min(y + step, y1))
+                stitched.write(strip, start.read(strip))
+        yield stitched
+
+
+def apart(windows: Sequence[Window]) -> list[list[Window]]:
+    """Four groups of windows, by even and odd rows and columns: within a group no two cores touch."""
+    return [[w for w in windows if (w.row % 2, w.column % 2) == parity] for parity in np.ndindex(2, 2)]
+
+
 @dataclass(frozen=True, kw_only=True)
 class WindowBatch:
     """Windows that are solved together, as they travel to a worker.
 
     Attributes
     ----------
-    core_px : what is kept of a field, along both axes.
+    plan : of the windows.
+    kept_px : what is kept of a field, along both axes.
     digests : of what each window is solved for.
     start : the store to start from; nobody changes what these windows see of it before they are done.
     path : of their part.
@@ -86,8 +115,8 @@ class WindowBatch:
 
     area: Area
     trial: Trial
-    pixel_nm: float
-    core_px: tuple[int, int]
+    plan: Plan
+    kept_px: tuple[int, int]
     windows: tuple[Window, ...]
     digests: tuple[str, ...]
     start: Path | None
@@ -120,13 +149,16 @@ class Solved:
         return [arrays[name][batch.digests.index(digest)] for name in names]
 
     def mask(self, window: Window) -> np.ndarray:
-        """(y, x) uint8 of a window where something is drawn."""
+        """(y, x) uint8 of a window where something is drawn: its core with the plan's rim, or the whole field."""
         return self.part(window, ["masks"])[0]
 
     def stitch(self, stitched: StitchedMask) -> None:
-        """Put all cores into a mask."""
+        """Put what is kept of all windows into a mask."""
         for window in filter(self.digests.get, self.digests):
-            stitched.write(window.core_nm, self.mask(window))
+            plan = self.batches[self.digests[window]].plan
+            box = plan.kept(window)
+            rows, columns = pixels_of(box, grown(window.core_nm, plan.rim_nm)[:2], plan.pixel_nm)
+            stitched.write(box, self.mask(window)[rows, columns])
 
     def rows(self) -> Iterator[tuple[Window, list[float]]]:
         """Whether a window was solved (1), is as another one (0), or empty (-1); its run time and peak memory."""
@@ -153,19 +185,20 @@ def solve_batches(
     """Form batches of windows that differ, and have those solved whose parts are not there."""
     if batch < 1:
         raise ValueError(f"batch must be at least 1, got {batch}")
-    if plan.field_nm != area.kernels.period_nm:
+    if plan.field_nm != area.process.period_nm:
         raise GridMismatchError(
-            f"fields of {plan.field_nm:g} nm, but the kernels have a period of {area.kernels.period_nm:g} nm"
+            f"fields of {plan.field_nm:g} nm, but the kernels have a period of {area.process.period_nm:g} nm"
         )
-    side, halo = round(plan.field_nm / plan.pixel_nm), 0 if whole else round(plan.halo_nm / plan.pixel_nm)
-    core_px = halo, side - halo
+    side = round(plan.field_nm / plan.pixel_nm)
+    left_out = 0 if whole else round((plan.halo_nm - plan.rim_nm) / plan.pixel_nm)
+    kept_px = left_out, side - left_out
     settings = hashed([
-        kernels_digest(area.kernels), method_digest(trial.method), source_hash(["maskopt_lib.layout.designs"]),
+        area.imaging_digest(), method_digest(trial.method), source_hash(["maskopt_lib.layout.designs"]),
         trial.method, asdict(options_of(trial.method, trial.preset, **trial.options)), plan.pixel_nm,
-        core_px, str(torch.device(area.device)), area.threads, torch.__version__,
+        kept_px, plan.context_nm, str(torch.device(area.device)), area.threads, torch.__version__,
     ])  # fmt: skip
     design, stitched = area.design(), None if start is None else open_mask(start)
-    digests = {window: _digest(design, area, window, stitched) for window in windows}
+    digests = {window: _digest(design, area, window, plan, stitched) for window in windows}
     order = list(dict.fromkeys(filter(None, digests.values())))
     first = {digest: window for window, digest in reversed(digests.items())}
     tasks = []
@@ -174,7 +207,7 @@ def solve_batches(
         path = part_path(run.out_dir, "windows", key=key_of([settings, *together]))
         tasks.append(
             WindowBatch(
-                area=area, trial=trial, pixel_nm=plan.pixel_nm, core_px=core_px, digests=together, start=start,
+                area=area, trial=trial, plan=plan, kept_px=kept_px, digests=together, start=start,
                 windows=tuple(first[digest] for digest in together), path=path,
             )
         )  # fmt: skip
@@ -186,9 +219,32 @@ def solve_batches(
     return Solved(digests, {digest: task for task in tasks for digest in task.digests}, len(new))
 
 
-def _digest(design: Design, area: Area, window: Window, stitched: StitchedMask | None) -> str:
+def target_of(design: Design, area: Area, window: Window, plan: Plan) -> np.ndarray:
+    """(y, x) uint8 of what a window is solved for: what is drawn in its core and context, in a field else empty."""
+    n = round(plan.field_nm / plan.pixel_nm)
+    field, seen = np.zeros((n, n), np.uint8), plan.seen(window)
+    field[pixels_of(seen, window.field_nm[:2], plan.pixel_nm)] = design.rasterize(area.layer, seen, plan.pixel_nm)
+    return field
+
+
+def has_sites(target: np.ndarray, pixel_nm: float) -> bool:
+    """Whether a target (y, x) has edges that sites can stand on."""
+    try:
+        metrics.target_sites(target, pixel_nm)
+    except LayoutError:
+        return False
+    return True
+
+
+def pixels_of(box_nm: Sequence[float], corner_nm: Sequence[float], pixel_nm: float) -> tuple[slice, slice]:
+    """Rows and columns that a box covers of an image whose lower left corner is at ``corner_nm``, (x, y)."""
+    x0, y0, x1, y1 = np.rint((np.reshape(box_nm, (2, 2)) - corner_nm) / pixel_nm).astype(int).ravel().tolist()
+    return slice(y0, y1), slice(x0, x1)
+
+
+def _digest(design: Design, area: Area, window: Window, plan: Plan, stitched: StitchedMask | None) -> str:
     """Hash of what a window is solved for: what is drawn in it, and the mask to start from; "" where nothing is."""
-    polygons = [points - window.field_nm[:2] for points in design.polygons(area.layer, window.field_nm)]
+    polygons = [points - window.field_nm[:2] for points in design.polygons(area.layer, plan.seen(window))]
     if not polygons:
         return ""
     start = b"" if stitched is None else np.packbits(stitched.read(window.field_nm)).tobytes()
@@ -202,16 +258,17 @@ def _solve(batch: WindowBatch, kept: Kept) -> None:
     if batch.start is not None:
         stitched = open_mask(batch.start)
         start = np.stack([stitched.read(window.field_nm) for window in batch.windows])
-        if any(_digest(design, area, w, stitched) != d for w, d in zip(batch.windows, batch.digests, strict=True)):
+        read = [_digest(design, area, window, batch.plan, stitched) for window in batch.windows]
+        if read != list(batch.digests):
             raise DamagedFileError(f"{batch.start} or {area.layout_file} reads differently here; run it again")
-    targets = np.stack([design.rasterize(area.layer, w.field_nm, batch.pixel_nm) for w in batch.windows])
+    targets = np.stack([target_of(design, area, window, batch.plan) for window in batch.windows])
     with torch_threads(area.threads):
         result = solve(targets, sim, method=trial.method, preset=trial.preset, initial=start, **trial.options)
-    core, n = slice(*batch.core_px), len(batch.windows)
+    kept_px, n = slice(*batch.kept_px), len(batch.windows)
     costs = {schema.RUNTIME: result.runtime_s / n, schema.PEAK_MEMORY: peak_memory_bytes(area.device) / 1e9}
     write_part(
         batch.path,
         {name: np.full(n, value) for name, value in costs.items()},
         {"stopped_by": result.stopped_by},
-        bits={"masks": result.mask[:, core, core].astype(np.uint8)},
+        bits={"masks": result.mask[:, kept_px, kept_px].astype(np.uint8)},
     )

@@ -16,7 +16,7 @@ from maskopt_lib.runs.hashing import hashed, key_of, source_hash
 from maskopt_lib.runs.parts import part_path, read_part, write_part
 from maskopt_lib.runs.record import Run
 from maskopt_lib.runs.spread import Kept
-from maskopt_lib.study.areas.area import apart, open_mask, stitching
+from maskopt_lib.study.areas.batches import apart, open_mask, stitching
 
 #: What is seen around a core; a shape that leaves it is larger than any rule asks.
 CONTEXT_NM = 128.0

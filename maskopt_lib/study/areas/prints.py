@@ -15,46 +15,16 @@ from maskopt_lib import files, metrics
 from maskopt_lib.data import schema
 from maskopt_lib.layout.windows import Plan, StitchedMask, Window
 from maskopt_lib.litho import Simulator
-from maskopt_lib.optics.kernels import kernels_digest
 from maskopt_lib.runs.gather import complete
 from maskopt_lib.runs.hashing import hashed, key_of, source_hash
 from maskopt_lib.runs.parts import part_path, read_part, write_part
 from maskopt_lib.runs.record import Run
 from maskopt_lib.runs.spread import Kept, torch_threads
-from maskopt_lib.study.areas.area import TILE, Area, open_mask, table
+from maskopt_lib.study.areas.batches import Area, has_sites, open_mask, pixels_of
+from maskopt_lib.study.areas.tables import RULE_COLUMNS, SITE_COLUMNS, TILE, Measured, table
 from maskopt_lib.study.labelled_images import images, pictures
 
 _AT_ONCE = 8
-SITE_COLUMNS = {
-    "x_nm": ("site, x", "nm"),
-    "y_nm": ("site, y", "nm"),
-    "edge_error_nm": ("edge placement error, positive outwards", "nm"),
-    "violates15": ("probes that violate the 15 nm limit", "1"),
-    "violates3": ("probes that violate the 3 nm limit", "1"),
-}
-RULE_COLUMNS = {
-    "x_nm": ("place, x", "nm"),
-    "y_nm": ("place, y", "nm"),
-    "value": ("value (areas in nm2)", "nm"),
-    "broken": ("rule that is broken, by its number", "1"),
-}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Measured:
-    """What a stitched mask prints.
-
-    Attributes
-    ----------
-    windows : Dataset over ``tile``: ``l2_nm2`` and ``pvb_nm2`` of each core.
-    sites : Dataset over ``site``: place, edge error (nan: lost) and violations of every site.
-    violations : Dataset over ``violation``: place, value and ``broken`` rule in the windows whose rules were checked;
-        over ``rule`` the deck, ``worst`` and ``checked_nm2``, the area that was checked.
-    """
-
-    windows: xr.Dataset
-    sites: xr.Dataset
-    violations: xr.Dataset
 
 
 def measure(
@@ -79,7 +49,7 @@ def measure(
     client : as for :func:`maskopt_lib.study.areas.area.solve_area`.
     """
     settings = hashed([
-        stitched.digest(), kernels_digest(area.kernels), files.sha256_of(area.layout_file), str(area.layer),
+        stitched.digest(), area.imaging_digest(), files.sha256_of(area.layout_file), str(area.layer),
         dict(deck), area.device, area.threads,
         source_hash(["maskopt_lib.metrics.epe", "maskopt_lib.metrics.rules", "maskopt_lib.litho.simulator"]),
         source_hash(["maskopt_lib.study.areas.prints"], follow=False),
@@ -124,6 +94,13 @@ def violating_places(measured: Measured) -> np.ndarray:
     return np.stack([sites["x_nm"].values[wrong], sites["y_nm"].values[wrong]], axis=1)
 
 
+def within(places: xr.Dataset, box_nm: Sequence[float]) -> xr.Dataset:
+    """Sites or violations of a box: what has ``x_nm`` and ``y_nm`` in it."""
+    (dim,), (x0, y0, x1, y1) = places["x_nm"].dims, box_nm
+    x, y = places["x_nm"].values, places["y_nm"].values
+    return places.isel({dim: (x >= x0) & (x <= x1) & (y >= y0) & (y <= y1)})
+
+
 def picture(area: Area, stitched: StitchedMask, region_nm: Sequence[float]) -> xr.Dataset:
     """Target, mask and prints of a part of a stitched mask, in layout coordinates, printed with full context.
 
@@ -131,7 +108,7 @@ def picture(area: Area, stitched: StitchedMask, region_nm: Sequence[float]) -> x
     -------
     Dataset over ``y`` and ``x``: 0/1 ``target``, ``mask``, ``nominal``, ``outer``, ``inner``.
     """
-    plan = Plan(region_nm=tuple(region_nm), pixel_nm=stitched.pixel_nm, field_nm=area.kernels.period_nm)
+    plan = Plan(region_nm=tuple(region_nm), pixel_nm=stitched.pixel_nm, field_nm=area.process.period_nm)
     design, sim = area.design(), area.simulator()
     cores = []
     for window in plan.windows:
@@ -186,19 +163,20 @@ def _print(task: _Print, kept: Kept) -> None:
         for window, is_checked in zip(task.windows, task.checked, strict=True):
             target, mask = design.rasterize(area.layer, window.field_nm, pixel_nm), stitched.read(window.field_nm)
             x0, y0, x1, y1 = box = task.plan.inside(window)
-            core = _pixels(box, window, pixel_nm)
+            core = pixels_of(box, window.field_nm[:2], pixel_nm)
             aerial = sim.aerial(mask, corners=schema.CORNERS).cpu().numpy()
             areas = metrics.print_areas(aerial, target > 0, pixel_nm=pixel_nm, threshold=sim.threshold, part=core)
             scores.append([areas[schema.L2], areas[schema.PVB]])
-            if target[core].any():
+            if target[core].any() and has_sites(target, pixel_nm):
                 of_field = edge_sites(sim, mask, target, window, pixel_nm, aerial[0])
                 x, y, *_ = columns = np.stack([of_field[name].values for name in SITE_COLUMNS])
-                # Half open, so that a site on a border belongs to one window.
-                sites.append(columns[:, (x >= x0) & (x < x1) & (y >= y0) & (y < y1)].T)
+                # Half open, so that a site on a border belongs to one window; the region's own end is closed.
+                right, top = (low + (low == end) for low, end in zip((x1, y1), task.plan.region_nm[2:], strict=True))
+                sites.append(columns[:, (x >= x0) & (x < right) & (y >= y0) & (y < top)].T)
             if is_checked:
                 report = metrics.rule_report(mask, task.deck, pixel_nm, region_nm=box, origin_nm=window.field_nm[:2])
                 numbers = [list(task.deck).index(str(rule)) for rule in report["broken"].values]
-                broken.append(np.stack([*(report[n].values for n in ("x_nm", "y_nm", "value")), numbers], axis=1))
+                broken.append(np.stack([*(report[n].values for n in list(RULE_COLUMNS)[:-1]), numbers], axis=1))
                 worst.append(report["worst"].values)
                 checked_nm2 += (x1 - x0) * (y1 - y0)
     write_part(
@@ -223,11 +201,3 @@ def edge_sites(
     sites = metrics.epe_sites(nominal, target, pixel_nm=pixel_nm, threshold=sim.threshold)
     x0, y0, *_ = window.field_nm
     return sites.assign(x_nm=sites["x_nm"] + x0, y_nm=sites["y_nm"] + y0)
-
-
-def _pixels(box_nm: Sequence[float], window: Window, pixel_nm: float) -> tuple[slice, slice]:
-    """Rows and columns of a field that a box covers."""
-    x0, x1, y0, y1 = (
-        round((v - origin) / pixel_nm) for a, origin in enumerate(window.field_nm[:2]) for v in box_nm[a::2]
-    )
-    return slice(y0, y1), slice(x0, x1)

@@ -21,7 +21,8 @@ from maskopt_lib.layout.windows import OPTICAL_RADIUS_NM, Plan, StitchedMask, Wi
 from maskopt_lib.runs.gather import labelled
 from maskopt_lib.runs.record import Run
 from maskopt_lib.study.areas.area import Area, solve_windows
-from maskopt_lib.study.areas.prints import RULE_COLUMNS, SITE_COLUMNS, Measured, edge_sites
+from maskopt_lib.study.areas.prints import edge_sites
+from maskopt_lib.study.areas.tables import RULE_COLUMNS, SITE_COLUMNS, Measured
 from maskopt_lib.study.solvers.masks import Trial
 
 #: A place is at a seam within this distance of a border, in nm.

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from maskopt_lib import layout, metrics, optics, study
+from maskopt_lib import layout, litho, metrics, study
 from maskopt_lib.errors import DamagedFileError, GridMismatchError, LayoutError, MissingDataError
 from maskopt_lib.layout.mosaic import MASK_LAYER
 from maskopt_lib.opc import mask_rules
@@ -29,19 +29,19 @@ IDENTITY = study.Trial(label="identity", method="identity")
 
 
 @pytest.fixture(scope="module")
-def kernels():
-    return optics.load("embedded")
+def process():
+    return litho.load_process("embedded")
 
 
-def area_of(path, kernels):
+def area_of(path, process):
     return tiles.Area(
-        layout_file=path.resolve(), platform=layout.PLATFORMS["nangate45"], layer="metal1", kernels=kernels
+        layout_file=path.resolve(), platform=layout.PLATFORMS["nangate45"], layer="metal1", process=process
     )
 
 
 @pytest.fixture(scope="module")
-def area(tmp_path_factory, kernels):
-    return area_of(study.demo_layout(tmp_path_factory.mktemp("demo")), kernels)
+def area(tmp_path_factory, process):
+    return area_of(study.demo_layout(tmp_path_factory.mktemp("demo")), process)
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def test_distance_from_borders_is_that_of_all_lines():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"core_nm": 1200.0}, "leaves a halo of 424 nm; the optics reach 512 nm: take a core of at most 1024 nm"),
+        ({"core_nm": 1200.0}, "leaves a halo of 424 nm, .* a context of 512 nm .*: take a core of at most 1024 nm"),
         ({"region_nm": (0, 0, 1001, 1000)}, "must be whole in pixels of 8 nm"),
         ({"region_nm": (10, 0, 10, 20)}, "with x0 < x1 and y0 < y1"),
     ],
@@ -152,8 +152,8 @@ def test_a_read_beyond_the_region_is_dark_and_off_the_pixels_an_error(area, run)
         tiles.StitchedMask(run.out_dir / "nothing.zarr")
 
 
-def test_equal_windows_are_solved_once_and_empty_ones_never(tmp_path, kernels, run):
-    area = area_of(rows_of_bars(tmp_path / "bars.oas", period=1024, columns=6, rows=3), kernels)
+def test_equal_windows_are_solved_once_and_empty_ones_never(tmp_path, process, run):
+    area = area_of(rows_of_bars(tmp_path / "bars.oas", period=1024, columns=6, rows=3), process)
     plan = plan_of((0.0, 0.0, 6144.0, 6144.0))
     stitched, windows = tiles.solve_area(area, plan, CURVY, run)
     solved = windows["solved"].values.reshape(6, 6)
@@ -237,8 +237,8 @@ def test_a_killed_worker_changes_nothing(area, run, tmp_path):
     assert stitched.digest() == undisturbed.digest() and seamless.digest() == undisturbed_seams.digest()
 
 
-def test_memory_does_not_grow_with_the_area(tmp_path, kernels, run):
-    area = area_of(rows_of_bars(tmp_path / "bars.oas", period=1003, columns=40, rows=4), kernels)
+def test_memory_does_not_grow_with_the_area(tmp_path, process, run):
+    area = area_of(rows_of_bars(tmp_path / "bars.oas", period=1003, columns=40, rows=4), process)
     peaks = []
     for columns in (4, 30):
         plan = plan_of((0.0, 0.0, 1024.0 * columns, 1024.0), pixel_nm=4.0)

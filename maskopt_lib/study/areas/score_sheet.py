@@ -1,0 +1,103 @@
+"""What a mask of a region is worth: scores, rule report and process window of what it prints with its surroundings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from maskopt_lib import metrics
+from maskopt_lib.data import schema
+from maskopt_lib.layout.windows import Plan, StitchedMask
+from maskopt_lib.runs.gather import labelled
+from maskopt_lib.runs.tables import DEVIATION
+from maskopt_lib.study.areas.batches import Area
+from maskopt_lib.study.areas.tables import Measured
+
+
+def score(masks: Mapping[str, StitchedMask], area: Area, plan: Plan, measured: Mapping[str, Measured]) -> xr.Dataset:
+    """Score masks inside a region, from what they print with all that surrounds them.
+
+    Parameters
+    ----------
+    masks : name -> mask.
+    area, plan : what and where.
+    measured : name -> of :func:`maskopt_lib.study.areas.prints.measure`, with every rule in its deck.
+
+    Returns
+    -------
+    Dataset over ``method`` with the scores of :func:`maskopt_lib.metrics.evaluate`: areas over the pixels of the
+    region, edge placement at its sites, rules at its places, measured on the uncut mask; ``shots`` of the mask cut at
+    the borders of windows and region.
+    """
+    rows = {}
+    for name, mask in masks.items():
+        found = measured[name]
+        cores = (mask.read(plan.inside(window)) for window in plan.windows)
+        sites = found.sites.assign(lost=np.isnan(found.sites["edge_error_nm"]))
+        worst = found.violations["worst"]
+        rows[(name,)] = {
+            **{total: float(found.windows[total].sum()) for total in (schema.L2, schema.PVB)},
+            **(metrics.epe.summarize(sites) if sites.sizes[schema.SITE] else {}),
+            schema.SHOTS: sum(metrics.count_shots(core) for core in cores if core.any()),
+            **dict(zip(worst["rule"].values.tolist(), worst.values.tolist(), strict=True)),
+        }
+    scores = labelled(rows, (schema.METHOD,))
+    about = {
+        "kernels": area.process.name,
+        "threshold": float(area.simulator().threshold),
+        "pixel_nm": plan.pixel_nm,
+        "region_nm": list(plan.region_nm),
+        "context_nm": plan.context_nm,
+        "epe_limits_nm": list(metrics.epe.LIMITS_NM),
+    }
+    return schema.label(scores[[name for name in schema.VARIABLES if name in scores]]).assign_attrs(about)
+
+
+def report_of(measured: Measured, deck: Mapping[str, float]) -> xr.Dataset:
+    """The rule report of a region: what :func:`maskopt_lib.metrics.rule_report` says of one mask, from its windows.
+
+    Parameters
+    ----------
+    measured : with at least the rules of the deck.
+    deck : the rules that are reported; 0 leaves one out.
+    """
+    rules = [rule for rule, limit in deck.items() if limit > 0]
+    found = measured.violations.sel(rule=rules)
+    names = measured.violations["rule"].values[found["broken"].values.astype(int)]
+    limits = measured.violations["at_least"].sel(rule=names).values if len(names) else np.zeros(0)
+    order = np.lexsort((found["y_nm"], found["x_nm"], found["value"].values / limits))
+    order = order[np.isin(names[order], rules)]
+    found = found.isel(violation=order).drop_vars("checked_nm2")
+    counts = [int((names[order] == rule).sum()) for rule in rules]
+    return found.assign(
+        broken=schema.column("violation", names[order].astype(str), "rule that is broken"),
+        limit=schema.column("violation", limits[order], "smallest value allowed (areas in nm2)", "nm"),
+        violations=schema.column("rule", np.array(counts, int), "violations"),
+    ).assign_coords(violation=np.arange(1, len(order) + 1))
+
+
+def score_sheet(scores: xr.Dataset) -> pd.DataFrame:
+    """Scores of few masks as a sheet: one row a score, one column a mask, and the change from the first of them.
+
+    Parameters
+    ----------
+    scores : Dataset over ``method``.
+
+    Returns
+    -------
+    Table that :func:`~maskopt_lib.study.style` and :func:`~maskopt_lib.study.write_table` take.
+    """
+    values = scores.to_dataframe()[list(scores.data_vars)].T.astype(float)
+    first, *others = values.columns
+    columns = {("masks", first): values[first]}
+    for name in others:
+        change = 100 * (values[name] - values[first]) / values[first].where(values[first] != 0)
+        columns["masks", name] = values[name]
+        columns["masks", DEVIATION if len(others) == 1 else f"{name} {DEVIATION}"] = change
+    labels = [
+        f"{score.long_name}{'' if score.units == '1' else f' [{score.units}]'}" for score in scores.data_vars.values()
+    ]
+    return pd.DataFrame(columns).set_axis(pd.Index(labels, name="score"))

@@ -1,0 +1,243 @@
+"""From somebody's layout to a mask: one window or many, by every method, with the rules that were asked for."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import gdstk
+import numpy as np
+import pytest
+import xarray as xr
+from click.testing import CliRunner
+from klayout import rdb
+
+from maskopt_lib import layout, litho, metrics, opc, study
+from maskopt_lib.__main__ import main
+from maskopt_lib.errors import LayoutError
+from maskopt_lib.study.areas import focus_window, own_layout, prints, score_sheet
+
+PIXEL = 4.0
+DECK = {"min_width_nm": 32.0, "msd_nm": 32.0, "msa_nm2": 2000.0, "min_space_nm": 0.0}
+#: 193 nm at NA 0.9 on a field of 1024 nm: 256 x 256 pixels, a step takes milliseconds.
+SMALL = {
+    "name": "small",
+    "optics": {"wavelength_nm": 193, "na": 0.9, "source": {"shape": "annular", "sigma_inner": 0.5, "sigma_outer": 0.8}},
+    "field": {"period_nm": 1024, "pixel_nm": 4},
+}
+ANGLE = np.linspace(0, 2 * np.pi, 120, endpoint=False)
+SHAPES = {
+    "manhattan": [[(100, 100), (180, 100), (180, 400), (100, 400)], [(260, 100), (500, 100), (500, 180), (260, 180)]],
+    "curved": [np.stack([300 + 150 * np.cos(ANGLE), 280 + 110 * np.sin(ANGLE)], axis=1)],
+    "via": [[(x, y), (x + 72, y), (x + 72, y + 72), (x, y + 72)] for x in (100, 260, 420) for y in (120, 280)],
+}
+#: Options with which a method takes moments: what is tested is the road, not the mask.
+FEW = {"n_steps": 2, "free_steps": 2, "n_rounds": 1}
+
+
+@pytest.fixture(scope="module")
+def small():
+    return litho.load_process(SMALL)
+
+
+def drawn(path, polygons, layer=11):
+    library = gdstk.Library(unit=1e-9, precision=1e-10)
+    cell = library.new_cell("TOP")
+    cell.add(*(gdstk.Polygon(points, layer=layer) for points in polygons))
+    library.write_gds(path)
+    return path
+
+
+def boxes(*sides):
+    return [[(x0, y0), (x1, y0), (x1, y1), (x0, y1)] for x0, y0, x1, y1 in sides]
+
+
+def run_in(folder):
+    return study.start("A region", notebook="17_optimize_your_layout", params={}, out_dir=folder)
+
+
+def few_steps(method):
+    options = opc.options_of(method)
+    few = {name: value for name, value in FEW.items() if hasattr(options, name)}
+    if levels := getattr(options, "levels", None):  # of a step each
+        few["levels"] = [{**vars(level), "n_steps": 1} for level in levels]
+    return few
+
+
+def scored(path, folder, process, mask=None, region_nm=(), **how):
+    """Scores of the target as its own mask, and of another one, drawn by ``mask``."""
+    run = run_in(folder)
+    area = own_layout.read(path, folder, process)
+    plan = own_layout.plan_of(area, region_nm, **({"pixel_nm": PIXEL} | how))
+    masks = {"target": own_layout.target_mask(area, plan, run)}
+    if mask is not None:
+        masks["mask"] = own_layout.drawn(area, plan, lambda field: (mask(field), 0.0, None), run, name="made")[0]
+    scores, reports, measured = own_layout.score_masks(masks, area, plan, run, deck=DECK)
+    return scores, reports, measured, plan
+
+
+# One window and many
+
+
+def test_a_region_is_one_window_where_it_fits_beside_its_context(tmp_path, small):
+    area = own_layout.read(drawn(tmp_path / "a.gds", SHAPES["manhattan"]), tmp_path, small)
+    plan = own_layout.plan_of(area)
+    assert plan.grid == (1, 1) and plan.region_nm == (100, 100, 500, 400) and plan.core_nm == 400
+    assert plan.context_nm == plan.rim_nm == 256 and plan.field_nm == 1024
+    many = own_layout.plan_of(area, [0, 0, 1000, 600])
+    assert many.grid == (2, 2) and many.core_nm == 512
+    assert own_layout.plan_of(area, [0, 0, 600, 600], context_nm=200).grid == (1, 1)
+    with pytest.raises(LayoutError, match=r"nothing is drawn .* spans x 100..500, y 100..400 nm"):
+        own_layout.plan_of(area, [600, 600, 800, 800])
+    with pytest.raises(LayoutError, match=r"is not .x0, y0, x1, y1."):
+        own_layout.plan_of(area, [0, 0, 100])
+    assert own_layout.middle_nm(many, longest_nm=400) == (300, 100, 700, 500)
+
+
+def test_a_mask_goes_on_around_the_region_and_is_the_same_in_one_window_and_in_many(tmp_path, small):
+    path = drawn(tmp_path / "line.gds", boxes((0, 200, 3000, 280)))
+    area = own_layout.read(path, tmp_path, small)
+    found = []
+    for region in ([1000, 100, 1400, 400], [800, 100, 1900, 400]):
+        plan = own_layout.plan_of(area, region)
+        mask = own_layout.target_mask(area, plan, run_in(tmp_path / str(plan.grid[1])))
+        around = [region[0] - 256, region[1] - 100, region[2] + 256, region[3] + 100]
+        np.testing.assert_array_equal(mask.read(around), area.design().rasterize(area.layer, around, PIXEL))
+        found.append(plan.grid)
+    assert found == [(1, 1), (1, 3)]
+
+
+def test_scores_of_a_region_that_holds_everything_are_those_of_the_field(tmp_path, small):
+    path = drawn(tmp_path / "all.gds", boxes((0, 0, 80, 400), (200, 0, 280, 400), (340, 40, 412, 112)))
+    everything = [-48, -48, 460, 448]
+    shifted = scored(path, tmp_path / "run", small, lambda field: field | np.roll(field, 2, axis=1), everything)
+    scores, _, _, plan = shifted
+    area = own_layout.read(path, tmp_path, small)
+    target = area.design().rasterize("11/0", plan.window(0, 0).field_nm, PIXEL)
+    field = metrics.evaluate(target | np.roll(target, 2, axis=1), target, small.simulator())
+    for name in set(scores.data_vars) & set(field.data_vars):
+        np.testing.assert_allclose(scores[name].sel({"method": "mask"}), field[name].squeeze(), err_msg=name)
+
+
+def test_lines_that_run_on_have_no_end_at_the_border(tmp_path, small):
+    path = drawn(tmp_path / "line.gds", boxes((0, 1000, 6000, 1080)))
+    _, _, measured, _ = scored(path, tmp_path / "run", small, region_nm=[2000, 900, 2400, 1200])
+    sites = measured["target"].sites
+    assert sites.sizes["site"] > 16 and set(sites["y_nm"].values) == {1000.0, 1080.0}
+    assert sites["x_nm"].min() >= 2000 and sites["x_nm"].max() <= 2400
+
+
+def test_a_mask_of_several_windows_is_written_as_one(tmp_path, small):
+    path = drawn(tmp_path / "line.gds", boxes((0, 200, 3000, 280), (0, 400, 3000, 480)))
+    found = own_layout.optimize(
+        path, tmp_path / "mask.oas", tmp_path / "run", process=small, region=[800, 100, 1900, 600], method="identity",
+        beside=True,
+    )  # fmt: skip
+    assert found["windows"] == [1, 3] and found["file"]["polygons"] == 2
+    assert found["file"]["area_nm2"] == pytest.approx(2 * 1100 * 80, rel=0.01)
+    back = own_layout.read(tmp_path / "mask.oas", tmp_path, small, layer="111/0").design()
+    assert set(back.layers) == {(11, 0), (111, 0)} and back.bounds_nm("111/0")[::2] == (800, 1900)
+
+
+# Methods and rules
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("method", opc.METHODS)
+def test_every_method_takes_every_kind_of_layout(tmp_path, small, method, shape):
+    path = drawn(tmp_path / "a.gds", SHAPES[shape])
+    found = own_layout.optimize(
+        path, tmp_path / "mask.oas", tmp_path / "run", process=small, method=method, options=few_steps(method),
+        deck=DECK, markers=tmp_path / "marks.lyrdb",
+    )  # fmt: skip
+    assert (tmp_path / "mask.oas").is_file() and (tmp_path / "marks.lyrdb").is_file()
+    assert set(found["scores"]) == {"target", method} and set(found["rules"]) == {"min_width_nm", "msd_nm", "msa_nm2"}
+    assert found["scores"][method]["l2_nm2"] >= 0
+
+
+def test_the_deck_reaches_the_solver_and_what_it_leaves_out_is_no_rule(tmp_path, small):
+    area = own_layout.read(drawn(tmp_path / "a.gds", SHAPES["via"]), tmp_path, small)
+    first, again = own_layout.trials_of("rule_aware", "fast", {"n_steps": 3}, DECK, own_layout.plan_of(area))
+    kept = first.resolved.deck
+    assert (kept.min_width_nm, kept.msd_nm, kept.min_radius_nm, kept.min_space_nm) == (32, 32, 0, 0)
+    assert again.resolved.window_nm == own_layout.plan_of(area).core_nm
+    others, _ = own_layout.trials_of("curvy", "", {}, DECK, own_layout.plan_of(area))
+    assert "deck" not in others.options
+
+
+def test_the_report_has_every_place_of_the_region_once_the_worst_first(tmp_path, small):
+    path = drawn(tmp_path / "a.gds", boxes((0, 0, 400, 24), (0, 100, 400, 120), (0, 300, 400, 380)))
+    _, reports, _, plan = scored(path, tmp_path / "run", small)
+    report = reports["target"]
+    assert report["broken"].values.tolist() == ["min_width_nm"] * 2 and report["value"].values.tolist() == [20, 24]
+    assert report["rule"].values.tolist() == ["min_width_nm", "msd_nm", "msa_nm2"]
+    assert report["violations"].values.tolist() == [2, 0, 0] and report["violation"].values.tolist() == [1, 2]
+    whole = metrics.rule_report(
+        own_layout.read(path, tmp_path, small).design().rasterize("11/0", plan.region_nm, PIXEL),
+        {rule: limit for rule, limit in DECK.items() if limit}, PIXEL,
+    )  # fmt: skip
+    for name in ("value", "x_nm", "y_nm", "extent_nm", "limit"):
+        np.testing.assert_allclose(report[name], whole[name], err_msg=name)
+    assert prints.within(report, (0, 50, 400, 200)).sizes["violation"] == 1
+    markers = rdb.ReportDatabase("")
+    markers.load(str(layout.write_markers(report, tmp_path / "marks.lyrdb")))
+    found = [item for item in markers.each_item()]
+    assert [c.name() for c in markers.each_category()] == report["rule"].values.tolist() and len(found) == 2
+    box = next(found[0].each_value()).box()
+    assert (box.center().x * 1e3, box.center().y * 1e3) == pytest.approx((200, 110), abs=PIXEL)
+
+
+def test_a_process_window_is_that_of_the_region(tmp_path, small):
+    run, area = (
+        run_in(tmp_path / "run"),
+        own_layout.read(drawn(tmp_path / "a.gds", SHAPES["manhattan"]), tmp_path, small),
+    )
+    plan = own_layout.plan_of(area)
+    masks = {"target": own_layout.target_mask(area, plan, run)}
+    share, windows = focus_window.through_focus(masks, area, plan)
+    assert 0 <= share.min() < share.max() <= 100 and (windows["dof_nm"] >= 0).all()
+    curved = own_layout.read(drawn(tmp_path / "b.gds", SHAPES["curved"]), tmp_path, small)
+    assert focus_window.through_focus(masks, curved, own_layout.plan_of(curved)) is None
+
+
+# Without a notebook
+
+
+def test_the_command_writes_what_it_says(tmp_path):
+    path, process = drawn(tmp_path / "a b.gds", SHAPES["via"]), tmp_path / "small.yaml"
+    process.write_text(json.dumps(SMALL), encoding="utf-8")
+    asked = ["optimize", str(path), "--layer", "11/0", "--process", str(process), "--option", "n_steps=2"]
+    asked += ["--option", "free_steps=2", "--out", str(tmp_path / "mask.oas"), "--markers", str(tmp_path / "m.lyrdb")]
+    done = CliRunner().invoke(main, [*asked, "--json", str(tmp_path / "scores.json")])
+    assert done.exit_code == 0, done.output
+    found = json.loads((tmp_path / "scores.json").read_text(encoding="utf-8"))
+    assert found["scores"]["rule_aware"]["l2_nm2"] > 0 and found["file"]["polygons"] > 0
+    assert (tmp_path / "m.lyrdb").is_file()
+    for wrong, status in (("--layer=12/0", 1), ("--method=none", 1), ("--region=1,2,3", 2), ("--option=n_steps", 2)):
+        refused = CliRunner().invoke(main, [*asked, wrong])
+        assert refused.exit_code == status and "Traceback" not in refused.output, refused.output
+
+
+def test_the_command_runs_by_itself_with_scores_alone_on_the_terminal(tmp_path):
+    path, process = drawn(tmp_path / "a.gds", SHAPES["manhattan"]), tmp_path / "small.yaml"
+    process.write_text(json.dumps(SMALL), encoding="utf-8")
+    command = [sys.executable, "-m", "maskopt_lib", "optimize", str(path), "--process", str(process)]
+    done = subprocess.run(
+        [*command, "--method", "identity", "--out", str(tmp_path / "mask.gds")], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["windows"] == [1, 1] and "window" in done.stderr
+
+
+def test_the_sheet_has_a_row_for_each_score_and_its_change():
+    scores = xr.Dataset(
+        {"l2_nm2": ("method", [200.0, 150.0]), "epe15": ("method", [0, 3])}, coords={"method": ["target", "ours"]}
+    )
+    for name, long_name, units in (("l2_nm2", "L2", "nm2"), ("epe15", "EPE", "1")):
+        scores[name].attrs = {"long_name": long_name, "units": units}
+    sheet = score_sheet.score_sheet(scores)
+    assert sheet.index.tolist() == ["L2 [nm2]", "EPE"]
+    assert sheet.loc["L2 [nm2]"].tolist() == [200.0, 150.0, -25.0]
+    assert np.isnan(sheet.loc["EPE", ("masks", "deviation_percent")])
+    assert "-25.0 %" in study.style(sheet).to_html()
