@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from klayout import db
 
     from maskopt_lib.layout import Design
+    from maskopt_lib.layout.layers import Layers
 
 # Commands import what they use themselves: to explain one takes no second of importing torch.
 
@@ -66,7 +67,7 @@ def _plain(value: Any) -> Any:
 
 FILE = click.Path(path_type=Path)
 CELL = click.option("--cell", help="Cell of the layout, with all below it; default: the only top cell.")
-LAYERS = click.option("--layers", default="freepdk45", help="Names of layers: a process, or your own .yaml or .lyp.")
+LAYERS = click.option("--layers", help="Names of layers: by default freepdk45's; or a .yaml or .lyp.")
 PROCESS = click.option("--process", default="embedded", help="A process or kernel set by name, or your own .yaml.")
 
 
@@ -80,7 +81,7 @@ def layer_option(name: str, of: str) -> Any:
 @CELL
 @LAYERS
 @click.option("--process", help="Say by this process what the smallest shapes ask for: k1 of widths and spaces.")
-def info(layout_file: str, cell: str | None, layers: str, process: str | None) -> None:
+def info(layout_file: str, cell: str | None, layers: str | None, process: str | None) -> None:
     """Print what is in LAYOUT_FILE: cells, layers, boxes, database unit.
 
     By a process it says k1, the smallest width or space times NA by wavelength: below 0.25 no row
@@ -88,7 +89,8 @@ def info(layout_file: str, cell: str | None, layers: str, process: str | None) -
     """
     from maskopt_lib import litho
 
-    design, chosen = _design(layout_file, cell, layers), process and litho.load_process(process)
+    chosen = litho.load_process(process) if process else None
+    design = _design(layout_file, cell, layers or (chosen.layers if chosen else None))
     found = {}
     for pair, name in design.layers.items():
         region, key = design.drawn(pair), f"{pair[0]}/{pair[1]}"
@@ -121,14 +123,14 @@ def info(layout_file: str, cell: str | None, layers: str, process: str | None) -
 @click.option("--pixel-nm", type=float, help="Side of a pixel; default: the process's.")
 @click.option("--out", type=FILE, help="JSON file to write to; default: the terminal.")
 def score(
-    mask_file: str, target_file: str, layer: str | None, mask_layer: str | None, cell: str | None, layers: str,
+    mask_file: str, target_file: str, layer: str | None, mask_layer: str | None, cell: str | None, layers: str | None,
     process: str, region: Sequence[float] | None, pixel_nm: float | None, out: Path | None,
 ) -> None:  # fmt: skip
     """Score the mask in MASK_FILE against TARGET_FILE, both as drawn in one layout: print, edges, mask rules, shots."""
     from maskopt_lib import layout, litho, metrics
 
     chosen = litho.load_process(process)
-    part = {"window_nm": chosen.period_nm, "region_nm": region or None, "process": layers}
+    part = {"window_nm": chosen.period_nm, "region_nm": region or None, "layers": layers or chosen.layers}
     target = layout.read_clip(target_file, layer, cell=cell, **part)
     mask = layout.read_clip(mask_file, mask_layer, placement=target.offset_nm, **part)
     images = [clip.rasterize(pixel_nm or chosen.pixel_nm, antialiased=False) for clip in (mask, target)]
@@ -142,9 +144,9 @@ def score(
 @click.option("--order", type=click.Choice(["openilt", "file"]), default="openilt", help="Of the arrays in the files.")
 def kernels(process: str, out: Path | None, order: str) -> None:
     """Print the kernels of PROCESS: focus settings, clear fields, energies."""
-    from maskopt_lib import optics
+    from maskopt_lib import litho, optics
 
-    found = optics.load(process)
+    found = litho.load_process(process).kernels
     say(
         {
             "name": found.name,
@@ -166,7 +168,7 @@ def kernels(process: str, out: Path | None, order: str) -> None:
 @CELL
 @LAYERS
 def convert(
-    layout_file: str, out: Path, layer: str | None, to_layer: str | None, cell: str | None, layers: str
+    layout_file: str, out: Path, layer: str | None, to_layer: str | None, cell: str | None, layers: str | None
 ) -> None:
     """Write one layer of LAYOUT_FILE, merged and flat, to OUT (.oas or .gds), and print what is there."""
     from maskopt_lib import layout
@@ -178,7 +180,7 @@ def convert(
     _, pair = layer_in(design.path, design.layout, design.top, layer, design.platform.process)
     pieces = (piece for polygon in design.drawn(pair).merged().each() for piece in simple_pieces(_rings(polygon)))
     drawing, top = new_layout(design.dbu_nm, design.top.name)
-    target = layout.resolve_layer(to_layer, layers) if to_layer else pair
+    target = layout.resolve_layer(to_layer, layers or "freepdk45") if to_layer else pair
     written = write_polygons(drawing, top, pieces, out, layer=target)
     say({name: getattr(written, name) for name in ("layer", "polygons", "vertices", "area_nm2")} | {"file": str(out)})
 
@@ -189,7 +191,7 @@ def _rings(polygon: db.Polygon) -> list[np.ndarray]:
     return [np.array([(point.x, point.y) for point in line])[::-1] for line in lines]
 
 
-def _design(source: str, cell: str | None, layers: str) -> Design:
+def _design(source: str, cell: str | None, layers: Layers | None) -> Design:
     """A layout as a hierarchy, with one's own names of layers; those of a GLP file count from 1."""
     from dataclasses import replace
 
@@ -201,7 +203,7 @@ def _design(source: str, cell: str | None, layers: str) -> Design:
     path = Path(source)
     if path.suffix.lower() == ".def":
         return layout.read_design(source, top=cell)
-    names = layout.layer_names(layers)
+    names = layout.layer_names(layers or "freepdk45")
     platform = layout.PLATFORMS["nangate45"]
     if path.suffix.lower() != ".glp":
         return layout.read_design(source, platform=replace(platform, process=names), top=cell)
