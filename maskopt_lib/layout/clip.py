@@ -11,7 +11,7 @@ import numpy as np
 
 from maskopt_lib.errors import GridMismatchError, LayoutError, UnknownNameError
 from maskopt_lib.layout import raster
-from maskopt_lib.layout.polygons import fault_of
+from maskopt_lib.layout.polygons import fault_of, signed_area
 
 WINDOW_NM = 2048.0
 #: Side of the square that the contest clips are drawn in; it stands in the middle of the window.
@@ -58,6 +58,7 @@ class Clip:
     sha256: str | None = None
     errata: tuple[str, ...] = ()
     _where: Sequence[str] = field(default=(), repr=False)
+    _merged: bool = field(default=False, repr=False)
 
     def __post_init__(self) -> None:
         if not self.window_nm > 0:
@@ -115,6 +116,8 @@ class Clip:
     @property
     def area_nm2(self) -> float:
         """Area of the union of the polygons in nm2."""
+        if self._merged:  # by the reader
+            return float(sum(abs(signed_area(points)) for points in self.polygons))
         united = gdstk.boolean([gdstk.Polygon(p) for p in self.polygons], [], "or", precision=1e-6)
         return float(sum(polygon.area() for polygon in united))
 

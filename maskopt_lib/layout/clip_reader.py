@@ -165,6 +165,7 @@ def read_clip(
         sha256=sha256,
         errata=corrected,
         _where=tuple(s.where for s in shapes),
+        _merged=suffix != ".glp",
     )
 
 

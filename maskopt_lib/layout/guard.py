@@ -19,7 +19,7 @@ _ABSOLUTE = 0x0006  # bits of STRANS: magnification and angle are not those of t
 _GDS_MAGIC, _OASIS_MAGIC, _GZIP_MAGIC = b"\x00\x06\x00\x02", b"%SEMI-OASIS\r\n", b"\x1f\x8b"
 _OASIS_END_BYTES, _START_BYTES = 256, 4096  # a START record has a version and a unit
 # Compressed layouts are some ten times smaller than what they hold; more than this is no layout.
-_MAX_RATIO, _MAX_SMALL_BYTES = 100, 64 << 20
+_MAX_RATIO, _MAX_SMALL_BYTES = 100, 32 << 20
 #: Elements of one array, of a file or of a via, that a reader may have to place one by one.
 MAX_ELEMENTS = 1_000_000
 # An OASIS file of n bytes without compression cannot repeat more than n^2/24 shapes.
@@ -58,8 +58,7 @@ def check_file(path: Path) -> None:
     if data.startswith(_GZIP_MAGIC):
         data = _inflated(path, len(data))
     if data.startswith(_GDS_MAGIC):
-        if _check_gds(path, data) > MAX_ELEMENTS:
-            _probe(path, len(data))
+        _check_gds(path, data)
     elif data.startswith(_OASIS_MAGIC):
         _check_oasis(path, data)
         if len(data) > _HARMLESS_OASIS_BYTES or b"\x22\x00" in data:  # the record of a compressed block
@@ -84,10 +83,10 @@ def _inflated(path: Path, n_bytes: int) -> bytes:
     return data
 
 
-def _check_gds(path: Path, data: bytes) -> int:
-    """Walk the records of a GDS stream; the elements of all its arrays."""
+def _check_gds(path: Path, data: bytes) -> None:
+    """Walk the records of a GDS stream."""
     unpack, size = struct.Struct(">HH").unpack_from, len(data)
-    position, boundaries, elements, ends = 0, 0, 0, None
+    position, boundaries, array, ends = 0, 0, (1, 1), None
     while position + 4 <= size:
         length, kind = unpack(data, position)
         if length < 4 or length % 2:
@@ -98,7 +97,7 @@ def _check_gds(path: Path, data: bytes) -> int:
             if data[position + length :].strip(b"\0"):
                 after = "another library" if _GDS_MAGIC in data[position + length :] else "something else"
                 warnings.warn(f"{path}: {after} follows its end, which is not read", LayoutWarning, stacklevel=4)
-            return elements
+            return
         if kind == _BOUNDARY:
             boundaries, ends = boundaries + 1, []
         elif kind == _XY and ends is not None and length >= 12:
@@ -110,10 +109,18 @@ def _check_gds(path: Path, data: bytes) -> int:
                     f"{path}: boundary {boundaries - 1}, ending at byte {position}: open polygon, its last point "
                     f"{last} is not its first {first} (database units); GDS repeats the first point: close it"
                 )
-            ends = None
+            ends, array = None, (1, 1)
         elif kind == _COLROW and length == 8:
-            columns, rows = struct.unpack_from(">2H", data, position + 4)
-            elements += columns * rows
+            array = struct.unpack_from(">2H", data, position + 4)
+        elif kind == _XY and array[0] * array[1] > MAX_ELEMENTS and length == 28:
+            x, y, *ends_xy = struct.unpack_from(">6i", data, position + 4)
+            counts = (array[0], array[0], array[1], array[1])
+            steps = [(end - start) % max(n, 1) for end, start, n in zip(ends_xy, (x, y) * 2, counts, strict=True)]
+            if any(steps):  # a reader places each element by itself, rounded
+                raise LayoutError(
+                    f"{path}: the array of {array[0]} x {array[1]} at byte {position} has a pitch between units; "
+                    f"at most {MAX_ELEMENTS} such elements are read: arrays without bound"
+                )
         elif kind == _STRANS and length == 6 and data[position + 5] & _ABSOLUTE:
             raise LayoutError(
                 f"{path}: the reference at byte {position} has an absolute magnification or angle, which tools read "

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TypeAlias
 from xml.etree import ElementTree
 
-import yaml
-
+from maskopt_lib import yaml_files
 from maskopt_lib.data import manifest
 from maskopt_lib.errors import LayoutError, MissingDataError, UnknownNameError
 
@@ -21,8 +20,6 @@ Layers: TypeAlias = str | Path | Mapping[str, Layer]
 _PAIR = re.compile(r"\s*(\d{1,10})\s*/\s*(\d{1,10})\s*")
 #: Largest layer and datatype that OASIS readers keep; GDS has half of 16 bits.
 _MAX_NUMBER = 2**31 - 1
-# Larger than any map of layers: what is beyond is no such file.
-_MAX_BYTES = 4 << 20
 
 
 def layer_names(layers: Layers = "freepdk45") -> dict[str, tuple[int, int]]:
@@ -37,6 +34,7 @@ def layer_names(layers: Layers = "freepdk45") -> dict[str, tuple[int, int]]:
     Raises
     ------
     UnknownNameError : neither a file nor a process of ``data_manifest/layers``; lists those.
+    SchemaError : a file that is no YAML.
     LayoutError : a file that is no map of layers; names file, entry and remedy.
 
     Examples
@@ -54,13 +52,7 @@ def layer_names(layers: Layers = "freepdk45") -> dict[str, tuple[int, int]]:
         )
     if not path.is_file():
         raise MissingDataError(f"no map of layers at {path}; check the path, or take one of {', '.join(known)}")
-    if path.stat().st_size > _MAX_BYTES:
-        raise LayoutError(f"{path}: {path.stat().st_size} bytes are no map of layers; take its .lyp or .yaml file")
-    try:
-        text = path.read_text(encoding="utf-8")
-        table = _properties(text) if path.suffix.lower() == ".lyp" else yaml.safe_load(text)
-    except (yaml.YAMLError, ElementTree.ParseError, ValueError, RecursionError) as error:
-        raise LayoutError(f"{path}: no map of layers ({error}); write lines such as 'metal1: [11, 0]'") from error
+    table = _properties(path) if path.suffix.lower() == ".lyp" else yaml_files.read(path).value
     if not isinstance(table, Mapping) or not table:
         raise LayoutError(f"{path}: no layer in it; write lines such as 'metal1: [11, 0]'")
     return _checked(table, str(path))
@@ -115,12 +107,19 @@ def _pair(value, expected: str) -> tuple[int, int]:
     return number, datatype
 
 
-def _properties(text: str) -> dict[str, str]:
+def _properties(path: Path) -> dict[str, str]:
     """Names and sources of KLayout's layer properties; names without the numbers that tools write into them."""
-    if "<!" in text.replace("<!--", ""):
-        raise ValueError("a .lyp file declares nothing")
+    if path.stat().st_size > yaml_files.LARGEST_BYTES:
+        raise LayoutError(f"{path}: {path.stat().st_size} bytes are no layer properties; take its .lyp file")
+    try:
+        text = path.read_text(encoding="utf-8")
+        if "<!" in text.replace("<!--", ""):
+            raise ValueError("it declares what a .lyp file does not")
+        entries = list(ElementTree.fromstring(text).iter())
+    except (ElementTree.ParseError, ValueError, RecursionError) as error:
+        raise LayoutError(f"{path}: no layer properties ({error}); save them again in KLayout") from error
     table: dict[str, str] = {}
-    for entry in ElementTree.fromstring(text).iter():
+    for entry in entries:
         source = re.fullmatch(r"(?:.*\s)?(\d+/\d+)(?:@\d+)?", (entry.findtext("source") or "").strip())
         if source is None:
             continue

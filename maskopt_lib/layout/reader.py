@@ -12,7 +12,7 @@ from klayout import db
 from maskopt_lib.errors import LayoutError, LayoutWarning, MissingDataError
 from maskopt_lib.layout.guard import check_file
 from maskopt_lib.layout.layers import Layer, Layers, resolve_layer
-from maskopt_lib.layout.shapes import has_shapes
+from maskopt_lib.layout.shapes import MAX_SHAPES, PLACED, has_shapes
 
 GDS_SUFFIXES = (".gds", ".gdsii", ".gds2")
 OASIS_SUFFIXES = (".oas", ".oasis")
@@ -115,15 +115,18 @@ def _say_names(path: Path, layout: db.Layout) -> None:
 
 
 def _check_places(path: Path, layout: db.Layout) -> None:
-    """Refuse coordinates that overflow, anywhere below a cell; say what stands magnified or slanted."""
+    """Refuse coordinates that overflow, anywhere below a cell; say what stands magnified or slanted; count."""
     reach: dict[int, float] = {}
+    counts: dict[int, int] = {}
     turned = {}
     for number in layout.each_cell_bottom_up():
         cell = layout.cell(number)
         box = cell.bbox()
         farthest = 0 if box.empty() else max(-box.left, -box.bottom, box.right, box.top)
+        counts[number] = sum(cell.shapes(index).size() for index in layout.layer_indexes())
         for placed in cell.each_inst():
             inside = reach[placed.cell_index]
+            counts[number] += placed.size() * (1 + counts[placed.cell_index])
             if placed.is_complex():
                 place = placed.cplx_trans
                 turned.setdefault(
@@ -142,6 +145,7 @@ def _check_places(path: Path, layout: db.Layout) -> None:
                 "are read exactly: write it with a larger database unit, or nearer to the origin"
             )
         reach[number] = farthest
+    layout.add_meta_info(db.LayoutMetaInfo(PLACED, min(max(counts.values()), 2 * MAX_SHAPES)))
     if turned:
         text = f"{path}: placements that are magnified or slanted, their corners rounded to the database unit: "
         warnings.warn(text + _some(turned.values()), LayoutWarning, stacklevel=4)

@@ -15,6 +15,8 @@ from maskopt_lib.layout.polygons import to_nm
 
 #: Shapes of a layer that are read at once.
 MAX_SHAPES = 2_000_000
+#: Of a layout that was read: shapes and cells below its largest cell, of all layers, up to twice as many.
+PLACED = "placed below a cell"
 # Elements of an array that are looked into one by one.
 _FEW = 64
 # A border of a region lies on a grid of at most so many lines a database unit.
@@ -39,7 +41,8 @@ def drawn(cell: db.Cell, index: int, box: db.Box | None = None) -> db.Region:
     ------
     LayoutError : more than :data:`MAX_SHAPES` would have to be looked at.
     """
-    n = _placed(cell, index, box)
+    known = cell.layout().meta_info_value(PLACED)
+    n = _placed(cell, index, box) if known is None or known > MAX_SHAPES else known
     if n > MAX_SHAPES:
         where = "" if box is None else " there"
         raise LayoutError(
@@ -119,6 +122,8 @@ def without_area(cell: db.Cell, index: int) -> int:
     """Shapes of a layer, drawn in a cell or in one below it, that cover nothing; each counts once."""
     n = 0
     for part in (cell.layout().cell(i) for i in (cell.cell_index(), *cell.called_cells())):
+        if part.shapes(index).size() > MAX_SHAPES:  # a repetition, which looking would expand
+            continue
         region = db.Region(part.shapes(index))
         region.merged_semantics = False
         # The signed area of a bow tie is 0 as well, but it covers its two halves.
