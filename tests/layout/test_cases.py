@@ -327,6 +327,7 @@ def test_repetitions_without_bound(tmp_path):
     assert layout.read_clip(path, region_nm=(0, 0, 1000, 1000)).area_nm2 == 25 * 100 * 100
 
 
+@pytest.mark.slow
 def test_a_compressed_block_without_bound(tmp_path):
     path = tmp_path / "a.oas"
     path.write_bytes(oasis(RECTANGLE, b"\x14\x08\x02" * (30 << 20), deflated=True))
