@@ -207,7 +207,13 @@ def solve_windows(
     client: distributed.Client | None = None,
     batch: int = 4,
 ) -> Iterator[np.ndarray]:
-    """Masks of single windows, whole fields (y, x) uint8, solved as :func:`solve_area` solves; for references."""
+    """Masks of single windows, whole fields (y, x) uint8, solved as :func:`solve_area` solves; for references.
+
+    Parameters
+    ----------
+    area, plan, trial, run, client, batch : as for :func:`solve_area`.
+    windows : of the plan, or others of its size.
+    """
     solved = solve_batches(
         windows, area, plan, trial, run, client=client, batch=batch, whole=True, title="reference windows"
     )

@@ -182,7 +182,22 @@ def solve_batches(
     start: Path | None = None,
     whole: bool = False,
 ) -> Solved:
-    """Form batches of windows that differ, and have those solved whose parts are not there."""
+    """Form batches of windows that differ, and have those solved whose parts are not there.
+
+    Parameters
+    ----------
+    windows, area, plan, trial : what is solved, and how.
+    run : parts are kept below its folder.
+    client : of workers; None works in this process.
+    batch : windows solved together, at least 1.
+    title : of the progress bar.
+    start : store of a stitched mask to start from.
+    whole : keep whole fields, not only cores.
+
+    Raises
+    ------
+    GridMismatchError : fields of another size than the optics' period.
+    """
     if batch < 1:
         raise ValueError(f"batch must be at least 1, got {batch}")
     if plan.field_nm != area.process.period_nm:

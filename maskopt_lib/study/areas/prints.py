@@ -195,7 +195,16 @@ def edge_sites(
     sim: Simulator, mask: np.ndarray, target: np.ndarray, window: Window, pixel_nm: float,
     nominal: np.ndarray | None = None,
 ) -> xr.Dataset:  # fmt: skip
-    """Edge placement at all sites of a field, in layout coordinates; of the nominal aerial image, if it is there."""
+    """Edge placement at all sites of a field, in layout coordinates.
+
+    Parameters
+    ----------
+    sim : to print with.
+    mask, target : (y, x) of the field, 0 or 1.
+    window : whose field it is.
+    pixel_nm : of the field.
+    nominal : (y, x) nominal aerial image, where it is there already.
+    """
     if nominal is None:
         nominal = sim.aerial(mask.astype(np.float32), corners=[schema.NOMINAL]).cpu().numpy()[0]
     sites = metrics.epe_sites(nominal, target, pixel_nm=pixel_nm, threshold=sim.threshold)
