@@ -23,6 +23,10 @@ class ImageError(GridMismatchError, LayoutError):
     """An array is no image that can be worked on: its kind, its shape or its values; the message says what helps."""
 
 
+class NothingPrintsWarning(UserWarning):
+    """Nothing prints of a mask whose target is not empty; says how much light there is and how much it takes."""
+
+
 class LayoutWarning(UserWarning):
     """A layout file was read, but not all in it counts: the message says what is left out or rounded."""
 

@@ -1,5 +1,6 @@
 """Weights of networks as files that hold nothing but numbers and what is said of them."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,12 +30,13 @@ def save(model: MaskModel, path: str | Path, about: Mapping[str, Any]) -> str:
     -------
     SHA-256 of the file.
     """
+    tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     try:
         # One entry: the format keeps several in no order, and then no two files have the same hash.
-        record = json.dumps({"spec": model.spec, "about": dict(about)}, allow_nan=False, sort_keys=True)
+        said = {"spec": model.spec, "about": dict(about)}
+        record = json.dumps(said | {"sha256": _digest(said, tensors)}, allow_nan=False, sort_keys=True)
     except (TypeError, ValueError) as error:
         raise SchemaError(f"what is said about weights must be plain JSON: {error}") from None
-    tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     data = safetensors.torch.save(tensors, metadata={"record": record})
     files.write_bytes(path, data)
     return files.bytes_sha256(data)
@@ -52,21 +54,33 @@ def load(path: str | Path, *, sha256: str | None = None, device: str | torch.dev
     Raises
     ------
     MissingDataError : there is no such file.
-    HashMismatchError : the file is another one.
+    HashMismatchError : the file is another one, or not as :func:`save` wrote it.
     SchemaError : the file is damaged, or its weights are not those of the network it names.
     """
     path = Path(path)
-    spec = _metadata(path)["spec"]
+    said = _metadata(path)
+    spec = said["spec"]
     if sha256 is not None and (found := files.sha256_of(path)) != sha256:
         raise HashMismatchError(f"{path} has SHA-256 {found}, expected {sha256}; fetch or train the weights again")
     # Fresh weights are drawn and dropped: a load must not move anybody's random numbers.
     with torch.random.fork_rng(devices=[]):
         model = from_spec(spec)
+    tensors = load_file(path)
+    if "sha256" in said and said["sha256"] != _digest({name: said[name] for name in ("spec", "about")}, tensors):
+        raise HashMismatchError(f"{path} is not as it was written: a byte changed; fetch or train the weights again")
     try:
-        model.load_state_dict(load_file(path))
+        model.load_state_dict(tensors)
     except RuntimeError as error:
         raise SchemaError(f"{path} does not hold the weights of the {spec['model']} it names: {error}") from None
     return model.to(device).eval()
+
+
+def _digest(said: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> str:
+    digest = hashlib.sha256(json.dumps(said, allow_nan=False, sort_keys=True).encode())
+    for name, value in sorted(tensors.items()):
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def about(path: str | Path) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from typing import Any, get_args, get_type_hints
@@ -12,9 +13,11 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from maskopt_lib.errors import GridMismatchError, UnknownNameError
+from maskopt_lib.data import schema
+from maskopt_lib.errors import GridMismatchError, NothingPrintsWarning, UnknownNameError
 from maskopt_lib.grid import Grid
 from maskopt_lib.images import binary
+from maskopt_lib.litho.imaging import small_grid
 from maskopt_lib.litho.simulator import Simulator
 from maskopt_lib.opc import (
     attention_ilt,
@@ -197,6 +200,7 @@ def solve(
             )
         initial = initial.reshape(flat.shape)
     result = chosen.run(flat, in_units(sim, scale), options, initial=initial, stop=stop, progress=progress)
+    _warn_of_dark(result.mask, flat, sim, method)
     return replace(
         result,
         method=method,
@@ -205,6 +209,29 @@ def solve(
         options=asdict(scaled(options, scale)),
         polygons=result.polygons and tuple([points * scale for points in clip] for clip in result.polygons),
     )
+
+
+def _warn_of_dark(masks: np.ndarray, targets: Tensor, sim: Simulator, method: str) -> None:
+    """Warn of masks of which nothing prints where something is drawn."""
+    # Samples of twice the image's band miss a little of its peak, so what seems dark is looked at on all pixels.
+    n_samples = 2 * small_grid(sim.kernels.half_width)
+    dark = []
+    with torch.no_grad():
+        for i in torch.nonzero(targets.flatten(1).any(1)).flatten().tolist():
+            for n_out in (n_samples, None):
+                peak = float(sim.aerial(masks[i], corners=[schema.NOMINAL], n_out=n_out).max())
+                if peak >= sim.threshold:
+                    break
+            else:
+                dark.append(f"clip {i} (brightest place {peak:.3g})")
+    if dark:
+        warnings.warn(
+            f"nothing prints of the masks of {method} for {', '.join(dark)}: the resist needs {sim.threshold:g} of an "
+            "open frame; take more steps, assist features, another preset or method, or see whether the optics can "
+            "print features so small",
+            NothingPrintsWarning,
+            stacklevel=3,
+        )
 
 
 def options_of(method: str, preset: str | None = None, *, start: Any = None, **changes: Any) -> Any:

@@ -30,13 +30,15 @@ from pathlib import Path
 import numpy as np
 
 from maskopt_lib import files
-from maskopt_lib.errors import KernelFileError, UnknownNameError
+from maskopt_lib.errors import HashMismatchError, KernelFileError, UnknownNameError
 from maskopt_lib.optics.kernels import SocsKernels
 
 ORDERS = ("openilt", "file")
 CONTEST_FOLDERS = ("M1OPC", "M1OPC_def")
 #: What public programs take for the header, and what it is; see the head of this module.
 EARLY, WHOLE = 20, 24
+#: SHA-256 of each file of a folder that this program wrote, as ``sha256sum --check`` reads them.
+SUMS = "SHA256SUMS"
 
 
 def read_kernel_file(path: str | os.PathLike, *, header_bytes: int = EARLY) -> np.ndarray:
@@ -127,6 +129,7 @@ def read_kernels(folders: Sequence[str | os.PathLike], *, order: str, **settings
     Raises
     ------
     KernelFileError : a file is missing, truncated or of another size than its neighbours.
+    HashMismatchError : a file is not as it was written.
     UnknownNameError : ``order`` is none of the two.
     """
     _check_order(order)
@@ -136,7 +139,10 @@ def read_kernels(folders: Sequence[str | os.PathLike], *, order: str, **settings
         if not scales.is_file():
             raise KernelFileError(f"{folder}: no scales.txt, so not a kernel folder; `make data` fetches the contest's")
         stacks.append((scales, [folder / f"fh{k}.bin" for k in range(len(read_scales(scales)))]))
-    return from_files(stacks, order=order, **settings)
+    kernels = from_files(stacks, order=order, **settings)
+    for folder in map(Path, folders):
+        _check_sums(folder)
+    return kernels
 
 
 def write_kernels(
@@ -188,8 +194,24 @@ def write_kernels(
             header = np.array([*bins.shape, 2, 0, 0, 0], ">i4").tobytes()[:header_bytes]
             values = np.stack([bins.real, bins.imag], axis=-1).astype(">f4").tobytes()
             files.write_bytes(target / f"fh{k}.bin", header + values + bytes(WHOLE - header_bytes))
+        sums = [f"{files.sha256_of(target / name)}  {name}\n" for name in _names_of(len(weights))]
+        files.write_bytes(target / SUMS, "".join(sums).encode("ascii"))
         written.append(target)
     return written
+
+
+def _names_of(count: int) -> list[str]:
+    return ["scales.txt", *(f"fh{k}.bin" for k in range(count))]
+
+
+def _check_sums(folder: Path) -> None:
+    """Raise where a file is not as :func:`write_kernels` wrote it; folders without :data:`SUMS` say nothing."""
+    if not (folder / SUMS).is_file():
+        return
+    for line in (folder / SUMS).read_text(encoding="ascii", errors="replace").splitlines():
+        expected, _, name = line.partition("  ")
+        if name not in _names_of(len(list(folder.glob("fh*.bin")))) or files.sha256_of(folder / name) != expected:
+            raise HashMismatchError(f"{folder / name} is not as {SUMS} beside it says; write the kernels again")
 
 
 def read_symmetrised(

@@ -67,3 +67,15 @@ def test_weights_of_another_network_are_refused(model, tmp_path, monkeypatch):
     monkeypatch.undo()
     with pytest.raises(SchemaError, match="does not hold the weights of the neural_ilt"):
         weights.load(tmp_path / "w.safetensors")
+
+
+def test_a_byte_that_changed_is_an_error(tmp_path):
+    model = models.build("neural_ilt", width=1 / 16, pixel_nm=8)
+    weights.save(model, tmp_path / "w.safetensors", {"rule": "none"})
+    data = bytearray((tmp_path / "w.safetensors").read_bytes())
+    for place in (len(data) - 100, len(data) // 2):
+        flipped = bytearray(data)
+        flipped[place] ^= 1
+        (tmp_path / "w.safetensors").write_bytes(flipped)
+        with pytest.raises(HashMismatchError, match="not as it was written"):
+            weights.load(tmp_path / "w.safetensors")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from maskopt_lib import optics
-from maskopt_lib.errors import KernelFileError, UnknownNameError
+from maskopt_lib.errors import HashMismatchError, KernelFileError, UnknownNameError
 from maskopt_lib.optics.files import read_kernel_file, read_scales
 
 
@@ -124,3 +124,14 @@ def test_symmetrised_arrays(tmp_path):
         optics.read_symmetrised(tmp_path / "t.npy", tmp_path / "s.npy")
     with pytest.raises(KernelFileError, match=r"s.npy: expected .* 4 axes"):
         optics.read_symmetrised(tmp_path / "s.npy", tmp_path / "s.npy")
+
+
+def test_a_byte_that_changed_in_a_written_kernel_is_an_error(tmp_path):
+    folders = optics.write_kernels(optics.load("embedded"), tmp_path, order="file")
+    settings = {"order": "file", "defocus_nm": (0.0, 40.0)}
+    optics.read_kernels(folders, **settings)
+    data = bytearray((folders[0] / "fh3.bin").read_bytes())
+    data[500] ^= 1
+    (folders[0] / "fh3.bin").write_bytes(data)
+    with pytest.raises(HashMismatchError, match=r"fh3\.bin is not as SHA256SUMS"):
+        optics.read_kernels(folders, **settings)
