@@ -12,7 +12,8 @@ from scipy import ndimage
 
 from maskopt_lib.data import schema
 from maskopt_lib.litho import Simulator
-from maskopt_lib.optics import SocsKernels
+from maskopt_lib.litho.processes import load_process
+from maskopt_lib.optics import SocsKernels, source_map
 
 #: Side of a pixel of the masks in nm; edges of lines are anti-aliased.
 PIXEL_NM = 2.0
@@ -110,6 +111,56 @@ def neighbour_influence(
         },
         attrs={"kernels": kernels.name, "width_nm": width_nm, "tolerance_nm": tolerance_nm},
     )
+
+
+def processes_side_by_side(names: Sequence[str]) -> xr.Dataset:
+    """Sources, strongest coherent systems and transfer of processes, in units that make them comparable.
+
+    Parameters
+    ----------
+    names : as for :func:`maskopt_lib.litho.load_process`; processes with optics of their own.
+
+    Returns
+    -------
+    Dataset over ``process``: ``source`` (sigma_y, sigma_x), relative to its maximum; ``transfer`` (frequency), contrast
+    of a weak grating over its frequency in units of ``NA / wavelength``; and numbers: ``wavelength_nm``, ``na``,
+    ``pitch_nm`` (the limit of resolution), ``depth_of_focus_nm`` (Rayleigh's), ``field_nm``, ``pixel_nm``, ``systems``.
+    """
+    frequency = np.linspace(0.0, 2.0, 81)
+    rows = []
+    for process in map(load_process, names):
+        kernels, h = process.kernels, process.kernels.half_width
+        axis, source = source_map(process.system.source, step_sigma=0.04)
+        central = np.abs(axis) < 1.02
+        along = kernels.spectra[0, :, h, h:] * kernels.spectra[0, :, h, h].conj()[:, None]
+        transfer = np.real(kernels.weights[0] @ along)
+        at = np.arange(h + 1) * process.unit_nm / process.period_nm
+        numbers = {
+            "wavelength_nm": (process.wavelength_nm, "wavelength", "nm"),
+            "na": (process.na, "numerical aperture", "1"),
+            "pitch_nm": (process.resolution_nm, "limit of resolution (pitch)", "nm"),
+            "depth_of_focus_nm": (process.depth_of_focus_nm, "depth of focus (Rayleigh)", "nm"),
+            "field_nm": (process.period_nm, "field", "nm"),
+            "pixel_nm": (process.pixel_nm, "pixel", "nm"),
+            "systems": (len(kernels.weights[0]), "coherent systems", "1"),
+        }
+        rows.append(
+            xr.Dataset(
+                {
+                    "source": schema.column(("sigma_y", "sigma_x"), source[np.ix_(central, central)], "source"),
+                    "transfer": schema.column(
+                        "frequency", np.interp(frequency, at, transfer / transfer[0], right=0.0), "contrast"
+                    ),
+                    **{key: schema.column((), *number) for key, number in numbers.items()},
+                },
+                coords={
+                    "sigma_y": axis[central],
+                    "sigma_x": axis[central],
+                    "frequency": schema.column("frequency", frequency, "frequency (NA / wavelength)"),
+                },
+            )
+        )
+    return xr.concat(rows, "process").assign_coords(process=list(names))
 
 
 def spectrum_of_square(
