@@ -22,7 +22,7 @@ from typing import Any
 
 import psutil
 
-from maskopt_lib.errors import DamagedFileError
+from maskopt_lib.errors import DamagedFileError, MaskOptError
 
 _SEAL = "sha256"
 _HOST = re.sub(r"[^A-Za-z0-9]+", "_", socket.gethostname())
@@ -68,7 +68,7 @@ def replacing(path: str | Path, *, check: Callable[[Path], None] | None = None) 
         flush(beside)
         if check is not None:
             check(beside)
-        _put(beside, path)
+        put(beside, path)
     except OSError as error:
         if error.errno in _OF_THE_DISK and error.filename != str(path):
             raise OSError(error.errno, error.strerror or str(error), str(path)) from error
@@ -80,6 +80,28 @@ def replacing(path: str | Path, *, check: Callable[[Path], None] | None = None) 
 def not_as_written(path: str | Path) -> OSError:
     """The error of a check that reads back something else than was to be written."""
     return OSError(errno.EIO, "what is on the disk is not what was written; is the disk full?", str(path))
+
+
+@contextmanager
+def reading(path: str | Path, remedy: str) -> Iterator[None]:
+    """Whatever a library says in the block of a file that it cannot read becomes an error that names the file.
+
+    Parameters
+    ----------
+    path : what is read; it is there.
+    remedy : what to do about a damaged one.
+
+    Raises
+    ------
+    DamagedFileError : of anything but the errors of this library.
+    """
+    try:
+        yield
+    except MaskOptError:
+        raise
+    except Exception as error:  # a damaged file makes a library fail in any way, out of memory among them
+        found = " ".join(str(error).split())
+        raise DamagedFileError(f"{path} cannot be read ({type(error).__name__}: {found:.200}); {remedy}") from error
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:
@@ -96,8 +118,8 @@ def write_bytes(path: str | Path, data: bytes) -> None:
 def write_json(path: str | Path, values: Mapping[str, Any]) -> None:
     """Write plain values with their own checksum, always the same bytes for the same values; see :func:`read_json`."""
     values = json.loads(json.dumps(values))  # as it is read back: names that are numbers become texts, and sort as such
-    sealed = {**{name: value for name, value in values.items() if name != _SEAL}, _SEAL: json_sha256(values)}
-    write_bytes(path, (json.dumps(sealed, indent=1, allow_nan=True) + "\n").encode())
+    values.pop(_SEAL, None)
+    write_bytes(path, (json.dumps(sealed(values), indent=1, allow_nan=True) + "\n").encode())
 
 
 def read_json(path: str | Path, *, unsealed: bool = False) -> dict[str, Any]:
@@ -117,11 +139,29 @@ def read_json(path: str | Path, *, unsealed: bool = False) -> dict[str, Any]:
     try:
         values = json.loads(path.read_bytes())
         seal = values.pop(_SEAL, None)
-    except (ValueError, AttributeError) as error:  # text that is no JSON, or no dictionary
+    except (ValueError, AttributeError, TypeError, RecursionError) as error:  # text that is no JSON, or no dictionary
         raise DamagedFileError(f"{path} is damaged: {error}") from None
     if seal != json_sha256(values) and not (unsealed and seal is None):
         raise DamagedFileError(f"{path} is damaged: its checksum is not that of its values")
     return values
+
+
+def sealed(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Plain values with their own checksum; see :func:`unsealed`."""
+    return {**values, _SEAL: json_sha256(values)}
+
+
+def unsealed(values: Mapping[str, Any], path: str | Path) -> dict[str, Any]:
+    """Values of :func:`sealed` without their checksum; those that never had one as they are.
+
+    Raises
+    ------
+    DamagedFileError : they are not as they were sealed; ``path`` says where they are.
+    """
+    kept = {name: value for name, value in values.items() if name != _SEAL}
+    if _SEAL in values and values[_SEAL] != json_sha256(kept):
+        raise DamagedFileError(f"{path} is damaged: its checksum is not that of its values")
+    return kept
 
 
 def json_sha256(values: Mapping[str, Any]) -> str:
@@ -211,7 +251,8 @@ def _lives(found: Mapping[str, str]) -> bool:
     return process_lives(found["host"] or _HOST, int(found["pid"]))
 
 
-def _put(beside: Path, path: Path) -> None:
+def put(beside: Path, path: Path) -> None:
+    """Put a file or a folder that is whole, and flushed, in place of what is at a path of the same folder."""
     if not (beside.is_dir() and path.is_dir()):
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, "a folder is in the place of a file", str(path))

@@ -46,6 +46,7 @@ COLUMNS = (MASK_COLUMN, TARGET_COLUMN, "mask_type", "context", "source_dataset")
 UNKNOWN = "unknown"
 _IMAGE = pa.struct({"bytes": pa.binary(), "path": pa.string()})
 _FILE = re.compile(r"^(?P<split>.+?)-\d{5}-of-\d{5}")
+_REMEDY = "download or export the file again"
 # Row groups of image datasets have a hundred rows; a few stay open for masks of several methods.
 _ROWS_A_GROUP, _GROUPS_KEPT = 100, 8
 
@@ -154,6 +155,8 @@ def import_parquet(
     samples, masks, n_repeated = _collect(rows, target_column, limit)
     image = _pixels(rows.read(samples[0]["at"], target_column))
     n = len(image)
+    if not 0 < core_nm <= n * pixel_nm or (n * pixel_nm - core_nm) % 2 or core_nm % pixel_nm:
+        raise SchemaError(f"a core of {core_nm} nm is not the middle of images of {n} pixels of {pixel_nm} nm")
     methods = sorted({method for known in masks for method in known})
     contexts = sorted({sample["context"] for sample in samples})
     designs = {
@@ -225,7 +228,10 @@ class _Rows:
         if absent := [str(path) for path in paths if not path.is_file()]:
             raise MissingDataError(f"no parquet file at {', '.join(absent)}; download it, or correct the path")
         self.paths = paths
-        self.files = [pq.ParquetFile(path) for path in paths]
+        self.files = []
+        for path in paths:
+            with files.reading(path, _REMEDY):
+                self.files.append(pq.ParquetFile(path))
         needed = {mask_column, target_column, *COLUMNS[2:]}
         for path, file in zip(paths, self.files, strict=True):
             if lacking := sorted(needed - set(file.schema_arrow.names)):
@@ -241,14 +247,20 @@ class _Rows:
         if key not in self._kept:
             while len(self._kept) >= _GROUPS_KEPT:
                 del self._kept[next(iter(self._kept))]
-            self._kept[key] = self.files[file].read_row_group(group, columns=[column]).column(column).to_pylist()
+            with files.reading(self.paths[file], _REMEDY):
+                found = self.files[file].read_row_group(group, columns=[column]).column(column).to_pylist()
+            self._kept[key] = found
         return self._kept[key][row - self.starts[file][group]]
 
     def tables(self, columns: list[str]) -> Iterator[tuple[tuple[int, int], dict[str, Any]]]:
         for i, file in enumerate(self.files):
-            row = 0
-            for batch in file.iter_batches(_ROWS_A_GROUP, columns=columns):
-                for values in batch.to_pylist():
+            batches, row = file.iter_batches(_ROWS_A_GROUP, columns=columns), 0
+            while True:
+                with files.reading(self.paths[i], _REMEDY):
+                    if (batch := next(batches, None)) is None:
+                        break
+                    rows = batch.to_pylist()
+                for values in rows:
                     yield (i, row), values
                     row += 1
 
@@ -264,8 +276,10 @@ def _collect(rows: _Rows, target_column: str, limit: int | None):
             break
         named = _FILE.match(rows.paths[at[0]].name)
         family = named["split"] if named else UNKNOWN
-        source, context = str(row["source_dataset"]), int(row["context"])
-        key = (hashlib.sha256(row[target_column]["bytes"]).digest(), context, source, family)
+        source, context = str(row["source_dataset"]), row["context"]
+        if not isinstance(context, int) or not 0 <= context < 2**15:
+            raise SchemaError(f"{rows.paths[at[0]].name}, row {at[1]}: the context is whole nm, not {context!r}")
+        key = (hashlib.sha256(_encoded(row[target_column])).digest(), context, source, family)
         if key not in known:
             known[key] = len(samples)
             samples.append({"at": at, "context": context, "design": f"{source}/{family}", "family": family})
@@ -298,8 +312,19 @@ def _tile_arrays(rows: _Rows, part, target_column: str, n: int, n_core: int, n_c
     return known
 
 
-def _pixels(png: Mapping[str, Any], n: int | None = None) -> np.ndarray:
-    image = cv2.imdecode(np.frombuffer(png["bytes"], np.uint8), cv2.IMREAD_GRAYSCALE)
+def _encoded(image: Any) -> bytes:
+    """Bytes of the file that a cell of an image column holds."""
+    data = image.get("bytes") if isinstance(image, Mapping) else None
+    if not isinstance(data, bytes) or not data:
+        raise SchemaError(f"an image column holds {image!r:.80}; each cell is a struct of bytes, a file, and path")
+    return data
+
+
+def _pixels(png: Any, n: int | None = None) -> np.ndarray:
+    try:
+        image = cv2.imdecode(np.frombuffer(_encoded(png), np.uint8), cv2.IMREAD_GRAYSCALE)
+    except cv2.error:  # more pixels than it reads, 2^30, among others
+        image = None
     if image is None:
         raise SchemaError(f"an image of the parquet file cannot be decoded (path {png.get('path')!r})")
     if image.shape[0] != image.shape[1] or n not in (None, len(image)):

@@ -32,6 +32,7 @@ from maskopt_lib.errors import DamagedFileError, MissingDataError, SchemaError
 WHOLE, MISSING, DAMAGED = "whole", "missing", "damaged"
 #: Folder of the manifests, and the arrays beside it.
 MANIFESTS, ARRAYS = "shards", "tiles.zarr"
+REMEDY = "run the build again, which repairs just what is damaged"
 _OF_A_SHARD = re.compile(r"-\d{5,}\.json$")
 
 
@@ -63,7 +64,11 @@ class Kind:
     def read(cls, path: Path) -> Kind:
         """A kind as it was reserved."""
         recorded = files.read_json(path, unsealed=True)
-        return cls(**recorded | {"arrays": tuple(recorded["arrays"])})
+        with files.reading(path, REMEDY):
+            kind = cls(**recorded | {"arrays": tuple(recorded["arrays"])})
+            if not all(type(value) is int for value in (kind.n, kind.shard_size, kind.second)) or kind.shard_size < 1:
+                raise SchemaError(f"{path}: n, shard_size and second are whole numbers")
+            return kind
 
     @property
     def n_shards(self) -> int:
@@ -144,7 +149,7 @@ def reserve(
             )
         return
     group = zarr.open_group(root / ARRAYS, mode="r+", zarr_format=3).require_group(prefix)
-    group.update_attributes(dict(attrs or {}))
+    group.update_attributes(files.sealed(files.unsealed(dict(group.attrs), root / ARRAYS / prefix) | dict(attrs or {})))
     for array, spec in specs.items():
         more = {"names": list(names[array])} if array in names else {}
         _create(group, array, spec, sizes, kind, more)
@@ -298,8 +303,7 @@ class CheckedStore(LocalStore):
                 return
             self._listed = _listed(self._folder)  # it may have been written anew meanwhile
         raise DamagedFileError(
-            f"{self.root}: the file {key} is missing or is not as it was written; run the build again, which repairs "
-            "just what is damaged"
+            f"{self.root}: the file {key} is missing or is not as it was written; {REMEDY}"
         )
 
 

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import xarray as xr
 
+from maskopt_lib import files
 from maskopt_lib.data import schema
 from maskopt_lib.data import tile_arrays as ta
 from maskopt_lib.data.tile_store import TileStore
@@ -69,7 +70,8 @@ def rule_of(store: TileStore) -> SplitRule:
     kept = store.attrs.get(_IN_STORE)
     if kept is None:
         return DEFAULT_RULE
-    return SplitRule(**{name: tuple(value) if isinstance(value, list) else value for name, value in kept.items()})
+    with files.reading(store.path, "say its split_rule again with splits.keep_rule"):
+        return SplitRule(**{name: tuple(value) if isinstance(value, list) else value for name, value in kept.items()})
 
 
 def cell_function(cell: str) -> str:

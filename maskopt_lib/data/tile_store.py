@@ -36,6 +36,7 @@ import numpy as np
 import xarray as xr
 import zarr
 
+from maskopt_lib import files
 from maskopt_lib.data import shards
 from maskopt_lib.data import tile_arrays as ta
 from maskopt_lib.data.shards import ARRAYS, WHOLE, Kind
@@ -82,7 +83,7 @@ class TileStore:
         attrs = _plain({"rule": dict(rule), **attrs})
         if not (store.path / ARRAYS / "zarr.json").is_file():
             store.path.mkdir(parents=True, exist_ok=True)
-            zarr.open_group(store.path / ARRAYS, mode="a", zarr_format=3, attributes=attrs)
+            zarr.open_group(store.path / ARRAYS, mode="a", zarr_format=3, attributes=files.sealed(attrs))
         elif store.attrs["rule"] != attrs["rule"]:
             raise SchemaError(
                 f"{path} holds tiles of another rule: {store.attrs['rule']}, not {attrs['rule']}; "
@@ -93,11 +94,15 @@ class TileStore:
     @property
     def attrs(self) -> dict[str, Any]:
         """What the store says of itself."""
-        return dict(self._group().attrs)
+        with files.reading(self.path, shards.REMEDY):
+            attrs = files.unsealed(dict(self._group().attrs), self.path / ARRAYS / "zarr.json")
+            if lacking := [name for name in RULE if name not in attrs["rule"]]:
+                raise SchemaError(f"{self.path}: the tile rule does not say {', '.join(lacking)}")
+            return attrs
 
     def annotate(self, **attrs: Any) -> None:
         """Say more of the store; not for several processes at once."""
-        self._group(mode="r+").attrs.update(_plain(attrs))
+        self._group(mode="r+").attrs.update(files.sealed(self.attrs | _plain(attrs)))
 
     @property
     def rule(self) -> dict[str, Any]:
@@ -282,10 +287,12 @@ class TileStore:
                 "partial=True"
             )
         group = f"{layer}/{ta.LABELS}" if labels else layer
-        ds = xr.open_zarr(self.files(partial=partial), group=group, consolidated=False, chunks=None)
-        # Text comes as numpy's new string type, by which labels are not found yet.
-        texts = {name: c.values.tolist() for name, c in ds.coords.items() if c.dtype.kind == "T"}
-        ds = ds.assign_coords({name: np.array(values, dtype=str) for name, values in texts.items()})
+        with files.reading(self.path, shards.REMEDY):
+            ds = xr.open_zarr(self.files(partial=partial), group=group, consolidated=False, chunks=None)
+            ds.attrs = files.unsealed(ds.attrs, self.path / ARRAYS / group / "zarr.json")
+            # Text comes as numpy's new string type, by which labels are not found yet.
+            texts = {name: c.values.tolist() for name, c in ds.coords.items() if c.dtype.kind == "T"}
+            ds = ds.assign_coords({name: np.array(values, dtype=str) for name, values in texts.items()})
         return self._without(ds, layer, gone) if gone else ds
 
     def verify(self, *, deep: bool = True) -> xr.Dataset:

@@ -238,7 +238,7 @@ def read_symmetrised(
     for path, ndim in ((Path(kernel_path), 4), (Path(scale_path), 2)):
         try:
             array = np.load(path, allow_pickle=False)
-        except (ValueError, EOFError, OSError) as error:
+        except Exception as error:  # what a header that is no literal makes of the parser, too
             raise KernelFileError(
                 f"{path}: cannot be read as an array ({error}); fetch it again (`make data`)"
             ) from error

@@ -65,7 +65,8 @@ def execute(
             request_save_on_cell_execute=True,
         )
         files.flush(folder / PARTIAL)
-        return (folder / PARTIAL).replace(folder / RUN)
+        files.put(folder / PARTIAL, folder / RUN)
+    return folder / RUN
 
 
 def log_to_terminal() -> None:

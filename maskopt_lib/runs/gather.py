@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from maskopt_lib import files
 from maskopt_lib.data import schema
+from maskopt_lib.errors import SchemaError
 from maskopt_lib.runs.parts import is_whole
 from maskopt_lib.runs.spread import Kept, spread
 from maskopt_lib.runs.spread import workers as local_workers
@@ -124,6 +125,7 @@ def labelled(
         return schema.described(empty, texts or {})
     index = pd.MultiIndex.from_tuples(list(rows), names=list(dims))
     if all(isinstance(row, xr.Dataset) for row in rows.values()):
+        _check_coordinates(rows)
         how = {"data_vars": "all", "coords": "minimal", "compat": "override", "combine_attrs": "drop_conflicts"}
         joined = xr.concat(rows.values(), "row", join="outer", **how)
         joined = joined.assign_coords(xr.Coordinates.from_pandas_multiindex(index, "row")).unstack("row")
@@ -138,6 +140,16 @@ def labelled(
     joined = joined.assign({name: joined[name].fillna("").astype(str) for name in words})
     joined = joined.assign_coords({dim: np.array(labels) for dim, labels in ordered.items()})
     return schema.described(joined, texts or {})
+
+
+def _check_coordinates(rows: Mapping[tuple, Any]) -> None:
+    """One coordinate that is no index serves all rows: it must be the same in each."""
+    first: dict[Any, tuple[tuple, xr.Variable]] = {}
+    for labels, row in rows.items():
+        for name in set(row.coords) - set(row.xindexes):
+            there, known = first.setdefault(name, (labels, row[name].variable))
+            if not known.equals(row[name].variable):
+                raise SchemaError(f"{name!r} differs between {there} and {labels}; make it a variable, or a dimension")
 
 
 def _is_truths(values: xr.DataArray) -> bool:

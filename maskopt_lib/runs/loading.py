@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import xarray as xr
 
 from maskopt_lib.errors import DamagedFileError, UnknownNameError
@@ -80,7 +81,13 @@ def _loaded(path: str | Path, chosen: Mapping[str, Any]) -> xr.Dataset:
         # By text: a label may be a number there, and written as one here.
         places = {dim: [str(label) for label in ds[dim].values] for dim in chosen}
         at = {dim: [places[dim].index(str(label)) for label in np.atleast_1d(labels)] for dim, labels in chosen.items()}
-        return ds.isel({dim: found if np.ndim(chosen[dim]) else found[0] for dim, found in at.items()}).load()
+        ds = ds.isel({dim: found if np.ndim(chosen[dim]) else found[0] for dim, found in at.items()})
+        if ds.nbytes > (free := psutil.virtual_memory().available):
+            raise DamagedFileError(
+                f"{path} wants {ds.nbytes / 1e9:.3g} GB of memory, {free / 1e9:.3g} GB are free; choose less of it, or, "
+                f"where it is not that large, remove it and make it again: {stores.remedy(path)}"
+            )
+        return ds.load()
 
     ds = stores.opened(path, read)
     if stores.seal_of(path) is None and path.name in _outputs(path.parent):

@@ -75,6 +75,10 @@ def write_bits(path: Path, header: xr.Dataset, masks: Iterable[np.ndarray], dims
     header : of :func:`mask_header`.
     masks : of :func:`packed`, in the order of the labels, the last dimension fastest.
     dims : the dimensions before (y, x).
+
+    Raises
+    ------
+    SchemaError : a mask has another shape than the header says, or they are not as many as the labels.
     """
     lengths = tuple(header.sizes[dim] for dim in dims)
     one = (header.attrs["n_y"], -(-header.attrs["n_x"] // 8))
@@ -87,17 +91,31 @@ def write_bits(path: Path, header: xr.Dataset, masks: Iterable[np.ndarray], dims
         dimension_names=(*dims, schema.Y, "x_byte"),
         attributes={"long_name": "mask, eight pixels a byte along x, lowest bit first", "units": "1"},
     )
-    for index, mask in zip(np.ndindex(lengths), masks, strict=True):
-        bits[index] = mask
+    places = list(np.ndindex(lengths))
+    n = 0
+    for n, mask in enumerate(masks, start=1):
+        if n > len(places) or np.shape(mask) != one or np.asarray(mask).dtype != np.uint8:
+            raise SchemaError(
+                f"mask {n} of {len(places)} is {np.asarray(mask).dtype} of shape {np.shape(mask)}; packed, each of them "
+                f"is uint8 of shape {one}"
+            )
+        bits[places[n - 1]] = mask
+    if n < len(places):
+        raise SchemaError(f"there are {n} masks for {len(places)} labels")
 
 
 def unpacked(stored: xr.Dataset) -> xr.DataArray:
     """Masks of a store that was read: bool (*dims, y, x), with pixel centres in nm along y and x."""
-    bits, n_x, pixel_nm = stored[_BITS], int(stored.attrs["n_x"]), float(stored.attrs["pixel_nm"])
+    try:
+        bits, n_x, pixel_nm = stored[_BITS], int(stored.attrs["n_x"]), float(stored.attrs["pixel_nm"])
+    except (KeyError, TypeError, ValueError):
+        raise SchemaError("this is no store of masks: it has no mask_bits, n_x or pixel_nm") from None
+    if bits.dtype != np.uint8 or bits.shape[-1] != -(-n_x // 8) or not 0 < pixel_nm < np.inf:
+        raise SchemaError(f"masks of {n_x} pixels of {pixel_nm} nm are no {bits.dtype} of shape {bits.shape}")
     pixels = np.unpackbits(bits.values, axis=-1, count=n_x, bitorder="little").astype(bool)
     masks = xr.DataArray(pixels, dims=(*bits.dims[:-1], schema.X), coords=stored.coords, name="mask")
     masks = masks.assign_coords({schema.X: _pixel_centres(schema.X, n_x, pixel_nm)})
-    return masks.assign_attrs(long_name="mask", units="1", pixel_nm=pixel_nm, record=stored.attrs["record"])
+    return masks.assign_attrs(long_name="mask", units="1", pixel_nm=pixel_nm, record=stored.attrs.get("record", ""))
 
 
 def _pixel_centres(dim: str, n: int, pixel_nm: float) -> xr.Variable:

@@ -14,7 +14,8 @@ import re
 import unicodedata
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from numcodecs import Zstd
+from numpy.lib.npyio import NpzFile
 
 from maskopt_lib import files
 from maskopt_lib.errors import DamagedFileError
@@ -35,6 +37,7 @@ _ZSTD_LEVEL = 3
 _SAID = "said.json"
 _LONGEST = 160  # of a name, in bytes: what is written beside it has a longer one, and 255 is the most
 _SEAL_DIGITS = 64
+_REMEDY = "repeat the run that made it: what is whole is not made again"
 
 
 @dataclass(frozen=True)
@@ -146,7 +149,7 @@ def read_part(path: Path, names: Sequence[str] | None = None) -> dict[str, np.nd
     ...     said_of(path), {name: values.tolist() for name, values in read_part(path).items()}
     ({'title': 'three'}, {'n': [0, 1, 2], 'image': [[1, 1], [1, 1]]})
     """
-    with np.load(io.BytesIO(_body(path)), allow_pickle=False) as kept:
+    with _opened(path) as kept:
         found: dict[str, np.ndarray] = {}
         packed = {name.removesuffix(".zstd") for name in kept.files if name.endswith(".zstd")}
         plain = [name for name in kept.files if name != _SAID and name.rpartition(".")[0] not in packed]
@@ -190,7 +193,7 @@ def read_dataset(path: Path, *, without: Sequence[str] = ()) -> xr.Dataset:
     ...     read_dataset(Path(folder) / "a.npz").identical(ds)
     True
     """
-    with np.load(io.BytesIO(_body(path)), allow_pickle=False) as kept:
+    with _opened(path) as kept:
         header = json.loads(kept[_SAID].item())
         data_vars, coords = (
             {
@@ -206,7 +209,7 @@ def read_dataset(path: Path, *, without: Sequence[str] = ()) -> xr.Dataset:
 def said_of(path: Path) -> dict[str, Any] | None:
     """What is said of a part that is there and whole; else None."""
     try:
-        with np.load(io.BytesIO(_body(path)), allow_pickle=False) as kept:
+        with _opened(path) as kept:
             return json.loads(kept[_SAID].item())
     except (FileNotFoundError, DamagedFileError):
         return None
@@ -220,10 +223,17 @@ def is_whole(path: Path) -> bool:
         return False
 
 
+@contextmanager
+def _opened(path: Path) -> Iterator[NpzFile]:
+    body = _body(path)
+    with files.reading(path, _REMEDY), np.load(io.BytesIO(body), allow_pickle=False) as kept:
+        yield kept
+
+
 def _body(path: Path) -> bytes:
     """The bytes of a part, after its seal was held against them."""
     data = Path(path).read_bytes()
     body, seal = data[:-_SEAL_DIGITS], data[-_SEAL_DIGITS:]
     if hashlib.sha256(body).hexdigest().encode() != seal:
-        raise DamagedFileError(f"{path} is damaged; repeat the run that made it: what is whole is not made again")
+        raise DamagedFileError(f"{path} is damaged; {_REMEDY}")
     return data

@@ -303,10 +303,14 @@ def record_of(stored: xr.Dataset | xr.DataArray | str | Path) -> dict[str, Any]:
 
     Raises
     ------
+    SchemaError : the Dataset says no record.
     DamagedFileError : the folder's ``record.json`` is not as it was written.
     """
     if isinstance(stored, xr.Dataset | xr.DataArray):
-        return json.loads(stored.attrs["record"])
+        try:
+            return dict(json.loads(stored.attrs["record"]))
+        except (KeyError, TypeError, ValueError, RecursionError):
+            raise SchemaError("this Dataset has no record of a run among its attributes") from None
     return files.read_json(resolved(stored) / RECORD, unsealed=True)
 
 

@@ -5,6 +5,7 @@ A record is a store of a run without its masks, as netCDF 3 (one file, read by e
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -21,6 +22,9 @@ from maskopt_lib.runs.tables import TABLE, table_frame
 
 #: Where the committed records are.
 FOLDER = manifest.FOLDER / "records"
+
+#: In each folder of records: the checksums of its files.
+LIST = "checksums.json"
 
 #: Stores larger than this stay out of the repository.
 LARGEST_BYTES = 2_000_000
@@ -111,7 +115,15 @@ def keep(run_dir: str | Path, records_dir: str | Path) -> list[Path]:
             continue
         written.append(records_dir / f"{store.stem}.nc")
         _write(written[-1], _narrow(ds))
+    if written:
+        kept = {path.name: files.checksum(path) for path in written}
+        files.write_json(records_dir / LIST, _listed(records_dir) | kept)
     return written
+
+
+def _listed(folder: Path) -> dict[str, list]:
+    """[bytes, SHA-256] of the records of a folder, by name; nothing where none were written down."""
+    return files.read_json(folder / LIST) if (folder / LIST).exists() else {}
 
 
 def _write(path: Path, ds: xr.Dataset) -> None:
@@ -124,13 +136,13 @@ def _write(path: Path, ds: xr.Dataset) -> None:
 
 
 def _read(path: Path) -> xr.Dataset:
-    try:
-        with xr.open_dataset(path, engine="scipy") as ds:
+    remedy = f"`git checkout {path}` brings a committed one back"
+    with files.reading(path, remedy):
+        data = path.read_bytes()
+        if _listed(path.parent).get(path.name, found := [len(data), files.bytes_sha256(data)]) != found:
+            raise DamagedFileError(f"{path} is damaged: its checksum is not that in {LIST}; {remedy}")
+        with xr.open_dataset(io.BytesIO(data), engine="scipy") as ds:
             return ds.load()
-    except (OSError, ValueError, TypeError, IndexError, KeyError) as error:
-        raise DamagedFileError(
-            f"{path} is damaged: {error}; `git checkout {path}` brings a committed one back"
-        ) from error
 
 
 def _narrow(ds: xr.Dataset) -> xr.Dataset:

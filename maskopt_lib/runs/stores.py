@@ -7,23 +7,27 @@ never becomes fill values. Stores of earlier versions, without a list, open as t
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from zarr.abc.store import ByteRequest
 from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
 from zarr.storage import LocalStore
 
 from maskopt_lib import files
-from maskopt_lib.errors import DamagedFileError, MissingDataError
+from maskopt_lib.errors import DamagedFileError, MissingDataError, SchemaError
 
 #: Attributes of the root group: the list of files, and the seal of the metadata with that list in it.
 FILES, SEAL = "files", "sha256"
 _ROOT = "zarr.json"
+# Attributes that xarray acts on when it opens a store.
+_OF_XARRAY = {"_FillValue", "missing_value", "scale_factor", "add_offset", "_Unsigned", "dtype", "coordinates", "calendar"}
 _T = TypeVar("_T")
 
 
@@ -36,7 +40,13 @@ def writing(path: str | Path) -> Iterator[Path]:
 
 
 def write(ds: xr.Dataset, path: Path) -> None:
-    """Write a Dataset as a zarr store, not yet sealed."""
+    """Write a Dataset as a zarr store, not yet sealed.
+
+    Raises
+    ------
+    SchemaError : it holds what a store would not give back as it is; names it.
+    """
+    ds = _storable(ds).drop_encoding()
     # Zarr v3 has no settled form for text of fixed length; that of any length is one.
     texts = {
         name: (v.dims, np.array(v.values.tolist(), dtype=object), v.attrs)
@@ -44,6 +54,29 @@ def write(ds: xr.Dataset, path: Path) -> None:
         if v.dtype.kind in "UT"
     }
     ds.assign(texts).to_zarr(path, mode="w", zarr_format=3, consolidated=False)
+
+
+def _storable(ds: xr.Dataset) -> xr.Dataset:
+    """The Dataset, if it comes back from a store just so."""
+    for name in map(str, {*ds.variables, *ds.dims}):
+        if re.fullmatch(r"\.*|__.*|.*[/\\\0].*|zarr\.json", name):
+            raise SchemaError(f"a variable or dimension cannot be called {name!r}: it becomes a folder; rename it")
+    for name, index in ds.indexes.items():
+        if isinstance(index, pd.MultiIndex):
+            raise SchemaError(f"{name!r} is an index of several levels, which a store cannot hold; unstack or reset it")
+    for name, v in ds.variables.items():
+        if v.dtype.kind not in "biufcUTmM" and not all(isinstance(value, str) for value in v.values.flat):
+            raise SchemaError(f"{name!r} holds {v.dtype} that is neither numbers, truths, times nor text")
+    for where, attrs in (("the Dataset", ds.attrs), *((repr(name), v.attrs) for name, v in ds.variables.items())):
+        if own := _OF_XARRAY & set(attrs):
+            raise SchemaError(f"{where} has the attribute {min(own)!r}, by which xarray changes values; rename it")
+        if " since " in str(attrs.get("units")):
+            raise SchemaError(f"{where} is in {attrs['units']!r}, which xarray takes for a date; say it otherwise")
+        try:
+            json.dumps(attrs, default=lambda value: value.tolist())
+        except (TypeError, ValueError, AttributeError):
+            raise SchemaError(f"an attribute of {where} is not plain JSON: {attrs!r:.200}") from None
+    return ds
 
 
 def seal(path: Path) -> None:
@@ -81,7 +114,7 @@ def seal_of(path: str | Path) -> str | None:
 
 def listed_files(path: str | Path) -> dict[str, list] | None:
     """Path in the store -> [bytes, SHA-256]; None for stores of earlier versions."""
-    return _root(Path(path))["attributes"].get(FILES)
+    return _listed(Path(path), _root(Path(path)))
 
 
 def opened(path: str | Path, read: Callable[[xr.Dataset], _T]) -> _T:
@@ -105,8 +138,9 @@ def opened(path: str | Path, read: Callable[[xr.Dataset], _T]) -> _T:
         try:
             root = _root(path)
             found = root["attributes"].get(SEAL)
-            store = SealedStore(path, root["attributes"].get(FILES))
-            with xr.open_zarr(store, consolidated=False) as ds:
+            store = SealedStore(path, _listed(path, root))
+            again = f"remove it and make it again: {remedy(path)}"
+            with files.reading(path, again), xr.open_zarr(store, consolidated=False) as ds:
                 return read(ds.drop_attrs(deep=False).assign_attrs(_plain(ds.attrs)))
         except DamagedFileError:
             if found == _seal_now(path):
@@ -178,11 +212,18 @@ def _root(path: Path) -> dict[str, Any]:
         unsealed = root | {"attributes": {k: v for k, v in root["attributes"].items() if k != SEAL}}
     except (FileNotFoundError, NotADirectoryError):
         raise _damaged(path, _ROOT) from None
-    except (ValueError, AttributeError) as error:
+        if sealed != files.json_sha256(unsealed) if FILES in root["attributes"] else sealed is not None:
+            raise _damaged(path, _ROOT)
+    except (ValueError, AttributeError, TypeError, RecursionError) as error:
         raise _damaged(path, _ROOT) from error
-    if sealed != files.json_sha256(unsealed) if FILES in root["attributes"] else sealed is not None:
-        raise _damaged(path, _ROOT)
     return root
+
+
+def _listed(path: Path, root: Mapping[str, Any]) -> dict[str, list] | None:
+    listed = root["attributes"].get(FILES)
+    if not isinstance(listed, dict | None) or not all(isinstance(v, list) and len(v) == 2 for v in (listed or {}).values()):
+        raise _damaged(path, _ROOT)
+    return listed
 
 
 def _seal_now(path: Path) -> str | None:
