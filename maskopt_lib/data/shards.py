@@ -302,9 +302,7 @@ class CheckedStore(LocalStore):
                 self._whole.add(key)
                 return
             self._listed = _listed(self._folder)  # it may have been written anew meanwhile
-        raise DamagedFileError(
-            f"{self.root}: the file {key} is missing or is not as it was written; {REMEDY}"
-        )
+        raise DamagedFileError(f"{self.root}: the file {key} is missing or is not as it was written; {REMEDY}")
 
 
 def _listed(root: Path) -> dict[str, dict[str, Any] | None]:

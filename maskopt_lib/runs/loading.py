@@ -84,8 +84,8 @@ def _loaded(path: str | Path, chosen: Mapping[str, Any]) -> xr.Dataset:
         ds = ds.isel({dim: found if np.ndim(chosen[dim]) else found[0] for dim, found in at.items()})
         if ds.nbytes > (free := psutil.virtual_memory().available):
             raise DamagedFileError(
-                f"{path} wants {ds.nbytes / 1e9:.3g} GB of memory, {free / 1e9:.3g} GB are free; choose less of it, or, "
-                f"where it is not that large, remove it and make it again: {stores.remedy(path)}"
+                f"{path} wants {ds.nbytes / 1e9:.3g} GB of memory, {free / 1e9:.3g} GB are free; choose less of it, or "
+                f"remove it, if it is not that large, and make it again: {stores.remedy(path)}"
             )
         return ds.load()
 

@@ -96,8 +96,8 @@ def write_bits(path: Path, header: xr.Dataset, masks: Iterable[np.ndarray], dims
     for n, mask in enumerate(masks, start=1):
         if n > len(places) or np.shape(mask) != one or np.asarray(mask).dtype != np.uint8:
             raise SchemaError(
-                f"mask {n} of {len(places)} is {np.asarray(mask).dtype} of shape {np.shape(mask)}; packed, each of them "
-                f"is uint8 of shape {one}"
+                f"mask {n} of {len(places)} is {np.asarray(mask).dtype} of shape {np.shape(mask)}; packed, each "
+                f"of them is uint8 of shape {one}"
             )
         bits[places[n - 1]] = mask
     if n < len(places):

@@ -27,7 +27,16 @@ from maskopt_lib.errors import DamagedFileError, MissingDataError, SchemaError
 FILES, SEAL = "files", "sha256"
 _ROOT = "zarr.json"
 # Attributes that xarray acts on when it opens a store.
-_OF_XARRAY = {"_FillValue", "missing_value", "scale_factor", "add_offset", "_Unsigned", "dtype", "coordinates", "calendar"}
+_OF_XARRAY = {
+    "_FillValue",
+    "missing_value",
+    "scale_factor",
+    "add_offset",
+    "_Unsigned",
+    "dtype",
+    "coordinates",
+    "calendar",
+}
 _T = TypeVar("_T")
 
 
@@ -210,10 +219,10 @@ def _root(path: Path) -> dict[str, Any]:
         root = json.loads((path / _ROOT).read_bytes())
         sealed = root.setdefault("attributes", {}).get(SEAL)
         unsealed = root | {"attributes": {k: v for k, v in root["attributes"].items() if k != SEAL}}
-    except (FileNotFoundError, NotADirectoryError):
-        raise _damaged(path, _ROOT) from None
         if sealed != files.json_sha256(unsealed) if FILES in root["attributes"] else sealed is not None:
             raise _damaged(path, _ROOT)
+    except (FileNotFoundError, NotADirectoryError):
+        raise _damaged(path, _ROOT) from None
     except (ValueError, AttributeError, TypeError, RecursionError) as error:
         raise _damaged(path, _ROOT) from error
     return root
@@ -221,7 +230,9 @@ def _root(path: Path) -> dict[str, Any]:
 
 def _listed(path: Path, root: Mapping[str, Any]) -> dict[str, list] | None:
     listed = root["attributes"].get(FILES)
-    if not isinstance(listed, dict | None) or not all(isinstance(v, list) and len(v) == 2 for v in (listed or {}).values()):
+    if not isinstance(listed, dict | None) or not all(
+        isinstance(v, list) and len(v) == 2 for v in (listed or {}).values()
+    ):
         raise _damaged(path, _ROOT)
     return listed
 

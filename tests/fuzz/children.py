@@ -99,7 +99,9 @@ def is_own(error: BaseException) -> bool:
     return False
 
 
-def tried(families: Iterable[tuple[Family, range]], sources: Path, *, seed: int, jobs: int) -> Iterator[tuple[Finding, int]]:
+def tried(
+    families: Iterable[tuple[Family, range]], sources: Path, *, seed: int, jobs: int
+) -> Iterator[tuple[Finding, int]]:
     """Every input in a child, a few children at a time; findings as they come, each counts as one."""
     waiting = ((family, index) for family, indices in families for index in indices)
     living: dict[int, _Child] = {}

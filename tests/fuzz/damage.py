@@ -17,7 +17,21 @@ ODD_NUMBERS = (
     float("nan"), float("inf"), float("-inf"), -1, 0, -0.0, 1e-320, 1e308, 10**400, 2**31, 2**63, 0.5, True, None,
     "", "x", "1e3", "1_000", [], {}, [1], "nan", b"1", 1j,
 )  # fmt: skip
-_WORDS = (b"\0", b"\xff\xff", b"-1", b"1e999", b"nan", b"[]", b"{", b'"', b"\n\n", b"\xef\xbb\xbf", b"9" * 40, b"%s", b"..")
+_WORDS = (
+    b"\0",
+    b"\xff\xff",
+    b"-1",
+    b"1e999",
+    b"nan",
+    b"[]",
+    b"{",
+    b'"',
+    b"\n\n",
+    b"\xef\xbb\xbf",
+    b"9" * 40,
+    b"%s",
+    b"..",
+)
 
 
 def damaged(data: bytes, rng: random.Random, other: bytes = b"") -> tuple[str, bytes]:
@@ -94,7 +108,7 @@ _WAYS: dict[str, Callable[[bytes, random.Random, bytes], bytes]] = {
 def damaged_text(text: str, rng: random.Random, words: tuple[str, ...]) -> tuple[str, str]:
     """Text with lines or words of it exchanged, doubled, lost, or replaced by odd ones."""
     lines = text.splitlines(keepends=True)
-    way = rng.choice(("a line lost", "a line doubled", "lines exchanged", "another word", "another word", "a long line"))
+    way = rng.choice(("a line lost", "a line doubled", "lines exchanged", *("another word",) * 3, "a long line"))
     at = rng.randrange(len(lines))
     if way == "a line lost":
         lines[at] = ""

@@ -1,2 +1,2 @@
-FAMILIES=[]
-READERS={}
+FAMILIES = []
+READERS = {}

@@ -23,8 +23,8 @@ from maskopt_lib.runs import reference
 from maskopt_lib.runs.parts import write_dataset, write_part
 
 sys.path[:0] = [str(Path(__file__).parents[1] / name) for name in ("helpers", "layout")]
-import test_own_design as own_design
-import tile_stores
+import test_own_design as own_design  # noqa: E402 - from a folder of tests
+import tile_stores  # noqa: E402
 
 #: How the 2048 nm field is drawn for doors that take images: coarse, so that hundreds fit into minutes.
 N, PIXEL_NM = 64, 32.0

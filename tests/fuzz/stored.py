@@ -291,7 +291,7 @@ def kernels(rng: random.Random, sources: Path, folder: Path) -> Case:
         return read_symmetrised(kept / "optKernel_bc.npy", kept / "optKernel_scale.npy")
 
     def check(found: optics.SocsKernels) -> str | None:
-        return None if np.isfinite(found.spectra).all() and (found.weights >= 0).all() else "kernels that are no numbers"
+        return None if np.isfinite(found.spectra).all() and (found.weights >= 0).all() else "no numbers"
 
     return Case(said, act, check)
 
