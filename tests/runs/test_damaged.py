@@ -36,7 +36,6 @@ def numbers(**attrs):
         ("n/zarr.json", {"codecs": [{"name": "pickle"}]}),
         ("n/zarr.json", {"chunk_key_encoding": "1e-320"}),
         ("n/zarr.json", {"data_type": "float7"}),
-        ("n/zarr.json", {"dimension_names": ["../../x"]}),
         ("n/zarr.json", {"attributes": {"_FillValue": "x", "scale_factor": []}}),
     ],
 )
