@@ -79,7 +79,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 ifndef AT_ONCE
 .NOTPARALLEL:
 endif
-.PHONY: help env data check-data check-params study sweep figures records report test test-library test-notebooks bench faults lint lock clean
+.PHONY: help env data check-data check-params study sweep figures records report test test-library test-notebooks bench faults fuzz lint lock clean
 
 help: ## explain the targets
 	@echo "make <target> [VARIANT=quick|paper|cpu] [THREADS=2] [JOBS=2] [PYTHON=python3] [MASKOPT_MIRROR=folder]"
@@ -187,6 +187,9 @@ bench: $(STAMP) ## measure speed and memory (tests/bench)
 
 faults: $(STAMP) ## do to real runs what happens in life (kills, full disks, two at once) and print what survived
 	$(PY) tests/faults
+
+fuzz: $(STAMP) ## give every reader and every door damaged, hostile and mistaken inputs and print what became of them
+	OMP_NUM_THREADS=1 $(PY) tests/fuzz --jobs $(JOBS)
 
 lint: $(STAMP) ## ruff on library, tests and notebooks, and a type checker on the library
 	$(PY) -m ruff check .

@@ -219,7 +219,10 @@ def _root(path: Path) -> dict[str, Any]:
         root = json.loads((path / _ROOT).read_bytes())
         sealed = root.setdefault("attributes", {}).get(SEAL)
         unsealed = root | {"attributes": {k: v for k, v in root["attributes"].items() if k != SEAL}}
-        if sealed != files.json_sha256(unsealed) if FILES in root["attributes"] else sealed is not None:
+        is_group = root.get("node_type") == "group" and root.get("zarr_format") == 3
+        if not is_group or (
+            sealed != files.json_sha256(unsealed) if FILES in root["attributes"] else sealed is not None
+        ):
             raise _damaged(path, _ROOT)
     except (FileNotFoundError, NotADirectoryError):
         raise _damaged(path, _ROOT) from None
