@@ -37,7 +37,8 @@ def _readers(path: Path, rng: random.Random) -> tuple[str, Callable[[], Any], Ca
         return layout.read_window(path, "11/0", pixel_nm=8.0).target.values
 
     def design() -> float:
-        return layout.read_design(path, platform="nangate45").layout.top_cell().bbox().width()
+        found = layout.read_design(path, platform="nangate45")
+        return found.layout.top_cell().bbox().width()
 
     def finite(found: np.ndarray | float) -> str | None:
         return None if np.isfinite(found).all() else "not finite"
@@ -294,7 +295,8 @@ def designs(rng: random.Random, sources: Path, folder: Path) -> Case:
     def rows_and_design() -> Any:
         if name.endswith((".def", ".lef")) and rng.random() < 0.4:
             return read_rows(kept / "own.def", [kept / "tech.lef"])
-        return read_folder(kept).layout.top_cell().bbox().width()
+        found = read_folder(kept)
+        return found.layout.top_cell().bbox().width()
 
     return Case(f"{name}: {said}", rows_and_design)
 
