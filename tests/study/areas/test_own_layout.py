@@ -60,8 +60,8 @@ def run_in(folder):
 def few_steps(method):
     options = opc.options_of(method)
     few = {name: value for name, value in FEW.items() if hasattr(options, name)}
-    if levels := getattr(options, "levels", None):  # of a step each
-        few["levels"] = [{**vars(level), "n_steps": 1} for level in levels]
+    if hasattr(options, "levels"):
+        few["levels"] = [{"pixel_nm": 8.0, "n_steps": 1, "window_nm": None}]
     return few
 
 
