@@ -123,7 +123,7 @@ def test_wrong_names_and_grids_are_refused(sim, targets):
     with pytest.raises(ValueError, match="binary"):
         opc.solve(targets * 0.5, sim)
     with pytest.raises(GridMismatchError, match="retarget_nm"):
-        opc.solve(targets, sim)  # 39 nm on a 4 nm grid
+        opc.solve(targets, sim, retarget_nm=39.0)  # 39 nm on a 4 nm grid
     with pytest.raises(UnknownNameError, match="adam"):
         curvy.CurvyOptions(optimizer="lbfgs")
 
