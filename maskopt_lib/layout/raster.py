@@ -20,12 +20,23 @@ from maskopt_lib.layout.polygons import signed_area
 _COVERAGE_EPSILON = 1e-9
 # Union of overlapping curved shapes, nm: Clipper works on integers, 1e-9 nm keeps any layout well inside 62 bits.
 _UNION_PRECISION_NM = 1e-9
+#: Pixels along a side of the largest raster.
+LARGEST_SIDE = 32768
 
 
 def is_manhattan(points: np.ndarray) -> bool:
     """Whether every edge of the ring, the closing one included, runs along x or along y."""
     step = np.roll(points, -1, axis=0) - points
     return bool(np.all((step[:, 0] == 0) | (step[:, 1] == 0)))
+
+
+def check_side(n: int) -> None:
+    """Raise :class:`LayoutError` for a raster that would take more memory than any image here may."""
+    if n > LARGEST_SIDE:
+        raise LayoutError(
+            f"a raster of {n} x {n} pixels takes {n * n / 2**30:.3g} GiB as bytes, and {LARGEST_SIDE} a side are the "
+            "most; take larger pixels, or go window by window"
+        )
 
 
 def coverage(polygons: Sequence[np.ndarray], n: int, pixel_nm: float) -> np.ndarray:
@@ -53,6 +64,7 @@ def coverage(polygons: Sequence[np.ndarray], n: int, pixel_nm: float) -> np.ndar
     array([[1. , 0.5],
            [0. , 0. ]])
     """
+    check_side(n)
     rings = [_counter_clockwise(np.asarray(p, dtype=float) / pixel_nm) for p in polygons]
     for index, ring in enumerate(rings):
         if ring.min() < 0 or ring.max() > n:
@@ -84,6 +96,7 @@ def painted(polygons: Sequence[np.ndarray], n: int, pixel_nm: float) -> np.ndarr
     -------
     (n, n) uint8, row = y. For Manhattan polygons on the pixel grid the rule is half-open and the area exact.
     """
+    check_side(n)
     rings = [_counter_clockwise(np.asarray(p, dtype=float) / pixel_nm) for p in polygons]
     on_grid = all(is_manhattan(ring) and np.array_equal(ring, np.rint(ring)) for ring in rings)
     inside = all(ring.min() >= 0 and ring.max() <= n for ring in rings)

@@ -25,7 +25,7 @@ from maskopt_lib.litho.imaging import (
 )
 from maskopt_lib.litho.process import ProcessCorner, ThresholdResist, corners_of
 from maskopt_lib.optics.kernels import SocsKernels
-from maskopt_lib.options import Count, LostShare, Positive, check
+from maskopt_lib.options import LostShare, Positive, Side, check
 
 
 class Simulator(nn.Module):
@@ -249,7 +249,7 @@ class Simulator(nn.Module):
         GridMismatchError : pixels that do not fill the field, or a mask or result that cannot stand in its middle.
         """
         check(Positive, pixel_nm=pixel_nm)
-        check(Count | None, n_out=n_out)
+        check(Side | None, n_out=n_out)
         mask = self.tensor(mask)
         n = round(self.kernels.period_nm / pixel_nm)
         n_in, n_out = mask.shape[-1], n_out or mask.shape[-1]
@@ -279,7 +279,7 @@ class Simulator(nn.Module):
     forward = aerial
 
     def _images(self, mask: ArrayLike | Tensor, n_out: int | None, corners: tuple[tuple[int, float], ...]) -> Tensor:
-        check(Count | None, n_out=n_out)
+        check(Side | None, n_out=n_out)
         given, mask = mask, self.tensor(mask)
         n = self.grid(given).n
         flat = mask.reshape(-1, n, n)

@@ -218,3 +218,10 @@ def test_a_clip_keeps_what_it_was_given():
 def test_faulty_clips_are_refused(polygons, message):
     with pytest.raises(LayoutError, match=message):
         clip_of(*polygons)
+
+
+def test_rasters_that_no_memory_holds_are_refused_before_it_is_taken():
+    square = [np.array([[0, 0], [1, 0], [1, 1], [0, 1]])]
+    for draw in (raster.painted, raster.coverage):
+        with pytest.raises(LayoutError, match="takes 931 GiB as bytes, and 32768 a side are the most"):
+            draw(square, 10**6, 1.0)
