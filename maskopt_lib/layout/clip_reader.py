@@ -18,8 +18,9 @@ from maskopt_lib.errors import LayoutError, LayoutWarning, MissingDataError, Unk
 from maskopt_lib.layout import shapes as drawing
 from maskopt_lib.layout.clip import WINDOW_NM, Clip, bounds_of, offset_for
 from maskopt_lib.layout.glp import Shape, read_glp
+from maskopt_lib.layout.guard import SUFFIXES
 from maskopt_lib.layout.layers import Layer, Layers
-from maskopt_lib.layout.reader import SUFFIXES, called, layer_in, layout_suffix, open_layout, top_cell
+from maskopt_lib.layout.reader import called, layer_in, layout_suffix, open_layout, top_cell
 
 #: benchmark -> folder of its clips in the manifest
 BENCHMARK_FOLDERS = {

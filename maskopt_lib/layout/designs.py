@@ -21,7 +21,7 @@ from maskopt_lib.layout import raster
 from maskopt_lib.layout.layers import layer_names, resolve_layer
 from maskopt_lib.layout.platforms import PLATFORMS, Platform, platform_file
 from maskopt_lib.layout.reader import layout_suffix, open_layout, top_cell
-from maskopt_lib.layout.shapes import box_nm, drawn, has_shapes, merged_rings, unit_nm
+from maskopt_lib.layout.shapes import MAX_SHAPES, box_nm, drawn, has_shapes, merged_rings, unit_nm
 from maskopt_lib.layout.writer import write_layout
 
 #: Dimension of a table of placed cells.
@@ -108,6 +108,10 @@ class Design:
         Dataset over ``instance`` (names; numbers where the file has none): ``cell``, ``orientation`` as in DEF (N, S,
         W, E, FN, FS, FW, FE), ``x0_nm``, ``y0_nm``, ``x1_nm``, ``y1_nm`` of the cell's outline (NaN for a cell without
         layout), ``is_logic``.
+
+        Raises
+        ------
+        LayoutError : a cell that is magnified, turned by less than 90 degrees, or placed without bound.
         """
         outline = self.layout.find_layer(*self.platform.outline)
         rows = []
@@ -116,6 +120,11 @@ class Design:
             box = db.Box() if outline is None else cell.bbox(outline)
             if name is None and box.empty():  # a via, or a part that is no cell of the library
                 continue
+            if reference.is_complex() or reference.size() > MAX_SHAPES:
+                raise LayoutError(
+                    f"{self.name}: {cell.name} is placed {reference.size()} x by {reference.cplx_trans}; cells stand "
+                    "in their own size, turned by quarters, and in no array without bound: flatten what does not"
+                )
             for place in reference.cell_inst.each_cplx_trans():
                 bounds = (np.nan,) * 4 if box.empty() else self._nm(place * box)
                 rows.append((name or "", cell.name, orientation_of(place.s_trans()), *bounds))

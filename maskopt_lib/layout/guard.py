@@ -13,6 +13,10 @@ from pathlib import Path
 
 from maskopt_lib.errors import LayoutError, LayoutWarning
 
+GDS_SUFFIXES = (".gds", ".gdsii", ".gds2")
+OASIS_SUFFIXES = (".oas", ".oasis")
+#: Of layouts; GDS and OASIS may be compressed, with .gz behind it.
+SUFFIXES = (".glp", *GDS_SUFFIXES, *OASIS_SUFFIXES)
 # Record types of GDS: number and kind of data, as in the stream.
 _HEADER, _ENDLIB, _BOUNDARY, _XY, _ENDEL, _COLROW, _STRANS = 0x0002, 0x0400, 0x0800, 0x1003, 0x1100, 0x1302, 0x1A01
 _ABSOLUTE = 0x0006  # bits of STRANS: magnification and angle are not those of the cell above

@@ -11,7 +11,7 @@
     redistribution: true        # whether tiles that are cut from it may be passed on
     platform: nangate45         # a platform of the study, or one of your own:
     # platform:
-    #   layer_map: {metal1: [11, 0], contact: [10, 0], via1: [12, 0]}   # names as in LEF and DEF
+    #   layer_map: {metal1: [11, 0], contact: [10, 0], via1: [12, 0]}   # names as in LEF and DEF; or a .yaml or .lyp
     #   outline: [235, 0]       # outline of a cell, drawn in its layout
     #   lefs: [tech.lef, cells.lef]    # for a DEF
     #   layouts: [cells.gds]           # for a DEF
@@ -32,7 +32,7 @@ from pathlib import Path
 from maskopt_lib import yaml_files
 from maskopt_lib.errors import LayoutError, MissingDataError, SchemaError, UnknownNameError
 from maskopt_lib.layout.designs import Design, DesignInfo, read_design
-from maskopt_lib.layout.layers import resolve_layer
+from maskopt_lib.layout.layers import layer_names, resolve_layer
 from maskopt_lib.layout.platforms import PLATFORMS, Platform
 
 #: The file that makes a folder a design.
@@ -119,12 +119,15 @@ def _platform(path: Path, given, *, needs_cells: bool) -> tuple[Platform, str]:
             )
         return PLATFORMS[given], given
     _check_keys(path, "platform", given, (*_PLATFORM_NEEDED, *(("lefs", "layouts") * needs_cells)), _PLATFORM_OPTIONAL)
-    if not isinstance(given["layer_map"], Mapping) or not given["layer_map"]:
-        raise LayoutError(f"{path}: layer_map gives each name its [layer, datatype], got {given['layer_map']!r}")
+    layer_map = given["layer_map"]
+    if not isinstance(layer_map, Mapping | str) or not layer_map:
+        raise LayoutError(f"{path}: layer_map gives each name its [layer, datatype], got {layer_map!r}")
+    if isinstance(layer_map, str):
+        layer_map = {name: list(pair) for name, pair in layer_names(_file(path, layer_map)).items()}
     outline = _pair(path, "outline", given["outline"])
     technology = given.get("technology")
     platform = Platform(
-        process={str(name): _pair(path, f"layer_map {name}", pair) for name, pair in given["layer_map"].items()},
+        process={str(name): _pair(path, f"layer_map {name}", pair) for name, pair in layer_map.items()},
         technology=str(_file(path, technology)) if technology else "",
         lefs=tuple(str(_file(path, name)) for name in given.get("lefs") or ()),
         layouts=tuple(str(_file(path, name)) for name in given.get("layouts") or ()),

@@ -14,10 +14,6 @@ from maskopt_lib.layout.guard import check_file
 from maskopt_lib.layout.layers import Layer, Layers, resolve_layer
 from maskopt_lib.layout.shapes import MAX_SHAPES, PLACED, has_shapes
 
-GDS_SUFFIXES = (".gds", ".gdsii", ".gds2")
-OASIS_SUFFIXES = (".oas", ".oasis")
-#: Of layouts; GDS and OASIS may be compressed, with .gz behind it.
-SUFFIXES = (".glp", *GDS_SUFFIXES, *OASIS_SUFFIXES)
 #: Coordinates that KLayout computes with exactly, in database units.
 _MAX_UNITS = 2**30
 _DBU_UM = (1e-9, 1e3)

@@ -19,8 +19,8 @@ from maskopt_lib import files
 from maskopt_lib.errors import LayoutError
 from maskopt_lib.images import grey
 from maskopt_lib.layout.contours import DATABASE_NM, VERTEX_TOLERANCE_NM, mask_polygons
+from maskopt_lib.layout.guard import GDS_SUFFIXES, OASIS_SUFFIXES
 from maskopt_lib.layout.layers import resolve_layer
-from maskopt_lib.layout.reader import GDS_SUFFIXES, OASIS_SUFFIXES
 
 _UM_IN_NM = 1000.0
 #: Vertices of one GDS polygon: an XY record holds 8191 points, the last one repeats the first.
