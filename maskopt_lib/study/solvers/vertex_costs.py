@@ -1,0 +1,54 @@
+"""What the tolerance of written contours saves in vertices, and what it costs in print."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from maskopt_lib import metrics
+from maskopt_lib.data import schema
+from maskopt_lib.images import binary
+from maskopt_lib.layout import read_clip, write_mask
+from maskopt_lib.litho import Simulator
+from maskopt_lib.runs.gather import labelled
+
+
+def vertex_costs(
+    mask: np.ndarray, target: np.ndarray, sim: Simulator, *, tolerances_nm: Sequence[float] = (0.5, 1.0, 2.0)
+) -> xr.Dataset:
+    """Write a mask at several tolerances, read it back, and print what was read.
+
+    Parameters
+    ----------
+    mask, target : (y, x) of the simulator's field, 0 or 1.
+    sim : to print with.
+    tolerances_nm : ``vertex_tolerance_nm`` of :func:`maskopt_lib.layout.write_mask`.
+
+    Returns
+    -------
+    Dataset over ``vertex_tolerance_nm``: ``vertices``, ``polygons`` and ``file_bytes`` of an OASIS file, ``l2_nm2``
+    and edge placement when the file is read, rasterized by the share of each pixel that is covered, and printed. The
+    row at 0 is the mask itself, written along its pixels.
+    """
+    image, target = binary(mask, axes=2).astype(np.uint8), binary(target, "target", axes=2)
+    period_nm = float(sim.kernels.period_nm)
+    pixel_nm, rows = period_nm / image.shape[-1], {}
+    of_grid = {"pixel_nm": pixel_nm, "threshold": sim.threshold}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "mask.oas"
+        for tolerance_nm in (0.0, *tolerances_nm):
+            how = {"contours": "smooth", "vertex_tolerance_nm": tolerance_nm} if tolerance_nm else {"contours": "pixel"}
+            written = write_mask(image, path, pixel_nm, **how)
+            clip = read_clip(path, placement=(0, 0), window_nm=period_nm)
+            aerial = sim.aerial(clip.rasterize(pixel_nm, antialiased=True).astype(np.float32), corners=schema.CORNERS)
+            rows[(tolerance_nm,)] = {
+                **{schema.VERTICES: written.vertices, "polygons": written.polygons},
+                "file_bytes": path.stat().st_size,
+                **metrics.print_areas(aerial, target, **of_grid),
+                **metrics.epe.summarize(metrics.epe_sites(aerial[0], target, **of_grid)),
+            }
+    return schema.label(labelled(rows, ("vertex_tolerance_nm",)))

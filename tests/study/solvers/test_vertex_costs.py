@@ -1,0 +1,21 @@
+"""Vertices of a written mask against its print."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from maskopt_lib import layout, litho, metrics, optics
+from maskopt_lib.study.solvers.vertex_costs import vertex_costs
+
+
+def test_fewer_vertices_cost_print():
+    sim = litho.Simulator(optics.load("embedded"))
+    target = layout.demo_clips()["demo-metal-corners"].rasterize(2, antialiased=False)
+    y, x = (np.mgrid[:1024, :1024] + 0.5) * 2
+    mask = target | (np.hypot(y - 1024, x - 1024) % 90 < 45)
+    costs = vertex_costs(mask, target, sim, tolerances_nm=(0.5, 2.0))
+    assert costs["vertex_tolerance_nm"].values.tolist() == [0.0, 0.5, 2.0]
+    assert (np.diff(costs["vertices"]) < 0).all() and costs["vertices"][2] < costs["vertices"][1] / 2
+    field = metrics.evaluate(mask, target, sim, only=("l2_nm2", "epe_mean_abs_nm"))
+    assert float(costs["l2_nm2"][0]) == float(field["l2_nm2"])
+    assert abs(costs["epe_mean_abs_nm"] - float(field["epe_mean_abs_nm"])).max() < 2
