@@ -63,7 +63,8 @@ def load(path: str | Path, *, sha256: str | None = None, device: str | torch.dev
     if sha256 is not None and (found := files.sha256_of(path)) != sha256:
         raise HashMismatchError(f"{path} has SHA-256 {found}, expected {sha256}; fetch or train the weights again")
     # Fresh weights are drawn and dropped: a load must not move anybody's random numbers.
-    with torch.random.fork_rng(devices=[]):
+    again = "fetch or train the weights again"
+    with torch.random.fork_rng(devices=[]), files.reading(path, again):
         model = from_spec(spec)
     tensors = load_file(path)
     if "sha256" in said and said["sha256"] != _digest({name: said[name] for name in ("spec", "about")}, tensors):
@@ -103,4 +104,6 @@ def _metadata(path: Path) -> dict[str, Any]:
         raise SchemaError(f"{path} is not a safetensors file, or is damaged: {error}") from None
     if "record" not in metadata:
         raise SchemaError(f"{path} does not say which network its weights are of; write it with models.weights.save")
-    return json.loads(metadata["record"])
+    with files.reading(path, "fetch or train the weights again"):
+        said = json.loads(metadata["record"])
+        return {"spec": dict(said["spec"]), "about": dict(said["about"])} | said
