@@ -56,6 +56,7 @@ DATASET = Work(
         "layers": ["metal1", "via1"], "n_windows": {"metal1": 40, "via1": 40}, "n_labels": {"metal1": 3, "via1": 3},
         "label_context_nm": {"metal1": 32, "via1": 128}, "shard_size": 16, "batch": 1,
     },
+    not_compared=("table_rates.zarr",),
 )  # fmt: skip
 TRAINING = Work(
     notebook="31_train_models",
