@@ -23,6 +23,8 @@ EPE15, EPE3, EPE_SITES = "epe15", "epe3", "epe_sites"
 #: Limits of EPE15 and EPE3 in nm: the contest's and that of recent work.
 EPE_LIMITS_NM = (15.0, 3.0)
 EPE_MEAN_ABS, EPE_MAX_ABS = "epe_mean_abs_nm", "epe_max_abs_nm"
+#: Mean absolute, 95 % quantile and largest, by arc length; of targets that are not Manhattan.
+CONTOUR_ERRORS = ("contour_mean_abs_nm", "contour_p95_abs_nm", "contour_max_abs_nm")
 SHOTS, SHAPES, VERTICES = "shots", "shapes", "vertices"
 MSA, MSD = "msa_nm2", "msd_nm"
 MIN_WIDTH, MIN_SPACE, MIN_RADIUS = "min_width_nm", "min_space_nm", "min_radius_nm"
@@ -38,6 +40,9 @@ VARIABLES: dict[str, tuple[str, str]] = {
     EPE_SITES: ("EPE sites", "1"),
     EPE_MEAN_ABS: ("mean absolute edge placement error", "nm"),
     EPE_MAX_ABS: ("largest absolute edge placement error", "nm"),
+    CONTOUR_ERRORS[0]: ("mean absolute contour error", "nm"),
+    CONTOUR_ERRORS[1]: ("contour error not exceeded along 95 % of the outline", "nm"),
+    CONTOUR_ERRORS[2]: ("largest absolute contour error", "nm"),
     SHOTS: ("shots (rectangle cover)", "1"),
     SHAPES: ("shapes on the mask", "1"),
     VERTICES: ("vertices of the mask polygons", "1"),

@@ -9,8 +9,9 @@ import xarray as xr
 
 from maskopt_lib.data import schema
 from maskopt_lib.data.schema import column
-from maskopt_lib.errors import GridMismatchError, LayoutError
+from maskopt_lib.errors import GridMismatchError
 from maskopt_lib.images import binary, real
+from maskopt_lib.metrics.edges import is_manhattan, straight_edges
 from maskopt_lib.options import Positive, check
 
 #: Distance of the probes from the edge pixel, in nm: the contest's limit and the one of recent work.
@@ -21,16 +22,14 @@ INTERVAL_NM = 40.0
 SINGLE_SITE_NM = 80.0
 #: The edge error is searched this far on both sides of the target edge, in nm.
 SEARCH_NM = 40.0
-# An outline counts as Manhattan while at most this share of it runs in steps shorter than so many pixels.
-_CURVED_SHARE, _STEP_PIXELS = 0.2, 3
 
 
 def target_sites(target: Any, pixel_nm: float) -> xr.Dataset:
-    """The points of a Manhattan target's edges where edge placement is checked.
+    """The points of a target's straight edges where edge placement is checked.
 
     Parameters
     ----------
-    target : (y, x) binary target with straight edges along y and x.
+    target : (y, x) binary target.
     pixel_nm : side of a pixel in nm.
 
     Returns
@@ -41,7 +40,6 @@ def target_sites(target: Any, pixel_nm: float) -> xr.Dataset:
     Raises
     ------
     GridMismatchError : a batch of targets, or values outside 0 to 1.
-    LayoutError : the target's outline is curved or slanted, so that straight edges cannot be read from its raster.
 
     Notes
     -----
@@ -51,6 +49,10 @@ def target_sites(target: Any, pixel_nm: float) -> xr.Dataset:
     both counts reach is one site. This is what a program on 1 nm pixels does, and it is kept on any other pixel size,
     so that sites do not move with the raster. Edges on the border of the field count as edges.
 
+    Curves and slants have no sites (:func:`~maskopt_lib.metrics.contour_error` measures there), as have no edges that
+    are only steps of their raster. A straight edge that a curve ends reaches to where the curve begins, see
+    :func:`maskopt_lib.metrics.edges.straight_edges`.
+
     Examples
     --------
     >>> target = np.zeros((512, 512), bool); target[100:160, 100:300] = True
@@ -59,22 +61,12 @@ def target_sites(target: Any, pixel_nm: float) -> xr.Dataset:
     (array([140.5, 180.5, 219.5, 259.5, 140.5]), array([100., 100., 100., 100., 160.]))
     """
     image = binary(target, "target", axes=2, pixel_nm=pixel_nm)
+    straight = is_manhattan(image)
     sites: list[tuple[float, float, int, int]] = []
-    n_short = n_all = 0
-    for axis in (0, 1):
-        edges = _edges(image if axis == 0 else image.T)
-        length = edges[:, 2] - edges[:, 1]
-        n_short += int(length[length < _STEP_PIXELS].sum())
-        n_all += int(length.sum())
-        if n_short > _CURVED_SHARE * max(n_all, 1):
-            raise LayoutError(
-                f"{100 * n_short / n_all:.0f} % of the target's outline runs in steps below {_STEP_PIXELS} pixels "
-                f"of {pixel_nm:g} nm: EPE sites need a Manhattan target; pass the drawn layout, not a retargeted one, "
-                "use smaller pixels, or leave the EPE scores out (only=...)"
-            )
-        for line, start, stop, outward in edges.tolist():
-            for place_nm in _places_nm(start * pixel_nm, stop * pixel_nm):
-                y_nm, x_nm = (line * pixel_nm, place_nm) if axis == 0 else (place_nm, line * pixel_nm)
+    for axis, turned in enumerate((image, image.T)):
+        for line, start, stop, outward in straight_edges(turned, pixel_nm, is_manhattan=straight).tolist():
+            for place_nm in _places_nm(start, stop):
+                y_nm, x_nm = (line, place_nm) if axis == 0 else (place_nm, line)
                 sites.append((y_nm, x_nm, outward if axis == 0 else 0, outward if axis == 1 else 0))
     y_nm, x_nm, normal_y, normal_x = np.array(sites, dtype=float).reshape(-1, 4).T
     return site_table(y_nm, x_nm, normal_y.astype(int), normal_x.astype(int))
@@ -98,7 +90,7 @@ def epe_sites(aerial: Any, target: Any, *, pixel_nm: float, threshold: float) ->
     Parameters
     ----------
     aerial : (y, x) aerial intensity at the nominal corner; periodic.
-    target : (y, x) binary Manhattan target on the same grid.
+    target : (y, x) binary target on the same grid.
     pixel_nm : side of a pixel in nm.
     threshold : intensity at and above which the resist prints.
 
@@ -110,7 +102,6 @@ def epe_sites(aerial: Any, target: Any, *, pixel_nm: float, threshold: float) ->
     Raises
     ------
     GridMismatchError : aerial and target do not share a grid.
-    LayoutError : the target is not Manhattan.
 
     Notes
     -----
@@ -187,19 +178,6 @@ def summarize(sites: xr.Dataset) -> dict[str, float]:
         schema.EPE_MEAN_ABS: float(error.mean()) if error.size else float("nan"),
         schema.EPE_MAX_ABS: float(error.max()) if error.size else float("nan"),
     }
-
-
-def _edges(image: np.ndarray) -> np.ndarray:
-    """(edge, 4) int: line, start, stop and outward sign of every straight edge whose normal is along axis 0."""
-    step = np.diff(np.pad(image, 1).astype(np.int8), axis=0)  # step[i] is the change across line i
-    sides = []
-    for outward in (-1, 1):
-        run = np.diff((step == -outward).astype(np.int8), axis=1)
-        line, start = np.nonzero(run == 1)
-        _, stop = np.nonzero(run == -1)
-        sides.append(np.stack([line, start, stop, np.full_like(line, outward)], axis=1))
-    edges = np.concatenate(sides)
-    return edges[np.lexsort(edges.T[::-1])]
 
 
 def _places_nm(start_nm: float, stop_nm: float) -> list[float]:

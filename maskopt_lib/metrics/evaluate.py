@@ -12,8 +12,9 @@ from maskopt_lib.data import schema
 from maskopt_lib.errors import GridMismatchError, UnknownNameError
 from maskopt_lib.grid import grid_of
 from maskopt_lib.images import binary
-from maskopt_lib.metrics import curvature, epe, outline, shapes, shots, width
+from maskopt_lib.metrics import contour, curvature, epe, outline, shapes, shots, width
 from maskopt_lib.metrics.area import by_corner
+from maskopt_lib.metrics.edges import is_manhattan
 from maskopt_lib.metrics.prints import PRINT_SCORES, print_scores
 
 
@@ -53,7 +54,6 @@ def evaluate(
     ------
     ImageError : no binary images; says what they are and which call helps.
     GridMismatchError : mask and target do not share a square grid, or are not as many as the names in ``sample``.
-    LayoutError : a target is curved, so that edge placement has no sites.
     UnknownNameError : ``only`` holds a name that is no score, or the simulator lacks one of the three corners.
 
     Notes
@@ -93,12 +93,18 @@ def evaluate(
     names = list(range(len(mask))) if sample is None else list(sample)
     if len(names) != len(mask):
         raise GridMismatchError(f"sample names {len(names)} clips, the mask holds {len(mask)}")
+    is_curved = [bool(wanted & _CONTOUR) and not is_manhattan(t) for t in target]
+    if only is None and not any(is_curved):
+        wanted -= _CONTOUR
 
     rows = []
-    for m, t in zip(mask, target, strict=True):
-        row: dict[str, float] = {}
-        if wanted & _PRINT:
+    for m, t, curved in zip(mask, target, is_curved, strict=True):
+        row: dict[str, float] = dict.fromkeys(_CONTOUR, float("nan"))
+        if wanted & (_PRINT | _CONTOUR):
             aerial = by_corner(sim.aerial(m.astype(np.float32)), getattr(sim, "corners", None))
+            if curved:
+                places = contour.contour_error(aerial[0], t, pixel_nm=pixel_nm, threshold=sim.threshold)
+                row |= contour.summarize(places)
             row |= print_scores(aerial, t, pixel_nm=pixel_nm, threshold=sim.threshold, with_epe=bool(wanted & _EPE))
         if wanted & _SHAPES:
             row |= dict(zip((schema.SHAPES, schema.MSA, schema.MSD), shapes.shape_rules(m, pixel_nm), strict=True))
@@ -116,7 +122,7 @@ def evaluate(
 
     ds = schema.label(
         xr.Dataset(
-            {name: (schema.SAMPLE, np.array([row[name] for row in rows])) for name in SCORES if name in wanted},
+            {name: (schema.SAMPLE, np.array([row[name] for row in rows])) for name in _ALL if name in wanted},
             coords={schema.SAMPLE: names},
             attrs={
                 "kernels": sim.kernels.name,
@@ -134,15 +140,17 @@ def evaluate(
 
 _PRINT = set(PRINT_SCORES)
 _EPE = _PRINT - {schema.L2, schema.PVB}
+_CONTOUR = set(schema.CONTOUR_ERRORS)
 _SHAPES = {schema.SHAPES, schema.MSA, schema.MSD}
-#: Every score, in the order in which tables show them.
-SCORES = tuple(name for name in schema.VARIABLES if name not in (schema.RUNTIME, schema.PEAK_MEMORY))
+#: Every score of every target, in the order in which tables show them; curved ones have contour errors as well.
+SCORES = tuple(n for n in schema.VARIABLES if n not in (schema.RUNTIME, schema.PEAK_MEMORY, *schema.CONTOUR_ERRORS))
+_ALL = tuple(name for name in schema.VARIABLES if name in {*SCORES, *_CONTOUR})
 
 
 def _chosen(only: Iterable[str] | None) -> set[str]:
     if only is None:
-        return set(SCORES)
+        return set(_ALL)
     wanted = {only} if isinstance(only, str) else set(only)
-    if unknown := wanted - set(SCORES):
-        raise UnknownNameError(f"no such score: {sorted(unknown)}; the known ones are {list(SCORES)}")
+    if unknown := wanted - set(_ALL):
+        raise UnknownNameError(f"no such score: {sorted(unknown)}; the known ones are {list(_ALL)}")
     return wanted

@@ -31,7 +31,7 @@ def print_scores(
     target : (y, x) bool.
     pixel_nm : side of a pixel in nm.
     threshold : intensity at and above which the resist prints.
-    with_epe : also the edge placement, which needs a Manhattan target.
+    with_epe : also the edge placement, at the straight edges of the target.
     core : the rows, and columns, that count; edge placement is measured at the sites inside of them.
     """
     part = np.s_[core, core]

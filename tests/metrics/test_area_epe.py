@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis.extra.numpy import arrays
 
-from maskopt_lib.errors import GridMismatchError, LayoutError
-from maskopt_lib.metrics import epe_sites, l2_nm2, pvb_nm2, target_sites
+from maskopt_lib.errors import GridMismatchError
+from maskopt_lib.metrics import epe_sites, is_manhattan, l2_nm2, pvb_nm2, target_sites
 
 N = 512  # pixels of the fields below, of 1 nm unless said otherwise
 
@@ -91,13 +91,56 @@ def test_an_empty_target_has_no_sites_and_a_border_is_an_edge():
 
 
 @pytest.mark.parametrize("angle", [20, 45])
-def test_slanted_and_round_targets_are_refused_with_a_remedy(angle):
+def test_slanted_and_round_targets_have_no_sites(angle):
     y, x = np.mgrid[:N, :N] - N / 2
     turn = np.deg2rad(angle)
     slanted = (abs(x * np.cos(turn) + y * np.sin(turn)) < 60) & (abs(y * np.cos(turn) - x * np.sin(turn)) < 150)
     for target in (slanted, np.hypot(y, x) < 100):
-        with pytest.raises(LayoutError, match=r"Manhattan target.*only="):
-            target_sites(target, 1.0)
+        assert target_sites(target, 1.0).sizes["site"] == 0
+
+
+CURVED = {
+    "disc": lambda x, y: np.hypot(x - 1000, y - 1000) < 700,
+    "ring": lambda x, y: abs(np.hypot(x - 1000, y - 1000) - 600) < 60,
+    "stadium": lambda x, y: np.hypot(np.maximum(abs(x - 1000) - 300, 0), y - 1000) < 152,
+    "rounded": lambda x, y: np.hypot(np.maximum(abs(x - 1000) - 380, 0), np.maximum(abs(y - 1000) - 230, 0)) < 70,
+    "chamfered": lambda x, y: (abs(x - 1000) < 400) & (abs(y - 1000) < 200) & (abs(x - 1000) + abs(y - 1000) < 520),
+    "ring and bus": lambda x, y: (
+        ((abs(y - 300) < 40) & (x > 100) & (x < 1900)) | (abs(np.hypot(x - 1000, y - 760) - 360) < 40)
+    ),
+    "rectangle and disc": lambda x, y: (
+        ((abs(x - 400) < 120) & (abs(y - 400) < 60)) | (np.hypot(x - 1200, y - 1200) < 333)
+    ),
+}
+
+
+@pytest.mark.parametrize("shape", CURVED)
+def test_sites_of_a_partly_curved_target_are_as_many_at_any_pixel(shape):
+    found = []
+    for pixel_nm in (1.0, 2.0, 4.0):
+        y, x = (np.mgrid[: 2048 // int(pixel_nm), : 2048 // int(pixel_nm)] + 0.5) * pixel_nm
+        target = CURVED[shape](x, y)
+        assert not is_manhattan(target)
+        found.append(target_sites(target, pixel_nm))
+    assert len({sites.sizes["site"] for sites in found}) == 1
+    assert (found[0].sizes["site"] == 0) == (shape in ("disc", "ring"))
+    for sites in found[1:]:  # and nearly in the same places
+        for axis in ("x_nm", "y_nm") if sites.sizes["site"] else ():
+            assert abs(np.sort(sites[axis]) - np.sort(found[0][axis])).max() < 16
+
+
+@pytest.mark.parametrize("pixel_nm", [1, 2, 4])
+def test_drawn_steps_of_a_pixel_or_two_are_no_curve(pixel_nm):
+    target = bar(96, 352, 64, 192) | bar(104, 344, 192, 200) | bar(288, 352, 200, 448) | bar(284, 288, 208, 300)
+    assert is_manhattan(target[::pixel_nm, ::pixel_nm])
+
+
+def test_straight_edges_beside_curves_have_the_sites_of_the_contest():
+    y, x = np.mgrid[:1024, :1024] + 0.5
+    alone = bar(96, 352, 64, 192, 1024) | bar(288, 352, 64, 448, 1024)
+    with_disc = alone | (np.hypot(x - 700, y - 700) < 222)
+    assert is_manhattan(alone) and not is_manhattan(with_disc)
+    assert target_sites(with_disc, 1.0).identical(target_sites(alone, 1.0))
 
 
 def test_a_perfect_print_has_no_edge_error():
