@@ -88,7 +88,7 @@ def write_mask(
     pixel_nm : side of a pixel in nm.
     layer : (layer, datatype), or a layer name of the process.
     contours, vertex_tolerance_nm, database_nm : as in `mask_rings`: "smooth" within the tolerance, "pixel" exact. The
-        tolerance decides the number of vertices; :func:`maskopt_lib.study.solvers.vertex_costs.vertex_costs` shows what it costs.
+        tolerance decides the number of vertices; `maskopt_lib.study.solvers.vertex_costs` shows what it costs.
     origin_nm : where the lower left corner of the mask lies in the layout; ``(-dx, -dy)`` of `Clip.offset_nm` puts a
         mask back onto the drawn clip. Must be on the database grid.
     cell : name of the cell, "MASK" by default; with ``beside`` the cell of that layout, its only top cell by default.
