@@ -10,10 +10,10 @@ import xarray as xr
 
 from maskopt_lib import metrics
 from maskopt_lib.data import schema
-from maskopt_lib.layout.windows import Plan, StitchedMask
+from maskopt_lib.layout.windows import Plan, StitchedMask, Window
 from maskopt_lib.runs.gather import labelled
 from maskopt_lib.runs.tables import DEVIATION
-from maskopt_lib.study.areas.batches import Area
+from maskopt_lib.study.areas.batches import Area, pixels_of
 from maskopt_lib.study.areas.tables import Measured
 
 
@@ -35,7 +35,7 @@ def score(masks: Mapping[str, StitchedMask], area: Area, plan: Plan, measured: M
     rows = {}
     for name, mask in masks.items():
         found = measured[name]
-        cores = (mask.read(plan.inside(window)) for window in plan.windows)
+        cores = (_core_in_field(mask, window, plan) for window in plan.windows)
         sites = found.sites.assign(lost=np.isnan(found.sites["edge_error_nm"]))
         worst = found.violations["worst"]
         rows[(name,)] = {
@@ -54,6 +54,14 @@ def score(masks: Mapping[str, StitchedMask], area: Area, plan: Plan, measured: M
         "epe_limits_nm": list(metrics.epe.LIMITS_NM),
     }
     return schema.label(scores[[name for name in schema.VARIABLES if name in scores]]).assign_attrs(about)
+
+
+def _core_in_field(mask: StitchedMask, window: Window, plan: Plan) -> np.ndarray:
+    """(y, x) of a field that is dark beyond what its core has of the region: shots are counted on a grid of fields."""
+    field = np.zeros((round(plan.field_nm / plan.pixel_nm),) * 2, np.uint8)
+    box = plan.inside(window)
+    field[pixels_of(box, window.field_nm[:2], plan.pixel_nm)] = mask.read(box)
+    return field
 
 
 def report_of(measured: Measured, deck: Mapping[str, float]) -> xr.Dataset:
