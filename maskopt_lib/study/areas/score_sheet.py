@@ -11,6 +11,7 @@ import xarray as xr
 from maskopt_lib import metrics
 from maskopt_lib.data import schema
 from maskopt_lib.layout.windows import Plan, StitchedMask, Window
+from maskopt_lib.metrics.shots import SHOT_GRID
 from maskopt_lib.runs.gather import labelled
 from maskopt_lib.runs.tables import DEVIATION
 from maskopt_lib.study.areas.batches import Area, pixels_of
@@ -32,7 +33,8 @@ def score(masks: Mapping[str, StitchedMask], area: Area, plan: Plan, measured: M
     region, edge placement at its sites, rules at its places, measured on the uncut mask; ``shots`` of the mask cut at
     the borders of windows and region.
     """
-    rows = {}
+    rows, side = {}, round(plan.field_nm / plan.pixel_nm)
+    grid = None if side % SHOT_GRID else SHOT_GRID  # of fields that the usual grid does not divide every pixel counts
     for name, mask in masks.items():
         found = measured[name]
         cores = (_core_in_field(mask, window, plan) for window in plan.windows)
@@ -41,7 +43,7 @@ def score(masks: Mapping[str, StitchedMask], area: Area, plan: Plan, measured: M
         rows[(name,)] = {
             **{total: float(found.windows[total].sum()) for total in (schema.L2, schema.PVB)},
             **(metrics.epe.summarize(sites) if sites.sizes[schema.SITE] else {}),
-            schema.SHOTS: sum(metrics.count_shots(core) for core in cores if core.any()),
+            schema.SHOTS: sum(metrics.count_shots(core, grid) for core in cores if core.any()),
             **dict(zip(worst["rule"].values.tolist(), worst.values.tolist(), strict=True)),
         }
     scores = labelled(rows, (schema.METHOD,))
@@ -49,6 +51,7 @@ def score(masks: Mapping[str, StitchedMask], area: Area, plan: Plan, measured: M
         "kernels": area.process.name,
         "threshold": float(area.simulator().threshold),
         "pixel_nm": plan.pixel_nm,
+        "shot_grid": grid or side,
         "region_nm": list(plan.region_nm),
         "context_nm": plan.context_nm,
         "epe_limits_nm": list(metrics.epe.LIMITS_NM),
