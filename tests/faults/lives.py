@@ -61,6 +61,7 @@ DATASET = Work(
 TRAINING = Work(
     notebook="31_train_models",
     parameters={"networks": {"CFNO": {"model": "cfno", "preset": "corrected"}}, "steps": 16, "check_every": 2},
+    not_compared=("table_trainings.zarr",),
 )
 
 
