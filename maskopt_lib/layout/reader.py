@@ -82,7 +82,7 @@ def open_layout(path: str | Path, options: db.LoadLayoutOptions | None = None) -
 def top_cell(path: Path, layout: db.Layout, cell: str | None, option: str = "cell") -> db.Cell:
     """A cell by name, or the only one that no other one holds."""
     if cell is not None:
-        if (found := layout.cell(cell)) is None:
+        if (found := layout.cell(str(cell))) is None:
             raise LayoutError(f"{path}: no cell {cell!r}; it has {_some(c.name for c in layout.each_cell())}")
         return found
     tops = [c for c in layout.top_cells() if not c.is_ghost_cell()]

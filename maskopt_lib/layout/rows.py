@@ -73,7 +73,7 @@ def read_rows(path: str | Path, lefs: Sequence[str | Path] = ()) -> Rows:
     ------
     LayoutError : a file without rows, rows of several sites or on several grids.
     """
-    text = Path(path).read_text(encoding="utf-8")
+    text = Path(path).read_text(encoding="utf-8", errors="replace")
     per_um = re.search(r"UNITS\s+DISTANCE\s+MICRONS\s+(\d+)", text)
     statements = _ROW.findall(text)
     if per_um is None or not statements:
@@ -240,7 +240,7 @@ def _overlapping(boxes: np.ndarray) -> np.ndarray:
 
 def _site_height_nm(site: str, lefs: Sequence[str | Path]) -> float | None:
     for lef in lefs:
-        text = Path(lef).read_text(encoding="utf-8")
+        text = Path(lef).read_text(encoding="utf-8", errors="replace")
         if block := re.search(
             rf"^\s*SITE\s+{re.escape(site)}\b(.*?)^\s*END\s+{re.escape(site)}", text, re.DOTALL | re.M
         ):

@@ -173,7 +173,7 @@ def scores(rng: random.Random, sources: Path, folder: Path) -> Case:
         "count_shots": metrics.count_shots,
         "count_vertices": lambda mask: metrics.count_vertices(mask, PIXEL_NM),
         "shape_rules": lambda mask: list(metrics.shape_rules(mask, PIXEL_NM)),
-        "rule_report": lambda mask: metrics.rule_report(mask, PIXEL_NM, {"min_width_nm": 40.0}) and 1.0,
+        "rule_report": lambda mask: metrics.rule_report(mask, {"min_width_nm": 40.0}, PIXEL_NM) and 1.0,
     }
     name = rng.choice(sorted(doors))
     if rng.random() < 0.65:
@@ -188,7 +188,7 @@ def scores(rng: random.Random, sources: Path, folder: Path) -> Case:
         "shot_grid": lambda: metrics.evaluate(image, image, sim, only=["shots"], shot_grid=value),
         "tolerance": lambda: metrics.evaluate(image, image, sim, only=["vertices"], vertex_tolerance_nm=value),
         "only": lambda: metrics.evaluate(image, image, sim, only=value),
-        "deck": lambda: metrics.rule_report(image, PIXEL_NM, {"min_width_nm": value}) and 1.0,
+        "deck": lambda: metrics.rule_report(image, {"min_width_nm": value}, PIXEL_NM) and 1.0,
     }
     which = rng.choice(sorted(odd))
     return Case(f"{which}={value!r:.40}", odd[which], _finite)
@@ -324,7 +324,7 @@ def written(rng: random.Random, sources: Path, folder: Path) -> Case:
 
     def check(found: layout.WrittenMask) -> str | None:
         if name in ("layer", "cell", "pixel_nm", "max_points", "path"):
-            clip = layout.read_clip(found.path, found.layer, window_nm=2.0**20)
+            clip = layout.read_clip(found.path, found.layer, window_nm=1024.0)
             wanted = float(_image().sum()) * float(value if name == "pixel_nm" else 8.0) ** 2
             area = clip.rasterize(pixel_nm=8.0).sum() * 64 if name != "pixel_nm" else found.area_nm2
             return None if abs(area - wanted) <= 1e-6 * wanted else f"{area} nm2 in the file, {wanted} in the mask"
