@@ -67,8 +67,14 @@ def _plain(value: Any) -> Any:
 
 FILE = click.Path(path_type=Path)
 CELL = click.option("--cell", help="Cell of the layout, with all below it; default: the only top cell.")
-LAYERS = click.option("--layers", help="Names of layers: by default freepdk45's; or a .yaml or .lyp.")
+LAYERS = click.option(
+    "--layers", help="Layer map by name, a .yaml or KLayout's .lyp; default: the process's, or freepdk45."
+)
 PROCESS = click.option("--process", default="embedded", help="A process or kernel set by name, or your own .yaml.")
+REGION = click.option(
+    "--region", nargs=4, type=float, metavar="X0 Y0 X1 Y1", help="In nm, as the layout counts; default: all of it."
+)
+PIXEL = click.option("--pixel-nm", type=float, help="Side of a pixel; default: the process's.")
 
 
 def layer_option(name: str, of: str) -> Any:
@@ -119,8 +125,8 @@ def info(layout_file: str, cell: str | None, layers: str | None, process: str | 
 @CELL
 @LAYERS
 @PROCESS
-@click.option("--region", nargs=4, type=float, help="x0 y0 x1 y1 in nm: score this part, cut out of both.")
-@click.option("--pixel-nm", type=float, help="Side of a pixel; default: the process's.")
+@REGION
+@PIXEL
 @click.option("--out", type=FILE, help="JSON file to write to; default: the terminal.")
 def score(
     mask_file: str, target_file: str, layer: str | None, mask_layer: str | None, cell: str | None, layers: str | None,
@@ -140,7 +146,7 @@ def score(
 
 @main.command()
 @click.argument("process")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder to write the kernels to, as the contest's files.")
+@click.option("--out", type=FILE, help="Folder to write the kernels to, as the contest's files.")
 @click.option("--order", type=click.Choice(["openilt", "file"]), default="openilt", help="Of the arrays in the files.")
 def kernels(process: str, out: Path | None, order: str) -> None:
     """Print the kernels of PROCESS: focus settings, clear fields, energies."""
@@ -228,53 +234,43 @@ def _smallest(design: Design, region: db.Region, limit_nm: float) -> dict[str, f
     return {name: units and round(units * design.dbu_nm, 3) for name, units in smallest.items()}
 
 
-class Box(click.ParamType):
-    """Four numbers: x0,y0,x1,y1 in nm."""
-
-    name = "x0,y0,x1,y1"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[float]:
-        """The numbers."""
-        try:
-            x0, y0, x1, y1 = (float(part) for part in value.split(","))
-        except ValueError:
-            self.fail(f"{value!r} is not x0,y0,x1,y1 in nm", param, ctx)
-        return [x0, y0, x1, y1]
-
-
 def _options(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, Any]:
-    import yaml
+    from maskopt_lib import yaml_files
 
     if wrong := [value for value in values if "=" not in value]:
         raise click.BadParameter(f"{wrong[0]!r} is not name=value", ctx, param)
-    return {name: yaml.safe_load(value) for name, _, value in (each.partition("=") for each in values)}
+    pairs = (each.partition("=") for each in values)
+    return {name: yaml_files.parse(value, name=f"option {name}").value for name, _, value in pairs}
 
 
 @main.command()
-@click.argument("layout", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="The mask, .oas or .gds.")
-@click.option("--layer", default="", help='A name of the layer map, or "11/0"; the only one there is by default.')
-@click.option("--layers", help="Layer map: a process, a YAML file or KLayout's .lyp; the process's own by default.")
-@click.option("--region", type=Box(), help="In the layout's coordinates; all that is drawn by default.")
-@click.option("--cell", default="", help="With all that it refers to; the only top cell by default.")
-@click.option("--platform", default="", help="Whose cells a DEF places.")
-@click.option("--process", default="embedded", help="A process's name, or your own YAML file.")
-@click.option("--pixel-nm", default=0.0, help="Side of a pixel; 0 takes the process's.")
-@click.option("--context-nm", default=0.0, help="Seen around a window; 0 takes a quarter of the field.")
+@click.argument("layout", type=FILE)
+@click.option("--out", type=FILE, required=True, help="The mask, .oas or .gds.")
+@layer_option("--layer", "the layout")
+@LAYERS
+@CELL
+@REGION
+@PROCESS
+@PIXEL
+@click.option("--platform", help="Whose cells a DEF places: nangate45 or asap7.")
+@click.option("--context-nm", type=float, help="Seen around a window; default: a quarter of the field.")
 @click.option("--method", default="rule_aware", help="One of opc.METHODS.")
-@click.option("--preset", default="", help="Of the method; its first by default.")
+@click.option("--preset", help="Of the method; default: its first.")
 @click.option("--option", "options", multiple=True, callback=_options, help="name=value of the method; repeatable.")
-@click.option("--deck", help="Mask rules: a deck's name or a YAML file; the process's by default.")
+@click.option("--deck", help="Mask rules: a deck's name or a .yaml; default: the process's.")
 @click.option("--mask-layer", default="111/0", help="Of the mask in the file.")
 @click.option("--beside", is_flag=True, help="Write all of the layout's own layers too.")
 @click.option("--vertex-tolerance-nm", default=0.5, help="How far an outline may move to save vertices.")
-@click.option("--json", "scores_file", type=click.Path(path_type=Path), help="Scores, rules and files; else on stdout.")
-@click.option("--markers", type=click.Path(path_type=Path), help="Broken rules as KLayout's .lyrdb.")
-@click.option("--work", type=click.Path(path_type=Path), help="Folder that keeps what is solved, to take up again.")
+@click.option("--json", "scores_file", type=FILE, help="Scores, rules and files; else on stdout.")
+@click.option("--markers", type=FILE, help="Broken rules as KLayout's .lyrdb.")
+@click.option("--work", type=FILE, help="Folder that keeps what is solved, to take up again.")
 @click.option("--workers", default=1, help="Processes for the windows of a large region.")
 @click.option("--device", default="cpu", help="cpu or cuda.")
 def optimize(layout: Path, out: Path, work: Path | None, scores_file: Path | None, **asked: Any) -> None:
-    """Optimise the mask of a region of LAYOUT (.gds, .oas, .def or .glp), score it, check its rules, write it."""
+    """Optimise the mask of a region of LAYOUT (.gds, .oas, .def or .glp), score it, check its rules, write it.
+
+    Scores, broken rules and what is in the file are told as JSON.
+    """
     import sys
     import tempfile
     from contextlib import nullcontext, redirect_stdout
@@ -284,7 +280,8 @@ def optimize(layout: Path, out: Path, work: Path | None, scores_file: Path | Non
     kept = tempfile.TemporaryDirectory() if work is None else nullcontext(work)
     # The terminal gets the scores, the progress of the solves goes where warnings go.
     with kept as folder, redirect_stdout(sys.stderr):
-        found = own_layout.optimize(layout, out, Path(folder), **asked)
+        given = {name: value for name, value in asked.items() if value is not None}
+        found = own_layout.optimize(layout, out, Path(folder), **given)
     say(found, scores_file)
 
 

@@ -387,7 +387,6 @@ def commands(rng: random.Random, sources: Path, folder: Path) -> Case:
         "out.oas",
         "out.gds",
         "--region",
-        "0,0,200,200",
         "0",
         "200",
         "--process",

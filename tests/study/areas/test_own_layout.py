@@ -214,8 +214,9 @@ def test_the_command_writes_what_it_says(tmp_path):
     found = json.loads((tmp_path / "scores.json").read_text(encoding="utf-8"))
     assert found["scores"]["rule_aware"]["l2_nm2"] > 0 and found["file"]["polygons"] > 0
     assert (tmp_path / "m.lyrdb").is_file()
-    for wrong, status in (("--layer=12/0", 1), ("--method=none", 1), ("--region=1,2,3", 2), ("--option=n_steps", 2)):
-        refused = CliRunner().invoke(main, [*asked, wrong])
+    wrong = [("--layer=12/0", 1), ("--method=none", 1), ("--region 1 2 3", 2), ("--option=n_steps", 2)]
+    for option, status in [*wrong, ("--region 900 900 950 950", 1), ("--option=levels=[", 1)]:
+        refused = CliRunner().invoke(main, [*asked, *option.split()])
         assert refused.exit_code == status and "Traceback" not in refused.output, refused.output
 
 
