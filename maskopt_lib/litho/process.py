@@ -11,6 +11,11 @@ from maskopt_lib.data import schema
 from maskopt_lib.optics.kernels import SocsKernels
 from maskopt_lib.options import NotNegative, Options, Positive, Whole
 
+#: Light and aperture of the contest, as :func:`maskopt_lib.optics.identify` finds them: its kernels do not say them.
+CONTEST_WAVELENGTH_NM, CONTEST_NA = 193.0, 0.8
+#: What rule decks, and lengths in the options of solvers, are made for.
+CONTEST_UNIT_NM = CONTEST_WAVELENGTH_NM / CONTEST_NA
+
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessCorner(Options):

@@ -17,7 +17,14 @@ from maskopt_lib import yaml_files
 from maskopt_lib.data import schema
 from maskopt_lib.errors import GridMismatchError, SchemaError, UnknownNameError
 from maskopt_lib.layout.clip import Clip
-from maskopt_lib.litho.process import CONTEST_CORNERS, ProcessCorner, ThresholdResist
+from maskopt_lib.litho.process import (
+    CONTEST_CORNERS,
+    CONTEST_NA,
+    CONTEST_UNIT_NM,
+    CONTEST_WAVELENGTH_NM,
+    ProcessCorner,
+    ThresholdResist,
+)
 from maskopt_lib.litho.simulator import Simulator
 from maskopt_lib.metrics.decks import read_deck, scaled_deck
 from maskopt_lib.metrics.width import min_space_nm, min_width_nm
@@ -27,12 +34,8 @@ from maskopt_lib.optics.kernels import SocsKernels
 from maskopt_lib.optics.library import KERNELS, load
 from maskopt_lib.optics.system import ImagingNumerics, OpticalSystem
 
-#: Light and aperture of the contest, as :func:`maskopt_lib.optics.identify` finds them: its kernels do not say them.
-CONTEST_WAVELENGTH_NM, CONTEST_NA = 193.0, 0.8
 #: Half of the smallest pitch that any illumination resolves, in units of ``wavelength / NA``.
 LOWEST_K1 = 0.25
-#: What a rule deck, and lengths in the options of solvers, are made for.
-CONTEST_UNIT_NM = CONTEST_WAVELENGTH_NM / CONTEST_NA
 
 
 @dataclass(frozen=True, kw_only=True)

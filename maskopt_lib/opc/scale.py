@@ -13,10 +13,9 @@ from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 from maskopt_lib.grid import Grid
+from maskopt_lib.litho.process import CONTEST_UNIT_NM
 from maskopt_lib.litho.simulator import Simulator
 
-#: ``wavelength / NA`` that the solvers' lengths are made for, 193 nm at NA 0.8.
-UNIT_NM = 241.25
 # Lengths that solvers count in pixels of the target, and those whose number of pixels has a middle.
 _WHOLE, _ODD = ("pixel_nm", "image_pixel_nm", "grid_nm", "attention_nm"), ("open_nm", "close_nm", "retarget_nm")
 
@@ -35,7 +34,7 @@ def scale_of(sim: Simulator) -> float:
     meta = sim.kernels.meta
     if not {"wavelength_nm", "na"} <= set(meta):
         return 1.0
-    return 2.0 ** round(math.log2(meta["wavelength_nm"] / meta["na"] / UNIT_NM))
+    return 2.0 ** round(math.log2(meta["wavelength_nm"] / meta["na"] / CONTEST_UNIT_NM))
 
 
 def in_units(sim: Simulator, scale: float) -> Simulator:

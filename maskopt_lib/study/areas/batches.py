@@ -11,9 +11,9 @@ import distributed
 import numpy as np
 import torch
 
-from maskopt_lib import files, metrics
+from maskopt_lib import files
 from maskopt_lib.data import schema
-from maskopt_lib.errors import DamagedFileError, GridMismatchError, LayoutError
+from maskopt_lib.errors import DamagedFileError, GridMismatchError
 from maskopt_lib.layout.designs import Design, read_design
 from maskopt_lib.layout.layers import Layer
 from maskopt_lib.layout.platforms import Platform
@@ -240,15 +240,6 @@ def target_of(design: Design, area: Area, window: Window, plan: Plan) -> np.ndar
     field, seen = np.zeros((n, n), np.uint8), plan.seen(window)
     field[pixels_of(seen, window.field_nm[:2], plan.pixel_nm)] = design.rasterize(area.layer, seen, plan.pixel_nm)
     return field
-
-
-def has_sites(target: np.ndarray, pixel_nm: float) -> bool:
-    """Whether a target (y, x) has edges that sites can stand on."""
-    try:
-        metrics.target_sites(target, pixel_nm)
-    except LayoutError:
-        return False
-    return True
 
 
 def pixels_of(box_nm: Sequence[float], corner_nm: Sequence[float], pixel_nm: float) -> tuple[slice, slice]:

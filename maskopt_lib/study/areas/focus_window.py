@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import xarray as xr
 
+from maskopt_lib import metrics
 from maskopt_lib.data import schema
 from maskopt_lib.layout.windows import Plan, StitchedMask
 from maskopt_lib.litho.simulator import Simulator
-from maskopt_lib.study.areas.batches import Area, has_sites
+from maskopt_lib.study.areas.batches import Area
 from maskopt_lib.study.solvers import process_window
 from maskopt_lib.study.solvers.focus_exposure import WindowSettings, measure_window
 
@@ -42,7 +43,7 @@ def through_focus(
     settings = WindowSettings(epe_limits_nm=(min(15.0, process.unit_nm / 16),))
     x0, y0, x1, y1 = np.subtract(plan.inside(window), np.tile(window.field_nm[:2], 2))
     found = {}
-    if not has_sites(target, plan.pixel_nm):
+    if not metrics.target_sites(target, plan.pixel_nm).sizes[schema.SITE]:
         return None
     for name, mask in masks.items():
         each = measure_window(mask.read(window.field_nm), target, sim, settings)

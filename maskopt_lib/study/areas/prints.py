@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -15,13 +15,14 @@ from maskopt_lib import files, metrics
 from maskopt_lib.data import schema
 from maskopt_lib.layout.windows import Plan, StitchedMask, Window
 from maskopt_lib.litho import Simulator
+from maskopt_lib.metrics.contour import PLACE
 from maskopt_lib.runs.gather import complete
 from maskopt_lib.runs.hashing import hashed, key_of, source_hash
 from maskopt_lib.runs.parts import part_path, read_part, write_part
 from maskopt_lib.runs.record import Run
 from maskopt_lib.runs.spread import Kept, torch_threads
-from maskopt_lib.study.areas.batches import Area, has_sites, open_mask, pixels_of
-from maskopt_lib.study.areas.tables import RULE_COLUMNS, SITE_COLUMNS, TILE, Measured, table
+from maskopt_lib.study.areas.batches import Area, open_mask, pixels_of
+from maskopt_lib.study.areas.tables import OUTLINE_COLUMNS, RULE_COLUMNS, SITE_COLUMNS, TILE, Measured, table
 from maskopt_lib.study.labelled_images import images, pictures
 
 _AT_ONCE = 8
@@ -51,7 +52,7 @@ def measure(
     settings = hashed([
         stitched.digest(), area.imaging_digest(), files.sha256_of(area.layout_file), str(area.layer),
         dict(deck), area.device, area.threads,
-        source_hash(["maskopt_lib.metrics.epe", "maskopt_lib.metrics.rules", "maskopt_lib.litho.simulator"]),
+        source_hash(["maskopt_lib.metrics.contour", "maskopt_lib.metrics.rules", "maskopt_lib.litho.simulator"]),
         source_hash(["maskopt_lib.study.areas.prints"], follow=False),
     ])  # fmt: skip
     windows = list(plan.windows)
@@ -71,14 +72,15 @@ def measure(
         size=lambda task: len(task.windows),
     )  # fmt: skip
     parts = [read_part(task.path) for task in tasks]
-    scores, sites, broken, worst = (
-        np.concatenate([part[name] for part in parts]) for name in ("scores", "sites", "broken", "worst")
+    scores, sites, outline, broken, worst = (
+        np.concatenate([part[name] for part in parts]) for name in ("scores", "sites", "outline", "broken", "worst")
     )
     violations = table(pd.DataFrame(broken, columns=list(RULE_COLUMNS)), "violation", RULE_COLUMNS)
     return Measured(
         windows=schema.label(xr.Dataset({schema.L2: (TILE, scores[:, 0]), schema.PVB: (TILE, scores[:, 1])}))
         .assign_attrs(region_nm=list(plan.region_nm)),
         sites=table(pd.DataFrame(sites, columns=list(SITE_COLUMNS)), schema.SITE, SITE_COLUMNS),
+        outline=table(pd.DataFrame(outline, columns=list(OUTLINE_COLUMNS)), PLACE, OUTLINE_COLUMNS),
         violations=violations.assign(
             at_least=("rule", list(map(float, deck.values())), {"long_name": "limit of the rule", "units": "nm"}),
             worst=("rule", np.fmin.reduce(worst), {"long_name": "smallest value found", "units": "nm"}),
@@ -157,7 +159,8 @@ def _print(task: _Print, kept: Kept) -> None:
     area, stitched = task.area, open_mask(task.stitched)
     pixel_nm = stitched.pixel_nm
     design, sim = area.design(kept), area.simulator(kept)
-    scores, sites, checked_nm2 = [], [np.zeros((0, len(SITE_COLUMNS)))], 0.0
+    scores, checked_nm2 = [], 0.0
+    sites, outline = [np.zeros((0, len(SITE_COLUMNS)))], [np.zeros((0, len(OUTLINE_COLUMNS)))]
     broken, worst = [np.zeros((0, len(RULE_COLUMNS)))], [np.full(len(task.deck), np.nan)]
     with torch_threads(area.threads):
         for window, is_checked in zip(task.windows, task.checked, strict=True):
@@ -167,12 +170,12 @@ def _print(task: _Print, kept: Kept) -> None:
             aerial = sim.aerial(mask, corners=schema.CORNERS).cpu().numpy()
             areas = metrics.print_areas(aerial, target > 0, pixel_nm=pixel_nm, threshold=sim.threshold, part=core)
             scores.append([areas[schema.L2], areas[schema.PVB]])
-            if target[core].any() and has_sites(target, pixel_nm):
+            if target[core].any():
                 of_field = edge_sites(sim, mask, target, window, pixel_nm, aerial[0])
-                x, y, *_ = columns = np.stack([of_field[name].values for name in SITE_COLUMNS])
-                # Half open, so that a site on a border belongs to one window; the region's own end is closed.
-                right, top = (low + (low == end) for low, end in zip((x1, y1), task.plan.region_nm[2:], strict=True))
-                sites.append(columns[:, (x >= x0) & (x < right) & (y >= y0) & (y < top)].T)
+                sites.append(_in_core(of_field, SITE_COLUMNS, box, task.plan))
+                if not metrics.is_manhattan(target > 0):
+                    along = metrics.contour_error(aerial[0], target, pixel_nm=pixel_nm, threshold=sim.threshold)
+                    outline.append(_in_core(_in_layout(along, window), OUTLINE_COLUMNS, box, task.plan))
             if is_checked:
                 report = metrics.rule_report(mask, task.deck, pixel_nm, region_nm=box, origin_nm=window.field_nm[:2])
                 numbers = [list(task.deck).index(str(rule)) for rule in report["broken"].values]
@@ -184,11 +187,26 @@ def _print(task: _Print, kept: Kept) -> None:
         {
             "scores": np.array(scores, float),
             "sites": np.concatenate(sites),
+            "outline": np.concatenate(outline),
             "broken": np.concatenate(broken),
             "worst": np.array(worst),
             "checked_nm2": np.array(checked_nm2),
         },
     )
+
+
+def _in_core(places: xr.Dataset, columns: Iterable[str], box_nm: Sequence[float], plan: Plan) -> np.ndarray:
+    """(place, column) what lies in a core, half open, so that what is on a border belongs to one window; the region's
+    own end is closed."""
+    x0, y0, *ends = box_nm
+    right, top = (low + (low == end) for low, end in zip(ends, plan.region_nm[2:], strict=True))
+    x, y, *_ = values = np.stack([places[name].values for name in columns])
+    return values[:, (x >= x0) & (x < right) & (y >= y0) & (y < top)].T
+
+
+def _in_layout(places: xr.Dataset, window: Window) -> xr.Dataset:
+    x0, y0, *_ = window.field_nm
+    return places.assign(x_nm=places["x_nm"] + x0, y_nm=places["y_nm"] + y0)
 
 
 def edge_sites(
@@ -208,5 +226,4 @@ def edge_sites(
     if nominal is None:
         nominal = sim.aerial(mask.astype(np.float32), corners=[schema.NOMINAL]).cpu().numpy()[0]
     sites = metrics.epe_sites(nominal, target, pixel_nm=pixel_nm, threshold=sim.threshold)
-    x0, y0, *_ = window.field_nm
-    return sites.assign(x_nm=sites["x_nm"] + x0, y_nm=sites["y_nm"] + y0)
+    return _in_layout(sites, window)

@@ -30,8 +30,8 @@ def score(masks: Mapping[str, StitchedMask], area: Area, plan: Plan, measured: M
     Returns
     -------
     Dataset over ``method`` with the scores of :func:`maskopt_lib.metrics.evaluate`: areas over the pixels of the
-    region, edge placement at its sites, rules at its places, measured on the uncut mask; ``shots`` of the mask cut at
-    the borders of windows and region.
+    region, edge placement at its sites, contour error along its curves, rules at its places, measured on the uncut
+    mask; ``shots`` of the mask cut at the borders of windows and region.
     """
     rows, side = {}, round(plan.field_nm / plan.pixel_nm)
     grid = None if side % SHOT_GRID else SHOT_GRID  # of fields that the usual grid does not divide every pixel counts
@@ -43,6 +43,7 @@ def score(masks: Mapping[str, StitchedMask], area: Area, plan: Plan, measured: M
         rows[(name,)] = {
             **{total: float(found.windows[total].sum()) for total in (schema.L2, schema.PVB)},
             **(metrics.epe.summarize(sites) if sites.sizes[schema.SITE] else {}),
+            **(metrics.contour.summarize(found.outline) if found.outline.sizes[metrics.contour.PLACE] else {}),
             schema.SHOTS: sum(metrics.count_shots(core, grid) for core in cores if core.any()),
             **dict(zip(worst["rule"].values.tolist(), worst.values.tolist(), strict=True)),
         }

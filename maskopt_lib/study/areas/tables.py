@@ -14,6 +14,11 @@ SITE_COLUMNS = {
     "violates15": ("probes that violate the 15 nm limit", "1"),
     "violates3": ("probes that violate the 3 nm limit", "1"),
 }
+OUTLINE_COLUMNS = {
+    "x_nm": ("place on the outline, x", "nm"),
+    "y_nm": ("place on the outline, y", "nm"),
+    "contour_error_nm": ("contour error, positive outwards", "nm"),
+}
 RULE_COLUMNS = {
     "x_nm": ("place, x", "nm"),
     "y_nm": ("place, y", "nm"),
@@ -31,12 +36,14 @@ class Measured:
     ----------
     windows : Dataset over ``tile``: ``l2_nm2`` and ``pvb_nm2`` of each core.
     sites : Dataset over ``site``: place, edge error (nan: lost) and violations of every site.
+    outline : Dataset over ``place``: place and contour error (nan: lost) along targets that are curved.
     violations : Dataset over ``violation``: place, value and ``broken`` rule in the windows whose rules were checked;
         over ``rule`` the deck, ``worst`` and ``checked_nm2``, the area that was checked.
     """
 
     windows: xr.Dataset
     sites: xr.Dataset
+    outline: xr.Dataset
     violations: xr.Dataset
 
 

@@ -15,6 +15,7 @@ from klayout import rdb
 
 from maskopt_lib import layout, litho, metrics, opc, study
 from maskopt_lib.__main__ import main
+from maskopt_lib.data import schema
 from maskopt_lib.errors import LayoutError
 from maskopt_lib.study.areas import focus_window, own_layout, prints, score_sheet
 
@@ -138,6 +139,23 @@ def test_a_mask_of_several_windows_is_written_as_one(tmp_path, small):
     assert found["file"]["area_nm2"] == pytest.approx(2 * 1100 * 80, rel=0.01)
     back = own_layout.read(tmp_path / "mask.oas", tmp_path, small, layer="111/0").design()
     assert set(back.layers) == {(11, 0), (111, 0)} and back.bounds_nm("111/0")[::2] == (800, 1900)
+
+
+def test_a_curved_target_has_the_contour_error_of_its_field_whether_in_one_window_or_in_many(tmp_path, small):
+    path = drawn(tmp_path / "a.gds", SHAPES["curved"])
+    found, everything = [], [100, 120, 500, 440]
+    for core_nm in (0, 160):
+        run = tmp_path / str(core_nm)
+        scores, _, measured, plan = scored(path, run, small, region_nm=everything, core_nm=core_nm)
+        assert measured["target"].sites.sizes["site"] == 0
+        found.append([scores[name].item() for name in schema.CONTOUR_ERRORS])
+    assert plan.grid == (2, 3)
+    area = own_layout.read(path, tmp_path, small)
+    window = own_layout.plan_of(area, everything, pixel_nm=PIXEL).window(0, 0)
+    target = area.design().rasterize("11/0", window.field_nm, PIXEL)
+    field = metrics.evaluate(target, target, small.simulator())
+    np.testing.assert_allclose(found[0], [field[name].item() for name in schema.CONTOUR_ERRORS])
+    np.testing.assert_allclose(found[1], found[0], atol=0.05)
 
 
 # Methods and rules
