@@ -11,6 +11,7 @@ import xarray as xr
 from scipy import ndimage
 
 from maskopt_lib.data import schema
+from maskopt_lib.errors import UnknownNameError
 from maskopt_lib.litho import Simulator
 from maskopt_lib.litho.processes import load_process
 from maskopt_lib.optics import SocsKernels, source_map
@@ -128,7 +129,12 @@ def processes_side_by_side(names: Sequence[str]) -> xr.Dataset:
     """
     frequency = np.linspace(0.0, 2.0, 81)
     rows = []
-    for process in map(load_process, names):
+    processes = [load_process(name) for name in names]
+    if of_sets := [process.name for process in processes if process.system is None]:
+        raise UnknownNameError(
+            f"{', '.join(of_sets)}: kernels whose optics no file says; name processes with `optics:`"
+        )
+    for process in processes:
         kernels, h = process.kernels, process.kernels.half_width
         axis, source = source_map(process.system.source, step_sigma=0.04)
         central = np.abs(axis) < 1.02

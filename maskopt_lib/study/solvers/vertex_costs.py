@@ -51,4 +51,10 @@ def vertex_costs(
                 **metrics.print_areas(aerial, target, **of_grid),
                 **metrics.epe.summarize(metrics.epe_sites(aerial[0], target, **of_grid)),
             }
-    return schema.label(labelled(rows, ("vertex_tolerance_nm",)))
+    texts = {"polygons": "polygons", "file_bytes": ("size of the file", "bytes")}
+    texts["vertex_tolerance_nm"] = ("how far an outline may move", "nm")
+    about = {
+        "kernels": sim.kernels.name, "pixel_nm": pixel_nm, "threshold": float(sim.threshold),
+        "epe_limits_nm": list(metrics.epe.LIMITS_NM),
+    }  # fmt: skip
+    return schema.described(schema.label(labelled(rows, ("vertex_tolerance_nm",))), texts).assign_attrs(about)

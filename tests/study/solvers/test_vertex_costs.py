@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from maskopt_lib import layout, litho, metrics, optics
+from maskopt_lib.data import schema
 from maskopt_lib.study.solvers.vertex_costs import vertex_costs
 
 
@@ -19,3 +20,4 @@ def test_fewer_vertices_cost_print():
     field = metrics.evaluate(mask, target, sim, only=("l2_nm2", "epe_mean_abs_nm"))
     assert float(costs["l2_nm2"][0]) == float(field["l2_nm2"])
     assert abs(costs["epe_mean_abs_nm"] - float(field["epe_mean_abs_nm"])).max() < 2
+    schema.validate(costs)
