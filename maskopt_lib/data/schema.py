@@ -55,9 +55,9 @@ VARIABLES: dict[str, tuple[str, str]] = {
     PEAK_MEMORY: ("peak memory of the optimisation", "GB"),
 }
 
+_NILS_MEEF = ("NILS", "NILS, lowest tenth", "MEEF", "MEEF, highest tenth")
 #: What tables show with so many decimals: quantities that are not counted in whole units, and are small.
-DECIMALS = dict.fromkeys((RUNTIME, PEAK_MEMORY, "rule_margin", "front_share"), 2)
-DECIMALS |= dict.fromkeys(("NILS", "NILS, lowest tenth", "MEEF", "MEEF, highest tenth"), 2)
+DECIMALS = dict.fromkeys((RUNTIME, PEAK_MEMORY, "rule_margin", "front_share", *_NILS_MEEF), 2)
 #: Name in results of earlier versions -> name today.
 RENAMED = {"print_nm2": "merit_nm2"}
 

@@ -28,8 +28,10 @@ RESULT = "trainings"
 #: Names of a training in a grid: network as the notebook calls it, layer, kind of masks, seed.
 Key = tuple[str, str, str, int]
 #: Parameters of a notebook that are fields of the rules of all its trainings.
-COMMON = ("width", "pixel_nm", "steps", "pretrain_share", "rate", "batch", "accumulate", "check_every", "n_train")
-COMMON += ("n_validation", "patience", "train_split", "validation_split", "precision", "stages")
+COMMON = (
+    *("width", "pixel_nm", "steps", "pretrain_share", "rate", "batch", "accumulate", "check_every", "n_train"),
+    *("n_validation", "patience", "train_split", "validation_split", "precision", "stages"),
+)
 _SCORES = (schema.L2, schema.PVB, schema.EPE15, schema.EPE3, schema.SHOTS)
 _T = TypeVar("_T")
 
