@@ -6,12 +6,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import gdstk
 import numpy as np
 
 from maskopt_lib.errors import GridMismatchError, LayoutError, UnknownNameError
 from maskopt_lib.layout import raster
 from maskopt_lib.layout.polygons import fault_of, signed_area
+from maskopt_lib.options import Positive, check
 
 WINDOW_NM = 2048.0
 #: Side of the square that the contest clips are drawn in; it stands in the middle of the window.
@@ -61,8 +61,7 @@ class Clip:
     _merged: bool = field(default=False, repr=False)
 
     def __post_init__(self) -> None:
-        if not self.window_nm > 0:
-            raise LayoutError(f"clip {self.name!r}: a window needs a positive side, got window_nm={self.window_nm!r}")
+        check(Positive, window_nm=self.window_nm)
         if len(self.polygons) == 0:
             raise LayoutError(f"clip {self.name!r} has no polygon; choose another layer, cell or region")
         polygons = []
@@ -118,8 +117,7 @@ class Clip:
         """Area of the union of the polygons in nm2."""
         if self._merged:  # by the reader
             return float(sum(abs(signed_area(points)) for points in self.polygons))
-        united = gdstk.boolean([gdstk.Polygon(p) for p in self.polygons], [], "or", precision=1e-6)
-        return float(sum(polygon.area() for polygon in united))
+        return float(sum(signed_area(points) for points in raster.united(self.polygons)))
 
     def placed(self) -> tuple[np.ndarray, ...]:
         """The polygons in window coordinates, nm."""
@@ -159,9 +157,9 @@ class Clip:
         elif rule != "half-open":
             raise UnknownNameError(f"no raster rule {rule!r}; known rules: {', '.join(RULES)}")
         elif antialiased:
-            covered = raster.coverage(self.placed(), n, pixel_nm)
+            covered = raster.coverage(self.placed(), n, pixel_nm, disjoint=self._merged)
         else:
-            return raster.painted(self.placed(), n, pixel_nm)
+            return raster.painted(self.placed(), n, pixel_nm, disjoint=self._merged)
         return covered.astype(np.float32) if antialiased else (covered >= 0.5).astype(np.uint8)
 
     def _inclusive(self, n: int, pixel_nm: float) -> np.ndarray:
@@ -221,8 +219,7 @@ def bounds_of(polygons: Sequence[np.ndarray]) -> tuple[float, float, float, floa
 
 def pixels_across(window_nm: float, pixel_nm: float) -> int:
     """Pixels along one side, or an error if they do not fill the window exactly."""
-    if not pixel_nm > 0:
-        raise GridMismatchError(f"a pixel needs a positive size, got pixel_nm={pixel_nm!r}")
+    check(Positive, pixel_nm=pixel_nm)
     n = round(window_nm / pixel_nm)
     if n < 1 or not math.isclose(n * pixel_nm, window_nm, rel_tol=1e-12):
         raise GridMismatchError(
@@ -255,6 +252,8 @@ def offset_for(placement, bounds_nm: tuple[float, float, float, float], window_n
         raise UnknownNameError(f"no placement {placement!r}; known: {', '.join(PLACEMENTS)}, or (dx, dy) in nm")
     try:
         dx, dy = (float(value) for value in placement)
+        if not math.isfinite(dx + dy):
+            raise ValueError
     except (TypeError, ValueError):
         raise LayoutError(
             f"a placement is one of {', '.join(PLACEMENTS)}, or (dx, dy) in nm such as (512, 512), got {placement!r}"

@@ -21,6 +21,7 @@ from maskopt_lib.layout.glp import Shape, read_glp
 from maskopt_lib.layout.guard import SUFFIXES
 from maskopt_lib.layout.layers import Layer, Layers
 from maskopt_lib.layout.reader import called, layer_in, layout_suffix, open_layout, top_cell
+from maskopt_lib.options import Positive, check
 
 #: benchmark -> folder of its clips in the manifest
 BENCHMARK_FOLDERS = {
@@ -119,6 +120,9 @@ def read_clip(
     ----------
     Banerjee, Li, Nassif, ICCAD-2013 CAD contest in mask optimization and benchmark suite (2013): the GLP clips.
     """
+    check(Positive, window_nm=window_nm)
+    if grid_nm != "file":
+        check(Positive | None, grid_nm=grid_nm)
     path, contest = _find(path, benchmark)
     if region_nm is not None:
         region_nm = _region(path, region_nm, window_nm)
@@ -260,13 +264,9 @@ def _glp_layer(path, shapes: Sequence[Shape], levels, layer) -> tuple[list[Shape
 
 def _region(path, region_nm, window_nm: float) -> tuple[float, float, float, float]:
     try:
-        x0, y0, x1, y1 = map(float, region_nm)
-    except (TypeError, ValueError):
-        raise LayoutError(f"{path}: region_nm={region_nm!r} is not (x0, y0, x1, y1) in nm") from None
-    if not (np.isfinite([x0, y0, x1, y1]).all() and x1 > x0 and y1 > y0):
-        raise LayoutError(
-            f"{path}: region_nm={tuple(region_nm)} has no area; give (x0, y0, x1, y1) with x0 < x1, y0 < y1"
-        )
+        x0, y0, x1, y1 = drawing.checked_region(region_nm)
+    except LayoutError as error:
+        raise LayoutError(f"{path}: {error}") from None
     if max(x1 - x0, y1 - y0) > window_nm:
         raise LayoutError(
             f"{path}: the region of {x1 - x0:g} x {y1 - y0:g} nm is larger than the window of {window_nm:g} nm; "

@@ -21,8 +21,9 @@ from maskopt_lib.layout import raster
 from maskopt_lib.layout.layers import layer_names, resolve_layer
 from maskopt_lib.layout.platforms import PLATFORMS, Platform, platform_file
 from maskopt_lib.layout.reader import layout_suffix, open_layout, top_cell
-from maskopt_lib.layout.shapes import MAX_SHAPES, box_nm, drawn, has_shapes, merged_rings, unit_nm
+from maskopt_lib.layout.shapes import MAX_SHAPES, box_nm, checked_region, drawn, has_shapes, merged_rings, unit_nm
 from maskopt_lib.layout.writer import write_layout
+from maskopt_lib.options import Positive, check
 
 #: Dimension of a table of placed cells.
 INSTANCE = "instance"
@@ -190,7 +191,8 @@ class Design:
         ------
         LayoutError : no such layer, or a region that is not whole in pixels.
         """
-        x0, y0, x1, y1 = map(float, region_nm)
+        check(Positive, pixel_nm=pixel_nm)
+        x0, y0, x1, y1 = checked_region(region_nm)
         size = np.array([(y1 - y0) / pixel_nm, (x1 - x0) / pixel_nm])
         n_y, n_x = np.rint(size).astype(int)
         if n_y < 1 or n_x < 1 or np.abs(size - (n_y, n_x)).max() > 1e-6:
@@ -199,7 +201,7 @@ class Design:
                 "pixels; move its borders"
             )
         polygons = [points - (x0, y0) for points in self.polygons(layer, region_nm)]
-        return raster.painted(polygons, max(n_y, n_x), pixel_nm)[:n_y, :n_x]
+        return raster.painted(polygons, max(n_y, n_x), pixel_nm, disjoint=True)[:n_y, :n_x]
 
     def write(self, path: str | Path) -> Path:
         """Write the hierarchical layout as .oas or .gds; :func:`read_design` and :func:`read_clip` read it.
@@ -291,8 +293,9 @@ def read_design(source: str | Path, *, platform: str | Platform | None = None, t
         chosen = PLATFORMS[chosen]
     layout = open_layout(path, _options(chosen) if suffix == ".def" else None)
     cell = top_cell(path, layout, top, "top")
-    while others := [other for other in layout.top_cells() if other.cell_index() != cell.cell_index()]:
-        layout.prune_cell(others[0].cell_index(), -1)
+    kept = {cell.cell_index(), *cell.called_cells()}
+    for number in [other.cell_index() for other in layout.each_cell() if other.cell_index() not in kept]:
+        layout.delete_cell(number)
     return Design(name=path.name.removesuffix(".gz").rpartition(".")[0], path=path, platform=chosen, layout=layout)
 
 

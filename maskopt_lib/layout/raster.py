@@ -8,18 +8,19 @@ right, so a cumulative sum along x turns edge pieces into covered area.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
-import gdstk
 import numpy as np
+from klayout import db
 
 from maskopt_lib.errors import LayoutError
 from maskopt_lib.layout.polygons import signed_area
 
 # Coverage is a sum of at most some thousand float64 terms of order one: its error stays far below this.
 _COVERAGE_EPSILON = 1e-9
-# Union of overlapping curved shapes, nm: Clipper works on integers, 1e-9 nm keeps any layout well inside 62 bits.
-_UNION_PRECISION_NM = 1e-9
+# KLayout works on whole numbers of 32 bits; a power of two keeps what lies on the pixel grid there.
+_UNION_UNITS = 2**30
 #: Pixels along a side of the largest raster.
 LARGEST_SIDE = 32768
 
@@ -39,7 +40,7 @@ def check_side(n: int) -> None:
         )
 
 
-def coverage(polygons: Sequence[np.ndarray], n: int, pixel_nm: float) -> np.ndarray:
+def coverage(polygons: Sequence[np.ndarray], n: int, pixel_nm: float, *, disjoint: bool = False) -> np.ndarray:
     """Fraction of each pixel that the union of the polygons covers.
 
     Parameters
@@ -48,6 +49,7 @@ def coverage(polygons: Sequence[np.ndarray], n: int, pixel_nm: float) -> np.ndar
         keyhole. What lies outside the grid is an error.
     n : pixels along one side.
     pixel_nm : side of a pixel in nm.
+    disjoint : they are merged already.
 
     Returns
     -------
@@ -77,20 +79,17 @@ def coverage(polygons: Sequence[np.ndarray], n: int, pixel_nm: float) -> np.ndar
         return np.zeros((n, n))
     if all(is_manhattan(ring) and np.array_equal(ring, np.rint(ring)) for ring in rings):
         return _painted(rings, n).astype(float)
-    if _boxes_touch(rings):
-        united = gdstk.boolean(
-            [gdstk.Polygon(ring * pixel_nm) for ring in rings], [], "or", precision=_UNION_PRECISION_NM
-        )
-        rings = [_counter_clockwise(np.clip(polygon.points / pixel_nm, 0, n)) for polygon in united]
+    if not disjoint and _boxes_touch(rings):
+        rings = united(rings)
     return _integrated(rings, n)
 
 
-def painted(polygons: Sequence[np.ndarray], n: int, pixel_nm: float) -> np.ndarray:
+def painted(polygons: Sequence[np.ndarray], n: int, pixel_nm: float, *, disjoint: bool = False) -> np.ndarray:
     """The union of polygons as 0 and 1: a pixel is 1 where at least half of it is covered.
 
     Parameters
     ----------
-    polygons, n, pixel_nm : as in `coverage`.
+    polygons, n, pixel_nm, disjoint : as in `coverage`.
 
     Returns
     -------
@@ -102,7 +101,27 @@ def painted(polygons: Sequence[np.ndarray], n: int, pixel_nm: float) -> np.ndarr
     inside = all(ring.min() >= 0 and ring.max() <= n for ring in rings)
     if rings and on_grid and inside:
         return _painted(rings, n)
-    return (coverage(polygons, n, pixel_nm) >= 0.5 - _COVERAGE_EPSILON).astype(np.uint8)
+    return (coverage(polygons, n, pixel_nm, disjoint=disjoint) >= 0.5 - _COVERAGE_EPSILON).astype(np.uint8)
+
+
+def united(rings: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Outlines, counter-clockwise, and holes, clockwise, of the union of rings that may hold keyholes.
+
+    Corners between numbers of 30 bits, of the size of all, are rounded to them.
+    """
+    low, high = (by([by(ring, axis=0) for ring in rings], axis=0) for by in (np.min, np.max))
+    middle, reach = np.rint((low + high) / 2), max(float((high - low).max()) / 2 + 1, 1e-6)
+    scale = 2.0 ** math.floor(math.log2(_UNION_UNITS / reach))
+    region = db.Region()
+    for ring in rings:
+        corners = np.rint((ring - middle) * scale).astype(int).tolist()
+        region.insert(db.Polygon([db.Point(x, y) for x, y in corners], True))
+    found = []
+    for polygon in region.merged().each():
+        found.append(polygon.each_point_hull())
+        found += [polygon.each_point_hole(hole) for hole in range(polygon.holes())]
+    # KLayout's outlines run clockwise.
+    return [np.array([(p.x, p.y) for p in ring], dtype=float)[::-1] / scale + middle for ring in found]
 
 
 def inclusive(half_open: np.ndarray) -> np.ndarray:

@@ -12,10 +12,8 @@ from klayout import db
 from maskopt_lib.errors import LayoutError, LayoutWarning, MissingDataError
 from maskopt_lib.layout.guard import check_file
 from maskopt_lib.layout.layers import Layer, Layers, resolve_layer
-from maskopt_lib.layout.shapes import MAX_SHAPES, PLACED, has_shapes
+from maskopt_lib.layout.shapes import MAX_SHAPES, MAX_UNITS, PLACED, has_shapes
 
-#: Coordinates that KLayout computes with exactly, in database units.
-_MAX_UNITS = 2**30
 _DBU_UM = (1e-9, 1e3)
 # What KLayout says, and what it means.
 _MEANINGS = {
@@ -135,9 +133,9 @@ def _check_places(path: Path, layout: db.Layout) -> None:
                 a, b = placed.a, placed.b
                 far += max(abs(a.x), abs(a.y)) * max(placed.na - 1, 0) + max(abs(b.x), abs(b.y)) * max(placed.nb - 1, 0)
             farthest = max(farthest, far + inside)
-        if farthest > _MAX_UNITS:
+        if farthest > MAX_UNITS:
             raise LayoutError(
-                f"{path}: cell {cell.name} reaches {farthest:.3g} database units from its origin; at most {_MAX_UNITS} "
+                f"{path}: cell {cell.name} reaches {farthest:.3g} database units from its origin; at most {MAX_UNITS} "
                 "are read exactly: write it with a larger database unit, or nearer to the origin"
             )
         reach[number] = farthest

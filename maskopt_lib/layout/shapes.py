@@ -13,6 +13,8 @@ from klayout import db
 from maskopt_lib.errors import LayoutError
 from maskopt_lib.layout.polygons import to_nm
 
+#: Coordinates that KLayout computes with exactly, in database units.
+MAX_UNITS = 2**30
 #: Shapes of a layer that are read at once.
 MAX_SHAPES = 2_000_000
 #: Of a layout that was read: shapes and cells below its largest cell, of all layers, up to twice as many.
@@ -26,6 +28,17 @@ _MAX_FINER = 1000
 def unit_nm(layout: db.Layout) -> Fraction:
     """Database unit in nm, as the fraction that its file means: 3/10 and not 0.30000000000000004."""
     return Fraction(layout.dbu * 1000).limit_denominator(10**6)
+
+
+def checked_region(region_nm: Sequence[float]) -> tuple[float, float, float, float]:
+    """(x0, y0, x1, y1) in nm, or :class:`LayoutError` for what has no area."""
+    try:
+        x0, y0, x1, y1 = map(float, region_nm)
+    except (TypeError, ValueError):
+        raise LayoutError(f"region_nm={region_nm!r} is not (x0, y0, x1, y1) in nm") from None
+    if not (math.isfinite(x0 + y0 + x1 + y1) and x1 > x0 and y1 > y0):
+        raise LayoutError(f"region_nm={tuple(region_nm)} has no area; give (x0, y0, x1, y1) with x0 < x1, y0 < y1")
+    return x0, y0, x1, y1
 
 
 def has_shapes(cell: db.Cell, index: int) -> bool:
@@ -74,7 +87,9 @@ def merged_rings(
     unit = unit_nm(cell.layout())
     if region_nm is None:
         return [ring_nm(polygon, unit) for polygon in drawn(cell, index).merged().each()]
-    borders = [Fraction(float(value)).limit_denominator(10**6) / unit for value in region_nm]
+    borders = [Fraction(value).limit_denominator(10**6) / unit for value in checked_region(region_nm)]
+    if max(map(abs, borders)) > MAX_UNITS:
+        raise LayoutError(f"region_nm={tuple(region_nm)} lies beyond all layouts of a {float(unit):g} nm unit; move it")
     box = db.Box(*map(math.floor, borders[:2]), *map(math.ceil, borders[2:]))
     region = drawn(cell, index, box)
     if not cut:
@@ -127,7 +142,8 @@ def without_area(cell: db.Cell, index: int) -> int:
         region = db.Region(part.shapes(index))
         region.merged_semantics = False
         # The signed area of a bow tie is 0 as well, but it covers its two halves.
-        n += sum(db.Region(polygon).merged().is_empty() for polygon in region.with_area(0, False).each())
+        merge = db.EdgeProcessor().simple_merge_p2p  # a region of one shape is as good as merged
+        n += sum(not merge([polygon], False, False) for polygon in region.with_area(0, False).each())
     return n
 
 

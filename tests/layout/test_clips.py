@@ -77,7 +77,7 @@ def test_a_name_of_two_benchmarks_is_asked_back():
         layout.read_clip("AND2_X4__0_0.glp")
 
 
-@pytest.mark.parametrize("placement", [(1, 2, 3), ("a", "b"), 512])
+@pytest.mark.parametrize("placement", [(1, 2, 3), ("a", "b"), 512, (float("nan"), 0)])
 def test_a_wrong_placement_lists_what_there_is(placement, tmp_path):
     path = tmp_path / "square.glp"
     header = "BEGIN\nEQUIV  1  1000  MICRON  +X,+Y\nCNAME Top\nLEVEL M1\n\nCELL Top PRIME\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 
 import gdstk
@@ -157,3 +158,21 @@ def test_the_written_design_gives_other_readers_the_same_window(gcd, tmp_path):
     np.testing.assert_array_equal(clip.rasterize(1), gcd.rasterize("metal1", box))
     again = layout.read_design(path)
     assert again.instances()["instance"].values.tolist() == gcd.instances()["instance"].values.tolist()
+
+
+def test_any_cell_of_a_file_can_be_the_design(tmp_path):
+    drawing = db.Layout()
+    cells = [drawing.create_cell(name) for name in ("TOP", "b", "a")]
+    for pitch, (above, below) in zip((500, 50), itertools.pairwise(cells), strict=True):
+        above.insert(db.CellInstArray(below.cell_index(), db.Trans(10, 0), db.Vector(pitch, 0), db.Vector(), 2, 1))
+    cells[-1].shapes(drawing.layer(11, 0)).insert(db.Box(0, 0, 20, 30))
+    drawing.create_cell("unused")
+    drawing.write(str(tmp_path / "cells.gds"))
+    for n, cell in zip((4, 2, 1), cells, strict=True):
+        design = layout.read_design(tmp_path / "cells.gds", top=cell.name)
+        assert design.top.name == cell.name and len(design.polygons("metal1")) == n
+    for region_nm in ((0, 0, np.nan, 1), "abcd", 5, (1,), (-1e18, 0, -9e17, 100), (0, 0, np.inf, 1), (5, 5, 0, 0)):
+        with pytest.raises(LayoutError, match="region_nm="):
+            design.polygons("metal1", region_nm)
+        with pytest.raises(LayoutError, match="region_nm="):
+            design.rasterize("metal1", region_nm)

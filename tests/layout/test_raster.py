@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.path import Path as Outline
 
 from maskopt_lib import layout
-from maskopt_lib.errors import GridMismatchError, LayoutError, UnknownNameError
+from maskopt_lib.errors import GridMismatchError, LayoutError, OptionError, UnknownNameError
 from maskopt_lib.layout import raster
 from maskopt_lib.layout.contours import pixel_rings, simple_pieces
 from maskopt_lib.layout.polygons import signed_area
@@ -171,7 +172,7 @@ def test_default_kinds_of_raster():
 def test_a_pixel_must_divide_the_window():
     with pytest.raises(GridMismatchError, match=r"pixel_nm=5 does not divide .* 24 nm.*4.8 and 6"):
         clip_of(box(0, 0, 1, 1)).rasterize(5)
-    with pytest.raises(GridMismatchError, match="positive"):
+    with pytest.raises(OptionError, match="above 0"):
         clip_of(box(0, 0, 1, 1)).rasterize(0)
 
 
@@ -225,3 +226,32 @@ def test_rasters_that_no_memory_holds_are_refused_before_it_is_taken():
     for draw in (raster.painted, raster.coverage):
         with pytest.raises(LayoutError, match="takes 931 GiB as bytes, and 32768 a side are the most"):
             draw(square, 10**6, 1.0)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_union_of_overlapping_slanted_shapes_has_the_area_of_fine_samples(seed):
+    draw = np.random.default_rng(seed)
+    corners = [draw.integers(0, 40, 2) + draw.integers(0, 24, (3, 2)) for _ in range(12)]
+    triangles = [p.astype(float) for p in corners if signed_area(p) != 0]
+    n, fine = 64, 16
+    centres = (np.arange(n * fine) + 0.5) / fine
+    points = np.stack(np.meshgrid(centres, centres), axis=-1).reshape(-1, 2)
+    inside = np.zeros(len(points), dtype=bool)
+    for triangle in triangles:
+        inside |= Outline(triangle).contains_points(points)
+    sampled = raster.block_mean(inside.reshape(n * fine, n * fine), fine)
+    np.testing.assert_allclose(raster.coverage(triangles, n, 1.0), sampled, atol=1.5 / fine)
+    clip = clip_of(*triangles, window_nm=64)
+    assert clip.area_nm2 == pytest.approx(raster.coverage(triangles, n, 1.0).sum(), rel=1e-6)
+
+
+def test_merged_shapes_with_slanted_bridges_to_their_holes_keep_their_area():
+    # Holes that are reached one after the other from one corner; such rings once lost a part of their area.
+    outer, holes = np.array([(0, 0), (60, 0), (60, 60), (0, 60.0)]), []
+    for x, y in [(10, 30), (30, 10), (40, 40), (20, 45)]:
+        holes.append(np.array([(x, y), (x, y + 5), (x + 5, y + 5), (x + 5, y + 1.0)]))
+    ring = np.concatenate([outer, *(np.concatenate([outer[:1], hole, hole[:1]]) for hole in holes)])
+    area = 3600 + sum(signed_area(hole) for hole in holes)
+    other = np.array([(61, 61), (63, 62), (62, 63.0)])
+    for disjoint in (True, False):
+        assert raster.coverage([ring, other], 64, 1.0, disjoint=disjoint).sum() == pytest.approx(area + 1.5)
