@@ -1,7 +1,5 @@
 """The few errors a user of the study can meet, each a ``ValueError`` or ``OSError`` with a remedy in its message."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Iterable
 from typing import Self

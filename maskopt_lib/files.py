@@ -4,8 +4,6 @@ Whoever is killed leaves the old version, or the new one; what it had begun lies
 machine and process, and is swept once that process is gone.
 """
 
-from __future__ import annotations
-
 import ctypes
 import errno
 import hashlib

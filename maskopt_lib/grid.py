@@ -11,8 +11,6 @@ Arrays are ``[..., y, x]``; row 0 has the lowest y, as in the layout. Spectra ar
 where a name ends in ``_centred``.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -7,8 +7,6 @@ dimensions ``y`` and ``x`` in whatever order) or nested lists, of booleans, inte
 scored, are binary.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

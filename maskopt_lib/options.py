@@ -12,8 +12,6 @@
 A number is finite, no boolean and no text; whole numbers may stand where a float is asked for.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields

@@ -49,8 +49,6 @@ Then ``opc.solve(target, sim, method="grown", by_nm=12)``, ``models.build("one_l
 ``networks`` of notebooks, and stored weights know them by these names.
 """
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import entry_points

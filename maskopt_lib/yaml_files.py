@@ -1,7 +1,5 @@
 """YAML of a user, read with care: plain values only, of bounded size, no key twice, and each at its line."""
 
-from __future__ import annotations
-
 import difflib
 import math
 import re

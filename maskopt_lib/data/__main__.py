@@ -1,7 +1,5 @@
 """Fetch the real data and say what is missing and why: ``python -m maskopt_lib.data``, which ``make data`` runs."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Mapping, Sequence

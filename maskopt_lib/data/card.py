@@ -1,7 +1,5 @@
 """The card of a dataset: a datasheet (Gebru et al., 2021) whose every number is read from the store."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The published tables of the papers, as tidy data: columns beside our own results, never results."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from maskopt_lib.data.manifest import FOLDER

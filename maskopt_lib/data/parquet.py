@@ -13,8 +13,6 @@ highest y (we take it so, both ways); what lies outside core and context. Cells 
 This module imports torch.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

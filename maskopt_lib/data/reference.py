@@ -1,7 +1,5 @@
 """Reference scores: numbers that an independent program measured, to hold our own against."""
 
-from __future__ import annotations
-
 import pandas as pd
 import xarray as xr
 

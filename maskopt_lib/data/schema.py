@@ -1,7 +1,5 @@
 """Names and units of everything that is stored: a typo is an ImportError, not a new column."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -5,8 +5,6 @@ longer where processors are shared: a tile packs into a few hundred bytes. What 
 writes (`sharding_indexed` with zstd, index at the end, CRC-32C behind it), and a test holds it to that.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numcodecs import Zstd
 from numcodecs.checksum32 import CRC32C

@@ -6,8 +6,6 @@ overlap, and the same cell stands a thousand times in a design. Where a geometry
 the earlier one.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass

@@ -1,7 +1,5 @@
 """The arrays of a store of tiles: names, dimensions, types, units, and what an entry not written reads as."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 

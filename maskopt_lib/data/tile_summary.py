@@ -1,7 +1,5 @@
 """A store of tiles in numbers: counts by layer, design, cell and context, scores of its masks, sizes on disk."""
 
-from __future__ import annotations
-
 import numpy as np
 import xarray as xr
 

@@ -1,7 +1,5 @@
 """Ways to show a tile to a network: in pixels of some size, and with a tag that says which cell it is of."""
 
-from __future__ import annotations
-
 import torch
 
 #: Ways to say which cell a tile is of.

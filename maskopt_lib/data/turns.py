@@ -5,8 +5,6 @@ as :func:`numpy.rot90` does. Turn 0 changes nothing. Images are ``[..., y, x]``;
 counter-clockwise for the array is clockwise in the layout.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from maskopt_lib.errors import UnknownNameError

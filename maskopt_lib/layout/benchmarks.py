@@ -1,7 +1,5 @@
 """The clips of a benchmark, by name and in natural order."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from pathlib import PurePosixPath

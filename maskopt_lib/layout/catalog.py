@@ -1,7 +1,5 @@
 """The designs of the study by name: where they are from, what they are good for, and how to open one."""
 
-from __future__ import annotations
-
 import hashlib
 from dataclasses import replace
 from pathlib import Path

@@ -4,8 +4,6 @@ The column of a gate is 190 nm wide, as is a placement site; columns of contacts
 corners are on a grid of 5 nm.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The cells of a design by themselves: their polygons, outlines and the names written on them, as one table."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -6,8 +6,6 @@ the layout with its cell, so that the same window is the same part of the cell h
 the axes of the layout. Around the core the layout is seen as far as the context reaches; beyond it the image is empty.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase

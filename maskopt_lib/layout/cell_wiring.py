@@ -6,8 +6,6 @@ other with a cost on conflicts with the others, and on places of earlier conflic
 Ebeling, FPGA 1995).
 """
 
-from __future__ import annotations
-
 import heapq
 import itertools
 from collections.abc import Iterable, Mapping, Sequence

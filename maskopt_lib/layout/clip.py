@@ -1,7 +1,5 @@
 """A clip: the polygons of one layer, where they stand in a square window, and their raster."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field

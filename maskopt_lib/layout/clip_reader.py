@@ -1,7 +1,5 @@
 """`read_clip`: one file, one layer, one window."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 import warnings

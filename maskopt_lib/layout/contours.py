@@ -4,8 +4,6 @@ A *ring* is a closed outline, its last point joined to its first. Rings of mater
 holes clockwise, so that the sum of their signed areas is the area of the mask.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """What a design holds, counted, and compared with the catalog or with another layout."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """What the border of a tile cuts: shapes that go on beyond it, and how narrow what is left of them can be."""
 
-from __future__ import annotations
-
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components

@@ -5,8 +5,6 @@ neighbourhoods. Vias: squares of 70 nm. Drawn on whole nm in a core of 1024 nm, 
 2048 nm window.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from maskopt_lib.layout.clip import CONTEST_CORE_NM, WINDOW_NM, Clip

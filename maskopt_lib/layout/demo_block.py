@@ -5,8 +5,6 @@ close the gaps, and straight wires of metal 2 lie on tracks above the columns of
 with the shares of a common netlist; wires join what happens to lie on one track, so the block computes nothing.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 import tempfile

@@ -11,8 +11,6 @@ What it is not: no transistor was sized, no timing, current or leakage was looke
 or well ties. It is geometry with the look and the rules of 45 nm cells, whose metal joins what the netlist joins.
 """
 
-from __future__ import annotations
-
 from maskopt_lib.layout.cell_drawing import CellSpec, DrawnCell, draw, filler
 
 #: Name -> netlist. Those of the larger cells have the order of stages that could be wired in the least width.

@@ -4,8 +4,6 @@ Decks are data (``data_manifest/design_rules``); the geometry is KLayout's, on m
 the crow flies. Rules of masks are another thing: :func:`maskopt_lib.metrics.rule_report`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path

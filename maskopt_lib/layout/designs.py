@@ -5,8 +5,6 @@ together as references, so a design of any size needs memory for its cells and w
 without flattening the rest.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath

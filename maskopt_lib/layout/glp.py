@@ -14,8 +14,6 @@
 ``N M1`` (orientation and layer) may be left out where the file has one ``LEVEL``. Every line is read or refused.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What a layout file is made of, looked at before a reader expands it: records, ends, checksums, arrays."""
 
-from __future__ import annotations
-
 import gzip
 import re
 import struct

@@ -1,7 +1,5 @@
 """Layers by name: ``"metal1"``, ``"11/0"`` and ``(11, 0)`` are one layer, by the names of a process or of one's own."""
 
-from __future__ import annotations
-
 import operator
 import re
 from collections.abc import Mapping

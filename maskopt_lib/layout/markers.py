@@ -1,7 +1,5 @@
 """Places that break mask rules as a marker file of KLayout."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import xarray as xr

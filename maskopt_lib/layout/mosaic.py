@@ -6,8 +6,6 @@ draws as "smooth": through the middles of its pixel edges, then simplified withi
 before the contour, tile borders leave no vertex behind.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path

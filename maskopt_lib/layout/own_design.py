@@ -22,8 +22,6 @@
     # top: CHIP                 # optional: the cell that is the design, in a file with several top cells
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import replace

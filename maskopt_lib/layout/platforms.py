@@ -1,7 +1,5 @@
 """Whose cells and layers a design uses: the files that a DEF file needs beside it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase

@@ -1,7 +1,5 @@
 """What a polygon must be before anything is done with it: closed, simple, on a grid, of some area."""
 
-from __future__ import annotations
-
 from fractions import Fraction
 
 import numpy as np

@@ -6,8 +6,6 @@ inside one pixel takes away the trapezoid on its left from that pixel and the wh
 right, so a cumulative sum along x turns edge pieces into covered area.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

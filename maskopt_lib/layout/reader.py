@@ -1,7 +1,5 @@
 """`open_layout`: any GDS, OASIS or DEF file as KLayout's database, looked at before anything in it is expanded."""
 
-from __future__ import annotations
-
 import re
 import warnings
 from collections.abc import Iterable

@@ -1,7 +1,5 @@
 """A region of somebody's layout: read with its surroundings into a field, and written back where it came from."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath

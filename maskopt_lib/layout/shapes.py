@@ -1,7 +1,5 @@
 """The shapes of one layer below a cell: counted before they are expanded, merged, and turned into rings in nm."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Iterator, Sequence

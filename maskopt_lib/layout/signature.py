@@ -12,8 +12,6 @@ taken from the middle of the image. It is therefore
 Two different images have the same signature by chance only, with a probability of 2^-64 a pair.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

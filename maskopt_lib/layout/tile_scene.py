@@ -1,7 +1,5 @@
 """A tile with what lies around it, for pictures."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

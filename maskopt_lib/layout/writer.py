@@ -3,8 +3,6 @@
 A file is in place when what was read back from it is what was to be written; equal masks are equal files.
 """
 
-from __future__ import annotations
-
 import re
 import struct
 import zlib

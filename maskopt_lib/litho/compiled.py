@@ -6,8 +6,6 @@ starts them together. Neither changes what is computed beyond rounding. Both hol
 compiled, or recorded, anew.
 """
 
-from __future__ import annotations
-
 import importlib.util
 import os
 import shutil

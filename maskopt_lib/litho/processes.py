@@ -1,7 +1,5 @@
 """A lithography process as one object: :func:`load_process` makes it of a name, a YAML file or its sections."""
 
-from __future__ import annotations
-
 import os
 import warnings
 from collections.abc import Mapping, Sequence

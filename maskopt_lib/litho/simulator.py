@@ -1,7 +1,5 @@
 """The simulator: mask in, aerial image, resist image or print out, at named process corners."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import numpy as np

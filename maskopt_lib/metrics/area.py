@@ -1,7 +1,5 @@
 """Areas where two images differ: L2 and the process variation band."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Contour error: how far the printed contour lies from the target's outline, curved or not, along its arc length."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

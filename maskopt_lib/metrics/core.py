@@ -1,7 +1,5 @@
 """Scores of the core of a tile: what its surroundings do counts, how they print does not."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

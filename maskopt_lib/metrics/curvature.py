@@ -1,7 +1,5 @@
 """Mask rule of curves: the smallest radius of curvature of a mask's outline."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

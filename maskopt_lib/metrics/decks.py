@@ -1,7 +1,5 @@
 """Decks of mask rules: the smallest values that a mask may have, by the names of the scores that measure them."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping
 from pathlib import Path

@@ -4,8 +4,6 @@ Images are aerial images over focus at dose 1, as for :mod:`maskopt_lib.metrics.
 *exposure* is and whose definitions these are.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Straight edges of a target along y and x, told from the steps of a curve in its raster."""
 
-from __future__ import annotations
-
 import numpy as np
 
 #: An outline counts as curved where more than this share of it runs in steps shorter than so many pixels, or where so

@@ -1,7 +1,5 @@
 """Edge placement: where the target's edges are probed, what is printed there, and by how many nm it is off."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """One call, one labelled Dataset: every score of a mask against its target."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from typing import Any
 

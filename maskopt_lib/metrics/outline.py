@@ -1,7 +1,5 @@
 """The outline of a binary image as closed polygons, and what it takes to write them down."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Scores of one print: its difference from the target, the PV band, and the edge placement."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from maskopt_lib.data import schema

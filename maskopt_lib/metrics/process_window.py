@@ -12,8 +12,6 @@ exposure latitude, image log slope) and 9 (mask error enhancement factor). His a
 docstring says so.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from typing import Any
 

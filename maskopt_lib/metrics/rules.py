@@ -1,7 +1,5 @@
 """The mask-rule report: every place at which a mask breaks a rule of a deck, with its value and its limit."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any

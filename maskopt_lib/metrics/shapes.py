@@ -1,7 +1,5 @@
 """Mask rules of whole shapes: how many there are, the smallest area (MSA), the smallest distance (MSD)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 

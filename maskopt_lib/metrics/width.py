@@ -1,7 +1,5 @@
 """Mask rules of edges: the narrowest place of a mask and the narrowest gap in it, and where they are."""
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Assist features: squares beside a target, where an ILT objective asks for light that does not print."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The last step of curvilinear solvers: from what the optimiser left to a binary mask that can be made."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

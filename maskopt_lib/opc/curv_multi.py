@@ -13,8 +13,6 @@ References
 CurvMulti in OpenILT (github.com/OpenOPC/OpenILT), constants and documented averages read there.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 

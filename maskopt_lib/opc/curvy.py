@@ -19,8 +19,6 @@ H. Yang, H. Ren, "GPU-Accelerated Inverse Lithography Towards High Quality Curvy
 program released with it (github.com/phdyang007/curvyILT), whose constants were read there.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Distances on binary masks: to the outline, and to where another shape is as near."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 

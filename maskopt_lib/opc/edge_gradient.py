@@ -18,8 +18,6 @@ G. Chen et al., "DiffOPC: differentiable edge-based optical proximity correction
 whose constants are those of the preset ``diffopc``.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import torch

@@ -1,7 +1,5 @@
 """Mask rules of edges that move: which moves bring two edges too near, and moves near by that do not."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from torch import Tensor

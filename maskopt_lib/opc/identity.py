@@ -1,7 +1,5 @@
 """The target as its own mask: the floor that every method has to leave below."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -13,8 +13,6 @@ Mending takes discs 3 nm wider than the deck asks, so that the raster's rounding
 has just mended nor shows in a measured width.
 """
 
-from __future__ import annotations
-
 import warnings
 from dataclasses import dataclass
 from typing import NamedTuple

@@ -10,8 +10,6 @@ erosion sees 1. With ``A`` the image and ``B`` the element::
 concave corners and leaves straight edges where they are.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from torch import Tensor

@@ -1,7 +1,5 @@
 """Named terms of ILT objectives: differentiable, one number a clip, never a reported metric."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """What solvers on pixels share: grids of other pixel sizes, the window that may change, smoothing, grey masks."""
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor

@@ -1,7 +1,5 @@
 """What a solver returns, and when it stops."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -5,8 +5,6 @@ depends on lengths over ``wavelength / NA`` alone, so a process of other optics 
 as long, a power of two, so that whole pixels stay whole; what the user says, and what comes back, is in plain ones.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass, replace

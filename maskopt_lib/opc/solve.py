@@ -1,7 +1,5 @@
 """The one door to all solvers."""
 
-from __future__ import annotations
-
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping

@@ -1,7 +1,5 @@
 """How far two kernel sets are apart: in their transmission cross coefficients, their images and their prints."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

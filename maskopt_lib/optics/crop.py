@@ -1,7 +1,5 @@
 """The same optics on a smaller field: for masks that are smaller than the field by more than the optics reach."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

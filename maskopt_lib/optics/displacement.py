@@ -12,8 +12,6 @@ free in optics. So a computed set that is to stand in for the circulating one mu
 phases.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 

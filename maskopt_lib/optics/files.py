@@ -21,8 +21,6 @@ different prints::
     order="file"      spectra[k, fy, fx] = bin_k[fy, fx]   the transposed set
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The embedded optics at as many focus settings as wanted: what process windows are made of."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 

@@ -12,8 +12,6 @@ The contest optics is symmetric under all eight symmetries of the square once it
 :mod:`maskopt_lib.optics.displacement`), so one eighth of the source is computed and the rest is an index permutation.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 

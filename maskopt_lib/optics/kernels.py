@@ -1,7 +1,5 @@
 """The one form in which imaging optics reaches the rest of the study: a set of coherent systems."""
 
-from __future__ import annotations
-
 import hashlib
 from dataclasses import dataclass, field
 from typing import Any

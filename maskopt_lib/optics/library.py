@@ -1,7 +1,5 @@
 """The kernel sets by name: one embedded set, computed, and three read from the contest's files."""
 
-from __future__ import annotations
-
 import os
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """How finely an optical system is to be computed for a stated accuracy: field, source points, coherent systems."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

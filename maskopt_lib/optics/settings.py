@@ -17,8 +17,6 @@ those of :data:`SHAPES`, or ``map``, a file.
 In place of ``optics`` a file may have ``kernels``, the name of a kernel set.
 """
 
-from __future__ import annotations
-
 import inspect
 import math
 import os

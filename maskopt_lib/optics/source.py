@@ -5,8 +5,6 @@ reaches the rim of the pupil. Only the shape matters; imaging normalises the tot
 ``edge_sigma`` above 0 a step becomes the integral of a normal density of that standard deviation.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields

@@ -1,7 +1,5 @@
 """Coherent systems in space, for pictures and for the radius over which they act."""
 
-from __future__ import annotations
-
 import numpy as np
 import xarray as xr
 

@@ -1,7 +1,5 @@
 """Which symmetries of the square an optical set-up has: turn the mask, and the image is the turned image."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What the imaging system is (:class:`OpticalSystem`), and how finely it is computed (:class:`ImagingNumerics`)."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, replace
 

@@ -10,8 +10,6 @@ With the source points ``s`` of weight ``J_s``, the pupil ``P`` and the mask's F
 each source point has one row a field component, since intensities of components add.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 

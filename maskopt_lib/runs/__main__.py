@@ -1,7 +1,5 @@
 """What the Makefile asks of the study: check parameters, execute a notebook, sweep over a grid, keep small results."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 import time

@@ -1,7 +1,5 @@
 """Means under a bootstrap that draws cells and seeds: what comparisons of methods on the same tiles are made of."""
 
-from __future__ import annotations
-
 import numpy as np
 import xarray as xr
 

@@ -4,8 +4,6 @@ The executed notebook is ``partial.ipynb`` until its last cell is done, and ``ru
 that was killed, is never taken for a result.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path

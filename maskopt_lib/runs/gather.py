@@ -1,7 +1,5 @@
 """Do what is lacking, keep each piece as soon as it is there, and give all of it back as one labelled Dataset."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext

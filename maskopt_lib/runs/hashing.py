@@ -6,8 +6,6 @@ solver leaves the masks of the others, and a module may move. Which module says 
 same name each have their own.
 """
 
-from __future__ import annotations
-
 import ast
 import hashlib
 import json

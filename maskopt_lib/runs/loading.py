@@ -1,7 +1,5 @@
 """Stored results read again: every byte as it was written, or an error that says which file is not."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

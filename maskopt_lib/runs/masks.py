@@ -1,7 +1,5 @@
 """Binary masks in a store: one bit a pixel, one chunk a mask."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Memory of this process, as the system counts it, or of its GPU, as torch does."""
 
-from __future__ import annotations
-
 import ctypes
 import gc
 import sys

@@ -13,8 +13,6 @@ Examples
 not applicable to these parameters: more steps, less L2 (does not hold)
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

@@ -1,7 +1,5 @@
 """The parameters of a notebook, read from its source: names, defaults and what they mean."""
 
-from __future__ import annotations
-
 import ast
 import json
 from collections.abc import Iterable, Mapping

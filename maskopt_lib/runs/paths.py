@@ -1,7 +1,5 @@
 """Where relative paths of a study begin: at the root of the repository, from whatever folder it is run."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

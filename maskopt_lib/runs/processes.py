@@ -1,7 +1,5 @@
 """Processes that end with those that began them."""
 
-from __future__ import annotations
-
 import os
 import threading
 import time

@@ -12,8 +12,6 @@ Examples
 (1.5, 's', {'n_steps': 3})
 """
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import os

@@ -3,8 +3,6 @@
 A record is a store of a run without its masks, as netCDF 3 (one file, read by everything), stamped like the store.
 """
 
-from __future__ import annotations
-
 import io
 import json
 from pathlib import Path

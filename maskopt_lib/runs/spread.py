@@ -1,7 +1,5 @@
 """Tasks spread over the workers of a dask cluster, or done here one after the other; what tasks of a worker share."""
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping

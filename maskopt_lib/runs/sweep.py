@@ -4,8 +4,6 @@ Every point is a run of its own below ``points``, in a process that ends with th
 finished points store under one name becomes one Dataset with the parameters as dimensions.
 """
 
-from __future__ import annotations
-
 import contextlib
 import itertools
 import json

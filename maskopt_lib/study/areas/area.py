@@ -11,8 +11,6 @@ included. So neither the number of workers, nor their order, nor a worker that i
 again changes a pixel. Windows with the same geometry are solved once.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace

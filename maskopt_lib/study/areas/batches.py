@@ -1,7 +1,5 @@
 """Windows of an area, solved in batches: each batch is a part, and windows with the same geometry share one."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass

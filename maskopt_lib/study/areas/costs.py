@@ -1,7 +1,5 @@
 """What the mask of an area costs: seconds and memory of each pass, and what a square millimetre would need."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Mask rules at the borders of windows: what no window could mend is mended in windows that have it in their middle."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 

@@ -6,8 +6,6 @@ go on around the region, so that its border makes no line ends; the mask is prin
 the region counts.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What a stitched mask prints: scores, edges and broken rules of every core, taken from the mask as it stands."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What a mask of a region is worth: scores, rule report and process window of what it prints with its surroundings."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

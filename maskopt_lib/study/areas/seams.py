@@ -5,8 +5,6 @@ with its full surroundings, window by window, never from what a solver saw. Plac
 in the interior, and against the same place solved in the middle of a window of its own.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """What the tolerance of written contours saves in vertices, and what it costs in print."""
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
