@@ -16,7 +16,12 @@ from maskopt_lib.runs.gather import labelled
 
 
 def vertex_costs(
-    mask: np.ndarray, target: np.ndarray, sim: Simulator, *, tolerances_nm: Sequence[float] = (0.5, 1.0, 2.0)
+    mask: np.ndarray,
+    target: np.ndarray,
+    sim: Simulator,
+    *,
+    tolerances_nm: Sequence[float] = (0.5, 1.0, 2.0),
+    region_nm: Sequence[float] | None = None,
 ) -> xr.Dataset:
     """Write a mask at several tolerances, read it back, and print what was read.
 
@@ -25,6 +30,7 @@ def vertex_costs(
     mask, target : (y, x) of the simulator's field, 0 or 1.
     sim : to print with.
     tolerances_nm : ``vertex_tolerance_nm`` of :func:`maskopt_lib.layout.write_mask`.
+    region_nm : (x0, y0, x1, y1) from the field's lower left corner: only what prints there counts; all by default.
 
     Returns
     -------
@@ -36,6 +42,8 @@ def vertex_costs(
     period_nm = float(sim.kernels.period_nm)
     pixel_nm, rows = period_nm / image.shape[-1], {}
     of_grid = {"pixel_nm": pixel_nm, "threshold": sim.threshold}
+    x0, y0, x1, y1 = region_nm or (0, 0, period_nm, period_nm)
+    part = tuple(slice(round(low / pixel_nm), round(high / pixel_nm)) for low, high in ((y0, y1), (x0, x1)))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "mask.oas"
         for tolerance_nm in (0.0, *tolerances_nm):
@@ -43,11 +51,14 @@ def vertex_costs(
             written = write_mask(image, path, pixel_nm, **how)
             clip = read_clip(path, placement=(0, 0), window_nm=period_nm)
             aerial = sim.aerial(clip.rasterize(pixel_nm, antialiased=True).astype(np.float32), corners=schema.CORNERS)
+            sites = metrics.epe_sites(aerial[0], target, **of_grid)
+            x, y = sites["x_nm"].values, sites["y_nm"].values
+            sites = sites.isel({schema.SITE: (x >= x0) & (x <= x1) & (y >= y0) & (y <= y1)})
             rows[(tolerance_nm,)] = {
                 **{schema.VERTICES: written.vertices, "polygons": written.polygons},
                 "file_bytes": path.stat().st_size,
-                **metrics.print_areas(aerial, target, **of_grid),
-                **metrics.epe.summarize(metrics.epe_sites(aerial[0], target, **of_grid)),
+                **metrics.print_areas(aerial, target, part=part, **of_grid),
+                **metrics.epe.summarize(sites),
             }
     texts = {"polygons": "polygons", "file_bytes": ("size of the file", "bytes")}
     texts["vertex_tolerance_nm"] = ("how far an outline may move", "nm")
