@@ -41,7 +41,7 @@ def load(name: str | os.PathLike) -> SocsKernels:
     MissingDataError : a file of the contest is not there; ``make data`` fetches it.
     HashMismatchError, KernelFileError : a file is not the one it should be.
     """
-    if name in KERNELS:
+    if isinstance(name, str) and name in KERNELS:
         return KERNELS[str(name)](str(name))
     document = settings.read_process(name, also=list(KERNELS))
     if "kernels" in document.value:

@@ -14,7 +14,10 @@ from typing import Any, Protocol
 import numpy as np
 from scipy.special import ndtr
 
-from maskopt_lib.errors import UnknownNameError
+from maskopt_lib.errors import OptionError, UnknownNameError
+
+# Points of a source from its middle to its rim; more of them say nothing more, and take GiB.
+_LARGEST_HALF = 1000
 
 
 def check_finite(settings: Any) -> None:
@@ -69,6 +72,11 @@ class _Shape:
         Each point stands for its cell, whose mean brightness is taken over 5 x 5 points, so a sharp edge shifts
         smoothly as it moves through the grid.
         """
+        if not self.sigma_max / step_sigma <= _LARGEST_HALF:
+            raise OptionError(
+                f"a source that reaches {self.sigma_max:g} in steps of {step_sigma:g} has more than {_LARGEST_HALF} points "
+                "from its middle to its rim; take a smaller sigma or coarser steps"
+            )
         half = int(np.ceil(self.sigma_max / step_sigma))
         cells = np.arange(-half, half + 1) * step_sigma
         fine = (np.arange(5) - 2) / 5 * step_sigma

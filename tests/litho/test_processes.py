@@ -267,3 +267,12 @@ def test_features_below_resolution_are_said(recwarn):
     image[8:56, 10:30] = image[8:56, 33:53] = 1
     with pytest.warns(UserWarning, match="has a space of 48 nm"):
         assert process.smallest_k1(image) == pytest.approx(48 / process.unit_nm)
+
+
+def test_sources_that_no_memory_holds_and_kernels_without_a_name_are_refused():
+    light = {"wavelength_nm": 365, "na": 0.5, "source": {"shape": "circular", "sigma": 1e9}}
+    with pytest.raises(ValueError, match="smaller sigma"):
+        litho.load_process({"name": "huge", "optics": light}).kernels  # noqa: B018
+    for nameless in ([], {"name": "x"}, 5):
+        with pytest.raises((UnknownNameError, SchemaError)):
+            optics.load(nameless)
