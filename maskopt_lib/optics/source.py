@@ -74,7 +74,7 @@ class _Shape:
         """
         if not self.sigma_max / step_sigma <= _LARGEST_HALF:
             raise OptionError(
-                f"a source that reaches {self.sigma_max:g} in steps of {step_sigma:g} has more than {_LARGEST_HALF} points "
+                f"a source that reaches {self.sigma_max:g} in steps of {step_sigma:g} has over {_LARGEST_HALF} points "
                 "from its middle to its rim; take a smaller sigma or coarser steps"
             )
         half = int(np.ceil(self.sigma_max / step_sigma))
