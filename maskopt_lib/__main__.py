@@ -102,7 +102,8 @@ def info(layout_file: str, cell: str | None, layers: str | None, process: str | 
         region, key = design.drawn(pair), f"{pair[0]}/{pair[1]}"
         found[key] = {"name": name, "shapes": region.count(), "box_nm": _nm(design, region.bbox())}
         if chosen:
-            found[key] |= _smallest(design, region, chosen.unit_nm)
+            smallest = design.smallest_nm(pair, chosen.unit_nm)
+            found[key] |= {f"{kind}_nm": None if math.isnan(size) else size for kind, size in smallest.items()}
             shortest = min(filter(None, (found[key]["width_nm"], found[key]["space_nm"])), default=None)
             found[key]["k1"] = shortest and round(chosen.k1(shortest), 3)
     say(
@@ -226,14 +227,6 @@ def _nm(design: Design, box: db.Box) -> list[float]:
     return [round(side * design.dbu_nm, 6) for side in (box.left, box.bottom, box.right, box.top)]
 
 
-def _smallest(design: Design, region: db.Region, limit_nm: float) -> dict[str, float | None]:
-    """Narrowest width and space of a layer, None where none is below the limit."""
-    limit = round(limit_nm / design.dbu_nm)
-    pairs = {"width_nm": region.width_check(limit), "space_nm": region.space_check(limit)}
-    smallest = {name: min((pair.distance() for pair in found.each()), default=None) for name, found in pairs.items()}
-    return {name: units and round(units * design.dbu_nm, 3) for name, units in smallest.items()}
-
-
 def _options(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, Any]:
     from maskopt_lib import yaml_files
 
@@ -262,7 +255,7 @@ def _options(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
 @click.option("--beside", is_flag=True, help="Write all of the layout's own layers too.")
 @click.option("--vertex-tolerance-nm", default=0.5, help="How far an outline may move to save vertices.")
 @click.option("--json", "scores_file", type=FILE, help="Scores, rules and files; else on stdout.")
-@click.option("--markers", type=FILE, help="Broken rules as KLayout's .lyrdb.")
+@click.option("--markers", type=FILE, help="Broken rules, and where the print is off, as KLayout's .lyrdb.")
 @click.option("--work", type=FILE, help="Folder that keeps what is solved, to take up again.")
 @click.option("--workers", default=1, help="Processes for the windows of a large region.")
 @click.option("--device", default="cpu", help="cpu or cuda.")

@@ -129,28 +129,31 @@ def mask_changes(before: xr.DataArray, after: xr.DataArray, target: xr.DataArray
 
 
 def edge_errors(picture: xr.Dataset, sites: xr.Dataset, *, limit_nm: float = 15.0) -> hv.Overlay:
-    """The print of one clip with each EPE site's signed edge error as a coloured dot.
+    """The print of one clip with signed errors as coloured dots: of each EPE site, or along the outline.
 
     Parameters
     ----------
     picture : as for :func:`mask_panels`, without rows.
-    sites : Dataset over ``site`` with ``y_nm``, ``x_nm`` and ``edge_error_nm``.
-    limit_nm : edge error at which dots reach full colour.
+    sites : Dataset over ``site`` with ``y_nm``, ``x_nm`` and ``edge_error_nm``; or over ``place`` with
+        ``contour_error_nm``, of :func:`maskopt_lib.metrics.contour_error`.
+    limit_nm : error at which dots reach full colour.
 
     Returns
     -------
-    Picture with one dot a site, where the target's edge is; a red cross where the printed edge is lost (nan).
+    Picture with one dot a site, where the target's edge is; a red cross where the printed edge is lost (nan). Places
+    along an outline stand so close that they make a line.
     """
-    x, y, error = (sites[name].values for name in ("x_nm", "y_nm", "edge_error_nm"))
+    is_outline = "contour_error_nm" in sites
+    x, y, error = (sites[name].values for name in ("x_nm", "y_nm", f"{'contour' if is_outline else 'edge'}_error_nm"))
     lost = np.isnan(error)
     points = hv.Points((x[~lost], y[~lost], error[~lost]), ["x", "y"], "error").opts(
         color="error",
         cmap="PuOr",
         clim=(-limit_nm, limit_nm),
         colorbar=True,
-        clabel="signed edge error (nm), + = outside",
-        s=16,
-        edgecolor="black",
+        clabel=f"signed {'contour' if is_outline else 'edge'} error (nm), + = outside",
+        s=10 if is_outline else 16,
+        edgecolor="none" if is_outline else "black",
         linewidth=0.4,
     )
     drawn = [*filled(picture, *PANELS["mask, print"]), points]

@@ -3,8 +3,7 @@
 `read_clip` reads one layer of a GLP, GDS or OASIS file into a `Clip`, `Clip.rasterize` turns it into pixels,
 `read_design` merges a placed and routed design with its cells, `open_design` opens one of the catalog by name,
 `tile_windows` and `cut_tiles` cut it into tiles at its cells,
-`demo_clips` and `benchmark_clips` give clips by name, `read_window` and `write_region` a region of any layout,
- `mask_polygons` and `write_mask` turn a mask back into polygons.
+`demo_clips` and `benchmark_clips` give clips by name, `mask_polygons` and `write_mask` turn a mask back into polygons.
 """
 
 from maskopt_lib.layout.benchmarks import BENCHMARKS, benchmark_clips, benchmark_names
@@ -20,7 +19,7 @@ from maskopt_lib.layout.designs import Design, DesignInfo, read_design
 from maskopt_lib.layout.layers import layer_names, resolve_layer
 from maskopt_lib.layout.markers import write_markers
 from maskopt_lib.layout.platforms import PLATFORMS, Platform, design_inputs
-from maskopt_lib.layout.region import demo_layout, layout_inputs, read_window, write_region
+from maskopt_lib.layout.region import demo_layout, layout_inputs
 from maskopt_lib.layout.tile_scene import tile_scene
 from maskopt_lib.layout.writer import WrittenMask, write_mask
 
@@ -54,11 +53,9 @@ __all__ = [
     "rasterize_many",
     "read_clip",
     "read_design",
-    "read_window",
     "resolve_layer",
     "tile_scene",
     "tile_windows",
     "write_markers",
     "write_mask",
-    "write_region",
 ]

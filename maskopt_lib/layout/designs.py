@@ -19,7 +19,16 @@ from maskopt_lib.layout import raster
 from maskopt_lib.layout.layers import layer_names, resolve_layer
 from maskopt_lib.layout.platforms import PLATFORMS, Platform, platform_file
 from maskopt_lib.layout.reader import layout_suffix, open_layout, top_cell
-from maskopt_lib.layout.shapes import MAX_SHAPES, box_nm, checked_region, drawn, has_shapes, merged_rings, unit_nm
+from maskopt_lib.layout.shapes import (
+    MAX_SHAPES,
+    box_nm,
+    checked_region,
+    drawn,
+    has_shapes,
+    merged_rings,
+    smallest_nm,
+    unit_nm,
+)
 from maskopt_lib.layout.writer import write_layout
 from maskopt_lib.options import Positive, check
 
@@ -171,6 +180,17 @@ class Design:
         LayoutError : the design has no such layer; lists those it has.
         """
         return merged_rings(self.top, self._index(layer), region_nm, cut=cut)
+
+    def smallest_nm(
+        self,
+        layer: str | tuple[int, int],
+        below_nm: float,
+        region_nm: Sequence[float] | None = None,
+        *,
+        around_nm: float = 0.0,
+    ) -> dict[str, float]:
+        """Narrowest ``width`` and ``space`` of a layer in nm, see :func:`maskopt_lib.layout.shapes.smallest_nm`."""
+        return smallest_nm(self.top, self._index(layer), below_nm, region_nm, around_nm=around_nm)
 
     def rasterize(self, layer: str | tuple[int, int], region_nm: Sequence[float], pixel_nm: float = 1.0) -> np.ndarray:
         """A region of a layer as pixels.

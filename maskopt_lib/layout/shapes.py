@@ -110,6 +110,36 @@ def merged_rings(
     return [ring_nm(polygon, unit / finer, (x, y)) for polygon in region.merged().each()]
 
 
+def smallest_nm(
+    cell: db.Cell, index: int, below_nm: float, region_nm: Sequence[float] | None = None, *, around_nm: float = 0.0
+) -> dict[str, float]:
+    """Narrowest ``width`` and ``space`` of a layer of a cell in nm; nan where none is below the limit.
+
+    Parameters
+    ----------
+    cell, index : the cell and its layer.
+    below_nm : sizes above it are not searched.
+    region_nm : (x0, y0, x1, y1) that the sizes must touch; the whole layer by default.
+    around_nm : shapes this far around the region are looked at with it, uncut, so that none is narrow for its border.
+
+    Notes
+    -----
+    By KLayout's Euclidean checks; the tip of an acute corner is no width.
+    """
+    unit, near, inside = float(unit_nm(cell.layout())), None, None
+    if region_nm is not None:
+        x0, y0, x1, y1 = (round(value / unit) for value in region_nm)
+        inside = db.Box(x0, y0, x1, y1)
+        near = inside.enlarged(round(around_nm / unit))
+    shapes = drawn(cell, index) if near is None else db.Region(cell.begin_shapes_rec_overlapping(index, near))
+    limit = round(below_nm / unit)
+    found = {}
+    for kind, pairs in (("width", shapes.width_check(limit)), ("space", shapes.space_check(limit))):
+        sizes = (pair.distance() for pair in pairs.each() if inside is None or pair.bbox().touches(inside))
+        found[kind] = round(min(filter(None, sizes), default=np.nan) * unit, 3)
+    return found
+
+
 def ring_nm(polygon: db.Polygon, unit: Fraction, origin: tuple[int, int] = (0, 0)) -> np.ndarray:
     """(n, 2) corners of a polygon in nm, after a shift by an origin in units.
 

@@ -184,7 +184,10 @@ class Process:
         k1; nan where there is neither a width nor a space.
         """
         pixel_nm = pixel_nm or self.pixel_nm
-        sizes = {"width": min_width_nm(target, pixel_nm), "space": min_space_nm(target, pixel_nm)}
+        return self.warned_k1({"width": min_width_nm(target, pixel_nm), "space": min_space_nm(target, pixel_nm)}, what)
+
+    def warned_k1(self, sizes: Mapping[str, float], what: str) -> float:
+        """k1 of the smallest of some sizes in nm, by what they are called (nan: none), with a warning below 0.25."""
         kind = min(sizes, key=lambda name: np.inf if np.isnan(sizes[name]) else sizes[name])
         k1 = self.k1(sizes[kind])
         if k1 < LOWEST_K1:
@@ -192,7 +195,7 @@ class Process:
                 f"{what} has a {kind} of {sizes[kind]:.4g} nm, k1 = {k1:.2g} for {self.wavelength_nm:g} nm and NA "
                 f"{self.na:g}: lines and spaces below {LOWEST_K1 * self.unit_nm:.4g} nm (k1 {LOWEST_K1:g}) cannot be "
                 "resolved by any mask; is the unit of the layout right, or another process meant?",
-                stacklevel=2,
+                stacklevel=3,
             )
         return k1
 

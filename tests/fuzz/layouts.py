@@ -34,7 +34,7 @@ def _readers(path: Path, rng: random.Random) -> tuple[str, Callable[[], Any], Ca
         return layout.read_clip(path, layer, window_nm=2.0**20)
 
     def pixels() -> np.ndarray:
-        return layout.read_window(path, "11/0", pixel_nm=8.0).target.values
+        return layout.read_design(path, platform="nangate45").rasterize("11/0", (0, 0, 2048, 2048), 8.0)
 
     def design() -> float:
         found = layout.read_design(path, platform="nangate45")
@@ -47,7 +47,7 @@ def _readers(path: Path, rng: random.Random) -> tuple[str, Callable[[], Any], Ca
         return "read_clip", lambda: layout.read_clip(path, window_nm=2.0**20), _glp_area(path)
     kinds = (
         ("read_clip", clip, _same_area(path, layer)),
-        ("read_window", pixels, finite),
+        ("rasterize", pixels, finite),
         ("read_design", design, finite),
     )
     return kinds[rng.choice((0, 0, 0, 1, 2))]
@@ -254,7 +254,7 @@ def hierarchies(rng: random.Random, sources: Path, folder: Path) -> Case:
         return Case(f"not written: {error}", lambda: None)
     if path.suffix == ".gds" and rng.random() < 0.3:  # the lowest cell refers to the highest one
         path.write_bytes(path.read_bytes().replace(b"C1\0\0", b"C0\0\0"))
-    reader = rng.choice((layout.read_clip, layout.read_design, layout.read_window))
+    reader = rng.choice((layout.read_clip, layout.read_design))
     where: dict[str, Any] = (
         {"region_nm": (0, 0, 400, 400)} if reader is not layout.read_design and rng.random() < 0.5 else {}
     )

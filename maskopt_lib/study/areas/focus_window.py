@@ -8,10 +8,15 @@ import xarray as xr
 from maskopt_lib import metrics
 from maskopt_lib.data import schema
 from maskopt_lib.layout.windows import Plan, StitchedMask
-from maskopt_lib.litho.simulator import Simulator
+from maskopt_lib.litho import Process, Simulator
 from maskopt_lib.study.areas.batches import Area
 from maskopt_lib.study.solvers import process_window
 from maskopt_lib.study.solvers.focus_exposure import WindowSettings, measure_window
+
+
+def edge_limit_nm(process: Process) -> float:
+    """How far an edge may be off: 15 nm, as in the contest, or a sixteenth of ``wavelength / NA``, which is less."""
+    return min(15.0, process.unit_nm / 16)
 
 
 def through_focus(
@@ -27,8 +32,8 @@ def through_focus(
 
     Returns
     -------
-    share : (method, focus, exposure), percent of the edges within 15 nm, or a sixteenth of ``wavelength / NA``.
-    windows : of :func:`maskopt_lib.study.process_window.windows`, with that limit on all edges.
+    share : (method, focus, exposure), percent of the edges within :func:`edge_limit_nm`.
+    windows : of :func:`maskopt_lib.study.process_window.windows`, with :func:`edge_limit_nm` on all edges.
         None where the optics are known at two focus settings only, or no edge is straight.
     """
     process = area.process
@@ -40,7 +45,7 @@ def through_focus(
     rows, columns = plan.grid
     window, design = plan.window(rows // 2, columns // 2), area.design()
     target = design.rasterize(area.layer, window.field_nm, plan.pixel_nm)
-    settings = WindowSettings(epe_limits_nm=(min(15.0, process.unit_nm / 16),))
+    settings = WindowSettings(epe_limits_nm=(edge_limit_nm(process),))
     x0, y0, x1, y1 = np.subtract(plan.inside(window), np.tile(window.field_nm[:2], 2))
     found = {}
     if not metrics.target_sites(target, plan.pixel_nm).sizes[schema.SITE]:

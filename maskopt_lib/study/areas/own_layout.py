@@ -32,7 +32,7 @@ from maskopt_lib.litho import Process, load_process
 from maskopt_lib.metrics.decks import read_deck
 from maskopt_lib.runs.record import Run, start
 from maskopt_lib.runs.spread import workers as workers_of
-from maskopt_lib.study.areas import prints, score_sheet
+from maskopt_lib.study.areas import focus_window, prints, score_sheet
 from maskopt_lib.study.areas.area import Area, seam_pass, solve_area, write_area
 from maskopt_lib.study.areas.batches import open_mask, pixels_of, stitching, target_of
 from maskopt_lib.study.areas.mending import mend
@@ -154,6 +154,8 @@ def plan_of(
     pixel_nm : side of a pixel; 0 takes the process's.
     core_nm : side of a window of many; 0 takes half the field, or what the context leaves of it.
 
+    Warns where the region has features below resolution, see :meth:`maskopt_lib.litho.Process.warned_k1`.
+
     Raises
     ------
     LayoutError : no region, one off the pixels, or one in which nothing is drawn.
@@ -180,6 +182,8 @@ def plan_of(
             f"nothing is drawn on layer {area.layer!r} in region_nm={list(region_nm)}; the layer spans x "
             f"{x0:g}..{x1:g}, y {y0:g}..{y1:g} nm"
         )
+    smallest = design.smallest_nm(area.layer, area.process.unit_nm, plan.region_nm, around_nm=plan.context_nm)
+    area.process.warned_k1(smallest, f"layer {area.layer!r} in region_nm={list(plan.region_nm)}")
     return plan
 
 
@@ -347,7 +351,7 @@ def optimize(
     method, preset, options : how the mask is made.
     deck : mask rules; those of the process by default.
     mask_layer, beside, vertex_tolerance_nm : as for :func:`maskopt_lib.study.areas.area.write_area`.
-    markers : file of the broken rules, .lyrdb.
+    markers : file of the broken rules and of where the print is off, .lyrdb.
     workers : processes for the windows.
 
     Returns
@@ -364,14 +368,15 @@ def optimize(
     with workers_of(workers if plan.grid != (1, 1) else 0) as client:
         solution = solve(area, plan, trials, run, deck=rules, client=client)
         masks = {"target": target_mask(area, plan, run), method: solution.mask}
-        scores, reports, _ = score_masks(masks, area, plan, run, deck=rules, client=client)
+        scores, reports, measured = score_masks(masks, area, plan, run, deck=rules, client=client)
     file = write_area(
         solution.mask, area, out, box_nm=plan.region_nm, beside=beside, layer=mask_layer,
         vertex_tolerance_nm=vertex_tolerance_nm,
     )  # fmt: skip
     report = reports[method]
     if markers is not None:
-        write_markers(report, markers)
+        off = score_sheet.misplaced(measured[method], focus_window.edge_limit_nm(process))
+        write_markers(report, markers, misplaced=off)
     return {
         "scores": {str(name): {k: v.item() for k, v in scores.sel({schema.METHOD: name}).items()} for name in masks},
         "rules": {rule: report["at_least"].sel(rule=rule).item() for rule in report["rule"].values.tolist()},

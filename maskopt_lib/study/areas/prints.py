@@ -108,7 +108,11 @@ def picture(area: Area, stitched: StitchedMask, region_nm: Sequence[float]) -> x
     -------
     Dataset over ``y`` and ``x``: 0/1 ``target``, ``mask``, ``nominal``, ``outer``, ``inner``.
     """
-    plan = Plan(region_nm=tuple(region_nm), pixel_nm=stitched.pixel_nm, field_nm=area.process.period_nm)
+    field_nm, step_nm = area.process.period_nm, 4 * stitched.pixel_nm
+    plan = Plan(
+        region_nm=tuple(region_nm), pixel_nm=stitched.pixel_nm, field_nm=field_nm,
+        core_nm=field_nm // (2 * step_nm) * step_nm, context_nm=0.0,
+    )  # fmt: skip
     design, sim = area.design(), area.simulator()
     cores = []
     for window in plan.windows:

@@ -9,11 +9,12 @@ import xarray as xr
 from maskopt_lib import metrics
 from maskopt_lib.data import schema
 from maskopt_lib.layout.windows import Plan, StitchedMask, Window
+from maskopt_lib.metrics.contour import PLACE, SPACING_NM
 from maskopt_lib.metrics.shots import SHOT_GRID
 from maskopt_lib.runs.gather import labelled
 from maskopt_lib.runs.tables import DEVIATION
 from maskopt_lib.study.areas.batches import Area, pixels_of
-from maskopt_lib.study.areas.tables import Measured
+from maskopt_lib.study.areas.tables import Measured, table
 
 
 def score(masks: Mapping[str, StitchedMask], area: Area, plan: Plan, measured: Mapping[str, Measured]) -> xr.Dataset:
@@ -40,8 +41,8 @@ def score(masks: Mapping[str, StitchedMask], area: Area, plan: Plan, measured: M
         worst = found.violations["worst"]
         rows[(name,)] = {
             **{total: float(found.windows[total].sum()) for total in (schema.L2, schema.PVB)},
-            **(metrics.epe.summarize(sites) if sites.sizes[schema.SITE] else {}),
-            **(metrics.contour.summarize(found.outline) if found.outline.sizes[metrics.contour.PLACE] else {}),
+            **metrics.epe.summarize(sites),
+            **(metrics.contour.summarize(found.outline) if found.outline.sizes[PLACE] else {}),
             schema.SHOTS: sum(metrics.count_shots(core, grid) for core in cores if core.any()),
             **dict(zip(worst["rule"].values.tolist(), worst.values.tolist(), strict=True)),
         }
@@ -87,6 +88,34 @@ def report_of(measured: Measured, deck: Mapping[str, float]) -> xr.Dataset:
         limit=schema.column("violation", limits[order], "smallest value allowed (areas in nm2)", "nm"),
         violations=schema.column("rule", np.array(counts, int), "violations"),
     ).assign_coords(violation=np.arange(1, len(order) + 1))
+
+
+def misplaced(measured: Measured, limit_nm: float) -> xr.Dataset:
+    """Where a print is off by more than a limit: sites on straight edges, and stretches of curved outlines.
+
+    Parameters
+    ----------
+    measured : of :func:`maskopt_lib.study.areas.prints.measure`.
+    limit_nm : largest error that is no place.
+
+    Returns
+    -------
+    Dataset over ``place``, the worst first: ``kind`` ("edge placement", "contour"), ``x_nm``, ``y_nm`` and
+    ``error_nm`` (nan: lost). A stretch along which the contour is off is one place, where it is worst.
+    """
+    kinds = {"edge placement": (measured.sites, "edge_error_nm"), "contour": (measured.outline, "contour_error_nm")}
+    found = pd.concat(
+        places[["x_nm", "y_nm", error]].to_dataframe().rename(columns={error: "error_nm"}).assign(kind=kind)
+        for kind, (places, error) in kinds.items()
+    )
+    found["size_nm"] = found["error_nm"].abs().fillna(np.inf)
+    found = found[found["size_nm"] > limit_nm].reset_index(drop=True)
+    # Neighbours along an outline are one spacing apart; sites farther than that.
+    far = np.hypot(found["x_nm"].diff(), found["y_nm"].diff()) > 2 * SPACING_NM
+    stretch = (far | (found["kind"] != found["kind"].shift())).cumsum()
+    worst = found.sort_values("size_nm", ascending=False, kind="stable").groupby(stretch, sort=False).head(1)
+    columns = {name: (f"misplaced print, {name[:-3]}", "nm") for name in ("x_nm", "y_nm", "error_nm")}
+    return table(worst, PLACE, columns).assign_coords(kind=(PLACE, worst["kind"].to_numpy(str)))
 
 
 def score_sheet(scores: xr.Dataset) -> pd.DataFrame:

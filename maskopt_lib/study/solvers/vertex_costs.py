@@ -34,9 +34,9 @@ def vertex_costs(
 
     Returns
     -------
-    Dataset over ``vertex_tolerance_nm``: ``vertices``, ``polygons`` and ``file_bytes`` of an OASIS file, ``l2_nm2``
-    and edge placement when the file is read, rasterized by the share of each pixel that is covered, and printed. The
-    row at 0 is the mask itself, written along its pixels.
+    Dataset over ``vertex_tolerance_nm``: ``vertices``, ``polygons`` and ``file_bytes`` of an OASIS file; ``l2_nm2``,
+    ``pvb_nm2``, edge placement, and contour error of a curved target, when the file is read, rasterized by the share
+    of each pixel that is covered, and printed. The row at 0 is the mask itself, written along its pixels.
     """
     image, target = binary(mask, axes=2).astype(np.uint8), binary(target, "target", axes=2)
     period_nm = float(sim.kernels.period_nm)
@@ -51,15 +51,16 @@ def vertex_costs(
             written = write_mask(image, path, pixel_nm, **how)
             clip = read_clip(path, placement=(0, 0), window_nm=period_nm)
             aerial = sim.aerial(clip.rasterize(pixel_nm, antialiased=True).astype(np.float32), corners=schema.CORNERS)
-            sites = metrics.epe_sites(aerial[0], target, **of_grid)
-            x, y = sites["x_nm"].values, sites["y_nm"].values
-            sites = sites.isel({schema.SITE: (x >= x0) & (x <= x1) & (y >= y0) & (y <= y1)})
+            sites = _inside(metrics.epe_sites(aerial[0], target, **of_grid), (x0, y0, x1, y1))
             rows[(tolerance_nm,)] = {
                 **{schema.VERTICES: written.vertices, "polygons": written.polygons},
                 "file_bytes": path.stat().st_size,
                 **metrics.print_areas(aerial, target, part=part, **of_grid),
                 **metrics.epe.summarize(sites),
             }
+            if not metrics.is_manhattan(target):
+                along = _inside(metrics.contour_error(aerial[0], target, **of_grid), (x0, y0, x1, y1))
+                rows[(tolerance_nm,)] |= metrics.contour.summarize(along)
     texts = {"polygons": "polygons", "file_bytes": ("size of the file", "bytes")}
     texts["vertex_tolerance_nm"] = ("how far an outline may move", "nm")
     about = {
@@ -67,3 +68,8 @@ def vertex_costs(
         "epe_limits_nm": list(metrics.epe.LIMITS_NM),
     }  # fmt: skip
     return schema.described(schema.label(labelled(rows, ("vertex_tolerance_nm",))), texts).assign_attrs(about)
+
+
+def _inside(places: xr.Dataset, box_nm: Sequence[float]) -> xr.Dataset:
+    (x, y), (x0, y0, x1, y1) = (places[name] for name in ("x_nm", "y_nm")), box_nm
+    return places.isel({x.dims[0]: ((x >= x0) & (x <= x1) & (y >= y0) & (y <= y1)).values})

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import gdstk
 import numpy as np
+import papermill
 import pytest
 import xarray as xr
 from click.testing import CliRunner
@@ -19,6 +21,7 @@ from maskopt_lib.data import schema
 from maskopt_lib.errors import LayoutError
 from maskopt_lib.study.areas import focus_window, own_layout, prints, score_sheet
 
+NOTEBOOK = Path(__file__).resolve().parents[3] / "notebooks" / "17_optimize_your_layout.ipynb"
 PIXEL = 4.0
 DECK = {"min_width_nm": 32.0, "msd_nm": 32.0, "msa_nm2": 2000.0, "min_space_nm": 0.0}
 #: 193 nm at NA 0.9 on a field of 1024 nm: 256 x 256 pixels, a step takes milliseconds.
@@ -129,6 +132,14 @@ def test_lines_that_run_on_have_no_end_at_the_border(tmp_path, small):
     assert sites["x_nm"].min() >= 2000 and sites["x_nm"].max() <= 2400
 
 
+def test_only_what_is_drawn_is_held_against_the_resolution(tmp_path, small):
+    """Neither a shape cut at a border nor one that lies beyond the region is narrow."""
+    path = drawn(tmp_path / "a.gds", boxes((0, 0, 4000, 80), (1000, 200, 1080, 900), (2000, 600, 2020, 900)))
+    own_layout.plan_of(own_layout.read(path, tmp_path, small), [1040, 0, 1440, 400])
+    with pytest.warns(UserWarning, match="width of 20 nm"):
+        own_layout.plan_of(own_layout.read(path, tmp_path, small), [1800, 400, 2200, 800])
+
+
 def test_a_mask_of_several_windows_is_written_as_one(tmp_path, small):
     path = drawn(tmp_path / "line.gds", boxes((0, 200, 3000, 280), (0, 400, 3000, 480)))
     found = own_layout.optimize(
@@ -149,6 +160,10 @@ def test_a_curved_target_has_the_contour_error_of_its_field_whether_in_one_windo
         scores, _, measured, plan = scored(path, run, small, region_nm=everything, core_nm=core_nm)
         assert measured["target"].sites.sizes["site"] == 0
         found.append([scores[name].item() for name in schema.CONTOUR_ERRORS])
+        off, places = score_sheet.misplaced(measured["target"], 5.0), measured["target"].outline
+        assert 0 < off.sizes["place"] < 10 < int((abs(places["contour_error_nm"]) > 5).sum())
+        assert float(abs(off["error_nm"])[0]) == float(abs(places["contour_error_nm"]).max())
+        assert set(off["kind"].values) == {"contour"}
     assert plan.grid == (2, 3)
     area = own_layout.read(path, tmp_path, small)
     window = own_layout.plan_of(area, everything, pixel_nm=PIXEL).window(0, 0)
@@ -186,7 +201,8 @@ def test_the_deck_reaches_the_solver_and_what_it_leaves_out_is_no_rule(tmp_path,
 
 def test_the_report_has_every_place_of_the_region_once_the_worst_first(tmp_path, small):
     path = drawn(tmp_path / "a.gds", boxes((0, 0, 400, 24), (0, 100, 400, 120), (0, 300, 400, 380)))
-    _, reports, _, plan = scored(path, tmp_path / "run", small)
+    with pytest.warns(UserWarning, match=r"layer .11, 0. in region_nm=.* has a width of 20 nm, k1 = 0.093"):
+        _, reports, measured, plan = scored(path, tmp_path / "run", small)
     report = reports["target"]
     assert report["broken"].values.tolist() == ["min_width_nm"] * 2 and report["value"].values.tolist() == [20, 24]
     assert report["rule"].values.tolist() == ["min_width_nm", "msd_nm", "msa_nm2"]
@@ -198,6 +214,11 @@ def test_the_report_has_every_place_of_the_region_once_the_worst_first(tmp_path,
     for name in ("value", "x_nm", "y_nm", "extent_nm", "limit"):
         np.testing.assert_allclose(report[name], whole[name], err_msg=name)
     assert prints.within(report, (0, 50, 400, 200)).sizes["violation"] == 1
+    markers = rdb.ReportDatabase("")
+    off = score_sheet.misplaced(measured["target"], 5.0)
+    markers.load(str(layout.write_markers(report, tmp_path / "all.lyrdb", misplaced=off)))
+    of_sites = abs(measured["target"].sites["edge_error_nm"].fillna(99))
+    assert markers.category_by_path("edge placement").num_items() == off.sizes["place"] == (of_sites > 5).sum()
     markers = rdb.ReportDatabase("")
     markers.load(str(layout.write_markers(report, tmp_path / "marks.lyrdb")))
     found = [item for item in markers.each_item()]
@@ -247,6 +268,23 @@ def test_the_command_runs_by_itself_with_scores_alone_on_the_terminal(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["windows"] == [1, 1] and "window" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("method", "shape"), [("rule_aware", "curved"), ("multilevel", "via")])
+def test_the_notebook_makes_a_mask_by_every_method(tmp_path, method, shape):
+    process = tmp_path / "small.yaml"
+    process.write_text(json.dumps(SMALL), encoding="utf-8")
+    asked = {"layout_file": str(drawn(tmp_path / "a.gds", SHAPES[shape])), "process": str(process), "method": method}
+    asked |= {"layer": "", "region_nm": [], "preset": "", "options": few_steps(method), "deck": {"min_width_nm": 32}}
+    papermill.execute_notebook(
+        NOTEBOOK, tmp_path / "run.ipynb", asked | {"out_dir": str(tmp_path / "out")}, cwd=NOTEBOOK.parent,
+        kernel_name="python3", progress_bar=False,
+    )  # fmt: skip
+    scores = study.load(tmp_path / "out" / "scores.zarr")
+    assert scores["method"].values.tolist() == ["target", method]
+    assert ("contour_mean_abs_nm" in scores) == (shape == "curved")
+    assert (tmp_path / "out" / "mask.oas").is_file() and (tmp_path / "out" / "violations.lyrdb").is_file()
 
 
 def test_the_sheet_has_a_row_for_each_score_and_its_change():
