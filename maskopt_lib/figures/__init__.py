@@ -24,7 +24,6 @@ from maskopt_lib.figures.scores import (
     curves,
     deviations,
     distributions,
-    histories,
     limit_curves,
     moved_pixels,
     ranked,

@@ -176,29 +176,6 @@ def curves(
     )
 
 
-def histories(history: xr.Dataset) -> hv.Layout:
-    """The terms of an objective over the steps, one panel a term, one line a sample.
-
-    Parameters
-    ----------
-    history : Dataset of :class:`~maskopt_lib.opc.OpcResult`, with ``sample`` named. Terms that are 0 throughout, since
-        nobody asked for them, have no panel.
-
-    Returns
-    -------
-    Panels with logarithmic y axes; the last one carries the legend of all.
-    """
-    panels = []
-    for term in history["value"][schema.TERM].values.tolist():
-        text = term.replace("_", " ")
-        values = history["value"].sel({schema.TERM: term}).assign_attrs(long_name=f"{text} term", units="1")
-        if (values > 0).any():
-            panels.append(curves(values, along=schema.STEP, lines=schema.SAMPLE, log_y=True, title=text))
-    for panel in panels[:-1]:
-        panel.opts(show_legend=False)
-    return style.grid(panels, columns=min(len(panels), 2), size_inch=(11, 3.8), hspace=0.35, vspace=0.3)
-
-
 def tradeoff(
     scores: xr.Dataset,
     *,

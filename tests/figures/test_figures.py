@@ -51,15 +51,6 @@ def sites() -> xr.Dataset:
     return xr.Dataset({name: ("site", column) for name, column in values.items()})
 
 
-def history() -> xr.Dataset:
-    value = np.random.default_rng(1).uniform(1, 9, (5, 2, 3))
-    value[3:, 0] = np.nan  # a clip that took fewer steps
-    return xr.Dataset(
-        {"value": (("step", "sample", "term"), value)},
-        coords={"step": np.arange(5), "sample": ["a", "b"], "term": ["fidelity", "pv_band", "spectral"]},
-    )
-
-
 def source() -> xr.DataArray:
     sigma = np.linspace(-1, 1, 21)
     ring = (np.abs(np.hypot(sigma[:, None], sigma) - 0.7) < 0.1).astype(float)
@@ -233,7 +224,6 @@ DRAWINGS = {
     "focus_exposure_map": lambda: figures.focus_exposure_map(focus_exposure(), windows()),
     "latitude_curves": lambda: figures.latitude_curves(windows(), mark_percent=5.0),
     "process_windows": lambda: figures.process_windows(windows()),
-    "histories": lambda: figures.histories(history()),
     "kernel_gallery": lambda: figures.kernel_gallery(systems()),
     "hypervolume_bars": lambda: figures.hypervolume_bars(volumes()),
     "limit_curves": lambda: figures.limit_curves(

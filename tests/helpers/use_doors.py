@@ -35,7 +35,8 @@ def main(installed: Path) -> None:
     assert litho.load_process("immersion193-na135").deck and study.read_deck("curvilinear")
     assert len(data.published("iccad13")) and data.golden_scores().sizes["sample"] == 10
     hv.extension("matplotlib", logo=False)
-    assert figures.histories(result.history.assign_coords(sample=[clip.name]))
+    value = result.history["value"].isel(sample=0).assign_attrs(long_name="objective", units="1")
+    assert figures.curves(value, along="step", lines="term")
     shipped.path("ours-metal1")
     try:  # its network looks through the contest's kernels
         model = weights.load(shipped.path("ours-via1"))
