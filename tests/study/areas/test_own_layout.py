@@ -161,7 +161,7 @@ def test_a_curved_target_has_the_contour_error_of_its_field_whether_in_one_windo
         assert measured["target"].sites.sizes["site"] == 0
         found.append([scores[name].item() for name in schema.CONTOUR_ERRORS])
         off, places = score_sheet.misplaced(measured["target"], 5.0), measured["target"].outline
-        assert 0 < off.sizes["place"] < 10 < int((abs(places["contour_error_nm"]) > 5).sum())
+        assert 0 < off.sizes["place"] < int((abs(places["contour_error_nm"]) > 5).sum()) / 4
         assert float(abs(off["error_nm"])[0]) == float(abs(places["contour_error_nm"]).max())
         assert set(off["kind"].values) == {"contour"}
     assert plan.grid == (2, 3)
