@@ -163,7 +163,7 @@ def test_a_curved_target_has_the_contour_error_of_its_field_whether_in_one_windo
         off, places = score_sheet.misplaced(measured["target"], 5.0), measured["target"].outline
         assert 0 < off.sizes["place"] < int((abs(places["contour_error_nm"]) > 5).sum()) / 4
         assert float(abs(off["error_nm"])[0]) == float(abs(places["contour_error_nm"]).max())
-        assert set(off["kind"].values) == {"contour"}
+        assert set(off["kind"].values) == {"contour_error"}
     assert plan.grid == (2, 3)
     area = own_layout.read(path, tmp_path, small)
     window = own_layout.plan_of(area, everything, pixel_nm=PIXEL).window(0, 0)
@@ -218,7 +218,7 @@ def test_the_report_has_every_place_of_the_region_once_the_worst_first(tmp_path,
     off = score_sheet.misplaced(measured["target"], 5.0)
     markers.load(str(layout.write_markers(report, tmp_path / "all.lyrdb", misplaced=off)))
     of_sites = abs(measured["target"].sites["edge_error_nm"].fillna(99))
-    assert markers.category_by_path("edge placement").num_items() == off.sizes["place"] == (of_sites > 5).sum()
+    assert markers.category_by_path("edge_placement").num_items() == off.sizes["place"] == (of_sites > 5).sum()
     markers = rdb.ReportDatabase("")
     markers.load(str(layout.write_markers(report, tmp_path / "marks.lyrdb")))
     found = [item for item in markers.each_item()]
