@@ -103,7 +103,8 @@ def misplaced(measured: Measured, limit_nm: float) -> xr.Dataset:
     Dataset over ``place``, the worst first: ``kind`` ("edge_placement", "contour_error"), ``x_nm``, ``y_nm`` and
     ``error_nm`` (nan: lost). A stretch along which the contour is off is one place, where it is worst.
     """
-    kinds = {"edge_placement": (measured.sites, "edge_error_nm"), "contour_error": (measured.outline, "contour_error_nm")}
+    sites, outline = (measured.sites, "edge_error_nm"), (measured.outline, "contour_error_nm")
+    kinds = {"edge_placement": sites, "contour_error": outline}
     found = pd.concat(
         places[["x_nm", "y_nm", error]].to_dataframe().rename(columns={error: "error_nm"}).assign(kind=kind)
         for kind, (places, error) in kinds.items()
