@@ -122,7 +122,7 @@ def info(layout_file: str, cell: str | None, layers: str | None, process: str | 
 @click.argument("mask_file")
 @click.argument("target_file")
 @layer_option("--layer", "the target")
-@layer_option("--mask-layer", "the mask")
+@click.option("--mask-layer", help="Of the mask in its file; default: 111/0 where that is drawn, or the only one.")
 @CELL
 @LAYERS
 @PROCESS
@@ -135,10 +135,13 @@ def score(
 ) -> None:  # fmt: skip
     """Score the mask in MASK_FILE against TARGET_FILE, both as drawn in one layout: print, edges, mask rules, shots."""
     from maskopt_lib import layout, litho, metrics
+    from maskopt_lib.layout.mosaic import MASK_LAYER
 
     chosen = litho.load_process(process)
     part = {"window_nm": chosen.period_nm, "region_nm": region or None, "layers": layers or chosen.layers}
     target = layout.read_clip(target_file, layer, cell=cell, **part)
+    if mask_layer is None and Path(mask_file).is_file():  # where optimize writes it, beside the target
+        mask_layer = MASK_LAYER if MASK_LAYER in _design(mask_file, None, None).layers else None
     mask = layout.read_clip(mask_file, mask_layer, placement=target.offset_nm, **part)
     images = [clip.rasterize(pixel_nm or chosen.pixel_nm, antialiased=False) for clip in (mask, target)]
     scores = metrics.evaluate(*images, chosen.simulator())

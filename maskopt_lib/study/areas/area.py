@@ -249,6 +249,12 @@ def write_area(
     )  # fmt: skip
 
 
+def written_cell(area: Area, *, beside: bool = False) -> str:
+    """Name of the top cell of what :func:`write_area` writes."""
+    design = area.design()
+    return design.top.name if beside else f"{design.top.name}_MASK"
+
+
 def read_back(
     path: Path, area: Area, plan: Plan, stitched: StitchedMask, *, every: int = 1, layer: Layer = MASK_LAYER,
     target_layer: Layer = TARGET_LAYER,

@@ -33,7 +33,7 @@ from maskopt_lib.metrics.decks import read_deck
 from maskopt_lib.runs.record import Run, start
 from maskopt_lib.runs.spread import workers as workers_of
 from maskopt_lib.study.areas import focus_window, prints, score_sheet
-from maskopt_lib.study.areas.area import Area, seam_pass, solve_area, write_area
+from maskopt_lib.study.areas.area import Area, seam_pass, solve_area, write_area, written_cell
 from maskopt_lib.study.areas.batches import open_mask, pixels_of, stitching, target_of
 from maskopt_lib.study.areas.mending import mend
 from maskopt_lib.study.solvers.masks import Trial
@@ -376,7 +376,7 @@ def optimize(
     report = reports[method]
     if markers is not None:
         off = score_sheet.misplaced(measured[method], focus_window.edge_limit_nm(process))
-        write_markers(report, markers, misplaced=off)
+        write_markers(report, markers, misplaced=off, cell=written_cell(area, beside=beside))
     return {
         "scores": {str(name): {k: v.item() for k, v in scores.sel({schema.METHOD: name}).items()} for name in masks},
         "rules": {rule: report["at_least"].sel(rule=rule).item() for rule in report["rule"].values.tolist()},

@@ -49,7 +49,7 @@ def measure(
     """
     settings = hashed([
         stitched.digest(), area.imaging_digest(), files.sha256_of(area.layout_file), str(area.layer),
-        dict(deck), area.device, area.threads,
+        list(deck.items()), area.device, area.threads,  # a part holds its rules by their place in the deck
         source_hash(["maskopt_lib.metrics.contour", "maskopt_lib.metrics.rules", "maskopt_lib.litho.simulator"]),
         source_hash(["maskopt_lib.study.areas.prints"], follow=False),
     ])  # fmt: skip

@@ -334,6 +334,9 @@ def test_what_was_measured_is_kept_until_the_mask_changes(area, perfect):
     before = set((run.out_dir / parts.FOLDER).iterdir())
     again = prints.measure(area, plan, stitched, run, deck=DECK)
     assert set((run.out_dir / parts.FOLDER).iterdir()) == before and again.sites.identical(found.sites)
+    turned = prints.measure(area, plan, stitched, run, deck=dict(reversed(DECK.items()))).violations
+    for rule in DECK:  # by its name, whatever its place in the deck
+        assert turned["worst"].sel(rule=rule) == found.violations["worst"].sel(rule=rule)
 
 
 def test_a_mask_does_not_differ_from_a_reference_that_is_the_same(area, perfect):

@@ -13,7 +13,7 @@ import papermill
 import pytest
 import xarray as xr
 from click.testing import CliRunner
-from klayout import rdb
+from klayout import db, rdb
 
 from maskopt_lib import layout, litho, metrics, opc, study
 from maskopt_lib.__main__ import main
@@ -252,7 +252,10 @@ def test_the_command_writes_what_it_says(tmp_path):
     assert done.exit_code == 0, done.output
     found = json.loads((tmp_path / "scores.json").read_text(encoding="utf-8"))
     assert found["scores"]["rule_aware"]["l2_nm2"] > 0 and found["file"]["polygons"] > 0
-    assert (tmp_path / "m.lyrdb").is_file()
+    marks, mask = rdb.ReportDatabase(""), db.Layout()
+    marks.load(str(tmp_path / "m.lyrdb"))
+    mask.read(str(tmp_path / "mask.oas"))
+    assert marks.top_cell_name == mask.top_cell().name
     wrong = [("--layer=12/0", 1), ("--method=none", 1), ("--region 1 2 3", 2), ("--option=n_steps", 2)]
     for option, status in [*wrong, ("--region 900 900 950 950", 1), ("--option=levels=[", 1)]:
         refused = CliRunner().invoke(main, [*asked, *option.split()])
