@@ -128,8 +128,9 @@ def common_window(
     fine = np.linspace(planes.min(), planes.max(), max(2, round(np.ptp(planes) / step_nm) + 1))
     lowest, highest = (
         # Features are joined after interpolation: the limit of a window has corners that features do not have.
-        np.array([_between(fine, planes[order], column) for part in limits for column in _columns(part[name], order)])
-        .reshape(-1, len(fine))  # of no features as well: no window
+        np.array(
+            [_between(fine, planes[order], column) for part in limits for column in _columns(part[name], order)]
+        ).reshape(-1, len(fine))  # of no features as well: no window
         for name in ("lowest", "highest")
     )
     needed = max(1, int(np.ceil(share * len(lowest) - 1e-9)))

@@ -218,6 +218,7 @@ def test_share_counts_features_at_every_exposure():
     window = pw.common_window(limits, defocus_nm=[0.0, 10.0], share=2 / 3)
     assert (float(window.lowest[0]), float(window.highest[0])) == (0.9, 1.1)
     assert pw.common_window(limits, defocus_nm=[0.0, 10.0]).lowest.isnull().all()
+    assert pw.common_window(limits.isel(site=[]), defocus_nm=[0.0, 10.0]).lowest.isnull().all()
 
 
 def test_unknown_shape_is_named():

@@ -227,6 +227,13 @@ def test_the_report_has_every_place_of_the_region_once_the_worst_first(tmp_path,
     assert (box.center().x * 1e3, box.center().y * 1e3) == pytest.approx((200, 110), abs=PIXEL)
 
 
+def test_a_region_is_pictured_whatever_the_field(tmp_path, small):
+    run, area = run_in(tmp_path / "run"), own_layout.read(drawn(tmp_path / "a.gds", SHAPES["via"]), tmp_path, small)
+    plan = own_layout.plan_of(area)
+    shown = prints.picture(area, own_layout.target_mask(area, plan, run), plan.region_nm)
+    np.testing.assert_array_equal(shown["target"], area.design().rasterize(area.layer, plan.region_nm, PIXEL))
+
+
 def test_a_process_window_is_that_of_the_region(tmp_path, small):
     run, area = (
         run_in(tmp_path / "run"),
