@@ -95,7 +95,7 @@ def test_a_mask_is_scored_where_it_lies_in_its_layout(run, two_layers, tmp_path)
     layout.write_mask(
         image, tmp_path / "both.oas", 4, contours="pixel", origin_nm=(-x, -y), layer=(111, 0), beside=two_layers
     )
-    status, said, _ = run("score", tmp_path / "both.oas", two_layers, *arguments, "--region", "900,1900,1200,2500")
+    status, said, _ = run("score", tmp_path / "both.oas", two_layers, *arguments, "--region", 900, 1900, 1200, 2500)
     assert status == 0 and json.loads(said)["l2_nm2"] == told["l2_nm2"]
     status, _, refused = run("score", tmp_path / "mask.oas", two_layers)
     assert status == 1 and "layer" in refused

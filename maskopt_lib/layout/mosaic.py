@@ -6,6 +6,7 @@ draws as "smooth": through the middles of its pixel edges, then simplified withi
 before the contour, tile borders leave no vertex behind.
 """
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -110,7 +111,7 @@ def write_mosaic(
     Raises
     ------
     UnknownNameError : other contours.
-    LayoutError : a pixel or an origin off the database grid of 0.1 nm.
+    LayoutError : a pixel or an origin off the database grid of 0.1 nm, or 0.05 nm where half a pixel needs it.
 
     Notes
     -----
@@ -119,20 +120,22 @@ def write_mosaic(
     """
     if contours not in CONTOURS:
         raise UnknownNameError(f"no contours {contours!r}; known: {', '.join(CONTOURS)}")
-    half, shift = pixel_nm / 2 / DATABASE_NM, on_grid(origin_nm, DATABASE_NM)
+    # Half a nanometre's pixel has its middle between the database units.
+    grid_nm = DATABASE_NM if abs(math.remainder(pixel_nm / 2, DATABASE_NM)) <= 1e-6 * DATABASE_NM else DATABASE_NM / 2
+    half, shift = pixel_nm / 2 / grid_nm, on_grid(origin_nm, grid_nm)
     if not (half >= 0.5 and abs(half - round(half)) <= 1e-6):
-        raise LayoutError(f"half a pixel ({pixel_nm / 2:g} nm) must be on the grid of {DATABASE_NM:g} nm")
-    tolerance = vertex_tolerance_nm / DATABASE_NM - SNAP_UNITS if contours == "smooth" else None
+        raise LayoutError(f"half a pixel ({pixel_nm / 2:g} nm) must be on the grid of {grid_nm:g} nm")
+    tolerance = vertex_tolerance_nm / grid_nm - SNAP_UNITS if contours == "smooth" else None
     if tolerance is not None and not tolerance >= 0:
         raise LayoutError(
-            f"vertex_tolerance_nm={vertex_tolerance_nm:g} cannot be kept on a grid of {DATABASE_NM:g} nm; take at "
-            f"least {SNAP_UNITS * DATABASE_NM:.2g} nm"
+            f"vertex_tolerance_nm={vertex_tolerance_nm:g} cannot be kept on a grid of {grid_nm:g} nm; take at "
+            f"least {SNAP_UNITS * grid_nm:.2g} nm"
         )
     pair, pixels, units = resolve_layer(layer), 0, 1
     if beside is None:
-        layout, top = new_layout(DATABASE_NM, "MASK" if context is None else f"{context.top.name}_MASK")
+        layout, top = new_layout(grid_nm, "MASK" if context is None else f"{context.top.name}_MASK")
     else:
-        layout, top, units = opened_beside(beside, path, pair, database_nm=DATABASE_NM)
+        layout, top, units = opened_beside(beside, path, pair, database_nm=grid_nm)
 
     def pieces() -> Iterator[np.ndarray]:
         nonlocal pixels
@@ -202,11 +205,11 @@ def _show(context: Design, layout: db.Layout, top: db.Cell, target: Layer | None
     layout.copy_tree_shapes(source, cells, layers)
     top.insert(db.CellInstArray(cell.cell_index(), db.Trans()))
     names = top.shapes(layout.layer(*NAME_LAYER))
-    table = context.instances()
+    table, unit_nm = context.instances(), round(layout.dbu * 1e3, 6)
     sides = [table[side].values for side in ("x0_nm", "y0_nm", "x1_nm", "y1_nm")]
     for name, *box in zip(table["cell"].values.tolist(), *sides, strict=True):
         if np.isfinite(box).all():
-            x, y = (box[0] + box[2]) / 2 / DATABASE_NM, (box[1] + box[3]) / 2 / DATABASE_NM
+            x, y = (box[0] + box[2]) / 2 / unit_nm, (box[1] + box[3]) / 2 / unit_nm
             names.insert(db.Text(name, db.Trans(db.Vector(round(x), round(y)))))
     for index in [c.cell_index() for c in layout.each_cell() if c.is_leaf() and c.is_empty()]:
         layout.delete_cell(index)

@@ -19,6 +19,7 @@ from maskopt_lib import layout, litho, metrics, opc, study
 from maskopt_lib.__main__ import main
 from maskopt_lib.data import schema
 from maskopt_lib.errors import LayoutError
+from maskopt_lib.study.areas import area as tiles
 from maskopt_lib.study.areas import focus_window, own_layout, prints, score_sheet
 
 NOTEBOOK = Path(__file__).resolve().parents[3] / "notebooks" / "17_optimize_your_layout.ipynb"
@@ -225,6 +226,15 @@ def test_the_report_has_every_place_of_the_region_once_the_worst_first(tmp_path,
     assert [c.name() for c in markers.each_category()] == report["rule"].values.tolist() and len(found) == 2
     box = next(found[0].each_value()).box()
     assert (box.center().x * 1e3, box.center().y * 1e3) == pytest.approx((200, 110), abs=PIXEL)
+
+
+def test_a_mask_of_pixels_of_half_a_nanometre_is_written_as_it_is(tmp_path):
+    process = litho.load_process(SMALL | {"field": {"period_nm": 96, "pixel_nm": 0.5}})
+    area = own_layout.read(drawn(tmp_path / "a.gds", [[(0, 0), (20, 0), (20, 20), (0, 20)]]), tmp_path, process)
+    plan = own_layout.plan_of(area, (0, 0, 40, 40))
+    mask = own_layout.target_mask(area, plan, run_in(tmp_path / "run"))
+    file = tiles.write_area(mask, area, tmp_path / "m.oas", box_nm=plan.region_nm, contours="pixel")
+    assert file.area_nm2 == pytest.approx(400) and layout.read_design(file.path).bounds_nm("111/0") == (0, 0, 20, 20)
 
 
 def test_a_region_is_pictured_whatever_the_field(tmp_path, small):
