@@ -18,8 +18,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "2")
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-#: Scripts of their own, run by `make bench` and `make faults`; they are not collected for doctests.
-collect_ignore_glob = ["bench/*", "faults/*"]
+#: Scripts of their own, run by `make bench`, `make faults` and `make fuzz`; they are not collected for doctests.
+collect_ignore_glob = ["bench/*", "faults/*", "fuzz/*"]
 
 #: Marks that run only when `-m` names them.
 OFF_BY_DEFAULT = {
