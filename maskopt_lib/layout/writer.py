@@ -19,6 +19,7 @@ from maskopt_lib.images import grey
 from maskopt_lib.layout.contours import DATABASE_NM, VERTEX_TOLERANCE_NM, mask_polygons
 from maskopt_lib.layout.guard import GDS_SUFFIXES, OASIS_SUFFIXES
 from maskopt_lib.layout.layers import resolve_layer
+from maskopt_lib.options import Finite, Positive, check
 
 _UM_IN_NM = 1000.0
 #: Vertices of one GDS polygon: an XY record holds 8191 points, the last one repeats the first.
@@ -101,6 +102,7 @@ def write_mask(
 
     Raises
     ------
+    OptionError : a length or `max_points` is no number, or a pixel or unit not above 0.
     LayoutError : see `mask_rings`; an unknown suffix, a layer, a cell's name or coordinates that the format cannot
         hold; a folder that is not there; an origin off the grid; a layout whose unit does not fit, that uses the layer
         already, or that the file would replace.
@@ -124,6 +126,9 @@ def write_mask(
     path = Path(path)
     if not path.parent.is_dir():
         raise LayoutError(f"{path}: there is no folder {path.parent}; make it first")
+    check(int, max_points=max_points)
+    check(Finite, vertex_tolerance_nm=vertex_tolerance_nm)
+    check(Positive, pixel_nm=pixel_nm, database_nm=database_nm)
     if not 5 <= max_points <= GDS_MAX_POINTS:
         raise LayoutError(f"max_points={max_points}, but GDS cuts polygons to 5 to {GDS_MAX_POINTS} vertices")
     pair = resolve_layer(layer, process)
@@ -143,7 +148,10 @@ def write_mask(
 
 def on_grid(origin_nm: tuple[float, float], database_nm: float) -> np.ndarray:
     """(x, y) of an origin in database units."""
-    shift = np.asarray(origin_nm, dtype=float) / database_nm
+    try:
+        shift = np.asarray(origin_nm, dtype=float) / database_nm
+    except (TypeError, ValueError):
+        shift = np.empty(0)
     if shift.shape != (2,) or not np.all(np.abs(shift - np.rint(shift)) <= 1e-6):
         raise LayoutError(f"origin_nm={origin_nm!r} is not (x, y) on the database grid of {database_nm:g} nm; round it")
     return np.rint(shift)

@@ -49,7 +49,8 @@ def predict(
     GridMismatchError : images of another size, or ``at_large`` by a network that draws images of its own size only.
     """
     told = {"cells": cells, "kind": kind, "context_nm": context_nm, "dial": dial, "at_large": at_large}
-    masks = np.empty(np.shape(images), np.uint8)
+    images = binary(images, "images", axes=3)
+    masks = np.empty(images.shape, np.uint8)
     for start, logits in _batches(model, images, batch, **told):
         masks[start : start + len(logits)] = (logits > 0).to(torch.uint8).cpu().numpy()
     return masks
@@ -57,7 +58,8 @@ def predict(
 
 def predict_logits(model: MaskModel, images: ArrayLike, *, batch: int = 8, **told: ArrayLike | None) -> np.ndarray:
     """What :func:`predict` cuts at 0: (n, 1024, 1024) float32 logits at 1 nm; parameters as there."""
-    found = np.empty(np.shape(images), np.float32)
+    images = binary(images, "images", axes=3)
+    found = np.empty(images.shape, np.float32)
     for start, logits in _batches(model, images, batch, **told):
         found[start : start + len(logits)] = logits.cpu().numpy()
     return found
@@ -65,7 +67,7 @@ def predict_logits(model: MaskModel, images: ArrayLike, *, batch: int = 8, **tol
 
 def _batches(
     model: MaskModel,
-    images: ArrayLike,
+    images: np.ndarray,
     batch: int,
     *,
     cells=None,
@@ -76,7 +78,7 @@ def _batches(
 ):
     """(first tile, logits (m, 1024, 1024) float32 at 1 nm) of one batch after the other."""
     check(Count, batch=batch)
-    images, told = binary(images, "images", axes=3), model.conditioning
+    told = model.conditioning
     if images.shape[1:] != (IMAGE_NM, IMAGE_NM) and not at_large:
         raise GridMismatchError(
             f"images are (n, {IMAGE_NM}, {IMAGE_NM}) at 1 nm, got {images.shape}; place a smaller window in the "
@@ -89,17 +91,19 @@ def _batches(
     ):
         if is_needed and value is None:
             raise OptionError(f"this network is told {name}; give {name}=")
-    if told.tag != "none" and not (NO_CELL <= np.min(cells) and np.max(cells) < told.n_cells):
+    codes = _numbers(0 if told.tag == "none" else cells, len(images))
+    if codes is None or not (NO_CELL <= codes.min() and codes.max() < max(told.n_cells, 1)):
         raise UnknownNameError(
-            f"this network knows cells 0 to {told.n_cells - 1}, and {NO_CELL} for one that is not told; got "
-            f"{np.min(cells)} to {np.max(cells)}"
+            f"this network knows cells 0 to {told.n_cells - 1}, and {NO_CELL} for one that is not told, one for each "
+            f"image; got {cells!r:.200}"
         )
     for name, values, high in (("dial", dial, 1), ("context_nm", 0 if context_nm is None else context_nm, IMAGE_NM)):
-        if not (np.min(values) >= 0 and np.max(values) <= high):
-            raise OptionError(f"{name} goes from 0 to {high}, got {np.min(values)} to {np.max(values)}")
+        found = _numbers(values, len(images))
+        if found is None or not (found.min() >= 0 and found.max() <= high):
+            raise OptionError(f"{name} is one number from 0 to {high}, or one for each image; got {values!r:.200}")
     # Those that the network is not told have no say.
     columns = {
-        "cell": np.broadcast_to(np.asarray(cells, np.int64) if told.tag != "none" else 0, len(images)),
+        "cell": np.broadcast_to(codes.astype(np.int64), len(images)),
         "kind": np.broadcast_to(0 if kind is None else told.kind(kind), len(images)),
         "context_nm": np.broadcast_to(np.asarray(context_nm, np.float32) if told.context else 0.0, len(images)),
         "dial": np.broadcast_to(np.asarray(dial, np.float32), len(images)),
@@ -115,6 +119,15 @@ def _batches(
             x = TileInput.of(target, **told_here)
             logits = (_of_window(model, x) if at_large else model.at_1_nm(model(x)))[:, 0].float()
         yield start, logits
+
+
+def _numbers(values: ArrayLike, n: int) -> np.ndarray | None:
+    """One number, or n; None where they are none."""
+    try:
+        found = np.asarray(values)
+    except (TypeError, ValueError):  # lists of several lengths
+        return None
+    return found if found.dtype.kind in "iuf" and found.size and found.shape in ((), (1,), (n,)) else None
 
 
 def _of_window(model: MaskModel, x: TileInput) -> Tensor:

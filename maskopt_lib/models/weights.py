@@ -66,9 +66,9 @@ def load(path: str | Path, *, sha256: str | None = None, device: str | torch.dev
     again = "fetch or train the weights again"
     with torch.random.fork_rng(devices=[]), files.reading(path, again):
         model = from_spec(spec)
-    tensors = load_file(path)
-    if "sha256" in said and said["sha256"] != _digest({name: said[name] for name in ("spec", "about")}, tensors):
-        raise HashMismatchError(f"{path} is not as it was written: a byte changed; fetch or train the weights again")
+        tensors = load_file(path)
+        if "sha256" in said and said["sha256"] != _digest({name: said[name] for name in ("spec", "about")}, tensors):
+            raise HashMismatchError(f"{path} is not as it was written: a byte changed; {again}")
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:

@@ -35,7 +35,7 @@ from maskopt_lib.runs.paths import root
 
 FAMILIES = {family.name: family for module in (layouts, texts, stored, doors) for family in module.FAMILIES}
 KEPT = root() / "results" / "fuzz"
-COLUMNS = (children.OWN, *children.BAD)
+COLUMNS = (children.RIGHT, children.OWN, *children.BAD, children.NOT_MADE)
 
 
 def main() -> None:
@@ -79,14 +79,14 @@ def _tried(chosen: argparse.Namespace, folder: Path) -> int:
         bad = []
         for finding, n in findings:
             counts.setdefault(finding.family, collections.Counter())[finding.outcome] += n
-            if finding.outcome in children.BAD:
+            if finding.outcome in children.BAD or (finding.outcome == children.NOT_MADE and finding.why):
                 bad.append(finding)
         for family, of_family in counts.items():
             say(_row(family, of_family))
             total += of_family
         for finding in bad:
             _keep(finding)
-        for finding in sorted(bad, key=lambda finding: finding.index)[:5]:
+        for finding in sorted(bad, key=_rank)[:5]:
             say(f"    {finding.index}: {finding.outcome}: {finding.said}: {finding.why.splitlines()[0]:.160}")
     failed = sum(total[outcome] for outcome in children.BAD)
     say(f"{_row('all', total)}   in {time.monotonic() - begun:.0f} s, seed {chosen.seed}")
@@ -96,7 +96,13 @@ def _tried(chosen: argparse.Namespace, folder: Path) -> int:
 
 
 def _row(name: str, counts: collections.Counter[str]) -> str:
-    return f"{name:<28} {counts.total():>6} " + " ".join(f"{counts[column]:>9}" for column in COLUMNS)
+    tried = counts.total() - counts[children.NOT_MADE]
+    return f"{name:<28} {tried:>6} " + " ".join(f"{counts[column]:>9}" for column in COLUMNS)
+
+
+def _rank(finding: children.Finding) -> tuple[int, int]:
+    """The worst first, what could not be made last."""
+    return (*children.BAD, children.NOT_MADE).index(finding.outcome), finding.index
 
 
 def _keep(finding: children.Finding) -> None:

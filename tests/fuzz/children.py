@@ -20,14 +20,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import click
-
 from maskopt_lib.errors import MaskOptError
 
 #: What became of an input. Right is a result that is as it should be, or as an independent way finds it.
 RIGHT, OWN, FOREIGN, SILENT, HANG, CRASH = "right", "own error", "foreign", "silent", "hang", "crash"
-OUTCOMES = (RIGHT, OWN, FOREIGN, SILENT, HANG, CRASH)
-BAD = (FOREIGN, SILENT, HANG, CRASH)
+#: An input that could not be made: nothing was tried.
+NOT_MADE = "not made"
+#: The worst first: a wrong result that nothing tells of.
+BAD = (SILENT, CRASH, HANG, FOREIGN)
 
 #: An input gets so much of the processor, of the clock, and of memory beyond what its parent has.
 CPU_S, WALL_S, MEMORY_BYTES = 20, 120.0, 3 << 30
@@ -80,18 +80,26 @@ class Finding:
     why: str = field(default="")
 
 
-def is_own(error: BaseException) -> bool:
+class NotMadeError(Exception):
+    """The input that was drawn cannot be made, for a reason that is known."""
+
+
+def is_own(error: BaseException, folders: Iterable[Path], said: str = "") -> bool:
     """Whether an error is the library's own answer.
 
     That is an error of :mod:`maskopt_lib.errors`, a TypeError or ValueError that a ``raise`` in the library's own text
-    raises, what the system says of a path that it names, or what the command line says of its arguments.
+    raises, or what the system says of the path that was asked for: it lies in a folder of the inputs and is none
+    that the library makes for itself beside its place, or what was done speaks of it. The end of a program is none;
+    the command line's is looked at where it is called.
     """
-    if isinstance(error, MaskOptError | click.UsageError):
+    if isinstance(error, MaskOptError):
         return True
-    if isinstance(error, SystemExit):
-        return error.code in (1, 2)
     if isinstance(error, OSError):
-        return error.errno is not None and error.filename is not None
+        if error.errno is None or not error.filename:
+            return False
+        named = Path(os.fsdecode(error.filename)).resolve()
+        inside = any(map(named.is_relative_to, folders)) and not named.name.startswith(".")
+        return inside or repr(os.fsdecode(error.filename)) in said
     if isinstance(error, TypeError | ValueError) and error.__traceback__ is not None:
         last = traceback.extract_tb(error.__traceback__)[-1]
         line = linecache.getline(last.filename, last.lineno or 0).strip()
@@ -181,18 +189,23 @@ def _live(family: Family, index: int, seed: int, sources: Path, folder: Path, re
         os.chdir(work)
         case = family.make(random.Random(f"{seed} {family.name} {index}"), sources, work)
         tell(CRASH, case.said, "ended without a word")
+    except BaseException as error:
+        known = isinstance(error, NotMadeError)
+        tell(NOT_MADE, str(error) if known else "the input could not be made", "" if known else _where(error))
+        os._exit(0)
+    try:
         _limit()
-        tell(*_outcome(case))
-    except BaseException:
-        tell(FOREIGN, "not made", f"the input could not be made: {traceback.format_exc()}")
+        tell(*_outcome(case, (folder, sources)))
+    except BaseException as error:
+        tell(SILENT, case.said, f"the result could not be checked: {_where(error)}")
     os._exit(0)
 
 
-def _outcome(case: Case) -> tuple[str, str, str]:
+def _outcome(case: Case, folders: Iterable[Path]) -> tuple[str, str, str]:
     try:
         result = case.act()
     except BaseException as error:
-        kind = OWN if is_own(error) else FOREIGN
+        kind = OWN if is_own(error, folders, case.said) else FOREIGN
         return kind, case.said, f"{type(error).__name__}: {error}" + ("" if kind == OWN else f"\n{_where(error)}")
     wrong = case.check(result)
     return (SILENT, case.said, wrong) if wrong else (RIGHT, case.said, "")

@@ -95,12 +95,17 @@ def _wrong_forms(image: np.ndarray, rng: random.Random) -> dict[str, Any]:
     }
 
 
-def _images(rng: random.Random, act: Callable[[Any], Any], *, n: int = N) -> Case:
-    """A door is given one of the forms: the same result as of the plain image, or its own refusal."""
+def _images(rng: random.Random, act: Callable[[Any], Any], *, n: int = N, square: bool = True) -> Case:
+    """A door is given one of the forms: the same result as of the plain image, or its own refusal.
+
+    Parameters
+    ----------
+    square : whether the door takes square images only.
+    """
     image = _image(n)
     same = rng.random() < 0.5
     forms = _same_forms(image) if same else _wrong_forms(image, rng)
-    form = rng.choice(sorted(forms))
+    form = rng.choice(sorted(set(forms) - ({"not square"} if not square else set())))
 
     def tried() -> Any:
         try:
@@ -177,7 +182,7 @@ def scores(rng: random.Random, sources: Path, folder: Path) -> Case:
     }
     name = rng.choice(sorted(doors))
     if rng.random() < 0.65:
-        case = _images(rng, doors[name])
+        case = _images(rng, doors[name], square=name != "rule_report")
         return Case(f"{name}: {case.said}", case.act, case.check)
     value = rng.choice(damage.ODD_NUMBERS)
     odd: dict[str, Callable[[], Any]] = {
@@ -416,13 +421,26 @@ def commands(rng: random.Random, sources: Path, folder: Path) -> Case:
     if chosen[0] == "optimize":
         chosen.append("--nothing")
 
-    def act() -> int:
+    def act() -> tuple[int, str]:
         result = CliRunner().invoke(command, chosen)
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
-        return result.exit_code
+        refused = result.exception and result.exception.__context__
+        if (cause := refused and refused.__cause__) and not _ended(result.exit_code, result.stderr):
+            raise cause  # what the command said in one line is looked at as it was
+        return result.exit_code, result.stderr
 
-    return Case(" ".join(chosen), act, lambda status: None if status in (0, 1, 2) else f"exit status {status}")
+    return Case(" ".join(chosen), act, lambda found: _ended(*found))
+
+
+def _ended(status: int, stderr: str) -> str | None:
+    """Whether a command ended as it should: with 0, or with 1 or 2 and one line that says why."""
+    lines = [line for line in stderr.splitlines() if line.startswith("Error: ")]
+    if status == 0:
+        return "an error and exit status 0" if lines else None
+    # click says before its own refusals how the command is used; warnings stand before the error.
+    said = [line for line in stderr.splitlines() if line and not line.startswith(("Usage: ", "Try ", "Warning: "))]
+    return None if status in (1, 2) and len(said) == len(lines) == 1 else f"exit status {status}: {stderr[:500]}"
 
 
 FAMILIES = [

@@ -105,7 +105,7 @@ def _guide(name: str, sources: Path, folder: Path, seconds: str) -> None:
         try:
             read(work / file)
         except BaseException as error:
-            if is_own(error):
+            if is_own(error, (folder, sources)):
                 counts["own"] += 1
                 if counts["own"] % 50 == 0:
                     (folder / "counts.json").write_text(json.dumps(counts))

@@ -13,7 +13,7 @@ from typing import Any
 
 import damage
 import numpy as np
-from children import Case, Family
+from children import Case, Family, NotMadeError
 from klayout import db
 
 from maskopt_lib import layout
@@ -251,7 +251,7 @@ def hierarchies(rng: random.Random, sources: Path, folder: Path) -> Case:
     try:
         drawn.write(str(path), options)
     except RuntimeError as error:  # KLayout does not write all of them
-        return Case(f"not written: {error}", lambda: None)
+        raise NotMadeError(f"KLayout does not write it: {error}") from error
     if path.suffix == ".gds" and rng.random() < 0.3:  # the lowest cell refers to the highest one
         path.write_bytes(path.read_bytes().replace(b"C1\0\0", b"C0\0\0"))
     reader = rng.choice((layout.read_clip, layout.read_design))

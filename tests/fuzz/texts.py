@@ -13,7 +13,7 @@ import yaml
 from children import CANARY, Case, Family
 from hypothesis import strategies as st
 
-from maskopt_lib import layout, optics, study, yaml_files
+from maskopt_lib import layout, litho, study, yaml_files
 from maskopt_lib.errors import UnknownNameError
 from maskopt_lib.layout import design_rules
 from maskopt_lib.runs import params
@@ -98,7 +98,7 @@ def _readers() -> dict[str, Callable[[Path], Any]]:
         ),
         "grid": lambda path: read_grid(_NOTEBOOK, str(path)),
         "yaml": whole,
-        "processes": optics.load,
+        "processes": litho.load_process,
     }
     return found
 

@@ -174,6 +174,9 @@ def test_a_pixel_must_divide_the_window():
         clip_of(box(0, 0, 1, 1)).rasterize(5)
     with pytest.raises(OptionError, match="above 0"):
         clip_of(box(0, 0, 1, 1)).rasterize(0)
+    for value in ([], "1", None, float("nan"), True):
+        with pytest.raises(OptionError, match="pixel_nm must be a number"):
+            clip_of(box(0, 0, 1, 1)).rasterize(value)
 
 
 def test_an_unknown_rule_lists_the_known_ones():

@@ -12,7 +12,7 @@ from klayout import db
 from scipy import ndimage
 
 from maskopt_lib import layout
-from maskopt_lib.errors import LayoutError
+from maskopt_lib.errors import LayoutError, OptionError
 
 
 def curved_mask(n=256, seed=3):
@@ -216,3 +216,26 @@ def test_a_layout_that_a_mask_cannot_stand_beside(tmp_path):
             layout.write_mask(mask, tmp_path / path, beside=beside, **{"layer": (111, 0), **options})
     assert own.read_bytes() == before and not (tmp_path / "a.gds").exists()
     layout.write_mask(mask, tmp_path / "a.gds", beside=odd, layer=(111, 0), database_nm=0.25)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"max_points": ""},
+        {"max_points": {}},
+        {"max_points": 100.5},
+        {"database_nm": None},
+        {"database_nm": "0.1"},
+        {"pixel_nm": [1]},
+        {"vertex_tolerance_nm": "x"},
+    ],
+)
+def test_a_number_that_is_none(options, tmp_path):
+    with pytest.raises(OptionError, match=f"{next(iter(options))} must be a"):
+        layout.write_mask(np.ones((4, 4)), tmp_path / "mask.gds", **options)
+
+
+@pytest.mark.parametrize("origin_nm", ["ab", (1, 2, 3), None, ((1, 2), 3)])
+def test_an_origin_that_is_none(origin_nm, tmp_path):
+    with pytest.raises(LayoutError, match="on the database grid"):
+        layout.write_mask(np.ones((4, 4)), tmp_path / "mask.gds", origin_nm=origin_nm)

@@ -6,7 +6,7 @@ import torch
 from mask_networks import NAMES, blocks, settled
 
 from maskopt_lib import models
-from maskopt_lib.errors import GridMismatchError, UnknownNameError
+from maskopt_lib.errors import GridMismatchError, ImageError, OptionError, UnknownNameError
 from maskopt_lib.models import Conditioning, TileInput, predict
 from maskopt_lib.models.inputs import NO_CELL
 from maskopt_lib.models.model import MaskModel, ModelOptions
@@ -85,3 +85,17 @@ def test_mistakes_are_told():
         predict(told, images, **(right | {"kind": "mbopc"}))
     with pytest.raises(GridMismatchError, match="middle of zeros"):
         predict(told, images[:, :512, :512], **right)
+
+
+@pytest.mark.parametrize("images", [[[[1, 0], [1]]], "mask.png", None])
+def test_what_is_no_stack_of_images(images):
+    with pytest.raises(ImageError):
+        predict(Identity(8, Conditioning()), images)
+
+
+@pytest.mark.parametrize("name", ["dial", "context_nm"])
+@pytest.mark.parametrize("value", [b"1", "x", [[0], [0, 1]], [0, 0, 0], [], 1j, True])
+def test_what_is_no_number_for_each_image(name, value):
+    told = Identity(8, Conditioning(context=True, dial=True))
+    with pytest.raises(OptionError, match=f"{name} is one number from 0 to "):
+        predict(told, rectangles(2), **({"context_nm": 32} | {name: value}))

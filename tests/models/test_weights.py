@@ -1,12 +1,14 @@
 """Weights come back as they were saved, and only as what they say they are."""
 
+import json
+
 import pytest
 import torch
 from mask_networks import NAMES, blocks, settled
 from safetensors.torch import load_file, save_file
 
 from maskopt_lib import models
-from maskopt_lib.errors import HashMismatchError, MissingDataError, SchemaError
+from maskopt_lib.errors import DamagedFileError, HashMismatchError, MissingDataError, SchemaError
 from maskopt_lib.models import Conditioning, TileInput, weights
 
 TARGET = blocks(2, 8)
@@ -79,3 +81,13 @@ def test_a_byte_that_changed_is_an_error(tmp_path):
         (tmp_path / "w.safetensors").write_bytes(flipped)
         with pytest.raises(HashMismatchError, match="not as it was written"):
             weights.load(tmp_path / "w.safetensors")
+
+
+def test_a_record_with_what_json_does_not_know(tmp_path):
+    model = models.build("neural_ilt", width=1 / 16, pixel_nm=8)
+    weights.save(model, tmp_path / "w.safetensors", {"rule": "none"})
+    tensors = load_file(tmp_path / "w.safetensors")
+    record = json.dumps({"spec": model.spec, "about": {"loss": float("nan")}, "sha256": "0" * 64})
+    save_file(tensors, tmp_path / "odd.safetensors", {"record": record})
+    with pytest.raises(DamagedFileError, match=r"odd.safetensors cannot be read"):
+        weights.load(tmp_path / "odd.safetensors")
