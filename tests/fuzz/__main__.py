@@ -14,6 +14,7 @@ import importlib
 import json
 import pkgutil
 import random
+import resource
 import shutil
 import sys
 import tempfile
@@ -66,7 +67,7 @@ def _tried(chosen: argparse.Namespace, folder: Path) -> int:
     """Number of inputs that were not answered as they should be, after the table is printed."""
     begun = time.monotonic()
     shutil.rmtree(KEPT, ignore_errors=True)
-    say(f"{'family':<28} {'tried':>6} " + " ".join(f"{column:>9}" for column in COLUMNS))
+    say(f"{'family':<28} {'tried':>6} " + " ".join(f"{column:>9}" for column in COLUMNS) + "  CPU [s]")
     total: collections.Counter[str] = collections.Counter()
     for name in chosen.families or [*FAMILIES, "guided"]:
         if name == "guided":
@@ -75,6 +76,7 @@ def _tried(chosen: argparse.Namespace, folder: Path) -> int:
             family = FAMILIES[name]
             n = max(1, round(family.tried * chosen.times))
             findings = children.tried([(family, range(n))], folder, seed=chosen.seed, jobs=chosen.jobs)
+        used_s = _used_s()
         counts: dict[str, collections.Counter[str]] = {}
         bad = []
         for finding, n in findings:
@@ -82,17 +84,23 @@ def _tried(chosen: argparse.Namespace, folder: Path) -> int:
             if finding.outcome in children.BAD or (finding.outcome == children.NOT_MADE and finding.why):
                 bad.append(finding)
         for family, of_family in counts.items():
-            say(_row(family, of_family))
+            say(_row(family, of_family) + (f" {_used_s() - used_s:>8.0f}" if len(counts) == 1 else ""))
             total += of_family
         for finding in bad:
             _keep(finding)
         for finding in sorted(bad, key=_rank)[:5]:
             say(f"    {finding.index}: {finding.outcome}: {finding.said}: {finding.why.splitlines()[0]:.160}")
     failed = sum(total[outcome] for outcome in children.BAD)
-    say(f"{_row('all', total)}   in {time.monotonic() - begun:.0f} s, seed {chosen.seed}")
+    say(f"{_row('all', total)} {_used_s():>8.0f}   in {time.monotonic() - begun:.0f} s, seed {chosen.seed}")
     if failed:
         say(f"kept: {KEPT}; python tests/fuzz --replay FILE does one again")
     return failed
+
+
+def _used_s() -> float:
+    """Of the processor, by all children that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _row(name: str, counts: collections.Counter[str]) -> str:

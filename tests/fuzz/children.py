@@ -30,7 +30,7 @@ NOT_MADE = "not made"
 BAD = (SILENT, CRASH, HANG, FOREIGN)
 
 #: An input gets so much of the processor, of the clock, and of memory beyond what its parent has.
-CPU_S, WALL_S, MEMORY_BYTES = 20, 120.0, 3 << 30
+CPU_S, WALL_S, MEMORY_BYTES = 20, 400.0, 3 << 30
 #: A file that no input may make: hostile ones ask for it by every way that executes something.
 CANARY = "executed"
 _LIBRARY = f"{os.sep}maskopt_lib{os.sep}"
