@@ -17,6 +17,8 @@ MAX_UNITS = 2**30
 MAX_SHAPES = 2_000_000
 #: Of a layout that was read: shapes and cells below its largest cell, of all layers, up to twice as many.
 PLACED = "placed below a cell"
+#: How many shapes may lie on each other where there are very many: merging them crosses each with each.
+_MAX_DEEP, _MAX_MEETINGS = 50, 4_000_000
 # Elements of an array that are looked into one by one.
 _FEW = 64
 # A border of a region lies on a grid of at most so many lines a database unit.
@@ -50,7 +52,8 @@ def drawn(cell: db.Cell, index: int, box: db.Box | None = None) -> db.Region:
 
     Raises
     ------
-    LayoutError : more than :data:`MAX_SHAPES` would have to be looked at.
+    LayoutError : more than :data:`MAX_SHAPES` would have to be looked at, or they lie on each other, which merging
+        would not come to the end of.
     """
     known = cell.layout().meta_info_value(PLACED)
     n = _placed(cell, index, box) if known is None or known > MAX_SHAPES else known
@@ -60,7 +63,24 @@ def drawn(cell: db.Cell, index: int, box: db.Box | None = None) -> db.Region:
             f"cell {cell.name} places at least {n} shapes on layer {cell.layout().get_info(index)}{where}; at most "
             f"{MAX_SHAPES} are read at once: choose a smaller region_nm"
         )
+    deep = 0 if n * _FEW**2 <= _MAX_MEETINGS else _deep(cell, index, cell.bbox(index) if box is None else box, n)
+    if deep > _MAX_DEEP and n * deep > _MAX_MEETINGS:
+        raise LayoutError(
+            f"cell {cell.name}: {n} shapes lie on each other on layer {cell.layout().get_info(index)}, about "
+            f"{deep:.0f} deep; draw each of them once, or choose a smaller region_nm"
+        )
     return db.Region(cell.begin_shapes_rec(index) if box is None else cell.begin_shapes_rec_touching(index, box))
+
+
+def _deep(cell: db.Cell, index: int, box: db.Box, n: int) -> float:
+    """How many shapes touch the box of one, on average of a few among the first; counted up to ``_FEW**2``."""
+    looked = min(n, 16 * _FEW**2)
+    found = []
+    for each in itertools.islice(cell.begin_shapes_rec_touching(index, box).each(), 0, looked, max(looked // _FEW, 1)):
+        there = each.shape().bbox().transformed(each.trans()) & box
+        touching = cell.begin_shapes_rec_touching(index, there).each()
+        found.append(sum(1 for _ in itertools.islice(touching, _FEW**2)))
+    return sum(found) / max(len(found), 1)
 
 
 def merged_rings(

@@ -7,6 +7,7 @@ import struct
 import gdstk
 import numpy as np
 import pytest
+from klayout import db
 
 from maskopt_lib import layout
 from maskopt_lib.errors import LayoutError, UnknownNameError
@@ -323,3 +324,19 @@ def test_files_of_another_kind(tmp_path, glp):
             layout.read_clip(tmp_path / name)
     with pytest.raises(LayoutError, match="a GLP file has one cell"):
         layout.read_clip(glp("RECT N M1 0 0 50 50"), cell="TOP")
+
+
+@pytest.mark.parametrize("region_nm", [None, (0, 0, 400, 400)])
+def test_shapes_that_lie_on_each_other_by_the_thousand(region_nm, tmp_path):
+    drawn = db.Layout()
+    layer, part, top = drawn.layer(11, 0), drawn.create_cell("PART"), drawn.create_cell("TOP")
+    part.shapes(layer).insert(db.Polygon([db.Point(0, 0), db.Point(1350, 1350), db.Point(2700, 0)]))
+    for n, step, is_taken in ((30_000, 1, False), (1000, 300, True)):
+        top.clear_insts()
+        top.insert(db.DCellInstArray(part.cell_index(), db.DTrans(), db.DVector(step / 1000, 0), db.DVector(), n, 1))
+        drawn.write(str(tmp_path / "deep.oas"))
+        if is_taken:
+            assert layout.read_clip(tmp_path / "deep.oas", region_nm=region_nm, window_nm=1e6).area_nm2 > 0
+        else:
+            with pytest.raises(LayoutError, match=r"cell TOP: \d+ shapes lie on each other on layer 11/0, about"):
+                layout.read_clip(tmp_path / "deep.oas", region_nm=region_nm, window_nm=1e6)
