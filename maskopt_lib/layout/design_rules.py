@@ -79,8 +79,10 @@ def read_deck(source: str | Path) -> list[DesignRule]:
         if str(source) not in rule_decks():
             raise UnknownNameError(f"no design rules {str(source)!r}; known: {', '.join(rule_decks())}, or a file")
         path = FOLDER / "design_rules" / f"{source}.yaml"
-    deck = []
-    for entry in yaml_files.read(path).value:
+    deck, entries = [], yaml_files.read(path).value
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise LayoutError(f"{path}: it is no list of rules; each has rule, kind, layer, and nm or nm2")
+    for entry in entries:
         fields = dict(entry)
         limits = [fields.pop(unit) for unit in ("nm", "nm2") if unit in fields]
         if len(limits) != 1 or not {"rule", "kind", "layer"} <= set(fields) <= {"rule", "kind", "layer", "other"}:

@@ -182,9 +182,9 @@ def imaging_of(document: yaml_files.Document) -> Imaging:
 def kernel_set(document: yaml_files.Document, known: Iterable[str]) -> str:
     """The kernel set that a process file names instead of optics."""
     name = document.value["kernels"]
-    if name not in known:
+    if name not in list(known):  # of any type
         raise UnknownNameError(
-            f"{document.where('kernels')}: no kernel set {name!r}{yaml_files.near(name, known)}; known: "
+            f"{document.where('kernels')}: no kernel set {name!r}{yaml_files.near(str(name), known)}; known: "
             f"{', '.join(known)}"
         )
     return name

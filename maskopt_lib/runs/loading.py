@@ -8,6 +8,7 @@ import numpy as np
 import psutil
 import xarray as xr
 
+from maskopt_lib import files
 from maskopt_lib.errors import DamagedFileError, UnknownNameError
 from maskopt_lib.runs import stores
 from maskopt_lib.runs.hashing import hashed
@@ -43,8 +44,11 @@ def load_masks(path: str | Path, **chosen: Any) -> xr.DataArray:
     ------
     MissingDataError : there is no such store.
     UnknownNameError : a label or dimension is not there; the message lists those that are.
+    DamagedFileError : what is stored are no masks.
     """
-    return unpacked(_loaded(path, chosen))
+    stored = _loaded(path, chosen)
+    with files.reading(path, f"make it again: {stores.remedy(resolved(path))}"):
+        return unpacked(stored)
 
 
 def content_sha256(stored: xr.Dataset) -> str:

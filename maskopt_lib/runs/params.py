@@ -125,7 +125,7 @@ def check_names(notebook: str, names: Iterable[str], known: Mapping[str, Paramet
     UnknownNameError : it has not; names the nearest, and lists what there is.
     """
     known = read_parameters(notebook) if known is None else known
-    if unknown := [name for name in names if name not in known]:
+    if unknown := [str(name) for name in names if name not in known]:
         raise UnknownNameError(
             f"{notebook}: no parameter {', '.join(unknown)}{near(unknown[0], known)}; "
             f"the parameters cell has: {', '.join(known)}"

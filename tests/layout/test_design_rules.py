@@ -197,3 +197,10 @@ def test_spaces_of_routed_designs_are_as_measured(real_data, name, found):
 def test_a_routed_design_keeps_the_rules_of_the_demo(real_data):
     real_data("nangate45/designs/gcd_dense_routed.def")
     assert broken(check_design_rules(layout.read_design("gcd_dense_routed"))) == {}
+
+
+@pytest.mark.parametrize("text", ["", "3", "- 1", "a: 1"])
+def test_a_file_that_is_no_list_of_rules(text, tmp_path):
+    (tmp_path / "deck.yaml").write_text(text)
+    with pytest.raises(LayoutError, match=r"deck.yaml: it is no list of rules"):
+        read_deck(tmp_path / "deck.yaml")

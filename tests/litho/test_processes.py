@@ -276,3 +276,9 @@ def test_sources_that_no_memory_holds_and_kernels_without_a_name_are_refused():
     for nameless in ([], {"name": "x"}, 5):
         with pytest.raises((UnknownNameError, SchemaError)):
             optics.load(nameless)
+
+
+@pytest.mark.parametrize("name", [[1], {"a": 1}, None, 3])
+def test_a_kernel_set_whose_name_is_no_text(name):
+    with pytest.raises(UnknownNameError, match="no kernel set"):
+        litho.load_process({"kernels": name})
