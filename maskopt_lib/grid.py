@@ -56,7 +56,9 @@ class Grid:
 
 def stated_pixel_nm(image: Any) -> float | None:
     """Side of a pixel in nm as the pixel centres ``x`` of an xarray image say it; None for what says nothing."""
-    centres = getattr(image, "coords", {}).get("x", ())
+    coords = getattr(image, "coords", {})
+    # Asked for a coordinate that it does not have, xarray counts pixels.
+    centres = coords["x"] if "x" in coords else ()
     return float(centres[1] - centres[0]) if len(centres) > 1 else None
 
 

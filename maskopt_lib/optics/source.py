@@ -7,9 +7,9 @@ reaches the rim of the pupil. Only the shape matters; imaging normalises the tot
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from numbers import Real
-from typing import Any, Protocol
+from typing import Any, Protocol, get_type_hints
 
 import numpy as np
 from scipy.special import ndtr
@@ -27,12 +27,12 @@ def check_finite(settings: Any) -> None:
     ------
     ValueError : names the field.
     """
-    for one in fields(settings):
-        value = getattr(settings, one.name)
-        if one.type in ("float", "float | None", "tuple[float, ...]") and value is not None:
+    for name, kind in get_type_hints(type(settings)).items():
+        value = getattr(settings, name)
+        if kind in (float, float | None, tuple[float, ...]) and value is not None:
             for part in value if isinstance(value, tuple) else (value,):
                 if isinstance(part, bool) or not isinstance(part, Real) or not math.isfinite(part):
-                    raise ValueError(f"{one.name} must be a finite number, got {value!r:.80}")
+                    raise ValueError(f"{name} must be a finite number, got {value!r:.80}")
 
 
 class Source(Protocol):

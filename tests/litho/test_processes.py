@@ -172,7 +172,7 @@ def test_optics_load_takes_a_file_and_a_source_map_beside_it(tmp_path):
         ("optics: {wavelengh_nm: 193}", UnknownNameError, r"line 1, optics.wavelengh_nm.*did you mean wavelength_nm\?"),
         ("optics:\n  na: 0.5\n", SchemaError, "line 1, optics: lacks wavelength_nm, source"),
         (
-            "optics: {wavelength_nm: 193, na: .nan, source: dark}",
+            "optics: {wavelength_nm: 193, na: .nan, source: {shape: circular, sigma: 0.5}}",
             SchemaError,
             "line 1, optics.na: must be a finite number",
         ),

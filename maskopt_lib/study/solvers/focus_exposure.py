@@ -1,7 +1,7 @@
 """One mask through focus and exposure: the planes it is made under, and what is measured of it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -14,29 +14,11 @@ from maskopt_lib.litho import ProcessCorner, Simulator, process
 from maskopt_lib.metrics import dimensions as dm
 from maskopt_lib.metrics import process_window as pw
 from maskopt_lib.optics import SocsKernels
-from maskopt_lib.study.solvers.masks import Trial
 
 LIMIT, BAND = "limit_nm", "union_band_nm2"
 BAND_NAME = "PV band (union over focus and exposure)"
 #: Scores of the contest that stand beside the window's own.
 SCORES = (schema.L2, schema.PVB, schema.EPE15, schema.EPE3, schema.SHOTS)
-
-
-@dataclass(frozen=True, kw_only=True)
-class WindowTrial(Trial):
-    """One way to make masks, with process corners of its own.
-
-    Attributes
-    ----------
-    corners : name -> (defocus in nm, dose on the amplitude), besides ``nominal``, ``outer`` and ``inner`` of the
-        contest, or in their place where the name is one of these. What a method makes of them is up to its options.
-    """
-
-    corners: Mapping[str, Sequence[float]] = field(default_factory=dict)
-
-    def imaging(self, kernels: SocsKernels) -> tuple[SocsKernels, tuple[ProcessCorner, ...]]:
-        """The planes that its corners ask for, and the corners among these."""
-        return only_planes_of(kernels, corners_of(kernels, self.corners))
 
 
 @dataclass(frozen=True, kw_only=True)

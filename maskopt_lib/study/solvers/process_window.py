@@ -1,7 +1,7 @@
 """Masks through focus and exposure: made for any process corners, measured over the matrix, compared by window."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import xarray as xr
 
 from maskopt_lib.data import schema
 from maskopt_lib.errors import UnknownNameError
-from maskopt_lib.litho import Simulator
+from maskopt_lib.litho import ProcessCorner, Simulator
 from maskopt_lib.metrics import dimensions as dm
 from maskopt_lib.metrics import process_window as pw
 from maskopt_lib.optics import SocsKernels
@@ -26,8 +26,8 @@ from maskopt_lib.runs.tables import MEAN
 from maskopt_lib.study.labelled_images import images, pictures
 from maskopt_lib.study.solvers import focus_exposure as fe
 from maskopt_lib.study.solvers.clips import Clips, target_bits
-from maskopt_lib.study.solvers.focus_exposure import SCORES, WindowSettings, WindowTrial, measure_window, union_band
-from maskopt_lib.study.solvers.masks import histories, make_mask, mask_bits, mask_tasks, scores_digest, simulator
+from maskopt_lib.study.solvers.focus_exposure import SCORES, WindowSettings, measure_window, union_band
+from maskopt_lib.study.solvers.masks import Trial, histories, make_mask, mask_bits, mask_tasks, scores_digest, simulator
 
 CRITERION, SHAPE, METHOD = "criterion", "shape", schema.METHOD
 _MARGIN_NM = 200.0  # of a picture around the target
@@ -46,6 +46,23 @@ _CODE = (
     "maskopt_lib.metrics.process_window",
     "maskopt_lib.metrics.dimensions",
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowTrial(Trial):
+    """One way to make masks, with process corners of its own.
+
+    Attributes
+    ----------
+    corners : name -> (defocus in nm, dose on the amplitude), besides ``nominal``, ``outer`` and ``inner`` of the
+        contest, or in their place where the name is one of these. What a method makes of them is up to its options.
+    """
+
+    corners: Mapping[str, Sequence[float]] = field(default_factory=dict)
+
+    def imaging(self, kernels: SocsKernels) -> tuple[SocsKernels, tuple[ProcessCorner, ...]]:
+        """The planes that its corners ask for, and the corners among these."""
+        return fe.only_planes_of(kernels, fe.corners_of(kernels, self.corners))
 
 
 def through_window(

@@ -440,8 +440,8 @@ def test_two_trials_of_one_label_are_refused(kernels, wanted, run, no_solver):
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_an_error_says_which_mask(workers, kernels, wanted, run):
-    bad = study.Trial(label="bad", method="curvy", options=SMALL, per_clip={"n_steps": {CLIPS[1]: 0}})
-    with pytest.raises(ValueError, match="at least one step") as caught:
+    bad = study.Trial(label="bad", method="curvy", options=SMALL, per_clip={"pixel_nm": {CLIPS[1]: 12.0}})
+    with pytest.raises(ValueError, match="12") as caught:
         study.solve_and_score(wanted, {"embedded": kernels["embedded"]}, [bad], run, scores=[], workers=workers)
     assert f"while working on embedded, bad, {CLIPS[1]}" in caught.value.__notes__
     # The other one was solved, and is not solved again.
