@@ -174,7 +174,7 @@ def test_optics_load_takes_a_file_and_a_source_map_beside_it(tmp_path):
         (
             "optics: {wavelength_nm: 193, na: .nan, source: {shape: circular, sigma: 0.5}}",
             SchemaError,
-            "line 1, optics.na: must be a finite number",
+            "line 1, optics.na: na must be a finite number",
         ),
         ("resist: {}\n", SchemaError, "needs either optics, or kernels"),
         ("kernels: iccad31\n", UnknownNameError, r"line 1, kernels: no kernel set 'iccad31' \(did you mean iccad13"),
