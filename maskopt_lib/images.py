@@ -78,6 +78,9 @@ def _array(image: Any, what: str, axes: int | None) -> np.ndarray:
         image = image.float() if image.is_floating_point() and image.element_size() < 4 else image
     elif {"y", "x"} <= set(getattr(image, "dims", ())):
         image = image.transpose(..., "y", "x")
+        for axis in ("y", "x"):
+            if axis in getattr(image, "coords", {}) and image.sizes[axis] > 1 and image[axis][0] > image[axis][-1]:
+                raise ImageError(f"{axis} of the {what} falls, and would be taken upside down; {what}.sortby({axis!r})")
     try:
         array = np.asarray(image)
     except (TypeError, ValueError, RuntimeError) as error:

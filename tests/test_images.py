@@ -110,3 +110,10 @@ def test_intensities_are_finite_and_pixels_are_lengths():
     for pixel_nm in (0, -1, np.nan, np.inf, "1", True, None):
         with pytest.raises(OptionError, match="pixel_nm must be a number above 0"):
             l2_nm2(IMAGE, IMAGE, pixel_nm)
+
+
+def test_coordinates_that_fall_are_refused():
+    image = xr.DataArray(IMAGE, dims=("y", "x"), coords={"y": np.arange(N)[::-1], "x": np.arange(N)})
+    with pytest.raises(ImageError, match=r"y of the mask falls.*sortby\('y'\)"):
+        grey(image)
+    np.testing.assert_array_equal(grey(image.sortby("y")), IMAGE[::-1])

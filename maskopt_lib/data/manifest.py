@@ -29,11 +29,8 @@ import requests
 from tqdm import tqdm
 
 from maskopt_lib import files, yaml_files
+from maskopt_lib.data.folder import FOLDER
 from maskopt_lib.errors import HashMismatchError, MissingDataError, UnknownNameError
-
-_INSTALLED = Path(__file__).resolve().parents[1] / "data_manifest"
-#: The manifest: inside the package as a wheel installs it, beside the package in the repository.
-FOLDER = _INSTALLED if _INSTALLED.is_dir() else _INSTALLED.parents[1] / "data_manifest"
 
 _TIMEOUT_S = 30
 _NO_CONNECTION = "no connection to the server (offline, or a proxy refuses it)"

@@ -8,7 +8,7 @@ from typing import TypeAlias
 from xml.etree import ElementTree
 
 from maskopt_lib import yaml_files
-from maskopt_lib.data import manifest
+from maskopt_lib.data.folder import FOLDER
 from maskopt_lib.errors import LayoutError, MissingDataError, UnknownNameError
 
 #: A name of the layer map, "11/0", or (layer, datatype).
@@ -42,7 +42,7 @@ def layer_names(layers: Layers = "freepdk45") -> dict[str, tuple[int, int]]:
     """
     if isinstance(layers, Mapping):
         return _checked(layers, "the layer map")
-    known = {path.stem: path for path in sorted((manifest.FOLDER / "layers").glob("*.yaml"))}
+    known = {path.stem: path for path in sorted((FOLDER / "layers").glob("*.yaml"))}
     path = known.get(str(layers), Path(layers))
     if path.suffix.lower() not in (".yaml", ".yml", ".lyp"):
         raise UnknownNameError(

@@ -19,6 +19,7 @@ from maskopt_lib.images import grey
 from maskopt_lib.layout.contours import DATABASE_NM, VERTEX_TOLERANCE_NM, mask_polygons
 from maskopt_lib.layout.guard import GDS_SUFFIXES, OASIS_SUFFIXES
 from maskopt_lib.layout.layers import resolve_layer
+from maskopt_lib.layout.reader import open_layout
 from maskopt_lib.options import Finite, Positive, check
 
 _UM_IN_NM = 1000.0
@@ -317,11 +318,7 @@ def opened_beside(
 
 def _opened(path: str | Path, database_nm: float, cell: str | None) -> tuple[db.Layout, db.Cell, int]:
     """A layout that a mask is added to, the cell for it, and the layout's units in one of the mask's."""
-    layout = db.Layout()
-    try:
-        layout.read(str(path))
-    except RuntimeError as error:
-        raise LayoutError(f"{path}: KLayout cannot read it ({error}); export it again") from error
+    layout = open_layout(path, db.LoadLayoutOptions())
     tops = {item.name: item for item in layout.top_cells()}
     if cell is None and len(tops) != 1:
         raise LayoutError(f"{path}: {len(tops)} top cells ({', '.join(tops) or 'none'}); choose one with cell=")

@@ -251,3 +251,18 @@ def test_a_number_that_is_none(options, tmp_path):
 def test_an_origin_that_is_none(origin_nm, tmp_path):
     with pytest.raises(LayoutError, match="on the database grid"):
         layout.write_mask(np.ones((4, 4)), tmp_path / "mask.gds", origin_nm=origin_nm)
+
+
+def test_a_layout_of_cells_in_a_circle_takes_no_mask_beside_it(tmp_path):
+    drawn = db.Layout()
+    cells = {name: drawn.create_cell(name) for name in ("TOP", "A", "B")}
+    cells["TOP"].insert(db.CellInstArray(cells["A"].cell_index(), db.Trans()))
+    cells["A"].insert(db.CellInstArray(cells["B"].cell_index(), db.Trans()))
+    cells["B"].shapes(drawn.layer(1, 0)).insert(db.Box(0, 0, 100, 100))
+    drawn.write(str(tmp_path / "sound.gds"))
+    stream = (tmp_path / "sound.gds").read_bytes()
+    # The reference in A, to B, is made one to A itself.
+    (tmp_path / "circle.gds").write_bytes(stream.replace(b"\x12\x06B\x00", b"\x12\x06A\x00"))
+    with pytest.raises(LayoutError, match="circle"):
+        layout.write_mask(np.ones((8, 8)), tmp_path / "mask.gds", layer=(9, 0), beside=tmp_path / "circle.gds")
+    assert not (tmp_path / "mask.gds").exists()
