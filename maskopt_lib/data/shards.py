@@ -364,5 +364,5 @@ def _holds(path: Path, known: Mapping[str, Any] | None, deep: bool) -> bool:
     if known is None or not path.is_file():
         return known is None and not path.is_file()
     return path.stat().st_size == known.get("bytes", path.stat().st_size) and (
-        not deep or files.sha256_of(path) == known["sha256"]
+        not deep or files.sha256_of(path) == known.get("sha256")
     )
