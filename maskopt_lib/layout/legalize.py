@@ -41,7 +41,7 @@ def legalize(design: Design, rows: Rows | None = None) -> tuple[Design, xr.Datas
     LayoutError : no rows, a cell turned by 90 degrees, or no room left.
     """
     rows = rows_of(design) if rows is None else rows
-    design = replace(design, layout=design.layout.dup())
+    design = replace(design, layout=_changeable(design.layout))
     cells = placed_cells(design)
     sites = _Sites(rows, design.dbu_nm)
     stays = [c.name in rows.fixed or c.outline.height() != sites.height for c in cells]
@@ -85,7 +85,7 @@ def shaken(design: Design, rms_nm: float, *, seed: int = 0) -> Design:
     seed : of the moves.
     """
     rng = np.random.default_rng(seed)
-    design = replace(design, layout=design.layout.dup())
+    design = replace(design, layout=_changeable(design.layout))
     steps = round(rms_nm / design.dbu_nm)
     kinds = {c.reference.cell_index: c.reference.cell.name for c in placed_cells(design)}
     # With a cell its placements go; references that were taken before are no longer valid then.
@@ -94,6 +94,17 @@ def shaken(design: Design, rms_nm: float, *, seed: int = 0) -> Design:
         dx, dy = np.rint(rng.normal(0, steps, 2)).astype(int).tolist()
         cell.reference.transform(db.Trans(dx, dy))
     return design
+
+
+def _changeable(layout: db.Layout) -> db.Layout:
+    """A copy whose cells can be moved; what was read from a stream cannot be changed, and nor can its duplicate."""
+    if layout.is_editable():
+        return layout.dup()
+    copy = db.Layout(True)
+    copy.dbu = layout.dbu
+    for top in layout.top_cells():
+        copy.create_cell(top.name).copy_tree(top)
+    return copy
 
 
 def _put(cell, sites: _Sites, name: str) -> bool:

@@ -38,10 +38,11 @@ def test_every_rule_has_a_mark_of_its_own():
     assert len({marker for _, marker, _ in MARKS.values()}) == len(MARKS)
 
 
-def test_numbers_of_places_close_together_share_a_text():
+def test_numbers_are_drawn_where_they_have_room_the_worst_first():
     places = {"x_nm": ("violation", [0.0, 1.0, 90.0]), "y_nm": ("violation", [0.0, 1.0, 0.0])}
     report = xr.Dataset(places, coords={"violation": [1, 2, 3]})
-    assert _numbers(report, near_nm=5, beside_nm=2) == [(2.0, 2.0, "1, 2"), (92.0, 2.0, "3")]
+    assert [text for _, _, text in _numbers(report, 100.0)] == ["1", "3"]
+    assert [text for _, _, text in _numbers(report, 10.0)] == ["1", "2", "3"]
 
 
 def test_a_rule_without_a_mark_is_refused():

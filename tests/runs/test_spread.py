@@ -130,7 +130,7 @@ def test_workers_end_with_a_process_that_is_killed(tmp_path):
 
 def test_results_come_back_by_label_in_the_order_given():
     rows = {("z", 2): {"n": 1, "said": "x"}, ("z", 1): {"n": 2}, ("a", 2): {"n": 3}}
-    ds = labelled(rows, ("name", "seed"), attrs={"n": {"long_name": "number", "units": "1"}})
+    ds = labelled(rows, ("name", "seed"), texts={"n": ("number", "1")})
     assert ds["name"].values.tolist() == ["z", "a"] and ds["seed"].values.tolist() == [2, 1]
     assert ds["n"].sel(name="z").values.tolist() == [1, 2] and ds["n"].isnull().sum() == 1
     assert ds["said"].values.tolist() == [["x", ""], ["", ""]] and ds["n"].attrs["units"] == "1"

@@ -231,7 +231,8 @@ def test_the_report_has_every_place_of_the_region_once_the_worst_first(tmp_path,
 def test_a_mask_of_pixels_of_half_a_nanometre_is_written_as_it_is(tmp_path):
     process = litho.load_process(SMALL | {"field": {"period_nm": 96, "pixel_nm": 0.5}})
     area = own_layout.read(drawn(tmp_path / "a.gds", [[(0, 0), (20, 0), (20, 20), (0, 20)]]), tmp_path, process)
-    plan = own_layout.plan_of(area, (0, 0, 40, 40))
+    with pytest.warns(UserWarning, match=r"width of 20 nm, k1 = 0\.093"):
+        plan = own_layout.plan_of(area, (0, 0, 40, 40))
     mask = own_layout.target_mask(area, plan, run_in(tmp_path / "run"))
     file = tiles.write_area(mask, area, tmp_path / "m.oas", box_nm=plan.region_nm, contours="pixel")
     assert file.area_nm2 == pytest.approx(400) and layout.read_design(file.path).bounds_nm("111/0") == (0, 0, 20, 20)
