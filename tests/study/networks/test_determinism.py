@@ -82,7 +82,7 @@ def test_masks_are_those_of_the_solver_and_a_second_call_makes_none(moved, run):
     scores = metrics.evaluate(mask, target, sim, only=d.SCORES)
     reference = moved.sel({"method": "curvy", "change": d.REFERENCE, "sample": CLIPS[0]})
     for name in d.SCORES:
-        assert float(reference[name]) == float(scores[name][0])
+        assert float(reference[name]) == float(scores[name])
     before = {path: path.stat().st_mtime_ns for path in (run.out_dir / "parts").iterdir()}
     again = d.measure(clips, optics.load("embedded"), SOLVERS, NETWORKS, run)
     assert again.identical(moved)

@@ -218,7 +218,7 @@ def test_a_stored_pick_is_taken_by_the_solver(tmp_path):
     mask = opc.solve(target, sim, method=trial.method, preset=trial.preset, **trial.options).mask
     again = evaluate(mask, target, sim, only=["l2_nm2", "shots"])
     for name in again.data_vars:
-        assert float(again[name][0]) == float(points[name].sel({"method": trial.label}))
+        assert float(again[name]) == float(points[name].sel({"method": trial.label}))
 
 
 def test_settings_of_a_method_that_is_gone_are_refused(wanted):
