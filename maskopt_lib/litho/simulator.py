@@ -211,6 +211,20 @@ class Simulator(nn.Module):
         with torch.no_grad():
             return self.resist_model.hard(self.aerial(mask, n_out=n_out))
 
+    def image_once(self, mask: ArrayLike | Tensor, *, corner: str, n_out: int | None = None) -> Tensor:
+        """The aerial image at one corner, (*batch, n_out, n_out), without gradient; see :meth:`aerial`.
+
+        Operation by operation in every mode: nothing is compiled or recorded for what is asked for once.
+        """
+        check(Side | None, n_out=n_out)
+        wanted, n = self.corner(corner), self.grid(mask).n
+        matrices = self._spectrum(n), self._field, self._interpolation(n, n_out or n)
+        imaging = Imaging.build(self._systems, *matrices, ((wanted.focus, wanted.intensity_factor),))
+        with torch.no_grad():
+            mask = self.tensor(mask)
+            images, _ = imaging.forward(mask.reshape(-1, n, n))
+        return images.reshape(*mask.shape[:-2], *images.shape[-2:])
+
     def focus_dose(self, mask: ArrayLike | Tensor, *, doses: Sequence[float], n_out: int | None = None) -> Tensor:
         """Aerial images over the full matrix of the kernels' focus settings and the given doses.
 

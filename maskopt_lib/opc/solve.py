@@ -214,14 +214,13 @@ def _warn_of_dark(masks: np.ndarray, targets: Tensor, sim: Simulator, method: st
     # Samples of twice the image's band miss a little of its peak, so what seems dark is looked at on all pixels.
     n_samples = 2 * small_grid(sim.kernels.half_width)
     dark = []
-    with torch.no_grad():
-        for i in torch.nonzero(targets.flatten(1).any(1)).flatten().tolist():
-            for n_out in (n_samples, None):
-                peak = float(sim.aerial(masks[i], corners=[schema.NOMINAL], n_out=n_out).max())
-                if peak >= sim.threshold:
-                    break
-            else:
-                dark.append(f"clip {i} (brightest place {peak:.3g})")
+    for i in torch.nonzero(targets.flatten(1).any(1)).flatten().tolist():
+        for n_out in (n_samples, None):
+            peak = float(sim.image_once(masks[i], corner=schema.NOMINAL, n_out=n_out).max())
+            if peak >= sim.threshold:
+                break
+        else:
+            dark.append(f"clip {i} (brightest place {peak:.3g})")
     if dark:
         warnings.warn(
             f"nothing prints of the masks of {method} for {', '.join(dark)}: the resist needs {sim.threshold:g} of an "

@@ -136,6 +136,16 @@ def test_corners_are_dose_squared_times_their_focus(embedded):
         sim.aerial(blocks(64), corners=("middle",))
 
 
+@pytest.mark.parametrize("n_out", [None, 90])
+def test_the_image_asked_for_once_is_that_of_its_corner(embedded, n_out):
+    sim = litho.Simulator(embedded, dtype=torch.float64)
+    mask = torch.stack([blocks(128), blocks(128, 1)]).requires_grad_()
+    for i, corner in enumerate(sim.corners):
+        once = sim.image_once(mask, corner=corner, n_out=n_out)
+        torch.testing.assert_close(once, sim.aerial(mask, n_out=n_out)[:, i].detach())
+        assert not once.requires_grad
+
+
 def test_focus_dose_matrix_holds_the_corners(embedded):
     sim = litho.Simulator(embedded, dtype=torch.float64)
     matrix = sim.focus_dose(blocks(64), doses=(0.98, 1.0, 1.02))
