@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from maskopt_lib import images as im
-from maskopt_lib.errors import GridMismatchError, UnknownNameError
+from maskopt_lib.errors import GridMismatchError, OptionError, UnknownNameError
 from maskopt_lib.grid import Grid, grid_of, stated_pixel_nm
 from maskopt_lib.litho.compiled import EAGER, accelerated, require
 from maskopt_lib.litho.imaging import (
@@ -80,7 +80,11 @@ class Simulator(nn.Module):
         super().__init__()
         if not isinstance(kernels, SocsKernels):
             raise TypeError(f"kernels must be a SocsKernels, got {kernels!r}; load one with optics.load(name)")
-        if torch.device(device).type == "cuda" and not torch.cuda.is_available():
+        try:
+            on_gpu = torch.device(device).type == "cuda"
+        except (RuntimeError, TypeError):
+            raise OptionError(f"there is no device {device!r:.80}; take 'cpu' or 'cuda'") from None
+        if on_gpu and not torch.cuda.is_available():
             raise ValueError(f"device {str(device)!r} is not there: this torch sees no GPU; use device='cpu'")
         check(LostShare, energy_lost=energy_lost)
         corners = corners_of(kernels) if corners is None else corners

@@ -249,3 +249,9 @@ def test_contest_kernels_at_full_size(contest_kernels, name, clear_field):
     mask = blocks(1024)
     expected = torch.stack([reference_intensity(mask, kernels, focus) for focus in (0, 1)])
     assert (sim.intensity(mask) - expected).abs().max() < TOLERANCE[torch.float32] * expected.max()
+
+
+@pytest.mark.parametrize("device", ["nan", float("inf"), {}])
+def test_a_device_that_is_none_is_refused(device):
+    with pytest.raises(OptionError, match="there is no device"):
+        litho.Simulator(optics.load("embedded"), device=device)
