@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -202,6 +202,17 @@ class SealedStore(LocalStore):
     ) -> Buffer | None:
         """Bytes of a file, verified."""
         return self.get_sync(key, prototype=prototype or default_buffer_prototype(), byte_range=byte_range)
+
+    async def list_dir(self, prefix: str) -> AsyncIterator[str]:
+        """Names in a folder, as listed: while another version is put in place, the folder may seem empty."""
+        if self._listed is None:
+            async for name in super().list_dir(prefix):
+                yield name
+            return
+        folder = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
+        inside = (key.removeprefix(folder) for key in (_ROOT, *self._listed) if key.startswith(folder))
+        for name in dict.fromkeys(key.partition("/")[0] for key in inside):
+            yield name
 
     def _hold_against_list(self, key: str, found: Buffer | None) -> None:
         if self._listed is None or key == _ROOT:
