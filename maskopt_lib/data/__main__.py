@@ -1,8 +1,9 @@
 """Fetch the real data and say what is missing and why: ``python -m maskopt_lib.data``, which ``make data`` runs."""
 
-import argparse
 import sys
 from collections.abc import Mapping, Sequence
+
+import click
 
 from maskopt_lib.data import manifest
 from maskopt_lib.data.manifest import Manifest
@@ -34,38 +35,32 @@ def report(known: Manifest, groups: Sequence[str], missing: Mapping[str, str]) -
     return "\n".join(lines)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Fetch groups of files and say what is missing and why; what ``make data`` runs. Returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m maskopt_lib.data", description=main.__doc__)
-    parser.add_argument("--groups", nargs="*", default=[], help="groups of files; all where none is named")
-    parser.add_argument(
-        "--needed-by", nargs="*", default=[], help="the groups that the paper variant of these notebooks reads"
-    )
-    parser.add_argument("--check", action="store_true", help="look at mirror and cache only, download nothing")
-    arguments = parser.parse_args(argv)
+@click.command(context_settings={"show_default": True})
+@click.argument("names", nargs=-1)
+@click.option("--needed-by/--groups", help="NAMES are notebooks, whose paper variant reads the files; or groups of files.")
+@click.option("--check", is_flag=True, help="Look at mirror and cache only, download nothing.")
+def main(names: Sequence[str], needed_by: bool, check: bool) -> None:
+    """Fetch the files of groups, of all where none is named, and say what is missing and why."""
     try:
         known = manifest.load_manifest()
+        for group in () if needed_by else names:
+            known.source(group)
         chosen = [
             group
             for group, source in known.sources.items()
-            if group in arguments.groups or set(arguments.needed_by) & set(source.needed_by)
+            if not names or (set(names) & set(source.needed_by) if needed_by else group in names)
         ]
-        for group in arguments.groups:
-            known.source(group)
-        if not (arguments.groups or arguments.needed_by):
-            chosen = list(known.sources)
         if not chosen:
-            print("no data needed")
-            return 0
-        missing = known.collect(chosen, download=not arguments.check)
+            click.echo("no data needed")
+            return
+        missing = known.collect(chosen, download=not check)
     except MaskOptError as error:
-        print(error, file=sys.stderr)
-        return 2
-    print(report(known, chosen, missing))
+        raise click.UsageError(str(error)) from error
+    click.echo(report(known, chosen, missing))
     if missing:
-        print("Run `make data` with a network connection, or set MASKOPT_MIRROR to a folder that has these files.")
-    return 1 if missing else 0
+        click.echo("Run `make data` with a network connection, or set MASKOPT_MIRROR to a folder that has these files.")
+        sys.exit(1)
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    main()

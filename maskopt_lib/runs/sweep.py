@@ -115,7 +115,6 @@ def run_sweep(
     variant: str = "quick",
     name: str | None = None,
     jobs: int = 1,
-    threads: int | None = None,
     results: str | Path = "results",
     tell: Callable[[str], None] = lambda sentence: None,
 ) -> tuple[Run, list[Point]]:
@@ -127,8 +126,8 @@ def run_sweep(
     grid : as for :func:`read_grid`.
     variant : whose parameters hold where the grid says nothing.
     name : of the sweep; by default the parameters that it varies.
-    jobs : points at a time, each a process of its own with its share of the threads.
-    threads : of all points together; by default ``OMP_NUM_THREADS``, else the number of cores.
+    jobs : points at a time, each a process of its own with its share of the threads: ``OMP_NUM_THREADS``, else as
+        many as there are cores.
     results : folder of all results, from the study's root where it is not absolute.
     tell : called with a sentence when another sweep holds the folder; it is waited for.
 
@@ -152,7 +151,7 @@ def run_sweep(
         raise SchemaError(f"a sweep needs at least one job, got {jobs}")
     folder = resolved(results) / notebook / f"sweep-{file_name(name or '-'.join(values))}"
     code = hashed(params.path_of(notebook).read_bytes(), [library_hash()])
-    threads = threads or asked_threads() or os.cpu_count() or 1
+    threads = asked_threads() or os.cpu_count() or 1
     at = [dict(zip(values, point, strict=True)) for point in itertools.product(*values.values())]
 
     def executed(point: dict[str, Any]) -> Point:

@@ -194,12 +194,21 @@ def test_main_exits_with_failure_when_something_is_missing(make, tmp_path, monke
     known = make(n=2)
     monkeypatch.setattr(manifest, "load_manifest", lambda: known)
     put(tmp_path / "cache", GOOD)
-    assert main(["--check"]) == 1
+
+    def status(*words: str) -> int:
+        with pytest.raises(SystemExit) as ended:
+            main(words)
+        return ended.value.code
+
+    assert status("--check") == 1
     assert "1/2" in capsys.readouterr().out
     put(tmp_path / "cache", GOOD, "group/clip1.glp")
-    assert main(["--check", "--needed-by", "11_test"]) == 0
-    assert main(["--groups", "nothing"]) == 2
-    assert main(["--needed-by", "12_other"]) == 0
+    assert status("--check", "--needed-by", "11_test") == 0
+    assert status("--groups") == status("--groups", "group") == 0
+    assert status("--groups", "nothing") == 2
+    assert "no group 'nothing'" in capsys.readouterr().err
+    assert status("--needed-by", "12_other") == 0
+    assert "no data needed" in capsys.readouterr().out
 
 
 # The study's own manifest

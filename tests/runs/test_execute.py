@@ -88,7 +88,7 @@ def test_a_run_leaves_its_notebook_and_a_failed_one_is_kept_for_reading(study_ro
     assert "AssertionError: three" in said and "FAILED" in said and "partial.ipynb" in said
     assert (out / "partial.ipynb").is_file() and not (out / "run.ipynb").exists()
     (study_root / "notebooks" / "params" / NOTEBOOK / "quick.yaml").unlink()  # no file: the defaults
-    command.main(["execute", NOTEBOOK, "quick"])
+    command.main(["execute", NOTEBOOK, "quick"], standalone_mode=False)
     assert (out / "run.ipynb").is_file() and not (out / "partial.ipynb").exists()
     assert json.loads((out / "values.json").read_text()) == {"n_steps": 2, "seconds": 0.0, "out_dir": str(out)}
 

@@ -54,7 +54,7 @@ def test_missing_results_say_what_makes_them(tmp_path):
 
 def test_command_keeps_the_records_of_one_variant(run, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(reference, "FOLDER", tmp_path / "repository/data_manifest/records")
-    command.main(["keep", "paper", "--results", str(tmp_path)])
+    command.main(["keep", "paper", "--results", str(tmp_path)], standalone_mode=False)
     assert (reference.FOLDER / "00_test_records/scores.nc").is_file()
     assert capsys.readouterr().out.split()[1:] == ["kB", "data_manifest/records/00_test_records/scores.nc"]
     with pytest.raises(SystemExit):
@@ -63,7 +63,7 @@ def test_command_keeps_the_records_of_one_variant(run, tmp_path, monkeypatch, ca
 
 
 def test_command_refuses_unknown_variants_before_anything_runs(capsys):
-    command.main(["check", "quick", "01_validate_optics", "11_ilt_iccad13"])
+    command.main(["check", "quick", "01_validate_optics", "11_ilt_iccad13"], standalone_mode=False)
     with pytest.raises(SystemExit):
         command.main(["check", "quickly", "11_ilt_iccad13"])
     assert "no variant 'quickly'" in capsys.readouterr().err
