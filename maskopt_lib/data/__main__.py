@@ -37,7 +37,7 @@ def report(known: Manifest, groups: Sequence[str], missing: Mapping[str, str]) -
 
 @click.command(context_settings={"show_default": True})
 @click.argument("names", nargs=-1)
-@click.option("--needed-by/--groups", help="NAMES are notebooks, whose paper variant reads the files; or groups of files.")
+@click.option("--needed-by/--groups", help="NAMES are notebooks, whose paper variant reads the files, or groups.")
 @click.option("--check", is_flag=True, help="Look at mirror and cache only, download nothing.")
 def main(names: Sequence[str], needed_by: bool, check: bool) -> None:
     """Fetch the files of groups, of all where none is named, and say what is missing and why."""
