@@ -27,23 +27,19 @@ def benchmark_names(benchmark: str) -> list[str]:
     """
     if benchmark in BENCHMARK_FOLDERS:
         names = [PurePosixPath(n).stem for n in manifest.names(BENCHMARK_FOLDERS[benchmark]) if n.endswith(".glp")]
-        return sorted(names, key=_natural)
+        return sorted(names, key=lambda name: [int(p) if p.isdigit() else p for p in re.split(r"(\d+)", name)])
     if benchmark in BENCHMARKS:
         return [name for name in demo_clips() if name.startswith(benchmark)]
     raise UnknownNameError(f"no benchmark {benchmark!r}; known: {', '.join(BENCHMARKS)}")
 
 
 def benchmark_clips(benchmark: str, names: Sequence[str] | None = None) -> dict[str, Clip]:
-    """Clips of a benchmark, placed as it places them.
+    """Clips of a benchmark by name, placed as it places them.
 
     Parameters
     ----------
     benchmark : "iccad13", "stdmetal", "stdcontact" (files of the manifest), "demo-metal" or "demo-via" (embedded).
     names : which clips, and in which order; None takes all, in natural order.
-
-    Returns
-    -------
-    name -> Clip.
 
     Raises
     ------
@@ -62,7 +58,3 @@ def benchmark_clips(benchmark: str, names: Sequence[str] | None = None) -> dict[
         return {name: read_clip(f"{BENCHMARK_FOLDERS[benchmark]}{name}.glp") for name in chosen}
     clips = demo_clips()
     return {name: clips[name] for name in chosen}
-
-
-def _natural(name: str) -> list:
-    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]

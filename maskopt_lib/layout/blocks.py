@@ -116,9 +116,8 @@ def _from_rectangles(boxes: np.ndarray, bounds: tuple[int, int, int, int], units
         axes.append((edges, np.stack([place, place + 1], -1), np.stack([sign * (units - rest), sign * rest], -1)))
     (x, columns, rise_x), (y, rows, rise_y) = axes
     steps = np.zeros((len(y) + 1, len(x) + 1), np.int64)
-    along_y, along_x = np.broadcast_arrays(
-        rows.reshape(-1, 4, 1), columns.reshape(-1, 1, 4)
-    )  # low and high edge, two steps each
+    # Low and high edge, two steps each.
+    along_y, along_x = np.broadcast_arrays(rows.reshape(-1, 4, 1), columns.reshape(-1, 1, 4))
     np.add.at(steps, (along_y, along_x), rise_y.reshape(-1, 4, 1) * rise_x.reshape(-1, 1, 4))
     covered = steps.cumsum(axis=0).cumsum(axis=1)[: len(y) - 1, : len(x) - 1]
     return Block((2 * covered >= units**2).astype(np.uint8), y, x)

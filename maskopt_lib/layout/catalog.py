@@ -125,13 +125,7 @@ def _entry(name: str, fields: dict) -> DesignInfo:
     source = next((source for source in known if fields["file"] in source.files), None)
     return DesignInfo(
         name=name,
-        family=fields["family"],
-        platform=fields["platform"],
-        file=fields["file"],
-        state=fields["state"],
-        layers=tuple(fields["layers"]),
         licence=source.licence if source else _OWN_WORK,
         redistribution=source is None or source.licence_file is not None,
-        notes=fields["notes"].strip(),
-        facts=fields.get("facts", {}),
+        **fields | {"layers": tuple(fields["layers"]), "notes": fields["notes"].strip()},
     )

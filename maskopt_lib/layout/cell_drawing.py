@@ -4,6 +4,7 @@ The column of a gate is 190 nm wide, as is a placement site; columns of contacts
 corners are on a grid of 5 nm.
 """
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -155,15 +156,9 @@ class _Drawing:
 
     def _groups(self) -> list[tuple[int, int]]:
         """First and last of neighbouring gates of one net, which poly joins."""
-        groups: list[tuple[int, int]] = []
-        for k, net in enumerate(self.gates):
-            if net == "-":
-                continue
-            if groups and groups[-1][1] == k - 1 and self.gates[k - 1] == net:
-                groups[-1] = (groups[-1][0], k)
-            else:
-                groups.append((k, k))
-        return groups
+        runs = itertools.groupby(enumerate(self.gates), key=lambda gate: gate[1])
+        members = [[k for k, _ in run] for net, run in runs if net != "-"]
+        return [(ks[0], ks[-1]) for ks in members]
 
     def _contacted(self, side: str) -> list[int]:
         """Diffusions that need metal: all but those between two gates only, and the rails' own."""
@@ -176,7 +171,7 @@ class _Drawing:
     def _transistors(self) -> None:
         starts = [0, *(k + 1 for k, net in enumerate(self.gates) if net == "-")]
         ends = [*(k for k, net in enumerate(self.gates) if net == "-"), len(self.gates)]
-        for _side, (y0, y1) in _ACTIVE_NM.items():
+        for y0, y1 in _ACTIVE_NM.values():
             for a, b in zip(starts, ends, strict=True):
                 if b > a:
                     self.boxes["active"].append((_x(4 * a) - 50, y0, _x(4 * b) + 50, y1))
@@ -240,13 +235,9 @@ class _Drawing:
                     for wider in range(_WIDER_NM, 0, -5):
                         trial = box.copy()
                         trial[side] += sign * wider
-                        if (
-                            not _near_boxes(trial, others, METAL_SPACE_NM).any()
-                            and not _near_boxes(trial, edges, 0).any()
-                            and not (
-                                _near_boxes(trial, of_net, METAL_SPACE_NM) & ~_near_boxes(box, of_net, 0, touching=True)
-                            ).any()
-                        ):
+                        own = _near_boxes(trial, of_net, METAL_SPACE_NM) & ~_near_boxes(box, of_net, 0, touching=True)
+                        near = _near_boxes(trial, others, METAL_SPACE_NM), _near_boxes(trial, edges, 0), own
+                        if not any(part.any() for part in near):
                             box = trial
                             break
                 if (box != run).any():

@@ -58,9 +58,7 @@ class TileRule(Options):
         if not 0 < self.step <= self.core_nm:
             raise LayoutError(f"step_nm={self.step:g}: windows of {self.core_nm:g} nm would not cover a cell")
         if not self.contexts_nm or min(self.contexts_nm) < 0 or max(self.contexts_nm) > self.context_nm:
-            raise LayoutError(
-                f"contexts_nm={self.contexts_nm}: between 0 and context_nm={self.context_nm:g}, one or more"
-            )
+            raise LayoutError(f"contexts_nm={self.contexts_nm}: some between 0 and context_nm={self.context_nm:g}")
         if self.content_px % 8 or (self.image_px - self.content_px) % 2 or self.image_px < self.content_px:
             raise LayoutError(
                 f"core and context are {self.content_px} pixels wide: make them a multiple of 8, and lie in the middle "
@@ -181,9 +179,10 @@ def tile_windows(design: Design, rule: TileRule, cells: Sequence[str] | None = N
         "y_nm": (snapped_y, "lower side of the core", "nm"),
     }
     moved = int(((np.abs(x - snapped_x) > 1e-6) | (np.abs(y - snapped_y) > 1e-6)).sum())
+    numbers = asdict(rule) | {"step_nm": rule.step, "contexts_nm": list(rule.contexts_nm)}
     return xr.Dataset(
         {name: (TILE, values, {"long_name": long, "units": units}) for name, (values, long, units) in columns.items()},
-        attrs={"design": design.name, "n_snapped": moved, **_said(rule)},
+        attrs={"design": design.name, "n_snapped": moved, **numbers},
     )
 
 
@@ -284,8 +283,3 @@ def _corners(tile: Block, left: int, low: int, side: int) -> np.ndarray:
 def _count(length_nm: np.ndarray, rule: TileRule) -> np.ndarray:
     # Lengths are sums of decimals: a cell of exactly two windows must not get a third one for the last bit.
     return np.maximum(np.ceil((length_nm - rule.core_nm) / rule.step - 1e-9), 0).astype(np.int64) + 1
-
-
-def _said(rule: TileRule) -> dict[str, object]:
-    said = asdict(rule) | {"step_nm": rule.step}
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in said.items()}

@@ -95,11 +95,6 @@ def _near(node: Node, n_columns: int) -> list[Node]:
     return [(row, c) for c in range(max(column - REACH, 0), min(column + REACH + 1, n_columns))]
 
 
-def _steps(pattern: Pattern) -> Iterable[tuple[Node, Node]]:
-    ordered = sorted(pattern)
-    return itertools.pairwise(ordered)
-
-
 def _joined(
     net: str, terminals: Sequence[Sequence[Pattern]], n_columns: int, blocked: set[Node], extra: Mapping[Node, float]
 ) -> Wire:
@@ -134,7 +129,7 @@ def _joined(
 
 def _add(wire: Wire, pattern: Pattern) -> None:
     wire.nodes.update(pattern)
-    wire.steps.update(_steps(pattern))
+    wire.steps.update(itertools.pairwise(sorted(pattern)))
 
 
 def _path(net, start, targets, n_columns, blocked, extra) -> tuple[list[Node], int, Pattern]:

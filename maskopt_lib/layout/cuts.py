@@ -36,27 +36,29 @@ def cut_marks(block: Block, left: np.ndarray, low: np.ndarray, side: np.ndarray)
     return _shapes_cut(rows, squares), np.where(np.isinf(narrowest), np.nan, narrowest)
 
 
-def rectangles(block: Block) -> np.ndarray:
-    """The covered part as rectangles that are as wide as they can be, and then as high.
+def runs(image: np.ndarray) -> np.ndarray:
+    """The covered part of an image as rectangles that are as wide as they can be, and then as high.
 
     Returns
     -------
-    (n, 4) int64 x0, y0, x1, y1 in pixels, by y0 and x0. Along x each ends where the shape does.
+    (n, 4) int64 x0, y0, x1, y1 in pixels. Along x each ends where the shape does.
     """
-    padded = np.zeros((block.cells.shape[0], block.cells.shape[1] + 2), np.int8)
-    padded[:, 1:-1] = block.cells
-    change = np.diff(padded, axis=1)
-    row, start = np.nonzero(change > 0)
-    stop = np.nonzero(change < 0)[1]
-    order = np.lexsort((row, stop, start))
-    row, start, stop = row[order], start[order], stop[order]
-    is_first = np.ones(len(row), bool)
-    is_first[1:] = (np.diff(start) != 0) | (np.diff(stop) != 0) | (np.diff(row) != 1)
+    step = np.diff(np.pad(np.asarray(image, np.int8), ((0, 0), (1, 1))), axis=1)
+    y, x0 = np.nonzero(step > 0)
+    x1 = np.nonzero(step < 0)[1]
+    order = np.lexsort((y, x1, x0))
+    y, x0, x1 = y[order], x0[order], x1[order]
+    is_first = np.ones(len(y), bool)
+    is_first[1:] = (np.diff(x0) != 0) | (np.diff(x1) != 0) | (np.diff(y) != 1)
     first = np.flatnonzero(is_first)
-    last = np.append(first[1:], len(row)) - 1
-    if not len(first):
-        return np.zeros((0, 4), np.int64)
-    found = np.stack([block.x[start[first]], block.y[row[first]], block.x[stop[first]], block.y[row[last] + 1]], axis=1)
+    last = np.append(first[1:], len(y))[: len(first)] - 1
+    return np.stack([x0[first], y[first], x1[first], y[last] + 1], axis=1)
+
+
+def rectangles(block: Block) -> np.ndarray:
+    """The covered part as rectangles of :func:`runs`, in the block's pixels, by y0 and x0."""
+    x0, y0, x1, y1 = runs(block.cells).T
+    found = np.stack([block.x[x0], block.y[y0], block.x[x1], block.y[y1]], axis=1)
     return found[np.lexsort((found[:, 0], found[:, 1]))]
 
 

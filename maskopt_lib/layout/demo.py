@@ -53,10 +53,6 @@ def _lines() -> list[np.ndarray]:
     return [*dense, _box(910, 240, 80, 520)]
 
 
-def _isolated() -> list[np.ndarray]:
-    return [_box(470, 190, 80, 640)]
-
-
 def _tips() -> list[np.ndarray]:
     # Three pairs of line ends 70, 90 and 110 nm apart, and a long line beside them.
     out = []
@@ -115,14 +111,6 @@ def _cell() -> list[np.ndarray]:
     return [*rails, output, inner, _box(380, 460, 80, 270), _box(540, 290, 80, 190), _box(900, 290, 70, 450)]
 
 
-def _single_via() -> list[np.ndarray]:
-    return [_box(477, 477, VIA_NM, VIA_NM)]
-
-
-def _row_of_vias() -> list[np.ndarray]:
-    return [_box(160 + 155 * i, 480, VIA_NM, VIA_NM) for i in range(5)]
-
-
 def _array_of_vias() -> list[np.ndarray]:
     # Four by four with one corner left out and one via apart.
     grid = [_box(200 + 150 * i, 200 + 150 * j, VIA_NM, VIA_NM) for j in range(4) for i in range(4) if (i, j) != (3, 3)]
@@ -141,7 +129,7 @@ def _random_vias() -> list[np.ndarray]:
 
 _METAL = {
     "demo-metal-lines": _lines,
-    "demo-metal-isolated": _isolated,
+    "demo-metal-isolated": lambda: [_box(470, 190, 80, 640)],
     "demo-metal-tips": _tips,
     "demo-metal-corners": _nested_corners,
     "demo-metal-tee": _tee_and_cup,
@@ -150,8 +138,8 @@ _METAL = {
     "demo-metal-cell": _cell,
 }
 _VIA = {
-    "demo-via-isolated": _single_via,
-    "demo-via-row": _row_of_vias,
+    "demo-via-isolated": lambda: [_box(477, 477, VIA_NM, VIA_NM)],
+    "demo-via-row": lambda: [_box(160 + 155 * i, 480, VIA_NM, VIA_NM) for i in range(5)],
     "demo-via-array": _array_of_vias,
     "demo-via-random": _random_vias,
 }

@@ -6,6 +6,7 @@ the crow flies. Rules of masks are another thing: :func:`maskopt_lib.metrics.rul
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -196,37 +197,15 @@ def _pairs(pairs: db.EdgePairs) -> _Found:
     return [(pair.distance(), pair.bbox()) for pair in pairs.each()]
 
 
-def _width(region: db.Region, _: db.Region, limit: int) -> _Found:
-    return _pairs(region.width_check(limit))
-
-
-def _space(region: db.Region, _: db.Region, limit: int) -> _Found:
-    return _pairs(region.space_check(limit))
-
-
-def _separation(region: db.Region, other: db.Region, limit: int) -> _Found:
-    return _pairs(region.separation_check(other, limit))
-
-
-def _area(region: db.Region, _: db.Region, limit: int) -> _Found:
-    return [(polygon.area(), polygon.bbox()) for polygon in region.each() if polygon.area() < limit]
-
-
 def _size(region: db.Region, _: db.Region, limit: int) -> _Found:
     wrong = [p for p in region.each() if not (p.is_box() and p.bbox().width() == p.bbox().height() == limit)]
     return [(max((p.bbox().width(), p.bbox().height()), key=lambda side: abs(side - limit)), p.bbox()) for p in wrong]
 
 
 def _grid(region: db.Region, _: db.Region, limit: int) -> _Found:
-    corners = {(p.x, p.y) for polygon in region.each() for p in _corners(polygon)}
+    corners = {(edge.x1, edge.y1) for polygon in region.each() for edge in polygon.each_edge()}
     off = [(max(min(v % limit, -v % limit) for v in corner), corner) for corner in sorted(corners)]
     return [(value, db.Box(*corner, *corner)) for value, corner in off if value]
-
-
-def _corners(polygon: db.Polygon) -> Iterable[db.Point]:
-    yield from polygon.each_point_hull()
-    for hole in range(polygon.holes()):
-        yield from polygon.each_point_hole(hole)
 
 
 def _margin(region: db.Region, other: db.Region, limit: int, grow: Callable[[db.Box, int], list[db.Box]]) -> _Found:
@@ -250,14 +229,6 @@ def _margin(region: db.Region, other: db.Region, limit: int, grow: Callable[[db.
     return violations
 
 
-def _inside(region: db.Region, other: db.Region, limit: int) -> _Found:
-    return _margin(region, other, limit, lambda box, margin: [box.enlarged(margin, margin)])
-
-
-def _ends(region: db.Region, other: db.Region, limit: int) -> _Found:
-    return _margin(region, other, limit, lambda box, m: [box.enlarged(m, 0), box.enlarged(0, m)])
-
-
 def _beyond(region: db.Region, other: db.Region, limit: int) -> _Found:
     crossing = region & other
     leaving = crossing.edges() & other.edges()  # where the layer goes on beyond the other one
@@ -279,13 +250,13 @@ def _apart(a: db.Box, b: db.Box) -> float:
 
 #: Kind of rule -> check of (layer, other layers, limit in database units).
 KINDS: dict[str, Callable[[db.Region, db.Region, int], _Found]] = {
-    "width": _width,
-    "space": _space,
-    "separation": _separation,
-    "area": _area,
+    "width": lambda region, _, limit: _pairs(region.width_check(limit)),
+    "space": lambda region, _, limit: _pairs(region.space_check(limit)),
+    "separation": lambda region, other, limit: _pairs(region.separation_check(other, limit)),
+    "area": lambda region, _, limit: [(p.area(), p.bbox()) for p in region.each() if p.area() < limit],
     "size": _size,
-    "inside": _inside,
-    "ends": _ends,
+    "inside": partial(_margin, grow=lambda box, margin: [box.enlarged(margin, margin)]),
+    "ends": partial(_margin, grow=lambda box, margin: [box.enlarged(margin, 0), box.enlarged(0, margin)]),
     "beyond": _beyond,
     "grid": _grid,
 }

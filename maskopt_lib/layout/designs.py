@@ -159,17 +159,13 @@ class Design:
         index = self.layout.find_layer(*resolve_layer(layer, self.platform.process))
         return db.Region() if index is None else drawn(cell or self.top, index)
 
-    def polygons(
-        self, layer: str | tuple[int, int], region_nm: Sequence[float] | None = None, *, cut: bool = True
-    ) -> list[np.ndarray]:
-        """Merged polygons of a layer, those of a region without looking at the rest.
+    def polygons(self, layer: str | tuple[int, int], region_nm: Sequence[float] | None = None) -> list[np.ndarray]:
+        """Merged polygons of a layer; those of a region are cut at its border, without looking at the rest.
 
         Parameters
         ----------
         layer : a name of the process, or (layer, datatype).
         region_nm : (x0, y0, x1, y1); the whole layer by default.
-        cut : cut the polygons at the border of the region. Otherwise what overlaps it is given as it is drawn, and
-            merged only with what overlaps it too.
 
         Returns
         -------
@@ -179,7 +175,7 @@ class Design:
         ------
         LayoutError : the design has no such layer; lists those it has.
         """
-        return merged_rings(self.top, self._index(layer), region_nm, cut=cut)
+        return merged_rings(self.top, self._index(layer), region_nm)
 
     def smallest_nm(
         self,

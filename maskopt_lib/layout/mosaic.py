@@ -23,6 +23,7 @@ from maskopt_lib.layout.contours import (
     simple_pieces,
     simplified,
 )
+from maskopt_lib.layout.cuts import runs
 from maskopt_lib.layout.designs import INSTANCE, Design
 from maskopt_lib.layout.layers import Layer, resolve_layer
 from maskopt_lib.layout.writer import WrittenMask, new_layout, on_grid, opened_beside, write_polygons
@@ -64,7 +65,9 @@ def whole_shapes(rows: Iterable[Iterable[Tile]]) -> Iterator[db.Polygon]:
         region.min_coherence = True
         for tile in row:
             top = tile.y_px + len(tile.image)
-            _insert(region, tile)
+            boxes = runs(tile.image) + np.array([tile.x_px, tile.y_px] * 2)
+            for box in boxes.tolist():  # a run of pixels along x, repeated from row to row, is one rectangle
+                region.insert(db.Box(*box))
         region.merge()
         waiting = db.Region()
         for polygon in region.each():
@@ -146,24 +149,6 @@ def write_mosaic(
     cells = 0 if context is None else _show(context, layout, top, target, resolve_layer(target_layer))
     written = write_polygons(layout, top, pieces(), path, layer=pair)
     return replace(written, mask_area_nm2=float(pixels * pixel_nm**2), cells=cells)
-
-
-def _insert(region: db.Region, tile: Tile) -> None:
-    """One rectangle for each run of pixels along x; runs that repeat from row to row are one."""
-    padded = np.pad(np.asarray(tile.image, dtype=np.int8), ((0, 0), (1, 1)))
-    step = np.diff(padded, axis=1)
-    y, x0 = np.nonzero(step == 1)
-    _, x1 = np.nonzero(step == -1)
-    if not len(y):
-        return
-    order = np.lexsort((y, x1, x0))
-    y, x0, x1 = y[order], x0[order], x1[order]
-    new = np.r_[True, (np.diff(x0) != 0) | (np.diff(x1) != 0) | (np.diff(y) != 1)]
-    first = np.flatnonzero(new)
-    last = np.r_[first[1:], len(y)] - 1
-    boxes = np.stack([x0[first] + tile.x_px, y[first] + tile.y_px, x1[first] + tile.x_px, y[last] + 1 + tile.y_px], 1)
-    for box in boxes.tolist():
-        region.insert(db.Box(*box))
 
 
 def _rings(shape: db.Polygon, half_pixel: int, tolerance: float | None) -> list[np.ndarray]:

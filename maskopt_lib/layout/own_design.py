@@ -98,14 +98,13 @@ def design_name(folder: str | Path) -> str:
 
 
 def _check_keys(path: Path, where: str, fields, needed, optional) -> None:
+    what = where or "the file"
     if not isinstance(fields, Mapping):
-        raise LayoutError(f"{path}: {where or 'the file'} holds no keys; it needs {', '.join(needed)}")
+        raise LayoutError(f"{path}: {what} holds no keys; it needs {', '.join(needed)}")
     if missing := [key for key in needed if key not in fields]:
-        raise LayoutError(f"{path}: {where or 'the file'} lacks {', '.join(missing)}; it needs {', '.join(needed)}")
+        raise LayoutError(f"{path}: {what} lacks {', '.join(missing)}; it needs {', '.join(needed)}")
     if unknown := [str(key) for key in fields if key not in (*needed, *optional)]:
-        raise LayoutError(
-            f"{path}: {where or 'the file'} has unknown {', '.join(unknown)}; known: {', '.join((*needed, *optional))}"
-        )
+        raise LayoutError(f"{path}: {what} has unknown {', '.join(unknown)}; known: {', '.join((*needed, *optional))}")
 
 
 def _platform(path: Path, given, *, needs_cells: bool) -> tuple[Platform, str]:

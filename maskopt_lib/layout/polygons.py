@@ -65,14 +65,13 @@ def split_keyholes(points: np.ndarray) -> list[np.ndarray]:
     return rings
 
 
-def fault_of(points: np.ndarray, *, keyholes: bool = False, unit_nm: float = 1.0) -> str | None:
+def fault_of(points: np.ndarray, *, keyholes: bool = False) -> str | None:
     """What is wrong with a polygon, in words, or None.
 
     Parameters
     ----------
-    points : (n, 2) vertices in units; the last one joins the first. Whole numbers are compared exactly.
+    points : (n, 2) vertices in nm; the last one joins the first. Whole numbers are compared exactly.
     keyholes : accept holes that are joined to the outside by a bridge walked in both directions.
-    unit_nm : what a unit is, for the message.
 
     Returns
     -------
@@ -90,21 +89,17 @@ def fault_of(points: np.ndarray, *, keyholes: bool = False, unit_nm: float = 1.0
     same = np.all(points == np.roll(points, -1, axis=0), axis=1)
     if same.any():
         i = int(np.flatnonzero(same)[0])
-        return f"its points {i + 1} and {(i + 1) % len(points) + 1} are both {_at(points[i] * unit_nm)}"
-    rings = split_keyholes(points) if keyholes else [points]
-    touch = _touching(rings, unit_nm)
-    if touch is not None:
+        return f"its points {i + 1} and {(i + 1) % len(points) + 1} are both {_at(points[i])}"
+    if touch := _touching(split_keyholes(points) if keyholes else [points]):
         return touch
-    if signed_area(points) == 0:
-        return "its area is 0"
-    return None
+    return "its area is 0" if signed_area(points) == 0 else None
 
 
 def _at(point: np.ndarray) -> str:
     return f"({point[0]:g}, {point[1]:g}) nm"
 
 
-def _touching(rings: list[np.ndarray], unit_nm: float) -> str | None:
+def _touching(rings: list[np.ndarray]) -> str | None:
     """The first pair of edges that meet anywhere but where they follow each other."""
     start = np.concatenate(rings)
     end = np.concatenate([np.roll(ring, -1, axis=0) for ring in rings])
@@ -130,8 +125,8 @@ def _touching(rings: list[np.ndarray], unit_nm: float) -> str | None:
         if fault.any():
             k = int(np.flatnonzero(fault)[0])
             if spike[k]:
-                return f"it turns straight back at {_at((b[k] if i_then_j[k] else d[k]) * unit_nm)}"
-            place = _meeting(a[k], b[k], c[k], d[k]) * unit_nm
+                return f"it turns straight back at {_at(b[k] if i_then_j[k] else d[k])}"
+            place = _meeting(a[k], b[k], c[k], d[k])
             return f"its edges {i[k] + 1} and {j[k] + 1} cross or touch near {_at(place)}"
     return None
 

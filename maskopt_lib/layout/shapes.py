@@ -83,16 +83,13 @@ def _deep(cell: db.Cell, index: int, box: db.Box, n: int) -> float:
     return sum(found) / max(len(found), 1)
 
 
-def merged_rings(
-    cell: db.Cell, index: int, region_nm: Sequence[float] | None = None, *, cut: bool = True
-) -> list[np.ndarray]:
-    """Merged polygons of a layer of a cell in nm.
+def merged_rings(cell: db.Cell, index: int, region_nm: Sequence[float] | None = None) -> list[np.ndarray]:
+    """Merged polygons of a layer of a cell in nm; those of a region are cut at its border.
 
     Parameters
     ----------
     cell, index : the cell and its layer.
     region_nm : (x0, y0, x1, y1); the whole layer by default.
-    cut : cut the polygons at the border of the region, else what overlaps it is given as it is drawn.
 
     Returns
     -------
@@ -109,11 +106,7 @@ def merged_rings(
     if max(map(abs, borders)) > MAX_UNITS:
         raise LayoutError(f"region_nm={tuple(region_nm)} lies beyond all layouts of a {float(unit):g} nm unit; move it")
     box = db.Box(*map(math.floor, borders[:2]), *map(math.ceil, borders[2:]))
-    region = drawn(cell, index, box)
-    if not cut:
-        region = db.Region(cell.begin_shapes_rec_overlapping(index, box))
-        return [ring_nm(polygon, unit) for polygon in region.merged().each()]
-    region &= db.Region(box)
+    region = drawn(cell, index, box) & db.Region(box)
     finer = math.lcm(*(value.denominator for value in borders))
     if finer == 1:
         return [ring_nm(polygon, unit) for polygon in region.merged().each()]

@@ -16,19 +16,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from maskopt_lib.data.turns import TURNS, composed, inverse, turned
-
-__all__ = [
-    "TURNS",
-    "canonical",
-    "composed",
-    "corners",
-    "inverse",
-    "signatures",
-    "signatures_of",
-    "turn_between",
-    "turned",
-]
+from maskopt_lib.data.turns import TURNS, turned
 
 # Of splitmix64 (Steele, Lea, Flood 2014).
 _STEP, _FIRST, _SECOND = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)

@@ -307,41 +307,37 @@ def _seal(path: Path) -> None:
 def opened_beside(
     beside: str | Path, path: str | Path, layer: tuple[int, int], *, database_nm: float, cell: str | None = None
 ) -> tuple[db.Layout, db.Cell, int]:
-    """A layout for a mask on a layer of its own: see ``beside`` of :func:`write_mask`; and what `_opened` says."""
+    """A layout for a mask on a layer of its own, the cell for it, and the layout's units in one of the mask's.
+
+    See ``beside`` of :func:`write_mask`.
+    """
     if Path(beside).resolve() == Path(path).resolve():
         raise LayoutError(f"{path} is the layout itself; write the mask beside it to another file")
-    layout, top, units = _opened(beside, database_nm, cell)
-    if not top.bbox(layout.layer(*layer)).empty():
-        raise LayoutError(f"{beside}: layer {layer} has shapes already; write the mask on another layer")
-    return layout, top, units
-
-
-def _opened(path: str | Path, database_nm: float, cell: str | None) -> tuple[db.Layout, db.Cell, int]:
-    """A layout that a mask is added to, the cell for it, and the layout's units in one of the mask's."""
-    layout = open_layout(path, db.LoadLayoutOptions())
+    layout = open_layout(beside, db.LoadLayoutOptions())
     tops = {item.name: item for item in layout.top_cells()}
     if cell is None and len(tops) != 1:
-        raise LayoutError(f"{path}: {len(tops)} top cells ({', '.join(tops) or 'none'}); choose one with cell=")
+        raise LayoutError(f"{beside}: {len(tops)} top cells ({', '.join(tops) or 'none'}); choose one with cell=")
     top = next(iter(tops.values())) if cell is None else layout.cell(cell)
     if top is None:
-        raise LayoutError(f"{path}: no cell {cell!r}; its top cells are {', '.join(tops)}")
+        raise LayoutError(f"{beside}: no cell {cell!r}; its top cells are {', '.join(tops)}")
     unit_nm = layout.dbu * _UM_IN_NM
     coarser, finer = max(unit_nm, database_nm), min(unit_nm, database_nm)
     factor = round(coarser / finer)
     if abs(coarser / finer - factor) > 1e-6:
         raise LayoutError(
-            f"{path}: its database unit of {unit_nm:g} nm and database_nm={database_nm:g} do not fit each other; take "
-            f"database_nm={unit_nm:g}, a half, a third, ... or a whole multiple of it"
+            f"{beside}: its database unit of {unit_nm:g} nm and database_nm={database_nm:g} do not fit each other; "
+            f"take database_nm={unit_nm:g}, a half, a third, ... or a whole multiple of it"
         )
-    if unit_nm <= database_nm:
-        return layout, top, factor
-    _draw_round_paths(layout)
-    reach = max(abs(v) for c in layout.each_cell() for b in [c.bbox()] for v in (b.left, b.bottom, b.right, b.top))
-    if reach * factor > _MAX_COORDINATE:
-        raise LayoutError(
-            f"{path}: coordinates up to {reach * unit_nm:g} nm do not fit a unit of {database_nm:g} nm; take "
-            f"database_nm={unit_nm:g}"
-        )
-    layout.transform(db.ICplxTrans(float(factor)))
-    layout.dbu = database_nm / _UM_IN_NM
-    return layout, top, 1
+    if unit_nm > database_nm:
+        _draw_round_paths(layout)
+        reach = max(abs(v) for c in layout.each_cell() for b in [c.bbox()] for v in (b.left, b.bottom, b.right, b.top))
+        if reach * factor > _MAX_COORDINATE:
+            raise LayoutError(
+                f"{beside}: coordinates up to {reach * unit_nm:g} nm do not fit a unit of {database_nm:g} nm; take "
+                f"database_nm={unit_nm:g}"
+            )
+        layout.transform(db.ICplxTrans(float(factor)))
+        layout.dbu, factor = database_nm / _UM_IN_NM, 1
+    if not top.bbox(layout.layer(*layer)).empty():
+        raise LayoutError(f"{beside}: layer {layer} has shapes already; write the mask on another layer")
+    return layout, top, factor

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from maskopt_lib import layout
+from maskopt_lib.data.turns import TURNS, composed, inverse, turned
 from maskopt_lib.layout import signature
-from maskopt_lib.layout.signature import TURNS, composed, inverse, turned
 
 
 def images(n: int, side: int, seed: int = 0) -> np.ndarray:
