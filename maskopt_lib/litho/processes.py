@@ -27,9 +27,8 @@ from maskopt_lib.litho.simulator import Simulator
 from maskopt_lib.metrics.decks import read_deck, scaled_deck
 from maskopt_lib.metrics.width import min_space_nm, min_width_nm
 from maskopt_lib.optics import settings
-from maskopt_lib.optics.focus import through_focus
 from maskopt_lib.optics.kernels import SocsKernels
-from maskopt_lib.optics.library import KERNELS, load
+from maskopt_lib.optics.library import KERNELS, load, through_focus
 from maskopt_lib.optics.system import ImagingNumerics, OpticalSystem
 
 #: Half of the smallest pitch that any illumination resolves, in units of ``wavelength / NA``.

@@ -20,8 +20,7 @@ from maskopt_lib.litho.imaging import (
 )
 from maskopt_lib.litho.process import CONTEST_CORNERS
 from maskopt_lib.models.inputs import IMAGE_NM
-from maskopt_lib.optics.crop import cropped
-from maskopt_lib.optics.kernels import SocsKernels
+from maskopt_lib.optics.kernels import SocsKernels, cropped
 
 #: Side of the dark field in whose middle a mask stands; at most that of the optics.
 FIELD_NM = 1280.0

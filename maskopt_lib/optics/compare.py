@@ -1,6 +1,7 @@
-"""How far two kernel sets are apart: in their transmission cross coefficients, their images and their prints."""
+"""How far two kernel sets are apart, in their coefficients, images and prints; and which symmetries one set has."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import scipy.fft
@@ -8,6 +9,7 @@ import xarray as xr
 
 from maskopt_lib.data import schema
 from maskopt_lib.data.schema import column
+from maskopt_lib.data.turns import TURNS, turned
 from maskopt_lib.errors import GridMismatchError
 from maskopt_lib.optics.kernels import SocsKernels
 
@@ -113,10 +115,14 @@ def tcc_distance(a: SocsKernels, b: SocsKernels) -> xr.Dataset:
     ------
     GridMismatchError : periods or numbers of focus settings differ.
     """
-    _check_pair(a, b)
+    if not np.isclose(a.period_nm, b.period_nm) or len(a.focus_names) != len(b.focus_names):
+        raise GridMismatchError(
+            f"{a.name!r} has {len(a.focus_names)} focus settings and a period of {a.period_nm:g} nm, {b.name!r} "
+            f"{len(b.focus_names)} and {b.period_nm:g} nm; build the computed set with ImagingNumerics(period_nm=...)"
+        )
     plain, shape = [], []
+    half = max(a.half_width, b.half_width)
     for i in range(len(a.focus_names)):
-        half = max(a.half_width, b.half_width)
         fa, fb = _amplitudes(a, i, half), _amplitudes(b, i, half)
         # The matrices are of low rank: their inner products follow from those of the kernels.
         aa, bb, ab = (np.sum(np.abs(x.conj() @ y.T) ** 2) for x, y in ((fa, fa), (fb, fb), (fa, fb)))
@@ -132,17 +138,14 @@ def tcc_distance(a: SocsKernels, b: SocsKernels) -> xr.Dataset:
     )
 
 
-def compare_kernels(
-    a: SocsKernels, b: SocsKernels, masks: Mapping[str, np.ndarray], *, threshold: float = CONTEST_THRESHOLD
-) -> xr.Dataset:
-    """Difference of two kernel sets on masks.
+def compare_kernels(a: SocsKernels, b: SocsKernels, masks: Mapping[str, np.ndarray]) -> xr.Dataset:
+    """Difference of two kernel sets on masks, of prints at :data:`CONTEST_THRESHOLD`.
 
     Parameters
     ----------
     a : the reference.
     b : the other set.
     masks : name -> (n, n) mask, one period each.
-    threshold : intensity at which the resist prints.
 
     Returns
     -------
@@ -156,9 +159,10 @@ def compare_kernels(
         area = (a.period_nm / np.shape(mask)[-1]) ** 2
         for focus in range(len(a.focus_names)):
             image_a, image_b = aerial_image(mask, a, focus=focus), aerial_image(mask, b, focus=focus)
-            differ = np.sum((image_a >= threshold) != (image_b >= threshold))
+            prints_a, prints_b = image_a >= CONTEST_THRESHOLD, image_b >= CONTEST_THRESHOLD
             rms = np.sqrt(np.mean((image_a - image_b) ** 2))
-            rows.append((rms, np.abs(image_a - image_b).max(), area * differ, area * np.sum(image_a >= threshold)))
+            largest = np.abs(image_a - image_b).max()
+            rows.append((rms, largest, area * np.sum(prints_a != prints_b), area * np.sum(prints_a)))
     rms, largest, difference, printed = np.array(rows, float).T.reshape(4, len(masks), -1)
     dims = (schema.SAMPLE, schema.FOCUS)
     return ds.assign(
@@ -175,9 +179,48 @@ def _amplitudes(kernels: SocsKernels, focus: int, half: int) -> np.ndarray:
     return np.pad(spectra, ((0, 0), (pad, pad), (pad, pad))).reshape(len(spectra), -1)
 
 
-def _check_pair(a: SocsKernels, b: SocsKernels) -> None:
-    if not np.isclose(a.period_nm, b.period_nm) or len(a.focus_names) != len(b.focus_names):
-        raise GridMismatchError(
-            f"{a.name!r} has {len(a.focus_names)} focus settings and a period of {a.period_nm:g} nm, {b.name!r} "
-            f"{len(b.focus_names)} and {b.period_nm:g} nm; build the computed set with ImagingNumerics(period_nm=...)"
-        )
+#: Relative distance of the cross coefficients up to which two set-ups count as one: files in single precision keep a
+#: symmetry to some 2e-6, and what misses one by design is off by 1e-3 and more.
+SAME = 1e-5
+
+
+def symmetries(kernels: SocsKernels) -> xr.Dataset:
+    """Measure all eight turns of a kernel set.
+
+    Parameters
+    ----------
+    kernels : systems of any set.
+
+    Returns
+    -------
+    Dataset over ``turn`` (see :mod:`maskopt_lib.data.turns`): ``tcc_distance`` between the set and the turned set, the
+    larger of its focus settings, and ``holds``, where it is at most :data:`SAME`.
+
+    Notes
+    -----
+    Turning the spectra turns the optics. Equal cross coefficients mean equal images of every mask, whatever the
+    coherent systems that carry them are.
+
+    Examples
+    --------
+    >>> from maskopt_lib import optics
+    >>> found = symmetries(optics.load("embedded"))
+    >>> found.turn.values[found.holds.values].tolist()
+    [0, 4]
+    """
+    turns = (replace(kernels, spectra=np.ascontiguousarray(turned(kernels.spectra, turn))) for turn in TURNS)
+    distance = np.array([float(tcc_distance(kernels, other).tcc_distance.max()) for other in turns])
+    return xr.Dataset(
+        {
+            "tcc_distance": column("turn", distance, "relative distance of the cross coefficients after the turn"),
+            "holds": column("turn", distance <= SAME, "is a symmetry"),
+        },
+        coords={"turn": column("turn", np.array(TURNS), "turn of the square")},
+        attrs={"kernels": kernels.name, "tolerance": SAME},
+    )
+
+
+def allowed_turns(kernels: SocsKernels) -> tuple[int, ...]:
+    """The turns that are symmetries of a kernel set, the identity first; see :func:`symmetries`."""
+    measured = symmetries(kernels)
+    return tuple(measured["turn"].values[measured["holds"].values].tolist())

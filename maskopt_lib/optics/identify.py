@@ -12,7 +12,6 @@ The contest optics is symmetric under all eight symmetries of the square once it
 :mod:`maskopt_lib.optics.displacement`), so one eighth of the source is computed and the rest is an index permutation.
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -175,34 +174,24 @@ def compact_system(parameters: dict[str, float], *, focus: int) -> OpticalSystem
     focus : 0 for best focus (``focus_nm``), 1 for the contest's defocus (``defocus_nm``).
     """
     p = parameters
+    ring = {name: p[name] for name in ("sigma_inner", "sigma_outer", "opening_deg")}
     return replace(
         START,
-        na=p["na"],
-        source=replace(
-            START.source,
-            sigma_inner=p["sigma_inner"],
-            sigma_outer=p["sigma_outer"],
-            opening_deg=p["opening_deg"],
-            edge_sigma=abs(p["edge_sigma"]),
-        ),
+        **{name: p[name] for name in ("na", "image_index", "tm_gain")},
+        source=replace(START.source, **ring, edge_sigma=abs(p["edge_sigma"])),
         edge=abs(p["edge"]),
-        image_index=p["image_index"],
-        tm_gain=p["tm_gain"],
         zernike_waves=((11, p["spherical_waves"]), (22, p["secondary_spherical_waves"])),
         defocus_nm=p["defocus_nm"] if focus else p["focus_nm"],
         focus_spread_nm=abs(p["focus_spread_nm"]),
     )
 
 
-def fit_compact(
-    kernels: SocsKernels, *, free: Sequence[str] = tuple(PARAMETERS), step_sigma: float = 0.05, max_steps: int = 12
-) -> xr.Dataset:
+def fit_compact(kernels: SocsKernels, *, step_sigma: float = 0.05, max_steps: int = 12) -> xr.Dataset:
     """Parameters of the compact model that explain a kernel set best.
 
     Parameters
     ----------
     kernels : orthogonal kernels at focus and defocus; realign the contest's files first.
-    free : names of the parameters to fit; the others stay at their start.
     step_sigma : distance of source points.
     max_steps : iterations of the least-squares solver.
 
@@ -213,7 +202,6 @@ def fit_compact(
     """
     equations = [_Equations(kernels, focus) for focus in range(2)]
     start = {name: value for name, (value, _) in PARAMETERS.items()}
-    free = list(free)
     # One unit of the solver is the change of a parameter that matters about as much as that of any other.
     scale = dict.fromkeys(PARAMETERS, 0.02) | {"opening_deg": 2.0}
     scale |= dict.fromkeys(("focus_nm", "defocus_nm", "focus_spread_nm"), 5.0)
@@ -234,15 +222,14 @@ def fit_compact(
         return difference, float(best * np.sum(np.abs(rows[..., axis]) ** 2)), float(np.linalg.norm(difference))
 
     def values_of(vector: np.ndarray) -> dict[str, float]:
-        return start | {name: start[name] + v * scale[name] for name, v in zip(free, vector, strict=True)}
+        return {name: start[name] + v * scale[name] for name, v in zip(PARAMETERS, vector, strict=True)}
 
     def differences(vector: np.ndarray) -> np.ndarray:
         parts = [model(values_of(vector), focus)[0].ravel() for focus in range(2)]
         return np.concatenate([part.view(np.float64) for part in parts])
 
-    result = optimize.least_squares(
-        differences, np.zeros(len(free)), diff_step=1e-2, x_scale=1.0, max_nfev=max_steps, ftol=1e-5
-    )
+    options = {"diff_step": 1e-2, "x_scale": 1.0, "max_nfev": max_steps, "ftol": 1e-5}
+    result = optimize.least_squares(differences, np.zeros(len(PARAMETERS)), **options)
     values = values_of(result.x)
     fits = [model(values, focus) for focus in range(2)]
     values, starts = ([chosen[name] for name in PARAMETERS] for chosen in (values, start))

@@ -1,12 +1,13 @@
-"""The one form in which imaging optics reaches the rest of the study: a set of coherent systems."""
+"""The one form in which imaging optics reaches the rest of the study: a set of coherent systems, whole or cropped."""
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import xarray as xr
 
-from maskopt_lib.errors import KernelFileError
+from maskopt_lib.errors import GridMismatchError, KernelFileError
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -86,3 +87,91 @@ def kernels_digest(kernels: SocsKernels) -> str:
     if carried := [kernels.meta[key] for key in ("corners", "resist") if key in kernels.meta]:
         digest.update(repr(carried).encode())
     return digest.hexdigest()
+
+
+def spatial_systems(kernels: SocsKernels, *, focus: int = 0, count: int = 8) -> xr.DataArray:
+    """Impulse responses of the strongest coherent systems, around the origin.
+
+    Parameters
+    ----------
+    kernels : any set.
+    focus : index of the focus setting.
+    count : how many systems.
+
+    Returns
+    -------
+    (kernel, y, x) real, every 8 nm over 800 nm: each system turned by the global phase that makes its response as real
+    as it can be, then its real part. ``energy_share`` along ``kernel`` is its part of the energy of the whole set.
+    """
+    h = kernels.half_width
+    at = np.arange(-400.0, 401.0, 8.0)
+    waves = np.exp(2j * np.pi * np.outer(at, np.arange(-h, h + 1)) / kernels.period_nm)
+    fields = np.einsum("yf,kfg,xg->kyx", waves, kernels.spectra[focus, :count], waves, optimize=True)
+    phase = np.angle(np.sum(fields**2, axis=(1, 2))) / 2
+    energy = kernels.weights[focus] * np.sum(np.abs(kernels.spectra[focus]) ** 2, axis=(1, 2))
+    return xr.DataArray(
+        (fields * np.exp(-1j * phase)[:, None, None]).real,
+        dims=("kernel", "y", "x"),
+        coords={
+            "y": ("y", at, {"long_name": "y", "units": "nm"}),
+            "x": ("x", at, {"long_name": "x", "units": "nm"}),
+            "energy_share": ("kernel", (energy / energy.sum())[:count]),
+        },
+        attrs={"long_name": "coherent system", "units": "1"},
+    )
+
+
+def cropped(kernels: SocsKernels, period_nm: float) -> SocsKernels:
+    """Coherent systems whose point spread ends at the border of a smaller field.
+
+    Parameters
+    ----------
+    kernels : systems of any set.
+    period_nm : side of the new field in nm, at most that of ``kernels``.
+
+    Returns
+    -------
+    Systems of as many kernels; the band has about ``period_nm / kernels.period_nm`` as many frequencies along an axis,
+    and imaging costs the square of that share.
+
+    Raises
+    ------
+    GridMismatchError : the field is larger than that of the kernels, or not positive.
+
+    Notes
+    -----
+    In space a system is a point spread around 0 that repeats with the field. What of it lies within half of the new
+    field is kept, the rest is dropped, and the result is expanded in the frequencies of the new field::
+
+        S'[j] = sum_k  q sinc(q k - j) S[k]      along each axis,  q = period_nm / kernels.period_nm
+
+    That is no approximation of the optics but of their far tail: two places that are more than half a field apart do
+    not see each other. For tiles of real metal 1, 768 nm wide, in a field of 1280 nm, intensities in the middle 512 nm
+    change by 0.0003 at most, 0.1 % of the threshold; in one of 1024 nm, where the tile sees its own repetition, by
+    0.018. The crop smears the band's edge; what it smears beyond the next frequency is dropped.
+
+    Examples
+    --------
+    >>> from maskopt_lib import optics
+    >>> small = cropped(optics.load("embedded"), 1280)
+    >>> small.period_nm, small.half_width
+    (1280.0, 12)
+    """
+    share = period_nm / kernels.period_nm
+    if not 0 < share <= 1:
+        raise GridMismatchError(
+            f"a field of {period_nm:g} nm cannot be cropped from the {kernels.period_nm:g} nm of {kernels.name!r}"
+        )
+    if share == 1:
+        return kernels
+    old = np.arange(-kernels.half_width, kernels.half_width + 1)
+    half_width = int(np.ceil(kernels.half_width * share)) + 1
+    new = np.arange(-half_width, half_width + 1)
+    along = share * np.sinc(old * share - new[:, None])
+    return replace(
+        kernels,
+        spectra=np.einsum("ja,fkab,ib->fkji", along, kernels.spectra, along, optimize=True),
+        period_nm=float(period_nm),
+        name=f"{kernels.name} in {period_nm:g} nm",
+        meta={**kernels.meta, "cropped_from_nm": kernels.period_nm},
+    )

@@ -200,12 +200,8 @@ def corners_of(document: yaml_files.Document) -> list[Corner]:
     """
     of_set = "kernels" in document.value
     if "corners" not in document.value:
-        usual_nm = (
-            0.0
-            if of_set
-            else document.number("optics", "wavelength_nm", default=1)
-            / (6 * document.number("optics", "na", default=1) ** 2)
-        )
+        wavelength_nm, na = (document.number("optics", key, default=1) for key in ("wavelength_nm", "na"))
+        usual_nm = 0.0 if of_set else wavelength_nm / (6 * na**2)
         return [Corner(name, usual_nm * (name == schema.INNER), _FOCUS[name], dose) for name, dose in _DOSES.items()]
     found = document.check_keys(schema.CORNERS, "corners")
     if missing := [name for name in schema.CORNERS if name not in found]:

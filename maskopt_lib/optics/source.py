@@ -175,9 +175,8 @@ class PoleSource(_Shape):
 
     def intensity(self, sigma_y: np.ndarray, sigma_x: np.ndarray) -> np.ndarray:
         total = np.zeros(np.broadcast_shapes(np.shape(sigma_y), np.shape(sigma_x)))
-        for angle, value in zip(
-            np.deg2rad(self.angles_deg), self.brightness or (1.0,) * len(self.angles_deg), strict=True
-        ):
+        brightness = self.brightness or (1.0,) * len(self.angles_deg)
+        for angle, value in zip(np.deg2rad(self.angles_deg), brightness, strict=True):
             radius = np.hypot(sigma_y - self.sigma_centre * np.sin(angle), sigma_x - self.sigma_centre * np.cos(angle))
             total += value * _step(self.sigma_radius - radius, self.edge_sigma)
         return total

@@ -170,13 +170,12 @@ def _kept(system: OpticalSystem, numerics: ImagingNumerics) -> tuple[np.ndarray,
     pitch = max(1, round(1 / unit))
     lines = np.where(f % pitch == 0, 0.5 * np.sinc(0.5 * f / pitch), 0.0)
     masks = [np.outer(*pair) for one in (edge, lines) for pair in ((one, all_of_it), (all_of_it, one))]
+    masks = np.array([*masks, np.outer(square, square)])
     # What every system adds is positive, so what the weak ones add together is what leaving them out costs.
-    lost = np.zeros((len(masks) + 1, 4 * half + 2, 4 * half + 2))
+    lost = np.zeros((len(masks), 4 * half + 2, 4 * half + 2))
     enough = len(weights)
     while enough > 1:
-        fields = np.fft.ifft2(
-            spectra[enough - 1] * [*masks, np.outer(square, square)], s=lost.shape[1:], norm="forward"
-        )
+        fields = np.fft.ifft2(spectra[enough - 1] * masks, s=lost.shape[1:], norm="forward")
         lost += weights[enough - 1] * np.abs(fields) ** 2
         if lost.max() > numerics.intensity_lost:
             break
@@ -245,6 +244,7 @@ def build_kernels(
         focus_names = ("focus", "defocus")[: len(planes)] if len(planes) <= 2 else [f"defocus_{z:g}nm" for z in planes]
     parts = [_kept(each, numerics) for each in systems]
     first = systems[0]
+    said = ("wavelength_nm", "na", "immersion_index", "focus_spread_nm", "edge", "obliquity", "polarisation", "tm_gain")
     # Focus settings may keep different numbers of systems; dark ones fill up.
     count = max(len(weights) for _, weights, _ in parts)
     spectra = np.zeros((len(parts), count, *parts[0][0].shape[1:]), np.complex128)
@@ -258,19 +258,12 @@ def build_kernels(
         defocus_nm=planes,
         period_nm=float(numerics.period_nm),
         name=name,
-        meta={
-            "wavelength_nm": first.wavelength_nm,
-            "na": first.na,
-            "immersion_index": first.immersion_index,
+        meta={name: getattr(first, name) for name in said}
+        | {
             "source": str(first.source) if not isinstance(first.source, PixelSource) else "PixelSource",
             "sigma_max": first.source.sigma_max,
-            "focus_spread_nm": first.focus_spread_nm,
             "zernike_waves": [list(pair) for pair in first.zernike_waves],
-            "edge": first.edge,
-            "obliquity": first.obliquity,
-            "polarisation": first.polarisation,
             "image_index": first.image_index or first.immersion_index,
-            "tm_gain": first.tm_gain,
             "clear_field_full": [each.clear_field for each in systems],
             "source_step_sigma": numerics.source_step_sigma,
             "n_kernels": count,

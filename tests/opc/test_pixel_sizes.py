@@ -8,7 +8,7 @@ import pytest
 
 from maskopt_lib import litho, opc, optics
 from maskopt_lib.errors import NothingPrintsWarning
-from maskopt_lib.optics.crop import cropped
+from maskopt_lib.optics.kernels import cropped
 
 PERIOD_NM = 1024.0
 TARGETS = {

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from maskopt_lib import layout, litho, optics
-from maskopt_lib.optics.focus import CONTEST_DEFOCUS_NM
-from maskopt_lib.optics.library import EMBEDDED_CLEAR_FIELD
+from maskopt_lib.optics.library import CONTEST_DEFOCUS_NM, EMBEDDED_CLEAR_FIELD
 
 
 @pytest.fixture(scope="module")
