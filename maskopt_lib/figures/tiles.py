@@ -19,7 +19,7 @@ def tile_reading(scene: xr.Dataset, cells: xr.Dataset, *, contexts_nm: Sequence[
 
     Parameters
     ----------
-    scene : Dataset of :func:`maskopt_lib.layout.tile_scene`: ``shapes`` (layer, y, x), the windows of a cell, one of
+    scene : Dataset of :func:`maskopt_lib.layout.cell_tiles`: ``shapes`` (layer, y, x), the windows of a cell, one of
         them ``chosen``; attributes ``cell``, ``orientation``, ``core_nm``, ``contexts_nm``, ``image_nm``.
     cells : Dataset over ``instance`` with ``x0_nm`` to ``y1_nm`` and ``cell``.
     contexts_nm : of the images; the narrowest and the widest by default.

@@ -9,7 +9,7 @@
 from maskopt_lib.layout.benchmarks import BENCHMARKS, benchmark_clips, benchmark_names
 from maskopt_lib.layout.catalog import design_info, design_names, open_design
 from maskopt_lib.layout.cell_polygons import cell_polygons
-from maskopt_lib.layout.cell_tiles import CutTiles, TileRule, content_image, cut_tiles, tile_windows
+from maskopt_lib.layout.cell_tiles import CutTiles, TileRule, content_image, cut_tiles, tile_scene, tile_windows
 from maskopt_lib.layout.clip import Clip, rasterize_many
 from maskopt_lib.layout.clip_reader import read_clip
 from maskopt_lib.layout.contours import mask_polygons, mask_rings
@@ -20,5 +20,4 @@ from maskopt_lib.layout.layers import layer_names, resolve_layer
 from maskopt_lib.layout.markers import write_markers
 from maskopt_lib.layout.platforms import PLATFORMS, Platform, design_inputs
 from maskopt_lib.layout.region import demo_layout, layout_inputs
-from maskopt_lib.layout.tile_scene import tile_scene
 from maskopt_lib.layout.writer import WrittenMask, write_mask

@@ -15,6 +15,7 @@ import numpy as np
 from klayout import db
 
 from maskopt_lib.errors import LayoutError, UnknownNameError
+from maskopt_lib.layout.blocks import runs
 from maskopt_lib.layout.contours import (
     CONTOURS,
     DATABASE_NM,
@@ -23,7 +24,6 @@ from maskopt_lib.layout.contours import (
     simple_pieces,
     simplified,
 )
-from maskopt_lib.layout.cuts import runs
 from maskopt_lib.layout.designs import INSTANCE, Design
 from maskopt_lib.layout.layers import Layer, resolve_layer
 from maskopt_lib.layout.writer import WrittenMask, new_layout, on_grid, opened_beside, write_polygons

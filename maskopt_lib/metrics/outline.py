@@ -1,8 +1,9 @@
-"""The outline of a binary image as closed polygons, and what it takes to write them down."""
+"""The outline of a binary image: closed polygons, what it takes to write them down, and how sharply it turns."""
 
 from typing import Any
 
 import numpy as np
+from scipy.ndimage import gaussian_filter1d, uniform_filter1d
 from skimage.measure import approximate_polygon, find_contours
 
 from maskopt_lib.images import binary, crop
@@ -67,3 +68,100 @@ def count_vertices(mask: Any, pixel_nm: float, tolerance_nm: float = VERTEX_TOLE
         closed = np.concatenate([loop[start:], loop[: start + 1]])
         total += max(len(approximate_polygon(closed, tolerance)) - 1, 3)
     return total
+
+
+#: Lengths of outline, in pixels, over which circles are fitted: 8 to 145 in steps of a quarter. The shortest sets the
+#: sharpest corner that is resolved, the longest keeps the steps of the raster out of large radii.
+WINDOWS_PX = tuple(8 * 1.25**k for k in range(14))
+#: Standard deviation in pixels of the Gaussian along the outline that takes the edge off the raster's steps.
+SMOOTHING_PX = 1.5
+# A window may be this many radii long, a third of the circle: shorter ones see more of the raster than of the curve.
+_WINDOW_RADII = 2.0
+
+
+def min_radius_nm(mask: Any, pixel_nm: float) -> float:
+    """The smallest radius of curvature along the outlines of a mask, convex or concave.
+
+    Parameters
+    ----------
+    mask : (y, x) binary mask.
+    pixel_nm : side of a pixel in nm.
+
+    Returns
+    -------
+    Radius in nm; nan for an empty mask.
+
+    Notes
+    -----
+    A circle is fitted (algebraic least squares, Kasa) to the slightly smoothed outline around each of its points, over
+    windows of `WINDOWS_PX`. A window is trusted where it is at most two fitted radii long, so that it does not round
+    off what it measures; of the trusted ones the flattest fit counts: the raster's steps only ever add curvature.
+    Discs and rounded corners come out within 5 % from a radius of 20 pixels and within 15 % from 8; where the curvature
+    varies along the outline, as at the tip of an ellipse, the radius is up to a fifth too large. What turns within less
+    than the shortest window, a right angle above all, is reported as some 3 pixels: the resolution, not a radius.
+
+    References
+    ----------
+    Kasa, A circle fitting procedure and its error analysis, IEEE Trans. Instrum. Meas. (1976).
+
+    Examples
+    --------
+    >>> y, x = np.mgrid[:128, :128] + 0.5
+    >>> disc = np.hypot(y - 64, x - 64) < 40
+    >>> round(min_radius_nm(disc, pixel_nm=1.0))
+    40
+    """
+    check(Positive, pixel_nm=pixel_nm)
+    smallest = min((float(radius.min()) for _, radius in outline_radii(mask)), default=np.inf)
+    return smallest * pixel_nm if np.isfinite(smallest) else float("nan")
+
+
+def outline_radii(mask: Any) -> list[tuple[np.ndarray, np.ndarray]]:
+    """What `min_radius_nm` takes the smallest of: for each outline its (point, 2) y and x and its (point,) radii.
+
+    In pixels, pixel (0, 0) covering 0 to 1; inf where the outline is straight. Points are in order along a closed loop.
+    """
+    loops = [_resampled(loop) for loop in outlines(mask)]
+    return [(points, _radii(points)) for points in loops]
+
+
+def _resampled(loop: np.ndarray) -> np.ndarray:
+    """(n, 2) points of a closed loop at equal steps of about half a pixel, smoothed by `SMOOTHING_PX`."""
+    closed = np.concatenate([loop, loop[:1]])
+    length = np.concatenate([[0], np.cumsum(np.hypot(*np.diff(closed, axis=0).T))])
+    at = np.linspace(0, length[-1], max(int(2 * length[-1]), 8), endpoint=False)
+    even = np.stack([np.interp(at, length, closed[:, k]) for k in (0, 1)], axis=1)
+    return gaussian_filter1d(even, SMOOTHING_PX * len(at) / length[-1], axis=0, mode="wrap")
+
+
+def _radii(points: np.ndarray) -> np.ndarray:
+    """(n,) radius at each point in pixels: the flattest circle among the windows short enough for it."""
+    step = float(np.hypot(*(points[1] - points[0])))
+    best = np.zeros(len(points))
+    for window_px in WINDOWS_PX:
+        n = 2 * int(window_px / step / 2) + 1
+        if n > len(points) and window_px > WINDOWS_PX[0]:
+            break
+        radius = _circle_fit(points, min(n, len(points)))
+        trusted = (window_px <= _WINDOW_RADII * radius) | (window_px == WINDOWS_PX[0])
+        best = np.where(trusted, np.maximum(best, radius), best)
+    return best
+
+
+def _circle_fit(points: np.ndarray, n: int) -> np.ndarray:
+    """Radius of the circle fitted to the ``n`` points around each point of a closed loop."""
+    y, x = (points - points.mean(axis=0)).T
+    my, mx, myy, mxx, mxy, myyy, mxxx, mxyy, mxxy = (
+        uniform_filter1d(v, n, mode="wrap") for v in (y, x, y * y, x * x, x * y, y**3, x**3, x * y * y, x * x * y)
+    )
+    # Moments about each window's own centroid.
+    yy, xx, xy = myy - my**2, mxx - mx**2, mxy - mx * my
+    third_y = (myyy - 3 * my * myy + 2 * my**3) + (mxxy - my * mxx - 2 * mx * mxy + 2 * my * mx**2)
+    third_x = (mxxx - 3 * mx * mxx + 2 * mx**3) + (mxyy - mx * myy - 2 * my * mxy + 2 * mx * my**2)
+    determinant = xx * yy - xy**2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        centre_y = (third_y * xx - third_x * xy) / (2 * determinant)
+        centre_x = (third_x * yy - third_y * xy) / (2 * determinant)
+        radius = np.sqrt(centre_y**2 + centre_x**2 + yy + xx)
+    # Straight to a thousandth of its length, a window has no radius that rounding would leave intact.
+    return np.where(determinant > 1e-6 * (xx + yy) ** 2, radius, np.inf)

@@ -5,15 +5,3 @@ from maskopt_lib.models.inputs import TileInput
 from maskopt_lib.models.library import MODELS, build, from_spec, register
 from maskopt_lib.models.model import MaskModel, ModelOptions
 from maskopt_lib.models.predict import predict
-
-__all__ = [
-    "MODELS",
-    "Conditioning",
-    "MaskModel",
-    "ModelOptions",
-    "TileInput",
-    "build",
-    "from_spec",
-    "predict",
-    "register",
-]

@@ -1,7 +1,7 @@
 """What the notebooks call: recipes that solve and score, the record of a run, stores, tables, and parameters."""
 
 from maskopt_lib.layout.region import demo_layout, layout_inputs
-from maskopt_lib.metrics.decks import read_deck
+from maskopt_lib.metrics.rules import read_deck
 from maskopt_lib.runs.loading import load, load_masks
 from maskopt_lib.runs.notebook import among, begin, claim
 from maskopt_lib.runs.params import parameters, read_parameters, read_variant

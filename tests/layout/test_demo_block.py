@@ -15,7 +15,7 @@ from maskopt_lib.errors import LayoutError, UnknownNameError
 from maskopt_lib.layout import demo_block
 from maskopt_lib.layout.cell_drawing import ROW_NM, SITE_NM, CellSpec, draw
 from maskopt_lib.layout.cell_wiring import route
-from maskopt_lib.layout.demo_cells import CELLS
+from maskopt_lib.layout.demo_block import CELLS
 from maskopt_lib.layout.design_rules import check_design_rules
 
 #: Output -> function of the inputs, for cells without memory.

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from maskopt_lib import metrics
 from maskopt_lib.errors import MissingDataError, UnknownNameError
-from maskopt_lib.metrics.decks import read_deck
+from maskopt_lib.metrics.rules import read_deck
 from maskopt_lib.opc import mask_rules
 from maskopt_lib.opc.distances import room, signed_distance
 from maskopt_lib.opc.mask_rules import MaskRules

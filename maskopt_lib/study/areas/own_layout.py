@@ -29,7 +29,7 @@ from maskopt_lib.layout.region import demo_layout, layout_inputs
 from maskopt_lib.layout.windows import Plan, StitchedMask
 from maskopt_lib.layout.writer import new_layout, write_polygons
 from maskopt_lib.litho import Process, load_process
-from maskopt_lib.metrics.decks import read_deck
+from maskopt_lib.metrics.rules import read_deck
 from maskopt_lib.runs.record import Run, start
 from maskopt_lib.runs.spread import workers as workers_of
 from maskopt_lib.study.areas import focus_window, prints, score_sheet

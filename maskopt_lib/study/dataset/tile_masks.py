@@ -166,7 +166,7 @@ def label_digest(
 ) -> dict[tuple[str, str], str]:
     """(layer, kind) -> hash of all that determines a mask and its scores but the tiles."""
     code = source_hash(["maskopt_lib.study.dataset.tile_masks"], follow=False)
-    code += source_hash(["maskopt_lib.metrics.core", "maskopt_lib.optics.kernels", "maskopt_lib.litho.simulator"])
+    code += source_hash(["maskopt_lib.metrics.evaluate", "maskopt_lib.optics.kernels", "maskopt_lib.litho.simulator"])
     sizes = [rule.image_nm, rule.core_nm, rule.pixel_nm, rule.field_nm]
     common = [kernels_digest(optics.load(rule.kernels)), code, sizes, str(torch.device(device)), torch.__version__]
     recipes = {(layer, kind): rule.recipe(layer, kind) for layer in layers for kind in kinds}

@@ -188,7 +188,7 @@ class Bench:
     def digest(self) -> str:
         """Hash of all that determines what is shown of a tile, and the scores of its mask."""
         code = source_hash(["maskopt_lib.models.training.tiles", "maskopt_lib.models.predict"], follow=False)
-        code += source_hash(["maskopt_lib.metrics.core", "maskopt_lib.litho.simulator"])
+        code += source_hash(["maskopt_lib.metrics.evaluate", "maskopt_lib.litho.simulator"])
         store = TileStore(self.store).digest()
         return hashed([code, kernels_digest(self.kernels), store, self.device, torch.__version__])
 

@@ -10,8 +10,8 @@ from maskopt_lib import layout, metrics, models, optics
 from maskopt_lib.errors import GridMismatchError, SchemaError
 from maskopt_lib.litho import Simulator
 from maskopt_lib.models import weights
-from maskopt_lib.study.networks import fields as network_masks
-from maskopt_lib.study.networks.fields import network_mask
+from maskopt_lib.study.networks import generalisation as network_masks
+from maskopt_lib.study.networks.generalisation import network_mask
 
 RULE = {"rule": {"context_nm": 32, "kind": "ilt"}, "kernels": "embedded"}
 
