@@ -161,17 +161,13 @@ class TileStore:
         specs = ta.TILE_ARRAYS | {name: ta.OPTIONAL_TILE_ARRAYS[name] for name in more}
         contexts = np.asarray(self.rule["contexts_nm"], np.int16)
         sizes = {ta.SAMPLE: n_samples, ta.CONTEXT: len(contexts)}
-        shards.reserve(
-            self.path,
-            layer,
-            ta.TILES,
-            specs,
-            sizes | dict(zip((ta.Y, ta.X_BYTE), self.content_shape, strict=True)),
-            shard_size,
-            coords={ta.CONTEXT: contexts},
-            attrs={"layer": layer, **attrs},
-            names={name: list(names[name]) for name in CODED},
-        )
+        more = {
+            "coords": {ta.CONTEXT: contexts},
+            "attrs": {"layer": layer, **attrs},
+            "names": {name: list(names[name]) for name in CODED},
+        }
+        sizes |= dict(zip((ta.Y, ta.X_BYTE), self.content_shape, strict=True))
+        shards.reserve(self.path, layer, ta.TILES, specs, sizes, shard_size, **more)
 
     def write_tiles(self, layer: str, shard: int, arrays: Mapping[str, np.ndarray]) -> None:
         """Write one shard of tiles, all its arrays at once.
@@ -223,24 +219,14 @@ class TileStore:
         contexts = np.asarray(label_contexts_nm, np.int16)
         sizes = {ta.SAMPLE: tiles.n, ta.LABEL: len(sample), ta.METHOD: len(methods), ta.LABEL_CONTEXT: len(contexts)}
         sizes |= dict(zip((ta.Y, ta.X_BYTE), self.image_shape, strict=True))
-        shards.reserve(
-            self.path, layer, ta.LINKS, ta.LINK_ARRAYS, sizes, tiles.shard_size, coords={ta.LABEL_CONTEXT: contexts}
-        )
+        of_links = {"coords": {ta.LABEL_CONTEXT: contexts}}
+        shards.reserve(self.path, layer, ta.LINKS, ta.LINK_ARRAYS, sizes, tiles.shard_size, **of_links)
         attrs = {"methods": list(methods), **attrs}
         shards.reserve(self.path, layer, ta.LABELS, ta.LABEL_ARRAYS, sizes, shard_size, below="labels", attrs=attrs)
         specs = ta.METHOD_ARRAYS | ta.score_specs(scores if isinstance(scores, Mapping) else tuple(scores))
         for i, method in enumerate(methods):
-            shards.reserve(
-                self.path,
-                layer,
-                f"{ta.LABELS}-{method}",
-                specs,
-                sizes,
-                shard_size,
-                below="labels",
-                second=i,
-                coords={ta.METHOD: np.array(list(methods))},
-            )
+            own = {"below": "labels", "second": i, "coords": {ta.METHOD: np.array(list(methods))}}
+            shards.reserve(self.path, layer, f"{ta.LABELS}-{method}", specs, sizes, shard_size, **own)
         everything = {"label_of": label_of, "turn_of": turn_of, "sample": sample, "context_nm": context_nm}
         for name in (ta.LINKS, ta.LABELS):
             kind = self.kind(layer, name)
@@ -279,12 +265,10 @@ class TileStore:
             self.kind(layer, ta.LABELS if labels else ta.TILES)
         gone = {k.name: bad for k in of_layer if (bad := self.missing(layer, k.name))}
         if gone and not partial:
-            lacking = "; ".join(
-                f"{len(bad)} of {self.kind(layer, name).n_shards} shards of {name}" for name, bad in gone.items()
-            )
+            n = {name: self.kind(layer, name).n_shards for name in gone}
+            lacking = "; ".join(f"{len(bad)} of {n[name]} shards of {name}" for name, bad in gone.items())
             raise MissingDataError(
-                f"{self.path} is not complete: {layer} lacks {lacking}; build it to the end, or open it with "
-                "partial=True"
+                f"{self.path} is not complete: {layer} lacks {lacking}; build it to the end, or open it with partial=True"
             )
         group = f"{layer}/{ta.LABELS}" if labels else layer
         with files.reading(self.path, shards.REMEDY):

@@ -6,7 +6,7 @@
 `demo_clips` and `benchmark_clips` give clips by name, `mask_polygons` and `write_mask` turn a mask back into polygons.
 """
 
-from maskopt_lib.layout.benchmarks import BENCHMARKS, benchmark_clips, benchmark_names
+from maskopt_lib.layout.benchmarks import BENCHMARKS, benchmark_clips, benchmark_names, demo_layout, layout_inputs
 from maskopt_lib.layout.catalog import design_info, design_names, open_design
 from maskopt_lib.layout.cell_polygons import cell_polygons
 from maskopt_lib.layout.cell_tiles import CutTiles, TileRule, content_image, cut_tiles, tile_scene, tile_windows
@@ -19,5 +19,4 @@ from maskopt_lib.layout.designs import Design, DesignInfo, read_design
 from maskopt_lib.layout.layers import layer_names, resolve_layer
 from maskopt_lib.layout.markers import write_markers
 from maskopt_lib.layout.platforms import PLATFORMS, Platform, design_inputs
-from maskopt_lib.layout.region import demo_layout, layout_inputs
 from maskopt_lib.layout.writer import WrittenMask, write_mask

@@ -25,7 +25,7 @@ from maskopt_lib.litho.process import (
 )
 from maskopt_lib.litho.simulator import Simulator
 from maskopt_lib.metrics.rules import read_deck, scaled_deck
-from maskopt_lib.metrics.width import min_space_nm, min_width_nm
+from maskopt_lib.metrics.shapes import min_space_nm, min_width_nm
 from maskopt_lib.optics import settings
 from maskopt_lib.optics.kernels import SocsKernels
 from maskopt_lib.optics.library import KERNELS, load, through_focus

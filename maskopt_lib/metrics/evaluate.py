@@ -10,9 +10,9 @@ from maskopt_lib.data import schema
 from maskopt_lib.errors import GridMismatchError, UnknownNameError
 from maskopt_lib.grid import grid_of
 from maskopt_lib.images import binary
-from maskopt_lib.metrics import contour, epe, outline, shapes, shots, width
+from maskopt_lib.metrics import contour, epe, outline, shapes, shots
 from maskopt_lib.metrics.area import PRINT_SCORES, by_corner, print_scores
-from maskopt_lib.metrics.edges import is_manhattan
+from maskopt_lib.metrics.epe import is_manhattan
 from maskopt_lib.options import Positive, check
 
 
@@ -111,9 +111,9 @@ def evaluate(
         if schema.VERTICES in wanted:
             row[schema.VERTICES] = outline.count_vertices(m, pixel_nm, vertex_tolerance_nm)
         if schema.MIN_WIDTH in wanted:
-            row[schema.MIN_WIDTH] = width.min_width_nm(m, pixel_nm)
+            row[schema.MIN_WIDTH] = shapes.min_width_nm(m, pixel_nm)
         if schema.MIN_SPACE in wanted:
-            row[schema.MIN_SPACE] = width.min_space_nm(m, pixel_nm)
+            row[schema.MIN_SPACE] = shapes.min_space_nm(m, pixel_nm)
         if schema.MIN_RADIUS in wanted:
             row[schema.MIN_RADIUS] = outline.min_radius_nm(m, pixel_nm)
         rows.append(row)

@@ -32,6 +32,7 @@ DEFOCUS = "defocus_nm"
 SHAPES = ("rectangle", "ellipse")
 #: Exposure latitude at which depths of focus are quoted, in percent.
 LATITUDE_PERCENT = 5.0
+_SIDES = ("lowest", "highest")
 
 
 def exposure_limits(
@@ -126,13 +127,10 @@ def common_window(
     planes = np.asarray(defocus_nm, float)
     order = np.argsort(planes)
     fine = np.linspace(planes.min(), planes.max(), max(2, round(np.ptp(planes) / step_nm) + 1))
-    lowest, highest = (
-        # Features are joined after interpolation: the limit of a window has corners that features do not have.
-        np.array(
-            [_between(fine, planes[order], column) for part in limits for column in _columns(part[name], order)]
-        ).reshape(-1, len(fine))  # of no features as well: no window
-        for name in ("lowest", "highest")
-    )
+    # Features are joined after interpolation: the limit of a window has corners that features do not have.
+    sides = [[part[name].transpose(schema.FOCUS, ...).values[order].T for part in limits] for name in _SIDES]
+    between = [[_between(fine, planes[order], feature) for part in side for feature in part] for side in sides]
+    lowest, highest = (np.array(side).reshape(-1, len(fine)) for side in between)  # of no features: no window
     needed = max(1, int(np.ceil(share * len(lowest) - 1e-9)))
     ends = np.array([_widest(low, high, needed) for low, high in zip(lowest.T, highest.T, strict=True)])
     return (
@@ -169,10 +167,7 @@ def latitude_curve(window: xr.Dataset, *, shape: str = "ellipse") -> xr.Dataset:
     step = planes[1] - planes[0] if n > 1 else 1.0
     height, middle, exposure = np.zeros(n), np.full(n, np.nan), np.full(n, np.nan)
     # With planes halfway between, every shape has a plane at its middle, where an ellipse is highest.
-    halves = (
-        np.interp(np.arange(2 * n - 1) / 2, np.arange(n), low),
-        np.interp(np.arange(2 * n - 1) / 2, np.arange(n), high),
-    )
+    halves = [np.interp(np.arange(2 * n - 1) / 2, np.arange(n), side) for side in (low, high)]
     for width in range(n):
         floor, roof = (np.lib.stride_tricks.sliding_window_view(side, 2 * width + 1)[::2] for side in halves)
         # The intervals of focus all of whose planes have a window.
@@ -285,13 +280,8 @@ def _over(threshold: float, intensity: np.ndarray) -> np.ndarray:
 
 
 def _limits(lowest: np.ndarray, highest: np.ndarray, *dims: str) -> xr.Dataset:
-    limits = {"lowest": lowest, "highest": highest}
-    return xr.Dataset({name: column(dims, values, f"{name} exposure") for name, values in limits.items()})
-
-
-def _columns(limit: xr.DataArray, order: np.ndarray) -> np.ndarray:
-    """(feature, focus) with focus ascending."""
-    return limit.transpose(schema.FOCUS, ...).values[order].T
+    limits = zip(_SIDES, (lowest, highest), strict=True)
+    return xr.Dataset({name: column(dims, values, f"{name} exposure") for name, values in limits})
 
 
 def _between(fine: np.ndarray, planes: np.ndarray, values: np.ndarray) -> np.ndarray:

@@ -19,8 +19,7 @@ from maskopt_lib.data.schema import column
 from maskopt_lib.errors import MissingDataError, UnknownNameError
 from maskopt_lib.images import binary, crop
 from maskopt_lib.metrics.outline import outline_radii
-from maskopt_lib.metrics.shapes import neighbours
-from maskopt_lib.metrics.width import Places, space_places, width_places
+from maskopt_lib.metrics.shapes import Places, neighbours, space_places, width_places
 from maskopt_lib.options import Positive, check
 
 #: Dimensions of a report: what is broken, and the rules of the deck.
@@ -144,14 +143,6 @@ def _of_places(places: Places, limit: float, box: _Box) -> _Found:
     return smallest, broken
 
 
-def _width(mask: np.ndarray, limit: float, box: _Box) -> _Found:
-    return _of_places(width_places(mask), limit, box)
-
-
-def _space(mask: np.ndarray, limit: float, box: _Box) -> _Found:
-    return _of_places(space_places(mask), limit, box)
-
-
 def _radius(mask: np.ndarray, limit: float, box: _Box) -> _Found:
     loops = [
         Places(radius, *points.T, np.full(len(radius), k)) for k, (points, radius) in enumerate(outline_radii(mask))
@@ -218,8 +209,8 @@ def _inside(x: np.ndarray, y: np.ndarray, box: _Box) -> np.ndarray:
 
 #: Rule -> how it is checked; the names are those of the scores.
 RULES: dict[str, Callable[[np.ndarray, float, _Box], _Found]] = {
-    schema.MIN_WIDTH: _width,
-    schema.MIN_SPACE: _space,
+    schema.MIN_WIDTH: lambda mask, limit, box: _of_places(width_places(mask), limit, box),
+    schema.MIN_SPACE: lambda mask, limit, box: _of_places(space_places(mask), limit, box),
     schema.MSA: _area,
     schema.MSD: _distance,
     schema.MIN_RADIUS: _radius,

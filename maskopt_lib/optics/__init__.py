@@ -1,12 +1,10 @@
 """Imaging optics: source and pupil -> transmission cross coefficients -> coherent systems; kernel files; comparison."""
 
 from maskopt_lib.optics.compare import aerial_image, allowed_turns, compare_kernels, symmetries, tcc_distance
-from maskopt_lib.optics.displacement import displace, realign
-from maskopt_lib.optics.files import read_kernels, read_symmetrised, write_kernels
+from maskopt_lib.optics.files import displace, read_kernels, read_symmetrised, realign, write_kernels
 from maskopt_lib.optics.identify import fit_compact, fit_source, identify
 from maskopt_lib.optics.kernels import SocsKernels, cropped, spatial_systems
 from maskopt_lib.optics.library import EMBEDDED, KERNELS, load, through_focus
-from maskopt_lib.optics.numerics import numerics_for, optical_radius_nm
 from maskopt_lib.optics.settings import process_names
 from maskopt_lib.optics.source import (
     AnnularSource,
@@ -18,5 +16,5 @@ from maskopt_lib.optics.source import (
     quadrupole,
     source_map,
 )
-from maskopt_lib.optics.system import ImagingNumerics, OpticalSystem, zernike
+from maskopt_lib.optics.system import ImagingNumerics, OpticalSystem, numerics_for, optical_radius_nm, zernike
 from maskopt_lib.optics.tcc import abbe_systems, build_kernels, coherent_systems, tcc_matrix, tcc_of

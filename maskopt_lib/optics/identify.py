@@ -9,7 +9,7 @@ equations need only inner products of the rows ``p_s`` of ``T_s = sum_c p_sc p_s
     <T_s U, T_s' U> = sum_cd Re (p_sc^H p_s'd) (p_s'd^H U) (U^H p_sc)        <T_s U, U L> = sum_c p_sc^H U L U^H p_sc
 
 The contest optics is symmetric under all eight symmetries of the square once its files are realigned (see
-:mod:`maskopt_lib.optics.displacement`), so one eighth of the source is computed and the rest is an index permutation.
+:mod:`maskopt_lib.optics.files`), so one eighth of the source is computed and the rest is an index permutation.
 """
 
 from dataclasses import replace
@@ -20,7 +20,7 @@ from scipy import optimize
 
 from maskopt_lib.data.schema import column
 from maskopt_lib.errors import KernelFileError
-from maskopt_lib.optics.displacement import realign
+from maskopt_lib.optics.files import realign
 from maskopt_lib.optics.kernels import SocsKernels
 from maskopt_lib.optics.source import SectorSource, circular
 from maskopt_lib.optics.system import OpticalSystem

@@ -6,8 +6,7 @@ from dataclasses import replace
 
 from maskopt_lib.data import manifest
 from maskopt_lib.optics import settings
-from maskopt_lib.optics.displacement import displace
-from maskopt_lib.optics.files import CONTEST_FOLDERS, WHOLE, from_files, read_scales, read_symmetrised
+from maskopt_lib.optics.files import CONTEST_FOLDERS, WHOLE, displace, from_files, read_scales, read_symmetrised
 from maskopt_lib.optics.identify import compact_system
 from maskopt_lib.optics.kernels import SocsKernels
 from maskopt_lib.optics.system import ImagingNumerics

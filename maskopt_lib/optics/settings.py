@@ -31,7 +31,6 @@ from maskopt_lib import yaml_files
 from maskopt_lib.data import manifest, schema
 from maskopt_lib.errors import GridMismatchError, MissingDataError, SchemaError, UnknownNameError
 from maskopt_lib.optics.kernels import SocsKernels
-from maskopt_lib.optics.numerics import numerics_for, pixel_for
 from maskopt_lib.optics.source import (
     AnnularSource,
     PixelSource,
@@ -42,7 +41,7 @@ from maskopt_lib.optics.source import (
     dipole,
     quadrupole,
 )
-from maskopt_lib.optics.system import ImagingNumerics, OpticalSystem
+from maskopt_lib.optics.system import ImagingNumerics, OpticalSystem, numerics_for, pixel_for
 from maskopt_lib.optics.tcc import build_kernels
 
 #: Processes that come with the study.

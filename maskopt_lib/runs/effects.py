@@ -100,15 +100,7 @@ def statement_table(statements: Mapping[str, tuple[Effect, str]]) -> pd.DataFram
     >>> table.loc["It helps.", NOTE]
     'confirmed; L2, 3 tiles'
     """
-    rows = {
-        sentence: {
-            (_EFFECT, MEAN): effect.mean,
-            (_EFFECT, LOW): effect.interval[0],
-            (_EFFECT, HIGH): effect.interval[1],
-            NOTE: f"{effect.verdict}; {measured}",
-        }
-        for sentence, (effect, measured) in statements.items()
-    }
-    # Those of no statement at all are the same.
+    rows = [(e.mean, *e.interval, f"{e.verdict}; {measured}") for e, measured in statements.values()]
+    index = pd.Index(list(statements), name="statement", dtype=object)
     columns = pd.MultiIndex.from_tuples([(_EFFECT, MEAN), (_EFFECT, LOW), (_EFFECT, HIGH), NOTE])
-    return pd.DataFrame(rows.values(), index=pd.Index(rows, name="statement", dtype=object), columns=columns)
+    return pd.DataFrame(rows, index=index, columns=columns)

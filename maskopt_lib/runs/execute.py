@@ -26,7 +26,6 @@ def execute(
     parameters: Mapping[str, Any],
     out_dir: str | Path,
     *,
-    wait_s: float = LONGEST_WAIT_S,
     tell: Callable[[str], None] = lambda sentence: None,
 ) -> Path:
     """Run a notebook from the first cell to the last.
@@ -36,7 +35,6 @@ def execute(
     notebook : name such as ``"15_ilt_ablation"``.
     parameters : name -> value, in place of its defaults.
     out_dir : folder of its results, from the study's root where it is not absolute.
-    wait_s : how long to wait for another process that writes there.
     tell : called with a sentence when there is one to wait for.
 
     Returns
@@ -52,7 +50,7 @@ def execute(
     """
     params.check_names(notebook, parameters)
     folder = results_folder(out_dir)
-    with FolderLock(folder, notebook, wait_s=wait_s, tell=tell):
+    with FolderLock(folder, notebook, wait_s=LONGEST_WAIT_S, tell=tell):
         papermill.execute_notebook(
             params.path_of(notebook),
             folder / PARTIAL,

@@ -324,15 +324,8 @@ def join(points: Mapping[tuple[int, ...], xr.Dataset], labels: Mapping[str, Sequ
         name, along = list(labels.items())[len(place)]
         index = pd.Index(along, name=f"{name}_parameter" if name in taken else name)
         inner = [nested((*place, i)) for i in range(len(along))]
-        return xr.concat(
-            inner,
-            index,
-            data_vars="all",
-            coords="minimal",
-            compat="override",
-            join="outer",
-            combine_attrs="drop_conflicts",
-        )
+        how = {"data_vars": "all", "coords": "minimal", "compat": "override", "combine_attrs": "drop_conflicts"}
+        return xr.concat(inner, index, join="outer", **how)
 
     joined = nested(())
     texts = [name for name, v in joined.data_vars.items() if v.dtype == object]

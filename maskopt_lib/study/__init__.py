@@ -1,6 +1,6 @@
 """What the notebooks call: recipes that solve and score, the record of a run, stores, tables, and parameters."""
 
-from maskopt_lib.layout.region import demo_layout, layout_inputs
+from maskopt_lib.layout.benchmarks import demo_layout, layout_inputs
 from maskopt_lib.metrics.rules import read_deck
 from maskopt_lib.runs.loading import load, load_masks
 from maskopt_lib.runs.notebook import among, begin, claim

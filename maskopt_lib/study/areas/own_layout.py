@@ -18,6 +18,7 @@ import xarray as xr
 from maskopt_lib import metrics
 from maskopt_lib.data import schema
 from maskopt_lib.errors import LayoutError
+from maskopt_lib.layout.benchmarks import demo_layout, layout_inputs
 from maskopt_lib.layout.clip_reader import read_clip
 from maskopt_lib.layout.contours import DATABASE_NM, VERTEX_TOLERANCE_NM
 from maskopt_lib.layout.designs import read_design
@@ -25,7 +26,6 @@ from maskopt_lib.layout.layers import Layer, Layers
 from maskopt_lib.layout.markers import write_markers
 from maskopt_lib.layout.mosaic import MASK_LAYER
 from maskopt_lib.layout.platforms import PLATFORMS, design_inputs
-from maskopt_lib.layout.region import demo_layout, layout_inputs
 from maskopt_lib.layout.windows import Plan, StitchedMask
 from maskopt_lib.layout.writer import new_layout, write_polygons
 from maskopt_lib.litho import Process, load_process

@@ -7,7 +7,7 @@ it: what is there is not made again, and any score can be taken anew.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
@@ -366,8 +366,11 @@ def _score(part: _MaskPart, kept: Kept) -> None:
     seconds = np.nan
     if entry.trained is not None:
         trained = kept(("network", entry.trained, bench.device), partial(_warm_network, part, tiles))
-        draw = partial(predict_tiles, trained, tiles, kind=trained.kind(part.kind), dial=entry.dial)
-        masks, seconds = _timed(draw, bench.device)
+        began = time.perf_counter()
+        masks = predict_tiles(trained, tiles, kind=trained.kind(part.kind), dial=entry.dial)
+        if bench.device != "cpu":
+            torch.cuda.synchronize(bench.device)
+        seconds = time.perf_counter() - began
     elif entry.recipe is not None:
         solver = kept(("solver", entry.recipe.digest(), tiles.layer, *lens), partial(_warm_solver, part))
         masks, seconds = solver.solve(tiles.image, tiles.layer, _OWN)
@@ -394,11 +397,3 @@ def _warm_network(part: _MaskPart, tiles: TestTiles) -> Trained:
     # The first prediction prepares; no mask's time holds that.
     predict_tiles(trained, tiles, kind=trained.kind(part.kind))
     return trained
-
-
-def _timed(do: Callable[[], np.ndarray], device: str) -> tuple[np.ndarray, float]:
-    began = time.perf_counter()
-    masks = do()
-    if device != "cpu":
-        torch.cuda.synchronize(device)
-    return masks, time.perf_counter() - began

@@ -137,26 +137,26 @@ def summary(trained: Mapping[Key, Trained]) -> xr.Dataset:
     ``wait_percent`` of the steps' time, ``best_step``, ``stopped_by``, and scores of the check that was kept.
     """
     rows: dict[tuple[int], dict[str, Any]] = {}
-    for i, ((network, layer, kind, seed), training) in enumerate(trained.items()):
+    for i, (key, training) in enumerate(trained.items()):
         curves, rule = training.curves, training.rule
         best = curves.isel(check=curves.attrs["best_check"])
         total = float(curves["step_s"].sum())
-        rows[i,] = {
-            "network": network,
-            "layer": layer,
-            "kind": kind,
-            "seed": seed,
-            "folder": training.path.name,
-            "n_parameters": curves.attrs["n_parameters"],
-            "width": float(rule["width"]),
-            "pixel_nm": float(rule["pixel_nm"]),
-            "steps": curves.sizes[schema.STEP],
-            "train_s": total,
-            "step_s": float(curves["step_s"].median()),
-            "wait_percent": 100 * float(curves["wait_s"].sum()) / total,
-            "best_step": int(best["at_step"]),
-            "stopped_by": curves.attrs["stopped_by"],
-        } | {name: float(best[name]) for name in _SCORES}
+        rows[i,] = (
+            dict(zip(("network", "layer", "kind", "seed"), key, strict=True))
+            | {
+                "folder": training.path.name,
+                "n_parameters": curves.attrs["n_parameters"],
+                "width": float(rule["width"]),
+                "pixel_nm": float(rule["pixel_nm"]),
+                "steps": curves.sizes[schema.STEP],
+                "train_s": total,
+                "step_s": float(curves["step_s"].median()),
+                "wait_percent": 100 * float(curves["wait_s"].sum()) / total,
+                "best_step": int(best["at_step"]),
+                "stopped_by": curves.attrs["stopped_by"],
+            }
+            | {name: float(best[name]) for name in _SCORES}
+        )
     texts = {
         "n_parameters": "parameters",
         "width": "factor on channels",
@@ -169,7 +169,6 @@ def summary(trained: Mapping[Key, Trained]) -> xr.Dataset:
     ds = labelled(rows, [TRAINING])
     own = {str(name): str(name).replace("_", " ") for name in ds.data_vars if name not in schema.VARIABLES}
     return schema.label(schema.described(ds, own | texts))
-    return schema.label(ds)
 
 
 def run_of(out_dir: str | Path, run_dir: str | Path = "") -> Path:
@@ -192,10 +191,6 @@ def run_of(out_dir: str | Path, run_dir: str | Path = "") -> Path:
 
 def folders(run_dir: str | Path) -> dict[Key, Path]:
     """Folders of the trainings that a run of notebook 31 listed.
-
-    Parameters
-    ----------
-    run_dir : of the run.
 
     Raises
     ------
