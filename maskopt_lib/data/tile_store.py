@@ -268,7 +268,8 @@ class TileStore:
             n = {name: self.kind(layer, name).n_shards for name in gone}
             lacking = "; ".join(f"{len(bad)} of {n[name]} shards of {name}" for name, bad in gone.items())
             raise MissingDataError(
-                f"{self.path} is not complete: {layer} lacks {lacking}; build it to the end, or open it with partial=True"
+                f"{self.path} is not complete: {layer} lacks {lacking}; build it to the end, or open it with "
+                "partial=True"
             )
         group = f"{layer}/{ta.LABELS}" if labels else layer
         with files.reading(self.path, shards.REMEDY):
