@@ -42,7 +42,7 @@ def write_card(
     deep: bool = True,
     partial: bool = False,
 ) -> Path:
-    """Write the card of a store.
+    """Write the card of a store; gives its path.
 
     Parameters
     ----------
@@ -51,10 +51,6 @@ def write_card(
     rule : of the splits that are counted, for another choice than that of the store.
     deep : verify every byte, not sizes only, before the card says that the store is whole.
     partial : describe a store that is not complete; the card says so.
-
-    Returns
-    -------
-    Path of the card.
     """
     path = Path(path) if path is not None else store.path / CARD
     files.write_bytes(path, card_text(store, rule=rule, deep=deep, partial=partial).encode())

@@ -59,7 +59,7 @@ def export_parquet(
     rows_a_file: int = 5000,
     allow_unlicensed: bool = False,
 ) -> list[Path]:
-    """Write the labelled tiles of a layer: one row for each tile, context and method.
+    """Write the labelled tiles of a layer, one row for each tile, context and method; gives the paths of the files.
 
     Parameters
     ----------
@@ -69,10 +69,6 @@ def export_parquet(
     methods : whose masks; None for all.
     rows_a_file : rows of each file but the last.
     allow_unlicensed : write designs that may not be given on, for use at home.
-
-    Returns
-    -------
-    Paths of the files.
 
     Raises
     ------
@@ -202,15 +198,11 @@ def import_parquet(
 
 
 def image_identity(image: np.ndarray) -> tuple[int, int]:
-    """Hash of an image, and the smallest hash of its eight turns: equal for images that are turns of one another.
+    """Hash of an image and the smallest hash of its eight turns, 64 bits each: equal for turns of one another.
 
     Parameters
     ----------
     image : (n, n) of 0 and 1.
-
-    Returns
-    -------
-    Two unsigned integers of 64 bits.
     """
     hashes = []
     for turn in TURNS:

@@ -59,11 +59,7 @@ DECIMALS = dict.fromkeys((RUNTIME, PEAK_MEMORY, "rule_margin", "front_share", *_
 #: Name in results of earlier versions -> name today.
 RENAMED = {"print_nm2": "merit_nm2"}
 
-_COORDINATES: dict[str, tuple[str, str]] = {
-    Y: ("y", "nm"),
-    X: ("x", "nm"),
-    STEP: ("optimizer step", "1"),
-}
+_COORDINATES: dict[str, tuple[str, str]] = {Y: ("y", "nm"), X: ("x", "nm"), STEP: ("optimizer step", "1")}
 
 
 def column(dims: str | tuple[str, ...], values: Any, long_name: str, units: str = "1") -> tuple:
@@ -81,15 +77,9 @@ def described(ds: xr.Dataset, texts: Mapping[str, str | tuple[str, str]]) -> xr.
 
 
 def label(ds: xr.Dataset) -> xr.Dataset:
-    """The same Dataset with ``long_name`` and ``units`` on every variable and coordinate the schema knows.
+    """A copy of the Dataset with ``long_name`` and ``units`` on every variable and coordinate the schema knows.
 
-    Parameters
-    ----------
-    ds : any Dataset; names the schema does not know are left alone.
-
-    Returns
-    -------
-    A shallow copy with attributes filled in.
+    Names the schema does not know are left alone.
     """
     ds = ds.copy()
     for name in ds.variables:

@@ -14,16 +14,12 @@ TURNS = tuple(range(8))
 
 
 def turned(image: np.ndarray, turn: int) -> np.ndarray:
-    """The image after a turn.
+    """A view of the image after a turn, y and x exchanged for odd ones.
 
     Parameters
     ----------
     image : (..., y, x); square where the turn is to be undone in place.
     turn : 0 to 7.
-
-    Returns
-    -------
-    A view, with y and x exchanged for odd turns.
 
     Examples
     --------

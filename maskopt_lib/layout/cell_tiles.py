@@ -217,17 +217,13 @@ def cut_tiles(design: Design, layer: str | tuple[int, int], windows: xr.Dataset,
 
 
 def content_image(packed: np.ndarray, rule: TileRule, context_nm: float) -> np.ndarray:
-    """The image of a tile: the content as far as a context reaches, empty beyond.
+    """The image of a tile, (..., image, image) uint8, row 0 lowest: content as far as a context reaches, empty beyond.
 
     Parameters
     ----------
     packed : (..., y, x / 8) uint8 of :class:`CutTiles`.
     rule : how it was cut.
     context_nm : at most the rule's ``context_nm``.
-
-    Returns
-    -------
-    (..., image, image) uint8, row 0 lowest.
     """
     if not 0 <= context_nm <= rule.context_nm:
         raise LayoutError(f"context_nm={context_nm:g}: the tiles keep 0 to {rule.context_nm:g} nm")

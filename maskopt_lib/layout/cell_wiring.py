@@ -45,17 +45,13 @@ class Wire:
 def route(
     n_columns: int, fixed: Mapping[str, Iterable[Node]], nets: Mapping[str, Sequence[Sequence[Pattern]]]
 ) -> dict[str, Wire]:
-    """Join the terminals of each net without coming too close to another one.
+    """Join the terminals of each net without coming too close to another one: net -> its wire.
 
     Parameters
     ----------
     n_columns : columns of the grid.
     fixed : nodes that are taken: net -> nodes. Those of another net are never used.
     nets : net -> terminals; a terminal is the patterns that would do, each a straight row of nodes that is then metal.
-
-    Returns
-    -------
-    net -> its wire.
 
     Raises
     ------

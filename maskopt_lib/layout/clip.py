@@ -180,17 +180,13 @@ class Clip:
 
 
 def rasterize_many(clips, pixel_nm: float = 1, **options) -> np.ndarray:
-    """Rasters of several clips of one window size, as one array.
+    """Rasters of several clips of one window size, as one array (clip, y, x).
 
     Parameters
     ----------
     clips : iterable of Clip, or a mapping name -> Clip.
     pixel_nm : side of a pixel in nm.
     options : as in `Clip.rasterize`.
-
-    Returns
-    -------
-    (clip, y, x), in the order of ``clips``.
 
     Raises
     ------

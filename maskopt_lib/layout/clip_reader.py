@@ -96,10 +96,6 @@ def read_clip(
     errata : correct the one contest file known to differ from its published target (M1_test5, 86 nm2), by its hash;
         `Clip.errata` says so. False takes every file to the letter, as OpenILT does.
 
-    Returns
-    -------
-    The placed clip.
-
     Raises
     ------
     MissingDataError : neither a file nor a clip of the manifest.

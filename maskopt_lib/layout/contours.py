@@ -103,15 +103,11 @@ def mask_polygons(
 
 
 def simple_pieces(rings: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Simple polygons without holes that cover what the rings enclose.
+    """Simple polygons, (n, 2) whole numbers, counter-clockwise, without holes, that cover what the rings enclose.
 
     Parameters
     ----------
     rings : (n, 2) whole numbers, material counter-clockwise and holes clockwise.
-
-    Returns
-    -------
-    List of (n, 2) whole numbers, counter-clockwise.
     """
     if len(rings) == 1 and signed_area(rings[0]) > 0 and fault_of(rings[0]) is None:
         return [rings[0]]

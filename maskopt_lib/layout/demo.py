@@ -15,11 +15,7 @@ MIN_WIDTH_NM, MIN_SPACE_NM = 70.0, 70.0
 
 
 def demo_clips() -> dict[str, Clip]:
-    """All embedded clips by name: metal first, then vias.
-
-    Returns
-    -------
-    name -> Clip; names begin with "demo-metal" and "demo-via". The same polygons at every call.
+    """All embedded clips by name, always the same: "demo-metal" begins those of metal, "demo-via" those of vias.
 
     Examples
     --------

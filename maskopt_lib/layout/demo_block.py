@@ -58,26 +58,12 @@ CELLS: dict[str, CellSpec] = {
     "AOI211_X1": CellSpec(gates="C2 C1 B A", p="m VDD m i ZN", n="VSS j ZN VSS ZN", pins="A B C1 C2 ZN", share=1.5),
     "OAI21_X1": CellSpec(gates="A B1 B2", p="VDD ZN i VDD", n="ZN m VSS m", pins="A B1 B2 ZN", share=5),
     "OAI22_X1": CellSpec(gates="A1 A2 B2 B1", p="VDD i ZN j VDD", n="m VSS m ZN m", pins="A1 A2 B1 B2 ZN", share=1.5),
-    "XOR2_X1": CellSpec(
-        gates="n B A - A B",
-        p="Z m VDD m VDD i n",
-        n="VSS Z j VSS VSS n VSS",
-        pins="A B Z",
-        share=2.5,
-    ),
+    "XOR2_X1": CellSpec(gates="n B A - A B", p="Z m VDD m VDD i n", n="VSS Z j VSS VSS n VSS", pins="A B Z", share=2.5),
     "XNOR2_X1": CellSpec(
-        gates="n B A - B A",
-        p="VDD ZN j VDD VDD n VDD",
-        n="ZN m VSS m VSS i n",
-        pins="A B ZN",
-        share=2.5,
+        gates="n B A - B A", p="VDD ZN j VDD VDD n VDD", n="ZN m VSS m VSS i n", pins="A B ZN", share=2.5
     ),
     "MUX2_X1": CellSpec(
-        gates="zn - B S A s - S",
-        p="Z VDD m zn m VDD m VDD s",
-        n="Z VSS VSS j zn i VSS VSS s",
-        pins="A B S Z",
-        share=3,
+        gates="zn - B S A s - S", p="Z VDD m zn m VDD m VDD s", n="Z VSS VSS j zn i VSS VSS s", pins="A B S Z", share=3
     ),
     "HA_X1": CellSpec(
         gates="c B A - B A c - s",
@@ -87,11 +73,7 @@ CELLS: dict[str, CellSpec] = {
         share=1,
     ),
     "DLH_X1": CellSpec(
-        gates="q - Q g D G - G",
-        p="Q VDD m q m VDD m VDD g",
-        n="Q VSS VSS j q i VSS VSS g",
-        pins="D G Q",
-        share=1,
+        gates="q - Q g D G - G", p="Q VDD m q m VDD m VDD g", n="Q VSS VSS j q i VSS VSS g", pins="D G Q", share=1
     ),
     "DFF_X1": CellSpec(
         gates="CK D - a CK CK b - q",

@@ -66,16 +66,12 @@ def split_keyholes(points: np.ndarray) -> list[np.ndarray]:
 
 
 def fault_of(points: np.ndarray, *, keyholes: bool = False) -> str | None:
-    """What is wrong with a polygon, in words, or None.
+    """What is wrong with a polygon, in words that name the place, or None for a simple one.
 
     Parameters
     ----------
     points : (n, 2) vertices in nm; the last one joins the first. Whole numbers are compared exactly.
     keyholes : accept holes that are joined to the outside by a bridge walked in both directions.
-
-    Returns
-    -------
-    A phrase that names the place ("touches itself at (20, 30) nm"), or None for a simple polygon.
 
     Examples
     --------

@@ -123,7 +123,7 @@ def united(rings: Sequence[np.ndarray]) -> list[np.ndarray]:
 
 
 def inclusive(half_open: np.ndarray) -> np.ndarray:
-    """The raster of a fill that also paints the pixels on the upper and right boundary.
+    """The raster, (n, n) uint8, of a fill that also paints the pixels on the upper and right boundary.
 
     Programs that fill polygons through integer pixel *centres*, boundary included, make every shape one pixel wider
     and taller. For Manhattan polygons on the grid that equals painting, with each covered pixel, its right, upper and
@@ -132,10 +132,6 @@ def inclusive(half_open: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     half_open : (n, n) uint8 raster under the half-open rule; the last row and column must be empty.
-
-    Returns
-    -------
-    (n, n) uint8.
 
     Examples
     --------

@@ -88,16 +88,12 @@ def signatures(found: np.ndarray, owner: np.ndarray, n: int, sides: Sequence[int
 
 
 def signatures_of(images: np.ndarray, sides: Sequence[int] | None = None) -> np.ndarray:
-    """Signatures of images, their crops and turns, from the pixels.
+    """Signatures of images, their crops and turns, from the pixels: (n, len(sides), 8) uint64, as :func:`signatures`.
 
     Parameters
     ----------
     images : (n, y, x) of 0 and 1, squares.
     sides : of centred squares to crop to, in pixels; the whole image by default.
-
-    Returns
-    -------
-    (n, len(sides), 8) uint64 as :func:`signatures`.
 
     Examples
     --------

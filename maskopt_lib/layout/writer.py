@@ -209,16 +209,12 @@ def write_polygons(
 
 
 def write_layout(layout: db.Layout, path: str | Path, *, max_points: int = GDS_MAX_POINTS) -> db.Layout:
-    """Write a hierarchical layout as .oas or .gds; it is in place when what was read back is the same.
+    """Write a hierarchical layout as .oas or .gds; gives what was read back, and is in place when that is the same.
 
     Parameters
     ----------
     layout : GDS only: polygons of more than ``max_points`` vertices are cut in it.
     path : the file.
-
-    Returns
-    -------
-    What was read back.
 
     Raises
     ------

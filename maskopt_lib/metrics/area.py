@@ -22,7 +22,7 @@ def _difference_nm2(a: Any, b: Any, pixel_nm: float) -> float:
 
 
 def l2_nm2(printed: Any, target: Any, pixel_nm: float) -> float:
-    """Area where the nominal print differs from the target.
+    """Area in nm2 where the nominal print differs from the target.
 
     The field calls this number L2, the squared norm of the difference of two binary images.
 
@@ -30,10 +30,6 @@ def l2_nm2(printed: Any, target: Any, pixel_nm: float) -> float:
     ----------
     printed, target : (y, x) binary images on one grid.
     pixel_nm : side of a pixel in nm.
-
-    Returns
-    -------
-    Area in nm2.
 
     Examples
     --------
@@ -47,16 +43,12 @@ def l2_nm2(printed: Any, target: Any, pixel_nm: float) -> float:
 
 
 def pvb_nm2(outer: Any, inner: Any, pixel_nm: float) -> float:
-    """Area between the prints of the two extreme process corners.
+    """Area in nm2 between the prints of the two extreme process corners: where exactly one of the two prints.
 
     Parameters
     ----------
     outer, inner : (y, x) binary prints at the outer (focus, dose 1.02) and the inner corner (defocus, dose 0.98).
     pixel_nm : side of a pixel in nm.
-
-    Returns
-    -------
-    Area in nm2 where exactly one of the two prints.
 
     Notes
     -----

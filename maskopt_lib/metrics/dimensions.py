@@ -116,7 +116,7 @@ def outward(cuts: xr.Dataset) -> int:
 def edge_profiles(
     aerial: Any, sites: xr.Dataset, *, pixel_nm: float, distance_nm: Sequence[float] | None = None
 ) -> np.ndarray:
-    """Intensity along the outward normal of each site.
+    """Intensity along the outward normal of each site: (focus, site, distance) float64, by splines of fifth order.
 
     Parameters
     ----------
@@ -124,10 +124,6 @@ def edge_profiles(
     sites : Dataset over ``site``, of :func:`~maskopt_lib.metrics.target_sites` or :func:`cut_ends`.
     pixel_nm : side of a pixel in nm.
     distance_nm : signed distances, positive outside the target; whole nm up to 40 on both sides by default.
-
-    Returns
-    -------
-    (focus, site, distance) float64, by splines of fifth order.
     """
     check(Positive, pixel_nm=pixel_nm)
     images = real(aerial, "aerial").astype(np.float64)
@@ -222,17 +218,13 @@ def nils(aerial: Any, cuts: xr.Dataset, *, pixel_nm: float) -> xr.DataArray:
 
 
 def biased(mask: Any, bias_nm: float, pixel_nm: float) -> np.ndarray:
-    """A mask with every edge moved outwards by a few nm, below the pixel by grey edges.
+    """A mask, (y, x) float32 from 0 to 1, with every edge moved outwards by a few nm, below the pixel by grey edges.
 
     Parameters
     ----------
     mask : (y, x) binary mask.
     bias_nm : how far each edge moves; inwards where negative.
     pixel_nm : side of a pixel in nm.
-
-    Returns
-    -------
-    (y, x) float32 coverage from 0 to 1.
 
     Notes
     -----

@@ -39,7 +39,7 @@ def outlines(mask: Any) -> list[np.ndarray]:
 
 
 def count_vertices(mask: Any, pixel_nm: float, tolerance_nm: float = VERTEX_TOLERANCE_NM) -> int:
-    """Vertices of the polygons that describe a mask to a stated tolerance.
+    """Vertices of all shapes and holes of a mask as polygons to a stated tolerance (Douglas and Peucker).
 
     Parameters
     ----------
@@ -47,10 +47,6 @@ def count_vertices(mask: Any, pixel_nm: float, tolerance_nm: float = VERTEX_TOLE
     pixel_nm : side of a pixel in nm.
     tolerance_nm : how far a polygon may leave the outline, in nm; never taken finer than one pixel, as a finer one
         would count the steps of the raster.
-
-    Returns
-    -------
-    Number of vertices of all shapes and holes after simplification (Douglas and Peucker).
 
     Examples
     --------
@@ -80,16 +76,12 @@ _WINDOW_RADII = 2.0
 
 
 def min_radius_nm(mask: Any, pixel_nm: float) -> float:
-    """The smallest radius of curvature along the outlines of a mask, convex or concave.
+    """The smallest radius of curvature in nm along the outlines of a mask, convex or concave; nan for an empty mask.
 
     Parameters
     ----------
     mask : (y, x) binary mask.
     pixel_nm : side of a pixel in nm.
-
-    Returns
-    -------
-    Radius in nm; nan for an empty mask.
 
     Notes
     -----

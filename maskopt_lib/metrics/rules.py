@@ -224,16 +224,12 @@ DECK_RULES = (schema.MSA, schema.MSD, schema.MIN_WIDTH, schema.MIN_SPACE, schema
 
 
 def read_deck(name: str | os.PathLike | Mapping[str, float]) -> dict[str, float]:
-    """A rule deck.
+    """A rule deck: rule -> limit, as the option ``deck`` of ``rule_aware`` and ``metrics.rule_report`` take it.
 
     Parameters
     ----------
     name : of a deck that comes with the study, or a YAML file of one's own: rule -> smallest value allowed; or the
         rules themselves.
-
-    Returns
-    -------
-    rule -> limit, as the option ``deck`` of ``rule_aware`` and ``metrics.rule_report`` take it.
 
     Raises
     ------

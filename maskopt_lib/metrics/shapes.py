@@ -136,16 +136,12 @@ FACING_DEGREES = 140.0
 
 
 def min_width_nm(mask: Any, pixel_nm: float) -> float:
-    """The smallest distance, through the mask, between two edges that face each other.
+    """The smallest distance in nm, through the mask, between two edges that face each other; nan for an empty mask.
 
     Parameters
     ----------
     mask : (y, x) binary mask.
     pixel_nm : side of a pixel in nm.
-
-    Returns
-    -------
-    Width in nm; nan for an empty mask.
 
     Notes
     -----

@@ -17,17 +17,13 @@ SHOT_GRID = 512
 
 
 def count_shots(mask: Any, grid: int | None = SHOT_GRID) -> int:
-    """The smallest number of disjoint rectangles that exactly make up a mask on a stated grid.
+    """The smallest number of disjoint rectangles that exactly make up a mask on a grid, which belongs to the number.
 
     Parameters
     ----------
     mask : (y, x) binary mask.
     grid : pixels along one side to which the mask is brought by taking the nearest pixel; None counts on the mask's own
         pixels. A coarser mask is counted as it is, since repeating its pixels would add no rectangle.
-
-    Returns
-    -------
-    Number of rectangles; it depends on the grid, so state the grid with it.
 
     Raises
     ------

@@ -180,12 +180,7 @@ class UnrolledLitho(MaskModel):
 
 
 class PrintGradients(nn.Module):
-    """What a mask prints, and how that changes with the mask.
-
-    Parameters
-    ----------
-    options : of the network.
-    """
+    """What a mask prints, and how that changes with the mask."""
 
     def __init__(self, options: Options) -> None:
         super().__init__()

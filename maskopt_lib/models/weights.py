@@ -18,17 +18,13 @@ from maskopt_lib.models.model import MaskModel
 
 
 def save(model: MaskModel, path: str | Path, about: Mapping[str, Any]) -> str:
-    """Write a network's weights, with what makes it again and how it was trained.
+    """Write a network's weights, with what makes it again and how it was trained; gives the file's SHA-256.
 
     Parameters
     ----------
     model : on any device.
     path : of the file, ``.safetensors``; an older one is replaced in one go.
     about : how it was trained, plain JSON: data and their digest, rule, seed, commit.
-
-    Returns
-    -------
-    SHA-256 of the file.
     """
     tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     try:

@@ -42,7 +42,7 @@ def mask_spectrum(mask: np.ndarray, half_width: int) -> np.ndarray:
 
 
 def aerial_image(mask: np.ndarray, kernels: SocsKernels, *, focus: int | str = 0, n: int | None = None) -> np.ndarray:
-    """Intensity of a mask at one focus setting and dose 1, in plain numpy.
+    """Intensity of a mask at one focus setting and dose 1, in plain numpy: (*batch, n, n), relative to an open frame.
 
     Parameters
     ----------
@@ -50,10 +50,6 @@ def aerial_image(mask: np.ndarray, kernels: SocsKernels, *, focus: int | str = 0
     kernels : the optics.
     focus : index or name of the focus setting.
     n : pixels along a side of the image; the mask's when left out. Any number: the image is band-limited.
-
-    Returns
-    -------
-    (*batch, n, n) float64, relative to an open frame.
 
     Notes
     -----
@@ -186,10 +182,6 @@ SAME = 1e-5
 
 def symmetries(kernels: SocsKernels) -> xr.Dataset:
     """Measure all eight turns of a kernel set.
-
-    Parameters
-    ----------
-    kernels : systems of any set.
 
     Returns
     -------

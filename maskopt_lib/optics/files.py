@@ -94,15 +94,11 @@ def read_kernel_file(path: str | os.PathLike, *, header_bytes: int = EARLY) -> n
 
 
 def read_scales(path: str | os.PathLike) -> np.ndarray:
-    """Weights of a contest folder.
+    """Weights of a contest folder: (kernel,) float64, as stored.
 
     Parameters
     ----------
     path : a ``scales.txt`` file.
-
-    Returns
-    -------
-    (kernel,) float64, as stored.
 
     Raises
     ------
@@ -163,7 +159,7 @@ def write_kernels(
     header_bytes: int = EARLY,
     names: Sequence[str] = CONTEST_FOLDERS,
 ) -> list[Path]:
-    """Write a kernel set in the contest's layout.
+    """Write a kernel set in the contest's layout; gives the folders written, one a focus setting.
 
     Parameters
     ----------
@@ -173,10 +169,6 @@ def write_kernels(
     header_bytes : 20 for programs that read as the public ones do, 24 for the layout as it is; read it back with the
         same.
     names : one folder name a focus setting.
-
-    Returns
-    -------
-    The folders written, in the order of the focus settings.
 
     Raises
     ------
@@ -331,15 +323,11 @@ def from_files(
 
 
 def realign(kernels: SocsKernels) -> SocsKernels:
-    """The kernels with their real parts moved back onto their imaginary parts.
+    """The kernels, ``-realigned`` added to their name, with their real parts moved back onto their imaginary parts.
 
     Parameters
     ----------
     kernels : a genuine set; its ``meta["order"]`` says along which axis (``"file"`` along fx, else along fy).
-
-    Returns
-    -------
-    A new set, its name with ``-realigned`` added.
     """
     axis = -1 if kernels.meta.get("order") == "file" else -2
     return replace(
@@ -351,17 +339,13 @@ def realign(kernels: SocsKernels) -> SocsKernels:
 
 
 def displace(kernels: SocsKernels, phases_rad: Sequence[float]) -> SocsKernels:
-    """The kernels with their real parts moved along fy, as the contest files have them.
+    """The kernels with their real parts moved along fy, as the contest files have them; the imaginary parts stay.
 
     Parameters
     ----------
     kernels : a set without the displacement.
     phases_rad : one angle a focus setting: the global phase each kernel is given first, counted from where it is as
         real as can be (the sum of its squared values is real and positive).
-
-    Returns
-    -------
-    A new set; the imaginary parts stay.
     """
     if len(phases_rad) != len(kernels.focus_names):
         raise GridMismatchError(f"{len(kernels.focus_names)} focus settings need as many phases, got {phases_rad}")

@@ -87,15 +87,11 @@ class OpticalSystem:
         return self.na / self.wavelength_nm
 
     def pupil(self, rho_y: np.ndarray, rho_x: np.ndarray) -> np.ndarray:
-        """Complex transmission of the pupil.
+        """Complex transmission of the pupil, complex128, 0 outside.
 
         Parameters
         ----------
         rho_y, rho_x : pupil coordinates, 1 at the rim; they broadcast.
-
-        Returns
-        -------
-        complex128 of the common shape, 0 outside.
 
         Notes
         -----
@@ -218,17 +214,13 @@ class ImagingNumerics:
 
 
 def zernike(index: int, rho_y: np.ndarray, rho_x: np.ndarray) -> np.ndarray:
-    """Zernike polynomial of a Noll index, with unit RMS over the pupil.
+    """Zernike polynomial of a Noll index, float64, with unit RMS over the pupil.
 
     Parameters
     ----------
     index : Noll's single index, from 1 (piston); 2 tilt x, 3 tilt y, 4 defocus, 5 and 6 astigmatism, 7 coma y,
         8 coma x, 9 and 10 trefoil, 11 spherical.
     rho_y, rho_x : pupil coordinates, 1 at the rim.
-
-    Returns
-    -------
-    float64 of the common shape.
 
     References
     ----------

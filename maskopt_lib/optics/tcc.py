@@ -97,16 +97,12 @@ def tcc_matrix(systems: np.ndarray) -> np.ndarray:
 
 
 def tcc_of(kernels: SocsKernels, focus: int | str = 0) -> np.ndarray:
-    """Transmission cross coefficients of a kernel set at one focus setting.
+    """Transmission cross coefficients of a kernel set at one focus setting, ((2 h + 1)^2, (2 h + 1)^2) complex128.
 
     Parameters
     ----------
     kernels : the set.
     focus : index or name of the focus setting.
-
-    Returns
-    -------
-    ((2 h + 1)^2, (2 h + 1)^2) complex128.
     """
     index = kernels.focus_names.index(focus) if isinstance(focus, str) else focus
     return tcc_matrix(np.sqrt(kernels.weights[index])[:, None, None] * kernels.spectra[index])

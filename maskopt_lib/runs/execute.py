@@ -28,7 +28,7 @@ def execute(
     *,
     tell: Callable[[str], None] = lambda sentence: None,
 ) -> Path:
-    """Run a notebook from the first cell to the last.
+    """Run a notebook from the first cell to the last; gives the path of ``run.ipynb``.
 
     Parameters
     ----------
@@ -36,10 +36,6 @@ def execute(
     parameters : name -> value, in place of its defaults.
     out_dir : folder of its results, from the study's root where it is not absolute.
     tell : called with a sentence when there is one to wait for.
-
-    Returns
-    -------
-    Path of ``run.ipynb``.
 
     Raises
     ------

@@ -47,7 +47,7 @@ def complete(
     after: Callable[[Any, Any], None] = lambda task, result: None,
     keep: int = 4,
 ) -> int:
-    """See to it that every task's part is there and whole: those that are, are taken; the others are made.
+    """See to it that every task's part is there and whole, and make those that are not; how many these were.
 
     What dead writers left beside the parts is swept.
 
@@ -64,10 +64,6 @@ def complete(
     size : of a task in ``unit``.
     after : called here with each task that was made and what ``do`` returned.
     keep : how many things a process keeps between tasks.
-
-    Returns
-    -------
-    How many parts were made.
     """
     once = list({task.path: task for task in tasks}.values())
     for folder in {task.path.parent for task in once}:

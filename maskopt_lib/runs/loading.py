@@ -52,12 +52,7 @@ def load_masks(path: str | Path, **chosen: Any) -> xr.DataArray:
 
 
 def content_sha256(stored: xr.Dataset) -> str:
-    """Hash of what a stored Dataset holds, without its record: equal for two runs that found the same.
-
-    Parameters
-    ----------
-    stored : of :func:`load`.
-    """
+    """Hash of what a stored Dataset holds, without its record: equal for two runs that found the same."""
     attrs = {name: value for name, value in stored.attrs.items() if name not in ("record", "title")}
     pieces: list[bytes | list] = [[attrs]]
     for name in sorted(map(str, stored.variables)):

@@ -60,10 +60,6 @@ def begin(
     seed, device : where they are not the parameters ``seed`` and ``device``.
     conventions : more than kernels, raster and EPE limits, or other ones.
 
-    Returns
-    -------
-    The run, with its record.
-
     Raises
     ------
     UnknownNameError : papermill was given a parameter that the notebook does not have.
@@ -154,12 +150,7 @@ def claim(run: Run, sentence: str) -> Iterator[None]:
 
 
 def ships(record: Mapping[str, Any]) -> bool:
-    """Whether a run, and every run that it reads, has parameters that the study ships.
-
-    Parameters
-    ----------
-    record : of the run, as plain values.
-    """
+    """Whether a run, and every run that it reads, has parameters that the study ships; ``record`` in plain values."""
     own = {name: value for name, value in record["params"].items() if name != "out_dir"}
     if own not in _shipped(record["notebook"]):
         return False

@@ -31,15 +31,11 @@ class Parameter:
 
 
 def read_parameters(notebook: str | Path) -> dict[str, Parameter]:
-    """Parameters of a notebook, in the order of its parameters cell.
+    """Parameters of a notebook by name, in the order of its parameters cell.
 
     Parameters
     ----------
     notebook : name such as ``"01_validate_optics"``, or path of an ``.ipynb`` file.
-
-    Returns
-    -------
-    name -> parameter.
 
     Raises
     ------
@@ -133,16 +129,12 @@ def check_names(notebook: str, names: Iterable[str], known: Mapping[str, Paramet
 
 
 def parameters(notebook: str, namespace: Mapping[str, Any]) -> dict[str, Any]:
-    """The values that a running notebook has for its parameters.
+    """The values that a running notebook has for its parameters, by name, for the record.
 
     Parameters
     ----------
     notebook : name such as ``"01_validate_optics"``.
     namespace : its names, ``globals()`` in the notebook.
-
-    Returns
-    -------
-    name -> value, for the record.
 
     Raises
     ------

@@ -105,16 +105,12 @@ class Run:
         return _made(self.out_dir / "tables")
 
     def save(self, ds: xr.Dataset, name: str) -> Path:
-        """Store a Dataset, with the record on it, as ``<name>.zarr``.
+        """Store a Dataset, with the record on it, as ``<name>.zarr``, in place of one of that name; gives its path.
 
         Parameters
         ----------
         ds : labelled Dataset; what the schema knows gets its ``long_name`` and ``units``.
         name : of the store, without folder and ending.
-
-        Returns
-        -------
-        Path of the store, which replaces one of the same name.
 
         Raises
         ------
@@ -165,7 +161,7 @@ class Run:
         samples: Sequence[str] | None = None,
         pixel_nm: float | None = None,
     ) -> Path:
-        """Store binary masks at one bit a pixel, one chunk a mask, as ``<name>.zarr``.
+        """Store binary masks at one bit a pixel, one chunk a mask, as ``<name>.zarr``; gives its path.
 
         Parameters
         ----------
@@ -173,10 +169,6 @@ class Run:
         name : of the store.
         samples : names of the masks; needed unless ``masks`` is a DataArray.
         pixel_nm : side of a pixel in nm; needed unless ``masks`` is a DataArray with ``x`` in nm.
-
-        Returns
-        -------
-        Path of the store; :func:`maskopt_lib.runs.loading.load_masks` reads it.
 
         Raises
         ------
@@ -202,7 +194,7 @@ class Run:
         pixel_nm: float,
         dims: Sequence[str] | None = None,
     ) -> Path:
-        """Store masks that are packed already, one by one: they need not be in memory together.
+        """Store masks that are packed already, one by one, and need not be in memory together; gives the path.
 
         Parameters
         ----------
@@ -213,10 +205,6 @@ class Run:
         shape : pixels of a mask along (y, x).
         pixel_nm : side of a pixel in nm.
         dims : the dimensions before (y, x); by default all of ``coords``.
-
-        Returns
-        -------
-        Path of the store; :func:`maskopt_lib.runs.loading.load_masks` reads it.
         """
         header = mask_header(coords, shape=shape, pixel_nm=pixel_nm)
         with self.writing(name) as beside:
@@ -255,10 +243,6 @@ def start(
     device, dtype : of its tensors.
     threads : for torch; by default ``OMP_NUM_THREADS``, else left as torch chose.
     wait_s : how long to wait for another process that writes to the folder.
-
-    Returns
-    -------
-    The run, with its record.
 
     Raises
     ------

@@ -87,16 +87,12 @@ def stored_tables(folder: str | Path) -> dict[str, tuple[pd.DataFrame, str]]:
 
 
 def keep(run_dir: str | Path, records_dir: str | Path) -> list[Path]:
-    """Copy the small results of a run to the committed records.
+    """Copy the small results of a run to the committed records; gives the files written.
 
     Parameters
     ----------
     run_dir : ``results/<notebook>/<variant>``; single masks and histories below ``parts`` are left out.
     records_dir : written anew for every result that is small enough; pictures and masks never are kept.
-
-    Returns
-    -------
-    Files written.
 
     Raises
     ------

@@ -154,11 +154,7 @@ class Kept:
 
 
 def spread(
-    do: Callable[[Any, Kept], Any],
-    tasks: Iterable[Any],
-    *,
-    client: distributed.Client | None = None,
-    keep: int = 4,
+    do: Callable[[Any, Kept], Any], tasks: Iterable[Any], *, client: distributed.Client | None = None, keep: int = 4
 ) -> Iterator[tuple[Any, Any]]:
     """Do tasks here or on workers, and give (task, result) as they are done.
 

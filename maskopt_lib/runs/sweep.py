@@ -65,17 +65,13 @@ class Point:
 
 
 def read_grid(notebook: str, grid: str | Path | Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
-    """The values of each parameter of a grid, every one checked against the notebook.
+    """The values of each parameter of a grid, in the order given, every one checked against the notebook.
 
     Parameters
     ----------
     notebook : name such as ``"15_ilt_ablation"``.
     grid : parameter -> list of values; the path of a YAML file that says so (it ends in ``.yaml`` or ``.yml``); or text
         such as ``"n_steps=50,100 kernel_set=iccad13,embedded"``, values as in YAML, a list in brackets.
-
-    Returns
-    -------
-    parameter -> values, in the order given.
 
     Raises
     ------

@@ -9,14 +9,7 @@ from maskopt_lib.models.training.rules import COMPLEXITY, LABEL, LITHO, Stage, T
 
 
 class StageObjective:
-    """The terms of a stage, and their weighted sum; what a rival says is added from outside.
-
-    Parameters
-    ----------
-    stage : whose weights and settings.
-    rule : of the training.
-    sim : the optics.
-    """
+    """The terms of a stage, and their weighted sum; what a rival says is added from outside."""
 
     def __init__(self, stage: Stage, rule: TrainRule, sim: Simulator) -> None:
         self.stage = stage

@@ -74,17 +74,13 @@ class Labelling:
 def choose_labels(
     store: TileStore, parts: Sequence[Part], plan: LabelPlan, turns: Sequence[int]
 ) -> dict[str, Labelling]:
-    """Choose what is solved.
+    """What is to be solved, by layer, for the layers of the store that the plan has labels for.
 
     Parameters
     ----------
     store, parts : of :mod:`maskopt_lib.study.dataset.cut`; all tiles are there.
     plan : how many of what.
     turns : symmetries of the optics, of :func:`maskopt_lib.optics.allowed_turns`.
-
-    Returns
-    -------
-    Layer -> what is to be solved, for the layers of the store that the plan has labels for.
     """
     return {layer: _labelling(store, parts, layer, plan, turns) for layer in store.layers if plan.n_labels.get(layer)}
 

@@ -134,17 +134,13 @@ def assemble(
     client: distributed.Client | None = None,
     **attrs: object,
 ) -> tuple[TileStore, int]:
-    """Fill the store from the parts: only shards that are missing or damaged are written.
+    """Fill the store from the parts, just what is missing or damaged; gives it, and how many shards were written.
 
     Parameters
     ----------
     rule, designs, parts, folder : as before; all parts are there.
     client : of the workers.
     attrs : plain JSON that the store keeps.
-
-    Returns
-    -------
-    The store, and how many shards were written.
     """
     cells = {cell for d in designs for table in d.windows.values() for cell in np.unique(table["cell"]).tolist()}
     names = {DESIGN: [d.name for d in designs], "cell": sorted(cells), "orientation": list(_ORIENTATIONS)}

@@ -302,11 +302,7 @@ def sizes(store: TileStore) -> xr.Dataset:
     Dataset over ``layer`` and ``kind`` of shards (tiles, links, labels, labels-<method>): ``entries``, ``size_bytes``,
     ``per_entry_bytes``; an entry is a tile, or a label.
     """
-    texts = {
-        "entries": "tiles or labels",
-        "size_bytes": ("size on disk", "B"),
-        "per_entry_bytes": ("size of one", "B"),
-    }
+    texts = {"entries": "tiles or labels", "size_bytes": ("size on disk", "B"), "per_entry_bytes": ("size of one", "B")}
     shards = store.verify(deep=False).to_dataframe()
     totals = shards.groupby([LAYER, "kind"], sort=False)[["entries", "size_bytes"]].sum()
     ds = labelled(totals.to_dict("index"), (LAYER, "kind")).fillna(0).astype(int)

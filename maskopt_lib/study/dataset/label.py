@@ -106,17 +106,13 @@ def make_labels(
     *,
     client: distributed.Client | None = None,
 ) -> dict[str, int]:
-    """Solve, score and store all labels that are not there.
+    """Solve, score and store all labels that are not there; how many ``batches``, ``masks``, ``shards`` were made.
 
     Parameters
     ----------
     batches : of :func:`label_batches`, all of them.
     store, labellings, plan : what they were formed from.
     client : of the workers.
-
-    Returns
-    -------
-    How many ``batches``, ``masks`` and ``shards`` of the store were made.
     """
     with cut.writing(store.path.parent):
         _lay_out(store, labellings, batches, plan)

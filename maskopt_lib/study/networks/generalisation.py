@@ -97,11 +97,7 @@ def score_optics(bench: Bench, comparison: Comparison, kernel_sets: Mapping[str,
 
 
 def score_clips(
-    networks: Mapping[tuple[str, int], Path],
-    clips: Mapping[str, np.ndarray],
-    sim: Simulator,
-    *,
-    batch: int = 4,
+    networks: Mapping[tuple[str, int], Path], clips: Mapping[str, np.ndarray], sim: Simulator, *, batch: int = 4
 ) -> xr.Dataset:
     """Whole clips, drawn core by core with the context that each network was trained with, and scored as clips are.
 

@@ -107,10 +107,7 @@ def at_equal_time(scores: xr.Dataset, networks: Sequence[str], solvers: Sequence
 
 
 def failure_signatures(
-    scores: xr.Dataset,
-    *,
-    names: Sequence[str] = (schema.EPE3, schema.PVB, schema.SHOTS),
-    share: float = 0.1,
+    scores: xr.Dataset, *, names: Sequence[str] = (schema.EPE3, schema.PVB, schema.SHOTS), share: float = 0.1
 ) -> xr.Dataset:
     """What the worst tiles of each method have in common.
 

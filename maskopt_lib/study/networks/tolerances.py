@@ -51,16 +51,12 @@ TOLERANCES: dict[tuple[str, str], Tolerance] = {
 
 
 def beyond(moved: xr.Dataset, trained: xr.Dataset | None = None) -> dict[str, str]:
-    """What is not within `TOLERANCES`.
+    """What is not within `TOLERANCES`, ``"<method>, <change>"`` -> by how much; nothing where all is kept.
 
     Parameters
     ----------
     moved : of :func:`measure`.
     trained : of :func:`train_again`.
-
-    Returns
-    -------
-    ``"<method>, <change>"`` -> by how much; nothing where all is kept.
     """
     faults = {}
     means = moved[list(SCORES)].mean(schema.SAMPLE)
