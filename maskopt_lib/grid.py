@@ -44,11 +44,6 @@ class Grid:
         return self.n * self.pixel_nm
 
     @property
-    def pixel_area_nm2(self) -> float:
-        """Area of one pixel in nm2."""
-        return self.pixel_nm**2
-
-    @property
     def centres_nm(self) -> np.ndarray:
         """(n,) pixel centres in nm, ascending; the same along x and y."""
         return (np.arange(self.n) + 0.5) * self.pixel_nm

@@ -115,9 +115,7 @@ def import_parquet(
     *,
     layer: str,
     mask_column: str = MASK_COLUMN,
-    target_column: str = TARGET_COLUMN,
     core_nm: int = 512,
-    pixel_nm: int = 1,
     shard_size: int = 2048,
     label_shard_size: int = 256,
     limit: int | None = None,
@@ -129,8 +127,8 @@ def import_parquet(
     paths : of the files; the word before the numbers, such as ``train``, becomes the family of the designs.
     out : folder of the store.
     layer : what the rows are to be called: the files do not say.
-    mask_column, target_column : which image is which.
-    core_nm, pixel_nm : of the images; their size is read.
+    mask_column : which image is the mask.
+    core_nm : of the images, whose pixels are 1 nm; their size is read.
     shard_size, label_shard_size : tiles and labels a shard.
     limit : rows to read of all files together, the first ones.
 
@@ -145,12 +143,12 @@ def import_parquet(
     MissingDataError : there is no such file.
     SchemaError : a column is missing, or images have several sizes.
     """
-    rows = _Rows([Path(path) for path in paths], mask_column, target_column)
-    samples, masks, n_repeated = _collect(rows, target_column, limit)
-    image = _pixels(rows.read(samples[0]["at"], target_column))
+    rows = _Rows([Path(path) for path in paths], mask_column)
+    samples, masks, n_repeated = _collect(rows, limit)
+    image = _pixels(rows.read(samples[0]["at"], TARGET_COLUMN))
     n = len(image)
-    if not 0 < core_nm <= n * pixel_nm or (n * pixel_nm - core_nm) % 2 or core_nm % pixel_nm:
-        raise SchemaError(f"a core of {core_nm} nm is not the middle of images of {n} pixels of {pixel_nm} nm")
+    if not 0 < core_nm <= n or (n - core_nm) % 2:
+        raise SchemaError(f"a core of {core_nm} nm is not the middle of images of {n} pixels of 1 nm")
     methods = sorted({method for known in masks for method in known})
     contexts = sorted({sample["context"] for sample in samples})
     designs = {
@@ -158,9 +156,9 @@ def import_parquet(
     }
     rule = {
         "core_nm": core_nm,
-        "context_nm": (n * pixel_nm - core_nm) / 2,
-        "image_nm": n * pixel_nm,
-        "pixel_nm": pixel_nm,
+        "context_nm": (n - core_nm) / 2,
+        "image_nm": n,
+        "pixel_nm": 1,
         "contexts_nm": contexts,
         "reading": "images as they were given",
     }
@@ -171,7 +169,7 @@ def import_parquet(
     )
     for shard, entries in enumerate(tqdm(store.entries(layer), desc="tiles", unit="shard")):
         part = samples[entries]
-        store.write_tiles(layer, shard, _tile_arrays(rows, part, target_column, n, core_nm // pixel_nm, len(contexts)))
+        store.write_tiles(layer, shard, _tile_arrays(rows, part, n, core_nm, len(contexts)))
     label_of = np.full((len(samples), len(contexts)), -1)
     label_of[np.arange(len(samples)), [contexts.index(sample["context"]) for sample in samples]] = np.arange(
         len(samples)
@@ -214,7 +212,7 @@ def image_identity(image: np.ndarray) -> tuple[int, int]:
 class _Rows:
     """Rows of several parquet files, by file and number, read a row group at a time."""
 
-    def __init__(self, paths: list[Path], mask_column: str, target_column: str) -> None:
+    def __init__(self, paths: list[Path], mask_column: str) -> None:
         if absent := [str(path) for path in paths if not path.is_file()]:
             raise MissingDataError(f"no parquet file at {', '.join(absent)}; download it, or correct the path")
         self.paths = paths
@@ -222,7 +220,7 @@ class _Rows:
         for path in paths:
             with files.reading(path, _REMEDY):
                 self.files.append(pq.ParquetFile(path))
-        needed = {mask_column, target_column, *COLUMNS[2:]}
+        needed = {mask_column, TARGET_COLUMN, *COLUMNS[2:]}
         for path, file in zip(paths, self.files, strict=True):
             if lacking := sorted(needed - set(file.schema_arrow.names)):
                 raise SchemaError(f"{path.name} has no column {', '.join(lacking)}; it has {file.schema_arrow.names}")
@@ -255,13 +253,13 @@ class _Rows:
                     row += 1
 
 
-def _collect(rows: _Rows, target_column: str, limit: int | None):
+def _collect(rows: _Rows, limit: int | None):
     """Tiles in the order of their first row, and for each the row of its mask by method."""
     known: dict[tuple, int] = {}
     samples: list[dict[str, Any]] = []
     masks: list[dict[str, tuple[int, int]]] = []
     n_repeated = 0
-    for i, (at, row) in enumerate(rows.tables([target_column, *COLUMNS[2:]])):
+    for i, (at, row) in enumerate(rows.tables([TARGET_COLUMN, *COLUMNS[2:]])):
         if i == limit:
             break
         named = _FILE.match(rows.paths[at[0]].name)
@@ -269,7 +267,7 @@ def _collect(rows: _Rows, target_column: str, limit: int | None):
         source, context = str(row["source_dataset"]), row["context"]
         if not isinstance(context, int) or not 0 <= context < 2**15:
             raise SchemaError(f"{rows.paths[at[0]].name}, row {at[1]}: the context is whole nm, not {context!r}")
-        key = (hashlib.sha256(_encoded(row[target_column])).digest(), context, source, family)
+        key = (hashlib.sha256(_encoded(row[TARGET_COLUMN])).digest(), context, source, family)
         if key not in known:
             known[key] = len(samples)
             samples.append({"at": at, "context": context, "design": f"{source}/{family}", "family": family})
@@ -282,8 +280,8 @@ def _collect(rows: _Rows, target_column: str, limit: int | None):
     return samples, masks, n_repeated
 
 
-def _tile_arrays(rows: _Rows, part, target_column: str, n: int, n_core: int, n_contexts: int) -> dict[str, np.ndarray]:
-    images = np.stack([_pixels(rows.read(sample["at"], target_column), n) for sample in part])
+def _tile_arrays(rows: _Rows, part, n: int, n_core: int, n_contexts: int) -> dict[str, np.ndarray]:
+    images = np.stack([_pixels(rows.read(sample["at"], TARGET_COLUMN), n) for sample in part])
     identity = np.array([image_identity(image) for image in images], np.uint64)
     low = (n - n_core) // 2
     known = {

@@ -90,19 +90,18 @@ def label(ds: xr.Dataset) -> xr.Dataset:
     return ds
 
 
-def validate(ds: xr.Dataset, *, required: tuple[str, ...] = ()) -> xr.Dataset:
+def validate(ds: xr.Dataset) -> xr.Dataset:
     """Check that a Dataset is labelled as the study expects, and return it.
 
     Parameters
     ----------
     ds : Dataset to check.
-    required : names that must be there as variables or coordinates.
 
     Raises
     ------
-    SchemaError : lists every missing name, every variable without a unit and every wrong unit at once.
+    SchemaError : lists every variable without a unit and every wrong unit at once.
     """
-    faults = [f"no variable or coordinate {name!r}" for name in required if name not in ds.variables]
+    faults = []
     for name, variable in ds.data_vars.items():
         known = VARIABLES.get(name)
         if "units" not in variable.attrs:

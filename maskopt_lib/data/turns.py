@@ -30,12 +30,6 @@ def turned(image: np.ndarray, turn: int) -> np.ndarray:
     return np.rot90(image[..., ::-1] if turn >= 4 else image, turn % 4, axes=(-2, -1))
 
 
-def inverse(turn: int) -> int:
-    """The turn that undoes one: ``turned(turned(image, t), inverse(t))`` is the image."""
-    turn = _checked(turn)
-    return turn if turn >= 4 else -turn % 4
-
-
 def composed(first: int, second: int) -> int:
     """One turn for two: ``turned(turned(image, first), second)`` is ``turned(image, composed(first, second))``."""
     first, second = _checked(first), _checked(second)

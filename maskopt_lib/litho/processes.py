@@ -169,21 +169,20 @@ class Process:
         axes = {axis: schema.column(axis, centres, axis, "nm") for axis in (schema.Y, schema.X)}
         return xr.DataArray(image, dims=(schema.Y, schema.X), coords=axes)
 
-    def smallest_k1(self, target: np.ndarray, *, pixel_nm: float | None = None, what: str = "the target") -> float:
+    def smallest_k1(self, target: np.ndarray, *, what: str = "the target") -> float:
         """The smallest width or space of a target in units of ``wavelength / NA``, with a warning below 0.25.
 
         Parameters
         ----------
-        target : (y, x), 0 or 1.
-        pixel_nm : side of its pixels; that of the process by default.
+        target : (y, x), 0 or 1, on the pixels of the process.
         what : how the warning calls it.
 
         Returns
         -------
         k1; nan where there is neither a width nor a space.
         """
-        pixel_nm = pixel_nm or self.pixel_nm
-        return self.warned_k1({"width": min_width_nm(target, pixel_nm), "space": min_space_nm(target, pixel_nm)}, what)
+        sizes = {"width": min_width_nm(target, self.pixel_nm), "space": min_space_nm(target, self.pixel_nm)}
+        return self.warned_k1(sizes, what)
 
     def warned_k1(self, sizes: Mapping[str, float], what: str) -> float:
         """k1 of the smallest of some sizes in nm, by what they are called (nan: none), with a warning below 0.25."""

@@ -32,7 +32,6 @@ def contour_error(
     *,
     pixel_nm: float,
     threshold: float = 0.5,
-    spacing_nm: float = SPACING_NM,
     polygons: Sequence[np.ndarray] | None = None,
 ) -> xr.Dataset:
     """Signed distance from the target's outline to the printed contour, along the outline.
@@ -44,7 +43,6 @@ def contour_error(
     target : (y, x) binary target on the same grid.
     pixel_nm : side of a pixel in nm.
     threshold : intensity at and above which the resist prints; 0.5 for a print.
-    spacing_nm : arc length between two places of the outline.
     polygons : (n, 2) x and y in nm of the target's own outlines, where they are known: merged, holes as rings of their
         own, from the lower left corner of the field. Else the outline is that of the raster, its steps smoothed.
 
@@ -75,7 +73,7 @@ def contour_error(
     >>> summarize(places)["contour_mean_abs_nm"].__round__(1), places.sizes["place"]
     (3.0, 317)
     """
-    check(Positive, pixel_nm=pixel_nm, spacing_nm=spacing_nm)
+    check(Positive, pixel_nm=pixel_nm)
     check(Finite, threshold=threshold)
     image, drawn = real(printed, "printed", axes=2).astype(float), binary(target, "target", axes=2, pixel_nm=pixel_nm)
     if image.shape != drawn.shape:
@@ -88,7 +86,7 @@ def contour_error(
         outlines = _level_lines(smooth, 0.5, pixel_nm)
     else:
         outlines = [np.concatenate([ring, ring[:1]])[:, ::-1].astype(float) for ring in polygons]
-    places, length_nm = _places(outlines, spacing_nm)
+    places, length_nm = _places(outlines)
     distance = _distance(places, _level_lines(image, threshold, pixel_nm))
     # Between pixel centres by the linear law of the contours.
     covered = map_coordinates(image, places.T / pixel_nm - 0.5, order=1, mode="nearest") >= threshold
@@ -101,7 +99,7 @@ def contour_error(
             "contour_error_nm": column(PLACE, error, "contour error, positive outwards", "nm"),
             "lost": column(PLACE, np.isnan(error), f"no printed contour within {SEARCH_NM:g} nm"),
         },
-        attrs={"length_nm": length_nm, "spacing_nm": float(spacing_nm)},
+        attrs={"length_nm": length_nm, "spacing_nm": SPACING_NM},
     )
 
 
@@ -128,14 +126,14 @@ def _level_lines(image: np.ndarray, level: float, pixel_nm: float) -> list[np.nd
     return [(line + 0.5) * pixel_nm for line in find_contours(image, level)]
 
 
-def _places(lines: Sequence[np.ndarray], spacing_nm: float) -> tuple[np.ndarray, float]:
+def _places(lines: Sequence[np.ndarray]) -> tuple[np.ndarray, float]:
     """(place, 2) points at equal arc length along lines, and the length of all of them."""
     if not lines:
         return np.zeros((0, 2)), 0.0
     start, end = np.concatenate([line[:-1] for line in lines]), np.concatenate([line[1:] for line in lines])
     length = np.hypot(*(end - start).T)
     until = np.cumsum(length)
-    n = int(np.ceil(until[-1] / spacing_nm))
+    n = int(np.ceil(until[-1] / SPACING_NM))
     at = (np.arange(n) + 0.5) * until[-1] / n
     i = np.minimum(np.searchsorted(until, at), len(until) - 1)
     share = 1 - (until[i] - at) / np.maximum(length[i], 1e-12)

@@ -20,11 +20,11 @@ from maskopt_lib.metrics.epe import SEARCH_NM, first_change, site_table, target_
 from maskopt_lib.options import Positive, check
 
 CUT, EXPOSURE = "cut", "exposure"
+# How far a cutline stays from the ends of its edges.
+_CLEAR_NM = 50.0
 
 
-def cutlines(
-    target: Any, pixel_nm: float, *, kind: str = "line", longest_nm: float = 150.0, clear_nm: float = 50.0
-) -> xr.Dataset:
+def cutlines(target: Any, pixel_nm: float, *, kind: str = "line", longest_nm: float = 150.0) -> xr.Dataset:
     """Where critical dimensions of a Manhattan target are measured.
 
     Parameters
@@ -33,8 +33,6 @@ def cutlines(
     pixel_nm : side of a pixel in nm.
     kind : ``"line"`` measures through the shapes, ``"space"`` between them.
     longest_nm : dimensions above it are not critical and get no cutline.
-    clear_nm : the two edges go straight on this far to both sides of a cutline; nearer to a corner its rounding, and
-        not the width, would be measured.
 
     Returns
     -------
@@ -50,7 +48,8 @@ def cutlines(
     Notes
     -----
     A cutline goes straight from each site of :func:`~maskopt_lib.metrics.target_sites` to the opposite edge; two that
-    measure the same pair of edges within half the distance of sites (20 nm) are one.
+    measure the same pair of edges within half the distance of sites (20 nm) are one. The two edges go straight on for
+    50 nm to both sides of a cutline: nearer to a corner its rounding, and not the width, would be measured.
 
     Examples
     --------
@@ -71,7 +70,7 @@ def cutlines(
         way = int(-(ny or nx) if kind == "line" else (ny or nx))
         edge, place = (y, x) if axis == 0 else (x, y)
         columns = region if axis == 0 else region.T
-        beside = (np.array([0, -clear_nm, clear_nm]) + place) / pixel_nm
+        beside = (np.array([0, -_CLEAR_NM, _CLEAR_NM]) + place) / pixel_nm
         if beside.min() < 0 or beside.max() >= columns.shape[1]:
             continue
         length, *others = (_length(columns[:, int(at)], round(edge / pixel_nm), way) for at in beside)

@@ -56,15 +56,6 @@ def predict(
     return masks
 
 
-def predict_logits(model: MaskModel, images: ArrayLike, *, batch: int = 8, **told: ArrayLike | None) -> np.ndarray:
-    """What :func:`predict` cuts at 0: (n, 1024, 1024) float32 logits at 1 nm; parameters as there."""
-    images = binary(images, "images", axes=3)
-    found = np.empty(images.shape, np.float32)
-    for start, logits in _batches(model, images, batch, **told):
-        found[start : start + len(logits)] = logits.cpu().numpy()
-    return found
-
-
 def _batches(
     model: MaskModel,
     images: np.ndarray,

@@ -108,9 +108,6 @@ class CurvyOptions(Stepping):
         return self.fidelity_weight, self.pvb_weight, self.spectral_weight
 
 
-#: Steps for the ten ICCAD13 clips in the released results (cases 1 to 10).
-ICCAD13_STEPS = (300, 200, 500, 200, 200, 200, 200, 200, 200, 200)
-
 #: What the released program does.
 PUBLISHED = CurvyOptions()
 

@@ -288,8 +288,8 @@ class _SoftMask(torch.autograd.Function):
         return -by_mask * steepness, None, None, None
 
 
-def _padded(phi: Tensor, width: int = 1) -> Tensor:
-    return F.pad(phi[:, None], [width] * 4, mode="replicate")[:, 0]
+def _padded(phi: Tensor) -> Tensor:
+    return F.pad(phi[:, None], [1] * 4, mode="replicate")[:, 0]
 
 
 def _one_sided(phi: Tensor, pixel_nm: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -20,14 +20,12 @@ def squared_difference(image: Tensor, wanted: Tensor) -> Tensor:
     return (image - wanted).square().sum((-2, -1))
 
 
-def spectral_energy(mask: Tensor, *, dropped: int = 2, squared: bool = True) -> Tensor:
-    """Strength of a mask's spectrum without its lowest frequencies.
+def spectral_energy(mask: Tensor, *, squared: bool = True) -> Tensor:
+    """Strength of a mask's spectrum without its lowest frequencies: bins -1 and 0 along both axes, as published.
 
     Parameters
     ----------
     mask : (b, y, x) transmission.
-    dropped : side of the square of lowest frequencies (FFT-shifted, around the middle of the array) that is left
-        out; 2 drops the bins -1 and 0 along both axes, as the published CurvyILT code does.
     squared : squared Frobenius norm (the paper's text) or the norm itself (the published code).
 
     Returns
@@ -42,16 +40,14 @@ def spectral_energy(mask: Tensor, *, dropped: int = 2, squared: bool = True) -> 
     """
     h, w = mask.shape[-2:]
     energy = h * w * mask.square().sum((-2, -1))
-    low = range(-(dropped // 2), dropped - dropped // 2)
-    if dropped:
-        y = torch.arange(h, device=mask.device, dtype=mask.dtype) * (2 * torch.pi / h)
-        x = torch.arange(w, device=mask.device, dtype=mask.dtype) * (2 * torch.pi / w)
-        f = torch.tensor(low, device=mask.device, dtype=mask.dtype)
-        phase_y, phase_x = f[:, None] * y, f[:, None] * x
-        # Real and imaginary part of the separable transform at the dropped bins.
-        cos_x, sin_x = mask @ phase_x.cos().mT, mask @ phase_x.sin().mT
-        cos_y, sin_y = phase_y.cos(), phase_y.sin()
-        real = cos_y @ cos_x - sin_y @ sin_x
-        imaginary = cos_y @ sin_x + sin_y @ cos_x
-        energy = energy - (real.square() + imaginary.square()).sum((-2, -1))
+    y = torch.arange(h, device=mask.device, dtype=mask.dtype) * (2 * torch.pi / h)
+    x = torch.arange(w, device=mask.device, dtype=mask.dtype) * (2 * torch.pi / w)
+    f = torch.tensor((-1, 0), device=mask.device, dtype=mask.dtype)
+    phase_y, phase_x = f[:, None] * y, f[:, None] * x
+    # Real and imaginary part of the separable transform at the dropped bins.
+    cos_x, sin_x = mask @ phase_x.cos().mT, mask @ phase_x.sin().mT
+    cos_y, sin_y = phase_y.cos(), phase_y.sin()
+    real = cos_y @ cos_x - sin_y @ sin_x
+    imaginary = cos_y @ sin_x + sin_y @ cos_x
+    energy = energy - (real.square() + imaginary.square()).sum((-2, -1))
     return energy if squared else energy.clamp_min(torch.finfo(mask.dtype).tiny).sqrt()

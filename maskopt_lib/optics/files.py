@@ -157,7 +157,6 @@ def write_kernels(
     *,
     order: str,
     header_bytes: int = EARLY,
-    names: Sequence[str] = CONTEST_FOLDERS,
 ) -> list[Path]:
     """Write a kernel set in the contest's layout; gives the folders written, one a focus setting.
 
@@ -168,11 +167,10 @@ def write_kernels(
     order : ``"openilt"`` or ``"file"``; read it back with the same.
     header_bytes : 20 for programs that read as the public ones do, 24 for the layout as it is; read it back with the
         same.
-    names : one folder name a focus setting.
 
     Raises
     ------
-    KernelFileError : fewer names than focus settings.
+    KernelFileError : more focus settings than the contest has folders.
     UnknownNameError : ``order`` is none of the two.
 
     Notes
@@ -180,10 +178,10 @@ def write_kernels(
     The files hold float32, so a set read back differs by rounding (about 1e-7 of the largest value).
     """
     _check_order(order)
-    if len(names) < len(kernels.focus_names):
-        raise KernelFileError(f"{len(kernels.focus_names)} focus settings need as many folder names, got {names}")
+    if len(kernels.focus_names) > len(CONTEST_FOLDERS):
+        raise KernelFileError(f"{len(kernels.focus_names)} focus settings; the layout has two: {CONTEST_FOLDERS}")
     written = []
-    for spectra, weights, name in zip(kernels.spectra, kernels.weights, names, strict=False):
+    for spectra, weights, name in zip(kernels.spectra, kernels.weights, CONTEST_FOLDERS, strict=False):
         target = Path(folder) / name
         target.mkdir(parents=True, exist_ok=True)
         norm = np.linalg.norm(spectra, axis=(1, 2))

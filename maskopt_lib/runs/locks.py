@@ -101,11 +101,6 @@ class FolderLock:
             return False
         return owner["pid"] in {parent.pid for parent in psutil.Process().parents()}
 
-    @property
-    def is_owner(self) -> bool:
-        """Whether this process holds the lock itself, not one of its ancestors."""
-        return self._lock is not None
-
     def release(self) -> None:
         """Let others write; not before all holders in this process did so."""
         with _ONE_THREAD:

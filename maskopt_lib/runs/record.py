@@ -213,6 +213,10 @@ class Run:
         return self.out_dir / f"{name}.zarr"
 
 
+# How long another run in the same folder is waited for, in s.
+_WAIT_S = 5.0
+
+
 def start(
     title: str,
     *,
@@ -225,7 +229,6 @@ def start(
     device: str = "cpu",
     dtype: str = "float32",
     threads: int | None = None,
-    wait_s: float = 5.0,
 ) -> Run:
     """Begin a run: take its folder, set the number of threads and write ``record.json``.
 
@@ -242,14 +245,13 @@ def start(
     seed : of the run's random generators; None where nothing is random.
     device, dtype : of its tensors.
     threads : for torch; by default ``OMP_NUM_THREADS``, else left as torch chose.
-    wait_s : how long to wait for another process that writes to the folder.
 
     Raises
     ------
     SchemaError : parameters or conventions are not plain JSON, or the folder is not one for results.
     UnknownNameError : the manifest has no such input.
     MissingDataError : the run that an input names is not there.
-    BusyFolderError : another process writes to the folder, or it cannot be written to.
+    BusyFolderError : another process has written to the folder for 5 s, or it cannot be written to.
     """
     threads = threads or asked_threads() or torch.get_num_threads()
     torch.set_num_threads(threads)
@@ -271,7 +273,7 @@ def start(
         hardware=_hardware(str(device)),
     )
     folder = results_folder(out_dir if out_dir is not None else f"results/{notebook}/scratch")
-    lock = FolderLock(folder, notebook, wait_s=wait_s)
+    lock = FolderLock(folder, notebook, wait_s=_WAIT_S)
     files.write_json(folder / RECORD, record.to_dict())
     return Run(record=record, out_dir=folder, _lock=lock)
 

@@ -18,9 +18,10 @@ def test_the_eight_turns_differ_and_the_first_is_no_turn():
 
 
 @pytest.mark.parametrize("t", turns.TURNS)
-def test_the_inverse_undoes(t):
-    assert np.array_equal(turns.turned(turns.turned(IMAGE, t), turns.inverse(t)), IMAGE)
-    assert turns.composed(t, turns.inverse(t)) == turns.composed(turns.inverse(t), t) == 0
+def test_one_other_turn_undoes_it(t):
+    (inverse,) = (other for other in turns.TURNS if turns.composed(t, other) == 0)
+    assert np.array_equal(turns.turned(turns.turned(IMAGE, t), inverse), IMAGE)
+    assert turns.composed(inverse, t) == 0
 
 
 @pytest.mark.parametrize(("a", "b"), list(itertools.product(turns.TURNS, repeat=2)))

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import xarray as xr
 from outcome import Outcome
 
 from maskopt_lib import files, study
 from maskopt_lib.data.tile_store import TileStore
-from maskopt_lib.runs.loading import content_sha256
 
 #: What differs from run to run by nature: times and memory.
 _MEASURED = ("s", "GB", "%")
@@ -112,14 +112,15 @@ class Study:
         )
 
 
-def digests(run_dir: Path) -> dict[str, str]:
-    """Name of each result -> hash of what it holds, without times; of a dataset, its own digest."""
+def contents(run_dir: Path) -> dict[str, xr.Dataset | str]:
+    """Name of each result -> what it holds, without times and record; of a dataset and of weights their hash."""
     found = {}
     for store in sorted(run_dir.glob("*.zarr")):
-        ds = study.load(store)
+        ds = study.load(store).load()
         timed = [name for name, v in ds.variables.items() if v.attrs.get("units") in _MEASURED and name not in ds.dims]
         ds = ds.drop_vars(timed)
-        found[store.name] = content_sha256(ds.assign_attrs({k: None for k in ds.attrs if k.endswith("_s")}))
+        ds.attrs = {k: v for k, v in ds.attrs.items() if k not in ("record", "title") and not k.endswith("_s")}
+        found[store.name] = ds
     if (run_dir / "dataset").is_dir():
         found["dataset"] = TileStore(run_dir / "dataset").digest()
     for file in sorted(run_dir.glob("trainings/*/*.safetensors")):
@@ -127,10 +128,14 @@ def digests(run_dir: Path) -> dict[str, str]:
     return found
 
 
-def compared(one: dict[str, str], other: dict[str, str], without: tuple[str, ...] = ()) -> str | None:
+def compared(reference: dict, run: dict, without: tuple[str, ...] = ()) -> str | None:
     """A word on results that differ."""
-    apart = sorted(name for name in {*one, *other} if one.get(name) != other.get(name) and name not in without)
+    apart = sorted(name for name in {*reference, *run} - {*without} if not _same(reference.get(name), run.get(name)))
     return f"differs from the undisturbed run: {', '.join(apart)}" if apart else None
+
+
+def _same(a: xr.Dataset | str | None, b: xr.Dataset | str | None) -> bool:
+    return a.identical(b) if isinstance(a, xr.Dataset) and isinstance(b, xr.Dataset) else a is not None and a == b
 
 
 def descendants(process: subprocess.Popen) -> list[psutil.Process]:
@@ -161,7 +166,7 @@ def _itself(process: subprocess.Popen) -> list[psutil.Process]:
 
 
 def killed(
-    lab: Study, work: Work, reference: dict[str, str], longest_s: float, *, what: str, n: int, seed: int = 0,
+    lab: Study, work: Work, reference: dict, longest_s: float, *, what: str, n: int, seed: int = 0,
     victims: Callable[[subprocess.Popen], list[psutil.Process]] = _itself, signals: tuple[int, ...] = (signal.SIGKILL,),
 ) -> Iterator[Outcome]:  # fmt: skip
     """Signal a process of a run at random moments, each time taken up again; then hold it to the undisturbed run."""
@@ -201,17 +206,17 @@ def killed(
         outcome.note(f"{len(alive)} processes outlive the run" if alive else None)
         for orphan in alive:
             orphan.kill()
-    trouble = lab.finish(work, out) or compared(reference, digests(lab.out_dir(work, out)), work.not_compared)
+    trouble = lab.finish(work, out) or compared(reference, contents(lab.out_dir(work, out)), work.not_compared)
     outcome.note(trouble)
     yield outcome
 
 
-def undisturbed(lab: Study, work: Work) -> tuple[dict[str, str], float]:
+def undisturbed(lab: Study, work: Work) -> tuple[dict, float]:
     """What an undisturbed run holds, and its seconds."""
     begun = time.monotonic()
     if trouble := lab.finish(work, "undisturbed"):
         raise RuntimeError(trouble)
-    return digests(lab.out_dir(work, "undisturbed")), time.monotonic() - begun
+    return contents(lab.out_dir(work, "undisturbed")), time.monotonic() - begun
 
 
 def ablation(lab: Study) -> Iterator[Outcome]:
@@ -243,7 +248,7 @@ def scheduler(lab: Study) -> Iterator[Outcome]:
     """A dataset built by a scheduler of its own with two workers; one of them is killed in the middle."""
     if not lab.out_dir(DATASET, "undisturbed").is_dir():
         undisturbed(lab, DATASET)
-    reference = digests(lab.out_dir(DATASET, "undisturbed"))
+    reference = contents(lab.out_dir(DATASET, "undisturbed"))
     outcome = Outcome("a dask scheduler with two workers, one killed; final results the same")
     port = 8786 + os.getpid() % 1000
     address = f"tcp://127.0.0.1:{port}"
@@ -276,7 +281,7 @@ def scheduler(lab: Study) -> Iterator[Outcome]:
             child.kill()
         servers[1].kill()
         code = process.wait(timeout=600)
-        found = {} if code else digests(lab.out_dir(work, "scheduler"))
+        found = {} if code else contents(lab.out_dir(work, "scheduler"))
         outcome.note(f"ended with status {code}" if code else compared(reference, found, work.not_compared))
     finally:
         for server in servers:
@@ -299,7 +304,7 @@ def training(lab: Study) -> Iterator[Outcome]:
     yield from killed(lab, work, reference, seconds, what="kill -9 of a training", n=4, seed=6)
 
 
-def parts_damaged(lab: Study, work: Work, reference: dict[str, str]) -> Outcome:
+def parts_damaged(lab: Study, work: Work, reference: dict) -> Outcome:
     """All parts of a finished run lost, cut or flipped; the next run makes them again, without a word of traceback."""
     outcome, out = Outcome("parts lost, cut and flipped; run again: final results the same"), "parts-damaged"
     shutil.copytree(lab.out_dir(work, "undisturbed"), lab.out_dir(work, out))
@@ -311,11 +316,11 @@ def parts_damaged(lab: Study, work: Work, reference: dict[str, str]) -> Outcome:
             part.unlink()
         else:
             part.write_bytes(data[:at] if i % 3 == 1 else data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
-    outcome.note(lab.finish(work, out) or compared(reference, digests(lab.out_dir(work, out)), work.not_compared))
+    outcome.note(lab.finish(work, out) or compared(reference, contents(lab.out_dir(work, out)), work.not_compared))
     return outcome
 
 
-def clock_set_back(lab: Study, work: Work, reference: dict[str, str]) -> Outcome:
+def clock_set_back(lab: Study, work: Work, reference: dict) -> Outcome:
     """All files of an unfinished run are from tomorrow, as after a clock was set back; it goes on from its parts."""
     outcome, out = Outcome("clock set back by a day in the middle of a run; final results the same"), "clock"
     shutil.copytree(lab.out_dir(work, "undisturbed"), lab.out_dir(work, out))
@@ -327,20 +332,20 @@ def clock_set_back(lab: Study, work: Work, reference: dict[str, str]) -> Outcome
     for path in folder.rglob("*"):
         os.utime(path, (tomorrow, tomorrow))
     kept = {path: path.read_bytes() for path in parts[1::2]}
-    trouble = lab.finish(work, out) or compared(reference, digests(folder), work.not_compared)
+    trouble = lab.finish(work, out) or compared(reference, contents(folder), work.not_compared)
     if not trouble and any(path.read_bytes() != data for path, data in kept.items()):
         trouble = "whole parts were made again"
     outcome.note(trouble)
     return outcome
 
 
-def two_at_once(lab: Study, work: Work, reference: dict[str, str]) -> Outcome:
+def two_at_once(lab: Study, work: Work, reference: dict) -> Outcome:
     """Two processes run one notebook into one folder at the same time."""
     outcome, out = Outcome(f"two runs of {work.notebook} at once in one folder"), "two-at-once"
     processes = [lab.start(lab.command(work, out)) for _ in range(2)]
     codes = [process.wait(timeout=900) for process in processes]
     trouble = f"ended with status {codes}" if any(codes) else None
-    outcome.note(trouble or compared(reference, digests(lab.out_dir(work, out)), work.not_compared))
+    outcome.note(trouble or compared(reference, contents(lab.out_dir(work, out)), work.not_compared))
     return outcome
 
 
@@ -357,7 +362,7 @@ def studies(lab: Study) -> Iterator[Outcome]:
     outcome.note(f"ended with status {codes}" if any(codes) else None)
     for name in names.split():
         try:
-            found = digests(lab.root / "results" / name / "quick")
+            found = contents(lab.root / "results" / name / "quick")
             outcome.note(None if found else f"{name} left nothing")
         except Exception as error:
             outcome.note(f"{name}: {type(error).__name__}: {error}")
@@ -381,7 +386,7 @@ def sweeps(lab: Study) -> Iterator[Outcome]:
     begun = time.monotonic()
     code = lab.start(command("undisturbed")).wait(timeout=900)
     seconds = time.monotonic() - begun
-    reference = digests(folder("undisturbed"))
+    reference = contents(folder("undisturbed"))
     outcome = Outcome("kill -9 of a sweep's parent, then again; final results the same")
     outcome.note(f"the undisturbed sweep ended with status {code}" if code else None)
     drawn = random.Random(7)
@@ -394,10 +399,10 @@ def sweeps(lab: Study) -> Iterator[Outcome]:
         _, alive = psutil.wait_procs(family, timeout=15)
         outcome.note(f"{len(alive)} points outlive the sweep" if alive else None)
     code = lab.start(command("disturbed")).wait(timeout=900)
-    outcome.note(f"the rerun ended with status {code}" if code else compared(reference, digests(folder("disturbed"))))
+    outcome.note(f"the rerun ended with status {code}" if code else compared(reference, contents(folder("disturbed"))))
     yield outcome
     outcome = Outcome("two sweeps at once in one folder")
     processes = [lab.start(command("both")) for _ in range(2)]
     codes = [process.wait(timeout=900) for process in processes]
-    outcome.note(f"ended with status {codes}" if any(codes) else compared(reference, digests(folder("both"))))
+    outcome.note(f"ended with status {codes}" if any(codes) else compared(reference, contents(folder("both"))))
     yield outcome

@@ -16,7 +16,6 @@ from outcome import Outcome
 
 from maskopt_lib import study
 from maskopt_lib.errors import DamagedFileError
-from maskopt_lib.runs.loading import content_sha256
 from maskopt_lib.runs.parts import is_whole
 
 N_KILLS = 120
@@ -118,8 +117,8 @@ def damaged_files(run_dir: Path) -> Iterator[Outcome]:
     yield from (gone, cut, flipped, part)
 
 
-def _loader(store: Path) -> Callable[[], str]:
-    return lambda: content_sha256(study.load(store))
+def _loader(store: Path) -> Callable[[], xr.Dataset]:
+    return lambda: study.load(store).load()
 
 
 def _load_record(folder: Path) -> Callable[[], str]:
@@ -142,7 +141,7 @@ def moved(run_dir: Path, elsewhere: Path) -> Iterator[Outcome]:
     copy = elsewhere / "another place, für später" / run_dir.name
     shutil.copytree(run_dir, copy)
     for store in sorted(run_dir.glob("*.zarr")):
-        same = content_sha256(study.load(store)) == content_sha256(study.load(copy / store.name))
+        same = study.load(store).identical(study.load(copy / store.name))
         outcome.note(None if same else f"{store.name} differs")
     yield outcome
 

@@ -184,16 +184,6 @@ def test_an_unknown_rule_lists_the_known_ones():
         clip_of(box(0, 0, 1, 1)).rasterize(rule="exclusive")
 
 
-def test_many_clips_at_once():
-    clips = {"a": clip_of(box(0, 0, 2, 2)), "b": clip_of(box(4, 4, 3, 3))}
-    assert layout.rasterize_many(clips).sum(axis=(1, 2)).tolist() == [4, 9]
-    assert layout.rasterize_many(clips.values(), 2, antialiased=True).shape == (2, 12, 12)
-    with pytest.raises(GridMismatchError, match="32 nm, 'test' one of 24 nm"):
-        layout.rasterize_many([*clips.values(), clip_of(box(0, 0, 1, 1), window_nm=32)])
-    with pytest.raises(LayoutError, match="at least one"):
-        layout.rasterize_many([])
-
-
 def test_a_clip_keeps_what_it_was_given():
     points = box(1, 1, 2, 2)
     clip = clip_of(points)

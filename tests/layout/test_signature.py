@@ -82,17 +82,6 @@ def test_canonical_ones_are_equal_exactly_where_a_turn_of_the_group_leads_over(g
             assert (smallest[i] == smallest[j]) == leads
 
 
-def test_turn_between_finds_the_turn_or_none():
-    for image in images(20, 16):
-        for turn in TURNS:
-            found = signature.turn_between(image, turned(image, turn))
-            np.testing.assert_array_equal(turned(image, found), turned(image, turn))
-            assert found <= turn  # the first of those that do
-        other = image.copy()
-        other[3, 5] ^= 1
-        assert signature.turn_between(image, other) is None
-
-
 def test_no_images_have_no_signatures():
     assert signature.signatures_of(np.zeros((0, 8, 8))).shape == (0, 1, 8)
     assert not signature.signatures_of(np.zeros((3, 8, 8))).any()

@@ -47,7 +47,7 @@ def test_every_score_is_there_labelled_and_with_its_unit():
     scores = evaluate(bars(), bars(), Blur())
     others = {schema.RUNTIME, schema.PEAK_MEMORY, *schema.CONTOUR_ERRORS}  # of solvers, and of curved targets
     assert tuple(scores.data_vars) == SCORES == tuple(n for n in schema.VARIABLES if n not in others)
-    schema.validate(scores, required=SCORES)
+    schema.validate(scores)
     assert not scores.sizes and evaluate(bars()[None], bars()[None], Blur()).sizes == {schema.SAMPLE: 1}
     assert scores.attrs["kernels"] == "blur" and scores.attrs["pixel_nm"] == 1.0 and scores.attrs["shot_grid"] == 512
     assert scores.attrs["epe_limits_nm"] == [15.0, 3.0] and scores.attrs["threshold"] == 0.5

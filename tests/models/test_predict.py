@@ -10,7 +10,7 @@ from maskopt_lib.errors import GridMismatchError, ImageError, OptionError, Unkno
 from maskopt_lib.models import Conditioning, TileInput, predict
 from maskopt_lib.models.inputs import NO_CELL
 from maskopt_lib.models.model import MaskModel, ModelOptions
-from maskopt_lib.models.predict import predict_logits
+from maskopt_lib.models.predict import _batches
 
 
 class Identity(MaskModel):
@@ -59,10 +59,10 @@ def test_the_batch_does_not_matter(name):
     model = models.build(name, width=1 / 16, pixel_nm=8, conditioning=Conditioning(tag="film", n_cells=3))
     torch.nn.init.normal_(model.conditioner.scale_shift.weight)
     settled(model, TileInput.of(blocks(2, 8), cell=0)).train()
-    logits = predict_logits(model, images, cells=cells, batch=2)
+    logits = torch.cat([drawn for _, drawn in _batches(model, images, 2, cells=cells)]).numpy()
     assert not model.training and logits.dtype == np.float32
     for i in range(3):
-        alone = predict_logits(model, images[i : i + 1], cells=cells[i : i + 1])
+        ((_, alone),) = _batches(model, images[i : i + 1], 1, cells=cells[i : i + 1])
         np.testing.assert_allclose(alone[0], logits[i], rtol=0, atol=1e-3 * logits.std())
     assert np.array_equal(predict(model, images, cells=cells, batch=2), logits > 0)
 

@@ -451,7 +451,7 @@ def test_two_clips_of_the_contest(real_data, genuine, method, l2_nm2, epe15, sho
     names = ["M1_test4", "M1_test10"]
     for name in names:
         real_data(f"iccad13/clips/{name}.glp")
-    target = layout.rasterize_many(layout.benchmark_clips("iccad13", names))
+    target = np.stack([clip.rasterize() for clip in layout.benchmark_clips("iccad13", names).values()])
     sim = litho.Simulator(genuine)
     result = opc.solve(target, sim, method=method, n_steps=20)
     score = metrics.evaluate(result.mask, target, sim, only=["l2_nm2", "epe15", "shots"])

@@ -36,15 +36,15 @@ def test_a_second_process_is_told_who_writes(tmp_path):
             FolderLock(tmp_path)
         process.kill()
     assert owner_of(tmp_path) is None
-    with FolderLock(tmp_path) as lock:  # the owner is dead: taken over at once
-        assert lock.is_owner and owner_of(tmp_path)["pid"] == os.getpid()
+    with FolderLock(tmp_path):  # the owner is dead: taken over at once
+        assert owner_of(tmp_path)["pid"] == os.getpid()
     assert owner_of(tmp_path) is None
 
 
 def test_who_waits_says_so_once_and_gets_the_folder(tmp_path):
     told = []
-    with hold(tmp_path, 1.5), FolderLock(tmp_path, wait_s=30, tell=told.append) as lock:
-        assert lock.is_owner
+    with hold(tmp_path, 1.5), FolderLock(tmp_path, wait_s=30, tell=told.append):
+        assert owner_of(tmp_path)["pid"] == os.getpid()
     assert len(told) == 1 and "waiting for process" in told[0]
 
 
@@ -78,8 +78,8 @@ def test_a_child_of_the_owner_may_write(tmp_path):
 def test_a_dead_owner_whose_number_an_ancestor_has_now_owns_nothing(tmp_path):
     owner = {"host": files.this_host(), "pid": os.getppid(), "what": "before the machine was started", "since": "then"}
     files.write_json(tmp_path / ".owner.json", owner)
-    with FolderLock(tmp_path) as lock:
-        assert lock.is_owner and owner_of(tmp_path)["pid"] == os.getpid()
+    with FolderLock(tmp_path):
+        assert owner_of(tmp_path)["pid"] == os.getpid()
 
 
 def test_taking_a_folder_sweeps_what_the_dead_left(tmp_path):
@@ -101,8 +101,8 @@ def test_a_folder_that_cannot_be_written_to_is_said(tmp_path):
 def test_what_a_dead_owner_left_gives_nobody_the_folder_without_its_lock(tmp_path, pid):
     # Numbers of processes come again, after a restart of the machine above all: here that of an ancestor.
     files.write_json(tmp_path / ".owner.json", {"host": files.this_host(), "pid": pid, "what": "", "since": ""})
-    with FolderLock(tmp_path) as lock:
-        assert lock.is_owner and owner_of(tmp_path)["pid"] == os.getpid()
+    with FolderLock(tmp_path):
+        assert owner_of(tmp_path)["pid"] == os.getpid()
 
 
 def test_an_owner_without_its_words_is_none(tmp_path):
@@ -113,8 +113,8 @@ def test_an_owner_without_its_words_is_none(tmp_path):
 def test_threads_of_one_process_do_not_take_each_other_for_strangers(tmp_path):
     def take_and_let_go(_):
         for _ in range(50):
-            with FolderLock(tmp_path) as lock:
-                assert lock.is_owner and owner_of(tmp_path)["pid"] == os.getpid()
+            with FolderLock(tmp_path):
+                assert owner_of(tmp_path)["pid"] == os.getpid()
 
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(take_and_let_go, range(6)))

@@ -211,7 +211,6 @@ def front_share(
     names: Sequence[str],
     *,
     n_draws: int = 1000,
-    seed: int = 0,
 ) -> xr.DataArray:
     """How sure a place on the front is: the share of resampled sets of clips with which a setting is on it.
 
@@ -220,7 +219,6 @@ def front_share(
     scores, trials, targets : as for :func:`points`.
     names : objectives, all of them scores that are better when smaller, L2 and PV band among them.
     n_draws : sets of as many clips, drawn with replacement.
-    seed : of the draws.
 
     Returns
     -------
@@ -229,7 +227,7 @@ def front_share(
     scores = scores_of(scores, trials)
     lengths = _outlines(targets, scores)
     values = np.stack([scores[name].transpose(schema.METHOD, schema.SAMPLE).values for name in names], axis=-1)
-    draws = np.random.default_rng(seed).integers(values.shape[1], size=(n_draws, values.shape[1]))
+    draws = np.random.default_rng(0).integers(values.shape[1], size=(n_draws, values.shape[1]))
     times = np.zeros(values.shape[0])
     for draw in draws:
         means = values[:, draw].mean(1)
