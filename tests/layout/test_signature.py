@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from maskopt_lib import layout
-from maskopt_lib.data.turns import TURNS, composed, inverse, turned
+from maskopt_lib.data.turns import TURNS, composed, turned
 from maskopt_lib.layout import signature
 
 
@@ -66,7 +66,7 @@ def test_the_canonical_one_is_shared_by_all_eight_and_says_how_to_get_there():
     # From one image to its turned copy by way of what both are carried to.
     for i, j in itertools.product(range(0, 1600, 97), range(8)):
         other = i % 200 + 200 * j
-        way = composed(int(turn[i]), inverse(int(turn[other])))
+        way = composed(int(turn[i]), next(t for t in TURNS if composed(int(turn[other]), t) == 0))
         np.testing.assert_array_equal(turned(every[i], way), every[other])
 
 
