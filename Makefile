@@ -166,8 +166,8 @@ report: $(STAMP) ## every executed notebook as HTML beside it
 
 test: test-library test-notebooks ## pytest (library, doctests) and nbval (every notebook with its quick defaults)
 
-test-library: $(STAMP) ## the first half of test: pytest alone
-	OMP_NUM_THREADS=1 $(PY) -m pytest -q -n $(JOBS) --dist loadfile
+test-library: $(STAMP) ## the first half of test: pytest alone (MARK=realdata: those tests alone that read the real data)
+	OMP_NUM_THREADS=1 $(PY) -m pytest -q -n $(JOBS) --dist loadfile $(if $(MARK),-m $(MARK))
 
 test-notebooks: $(STAMP) ## the second half of test: nbval alone
 	@$(if $(TOGETHER),$(SIDE_BY_SIDE) $(TOGETHER:%=nbval-%))

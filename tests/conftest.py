@@ -1,4 +1,9 @@
-"""What every test runs under: no CUDA unless asked, two threads, the same hypothesis examples each time, no network."""
+"""What every test runs under: no CUDA unless asked, two threads, the same hypothesis examples each time, no network,
+and no data but where a test says by its mark ``realdata`` that it reads them.
+
+So a test without that mark is the same in a world with data and in one without, by construction, and needs no second
+run; `.ci/run` repeats those with it.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +12,9 @@ import ipaddress
 import os
 import socket
 import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import pytest
 
@@ -39,9 +47,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip what is off by default, visibly: a deselected test is not seen in the summary, a skipped one is."""
+    """Mark what reads data, and skip what is off by default, visibly: a skipped test is seen in the summary."""
     asked = config.getoption("-m") or ""
     for item in items:
+        if "real_data" in getattr(item, "fixturenames", ()):
+            item.add_marker("realdata")
         for mark, reason in OFF_BY_DEFAULT.items():
             if mark not in asked and item.get_closest_marker(mark):
                 item.add_marker(pytest.mark.skip(reason=reason))
@@ -87,12 +97,38 @@ def _is_this_machine(host: str | bytes | None) -> bool:
 sys.addaudithook(_no_network)
 
 
+#: For tests without a mark, and what they start: no mirror, an empty cache, a proxy where nobody listens.
+_EMPTY = tempfile.TemporaryDirectory(prefix="maskopt-no-data-")
+_WITHOUT = {
+    "MASKOPT_MIRROR": None,
+    "MASKOPT_CACHE": _EMPTY.name,
+    **dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9"),
+    **dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "all_proxy", "ALL_PROXY"), None),
+    "no_proxy": "localhost,127.0.0.1",
+}
+
+
+@contextmanager
+def _environment(values: Mapping[str, str | None]) -> Iterator[None]:
+    kept = {name: os.environ.pop(name, None) for name in values}
+    os.environ.update({name: value for name, value in values.items() if value is not None})
+    try:
+        yield
+    finally:
+        for name, value in kept.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item):
     global _may_connect
     _may_connect = item.get_closest_marker("network") is not None
+    reads_data = _may_connect or item.get_closest_marker("realdata") is not None
     try:
-        return (yield)
+        with _environment({} if reads_data else _WITHOUT):
+            return (yield)
     finally:
         _may_connect = False
 

@@ -1,9 +1,11 @@
-"""A test without the mark ``network`` cannot reach another machine, however its code takes that."""
+"""A test without the mark ``network`` reaches no other machine, and one without ``realdata`` sees no data."""
 
 from __future__ import annotations
 
 import contextlib
 import socket
+import subprocess
+import sys
 
 import pytest
 
@@ -36,3 +38,15 @@ def test_this_machine_may_be_reached():
     with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname(), timeout=5):
         pass
     assert socket.getaddrinfo("localhost", 80) and socket.getaddrinfo("192.0.2.1", 80)
+
+
+def test_a_test_without_the_mark_realdata_sees_no_data_and_neither_does_what_it_starts():
+    known = manifest.load_manifest()
+    assert known.mirror is None and not any(known.available(name) for name in known.names())
+    program = "from maskopt_lib.data import manifest; known = manifest.load_manifest(); print(known.mirror, known.cache)"
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert told.split() == ["None", str(known.cache)]
+
+
+def test_the_fixture_real_data_is_a_mark(request, real_data):
+    assert request.node.get_closest_marker("realdata")

@@ -52,6 +52,7 @@ def in_a_folder(installed: Path, folder: Path, *arguments: object) -> str:
     return done.stdout
 
 
+@pytest.mark.realdata  # a network looks through the contest's kernels, or says that it has none
 def test_every_door_works_from_the_wheel(installed, tmp_path):
     in_a_folder(installed, tmp_path, ROOT / "tests" / "helpers" / "use_doors.py", installed)
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import functools
 import http.server
+import os
 import shutil
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,13 +20,23 @@ import xarray as xr
 from outcome import Outcome
 
 from maskopt_lib import figures, files, layout, models, optics, study
-from maskopt_lib.data import manifest
+from maskopt_lib.__main__ import say
+from maskopt_lib.data import card, manifest, parquet
+from maskopt_lib.data.tile_store import TileStore
 from maskopt_lib.layout.mosaic import Tile, write_mosaic
 from maskopt_lib.models import weights
-from maskopt_lib.runs import reference
+from maskopt_lib.runs import reference, tables
 from maskopt_lib.runs.parts import write_part
+from maskopt_lib.study.areas import own_layout
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
+import tile_stores
 
 _DISK_MB = 24
+#: What is left on a disk that is full at once, and on one that fills in the middle of a file.
+_ROOMS = (0, 12_288)
+#: Those that write several files, each whole or not there, have no state in the middle that is the old one.
+_OF_SEVERAL_FILES = ("optics.write_kernels", "study.write_table", "runs.reference.keep", "areas.own_layout.optimize")
 
 
 @contextlib.contextmanager
@@ -81,6 +93,35 @@ def writers(folder: Path, source: Path) -> dict[str, Callable[[int], object]]:
         rows = [[Tile(image=mask(n), x_px=0, y_px=0)]]
         write_mosaic(rows, folder / "mosaic" / "mosaic.oas", pixel_nm=1.0, origin_nm=(0.0, 0.0), contours="pixel")
 
+    @functools.cache
+    def whole_tiles() -> TileStore:
+        store, _ = tile_stores.small_store(source / "tiles")
+        store.annotate(designs={name: {"family": name, "redistribution": True} for name in tile_stores.NAMES["design"]})
+        tile_stores.add_labels(store)
+        return store
+
+    @functools.cache
+    def tiles() -> TileStore:
+        store = TileStore.create(folder / "tiles", rule=tile_stores.RULE, title="a test")
+        store.reserve_tiles("metal1", 16, names=tile_stores.NAMES, shard_size=8)
+        return store
+
+    def shard(n: int) -> None:
+        images = rng.integers(0, 2, (8, 128, 128), dtype=np.uint8)
+        tiles().write_tiles("metal1", int(n > 1), tile_stores.tile_arrays(images, n))
+
+    def drawing(n: int) -> Path:
+        path = source / f"drawing {n}.oas"
+        if not path.exists():
+            layout.write_mask(mask(n), path, layer=(11, 0), contours="pixel")
+        return path
+
+    def optimised(n: int) -> None:
+        out = folder / "optimised"
+        work = source / "optimised" / str(n)
+        how = {"method": "identity", "beside": True, "markers": out / "mask.lyrdb"}
+        own_layout.optimize(drawing(n), out / "mask.oas", work, **how)
+
     def network(n: int) -> None:
         weights.save(models.build("neural_ilt", width=0.125 * n, pixel_nm=8), folder / "network" / "w.safetensors", {})
 
@@ -98,14 +139,30 @@ def writers(folder: Path, source: Path) -> dict[str, Callable[[int], object]]:
         ),
         "layout.write_mask, GDS": lambda n: layout.write_mask(mask(n), folder / "gds" / "mask.gds"),
         "layout.write_mask, OASIS": lambda n: layout.write_mask(mask(n), folder / "oas" / "mask.oas", contours="pixel"),
+        "layout.write_mask, beside a layout": lambda n: layout.write_mask(
+            mask(n), folder / "beside" / "mask.oas", contours="pixel", layer=(111, 0), beside=drawing(n)
+        ),
+        "layout.Design.write": lambda n: layout.read_design(drawing(n)).write(folder / "design" / "layout.oas"),
         "layout.mosaic.write_mosaic": mosaic,
+        "areas.own_layout.optimize": optimised,
+        "data.TileStore": shard,
+        "data.write_card": lambda n: card.write_card(whole_tiles(), folder / "card" / "README.md", deep=n > 1),
+        "data.export_parquet": lambda n: parquet.export_parquet(whole_tiles(), folder / "parquet", layer="metal1"),
         "optics.write_kernels": lambda n: optics.write_kernels(kernels, folder / "kernels", order="openilt"),
         "models.weights.save": network,
         "figures.save": curve,
+        "figures.save, PDF": lambda n: figures.save(
+            hv.Curve(rng.random(9000 * n)), "curve", folder / "paper", formats=("pdf",)
+        ),
+        "runs.tables.write_csv": lambda n: tables.write_csv(table(n), run("csv"), "table"),
+        "the answers of the commands": lambda n: say({"numbers": rng.random(4000 * n)}, folder / "answer" / "a.json"),
+        "study.start": lambda n: study.start(
+            "Full disk " * n, notebook="00_faults", params={}, out_dir=folder / "start", threads=1
+        ),
         "study.write_table": lambda n: study.write_table(table(n), folder / "table", "table", caption="A table"),
         "runs.reference.keep": kept_record,
     }
-    for name in ("gds", "oas", "mosaic", "network", "table"):
+    for name in ("gds", "oas", "beside", "design", "mosaic", "network", "table", "optimised", "answer"):
         with contextlib.suppress(OSError):  # read-only
             (folder / name).mkdir(parents=True, exist_ok=True)
     return found
@@ -117,7 +174,8 @@ def full_disk(mount_point: Path, source: Path) -> Iterator[Outcome]:
         outcome = Outcome("a full disk under every writer" + ("" if disk else " (no right to mount: not tried)"))
         if disk is not None:
             for name, write in writers(disk, source).items():
-                outcome.note(_on_full_disk(name, write, disk))
+                for room in _ROOMS[: 1 if name in _OF_SEVERAL_FILES else None]:
+                    outcome.note(_on_full_disk(name, write, disk, room))
         yield outcome
         cache = Outcome("a full disk under the cache of fetched data")
         if disk is not None:
@@ -134,11 +192,12 @@ def full_disk(mount_point: Path, source: Path) -> Iterator[Outcome]:
         yield outcome
 
 
-def _fill(path: Path) -> None:
-    """Write to the end of the disk."""
-    with contextlib.suppress(OSError), path.open("wb", buffering=0) as file:
+def _fill(path: Path, room: int = 0) -> None:
+    """Write to the end of the disk, or so many bytes less."""
+    with path.open("wb", buffering=0) as file, contextlib.suppress(OSError):
         while True:
             file.write(b"0" * 4096)
+    os.truncate(path, path.stat().st_size - room)
 
 
 def _state(folder: Path) -> dict[str, str]:
@@ -149,11 +208,11 @@ def _state(folder: Path) -> dict[str, str]:
     }
 
 
-def _on_full_disk(name: str, write: Callable[[int], object], disk: Path) -> str | None:
+def _on_full_disk(name: str, write: Callable[[int], object], disk: Path, room: int) -> str | None:
     write(1)
     before = _state(disk)
     filling = disk / "filling"
-    _fill(filling)
+    _fill(filling, room)
     try:
         write(8)
     except Exception as error:
