@@ -43,7 +43,7 @@ def test_this_machine_may_be_reached():
 def test_a_test_without_the_mark_realdata_sees_no_data_and_neither_does_what_it_starts():
     known = manifest.load_manifest()
     assert known.mirror is None and not any(known.available(name) for name in known.names())
-    program = "from maskopt_lib.data import manifest; known = manifest.load_manifest(); print(known.mirror, known.cache)"
+    program = "from maskopt_lib.data.manifest import load_manifest as load; print(load().mirror, load().cache)"
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     assert told.split() == ["None", str(known.cache)]
 

@@ -40,7 +40,6 @@ def write_card(
     *,
     rule: SplitRule | None = None,
     deep: bool = True,
-    partial: bool = False,
 ) -> Path:
     """Write the card of a store; gives its path.
 
@@ -50,15 +49,14 @@ def write_card(
     path : of the file; ``README.md`` in the store's folder by default.
     rule : of the splits that are counted, for another choice than that of the store.
     deep : verify every byte, not sizes only, before the card says that the store is whole.
-    partial : describe a store that is not complete; the card says so.
     """
     path = Path(path) if path is not None else store.path / CARD
-    files.write_bytes(path, card_text(store, rule=rule, deep=deep, partial=partial).encode())
+    files.write_bytes(path, card_text(store, rule=rule, deep=deep).encode())
     return path
 
 
 def card_text(store: TileStore, *, rule: SplitRule | None = None, deep: bool = True, partial: bool = False) -> str:
-    """The card as Markdown; parameters as for :func:`write_card`."""
+    """The card as Markdown, see :func:`write_card`; with ``partial`` of a store that is not complete, and says so."""
     rule = rule_of(store) if rule is None else rule
     state = store.verify(deep=deep)
     sections = [
@@ -186,10 +184,8 @@ def _collection(store: TileStore) -> list[str]:
     infos = store.attrs.get("designs", {})
     states = sorted({info["state"] for info in infos.values() if "state" in info})
     rule = store.rule
-    words = {
-        "core": rule["core_nm"], "context": rule["context_nm"], "image": rule["image_nm"], "pixel": rule["pixel_nm"],
-        "content": rule["core_nm"] + 2 * rule["context_nm"],
-    }  # fmt: skip
+    words = {name: rule[f"{name}_nm"] for name in ("core", "context", "image", "pixel")}
+    words["content"] = rule["core_nm"] + 2 * rule["context_nm"]
     return [
         "\n".join(f"- **{state}**: {_STATES.get(state, 'not known to this card')}" for state in states),
         "\n".join(f"- `{name}`: {info['notes'].strip()}" for name, info in infos.items() if info.get("notes")),

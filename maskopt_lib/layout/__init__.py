@@ -10,7 +10,7 @@ from maskopt_lib.layout.benchmarks import BENCHMARKS, benchmark_clips, benchmark
 from maskopt_lib.layout.catalog import design_info, design_names, open_design
 from maskopt_lib.layout.cell_polygons import cell_polygons
 from maskopt_lib.layout.cell_tiles import CutTiles, TileRule, content_image, cut_tiles, tile_scene, tile_windows
-from maskopt_lib.layout.clip import Clip, rasterize_many
+from maskopt_lib.layout.clip import Clip
 from maskopt_lib.layout.clip_reader import read_clip
 from maskopt_lib.layout.contours import mask_polygons, mask_rings
 from maskopt_lib.layout.demo import demo_clips

@@ -179,31 +179,6 @@ class Clip:
         return raster.block_mean(raster.inclusive(fine), side // n)
 
 
-def rasterize_many(clips, pixel_nm: float = 1, **options) -> np.ndarray:
-    """Rasters of several clips of one window size, as one array (clip, y, x).
-
-    Parameters
-    ----------
-    clips : iterable of Clip, or a mapping name -> Clip.
-    pixel_nm : side of a pixel in nm.
-    options : as in `Clip.rasterize`.
-
-    Raises
-    ------
-    GridMismatchError : the clips differ in window size; the message names the two.
-    """
-    clips = list(clips.values() if hasattr(clips, "values") else clips)
-    for clip in clips[1:]:
-        if clip.window_nm != clips[0].window_nm:
-            raise GridMismatchError(
-                f"clip {clip.name!r} has a window of {clip.window_nm:g} nm, {clips[0].name!r} one of "
-                f"{clips[0].window_nm:g} nm; read them with the same window_nm"
-            )
-    if not clips:
-        raise LayoutError("no clip to rasterize; give at least one")
-    return np.stack([clip.rasterize(pixel_nm, **options) for clip in clips])
-
-
 def bounds_of(polygons: Sequence[np.ndarray]) -> tuple[float, float, float, float]:
     """(x0, y0, x1, y1) of all polygons together."""
     x0, y0 = np.min([p.min(axis=0) for p in polygons], axis=0)

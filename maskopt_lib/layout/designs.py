@@ -345,13 +345,8 @@ def _find(text: str) -> tuple[Path, str | None]:
     """The file, and the folder of the manifest it is from."""
     if Path(text).is_file():
         return Path(text), None
-    names = [
-        name
-        for name in manifest.names()
-        if text in (name, PurePosixPath(name).name)
-        or (name.endswith(".def") and PurePosixPath(name).stem == text)
-    ]  # fmt: skip
-    names = [name for name in names if PurePosixPath(name).suffix in _SUFFIXES]
+    known = [name for name in map(PurePosixPath, manifest.names()) if name.suffix in _SUFFIXES]
+    names = [str(name) for name in known if text == str(name) or name.name in (text, f"{text}.def")]
     if len(names) != 1:
         defs = [PurePosixPath(name).stem for name in manifest.names() if name.endswith(".def")]
         raise MissingDataError(

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from maskopt_lib.data.turns import TURNS, turned
+from maskopt_lib.data.turns import TURNS
 
 # Of splitmix64 (Steele, Lea, Flood 2014).
 _STEP, _FIRST, _SECOND = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
@@ -136,21 +136,6 @@ def canonical(signature: np.ndarray, turns: Sequence[int] = TURNS) -> tuple[np.n
     chosen = signature[..., turns]
     position = chosen.argmin(axis=-1)
     return np.take_along_axis(chosen, position[..., None], -1)[..., 0], turns[position].astype(np.int8)
-
-
-def turn_between(a: np.ndarray, b: np.ndarray) -> int | None:
-    """The first turn t with ``turned(a, t)`` equal to ``b``, or None.
-
-    Examples
-    --------
-    >>> a = np.array([[1, 1], [0, 1]])
-    >>> turn_between(a, a[::-1]), turn_between(a, 1 - a)
-    (3, None)
-    """
-    for turn in TURNS:
-        if np.array_equal(turned(a, turn), b):
-            return turn
-    return None
 
 
 def _scattered(x: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -23,7 +23,6 @@ from maskopt_lib.data.schema import column
 from maskopt_lib.errors import GridMismatchError, UnknownNameError
 from maskopt_lib.images import binary
 from maskopt_lib.metrics.dimensions import CUT, critical_dimensions, edge_profiles, outward
-from maskopt_lib.options import Positive, check
 
 DEPTH = "depth_of_focus_nm"
 #: Coordinates of ``focus`` axes.
@@ -104,9 +103,7 @@ def exposure_limits_of_cds(
     return _limits(lowest, highest, schema.FOCUS, CUT)
 
 
-def common_window(
-    *limits: xr.Dataset, defocus_nm: Sequence[float], share: float = 1.0, step_nm: float = 2.0
-) -> xr.Dataset:
+def common_window(*limits: xr.Dataset, defocus_nm: Sequence[float], share: float = 1.0) -> xr.Dataset:
     """The process window of all features together, or of most of them.
 
     Parameters
@@ -114,19 +111,19 @@ def common_window(
     limits : Datasets over ``focus`` and one more dimension, of :func:`exposure_limits` and its like.
     defocus_nm : (focus,) planes, in any order.
     share : of the features that has to hold; which ones may differ from condition to condition. 1: all of them.
-    step_nm : distance of the planes of the result, which interpolates linearly between the given ones.
 
     Returns
     -------
-    Dataset over ``defocus_nm``, ascending: ``lowest`` and ``highest`` exposure of the window, nan at planes without.
-    With all features these are the highest of the lower limits and the lowest of the upper ones; else the ends of the
-    widest range of exposures in which at least ``share`` of the features are between their limits.
+    Dataset over ``defocus_nm``, every 2 nm, linear between the given planes: ``lowest`` and ``highest`` exposure of the
+    window, nan at planes without. With all features these are the highest of the lower limits and the lowest of the
+    upper ones; else the ends of the widest range of exposures in which at least ``share`` of the features are between
+    their limits.
     """
     if not 0 < share <= 1:
         raise ValueError(f"share={share!r} of the features is not between 0 and 1")
     planes = np.asarray(defocus_nm, float)
     order = np.argsort(planes)
-    fine = np.linspace(planes.min(), planes.max(), max(2, round(np.ptp(planes) / step_nm) + 1))
+    fine = np.linspace(planes.min(), planes.max(), max(2, round(np.ptp(planes) / 2) + 1))
     # Features are joined after interpolation: the limit of a window has corners that features do not have.
     sides = [[part[name].transpose(schema.FOCUS, ...).values[order].T for part in limits] for name in _SIDES]
     between = [[_between(fine, planes[order], feature) for part in side for feature in part] for side in sides]
@@ -236,31 +233,14 @@ def depth_of_focus(curve: xr.Dataset, *, latitude_percent: float = LATITUDE_PERC
     )
 
 
-def pv_band_nm2(prints: Iterable[Any], pixel_nm: float) -> float:
-    """Area that prints under some conditions of a set and not under others: union less intersection.
+def pv_band(prints: Iterable[Any]) -> tuple[np.ndarray, np.ndarray]:
+    """Union and intersection (y, x) of the prints of a set of conditions; :func:`~maskopt_lib.metrics.pvb_nm2` of them
+    is the band's area, which never shrinks when conditions are added.
 
     Parameters
     ----------
     prints : (y, x) binary images, one or more; an array over any further axes is one set.
-    pixel_nm : side of a pixel in nm.
-
-    Returns
-    -------
-    Area in nm2. It never shrinks when conditions are added; of two prints it is
-    :func:`~maskopt_lib.metrics.pvb_nm2`.
-
-    Examples
-    --------
-    >>> prints = np.zeros((3, 8, 8), bool); prints[0, :4] = prints[1, :5] = prints[2, 1:4] = True
-    >>> pv_band_nm2(prints, pixel_nm=1.0)
-    16.0
     """
-    check(Positive, pixel_nm=pixel_nm)
-    return float(np.count_nonzero(np.logical_xor(*pv_band(prints)))) * pixel_nm**2
-
-
-def pv_band(prints: Iterable[Any]) -> tuple[np.ndarray, np.ndarray]:
-    """Union and intersection (y, x) of the prints of a set of conditions; see :func:`pv_band_nm2`."""
     if hasattr(prints, "shape"):
         prints = binary(prints, "prints")
         prints = prints.reshape(-1, *prints.shape[-2:])

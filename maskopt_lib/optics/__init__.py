@@ -17,4 +17,4 @@ from maskopt_lib.optics.source import (
     source_map,
 )
 from maskopt_lib.optics.system import ImagingNumerics, OpticalSystem, numerics_for, optical_radius_nm, zernike
-from maskopt_lib.optics.tcc import abbe_systems, build_kernels, coherent_systems, tcc_matrix, tcc_of
+from maskopt_lib.optics.tcc import abbe_systems, build_kernels, coherent_systems, tcc_matrix

@@ -186,13 +186,12 @@ def compact_system(parameters: dict[str, float], *, focus: int) -> OpticalSystem
     )
 
 
-def fit_compact(kernels: SocsKernels, *, step_sigma: float = 0.05, max_steps: int = 12) -> xr.Dataset:
+def fit_compact(kernels: SocsKernels, *, max_steps: int = 12) -> xr.Dataset:
     """Parameters of the compact model that explain a kernel set best.
 
     Parameters
     ----------
     kernels : orthogonal kernels at focus and defocus; realign the contest's files first.
-    step_sigma : distance of source points.
     max_steps : iterations of the least-squares solver.
 
     Returns
@@ -209,7 +208,7 @@ def fit_compact(kernels: SocsKernels, *, step_sigma: float = 0.05, max_steps: in
 
     def model(values: dict[str, float], focus: int) -> tuple[np.ndarray, float, float]:
         system = compact_system(values, focus=focus)
-        y, x, weight = system.source.sample(step_sigma)
+        y, x, weight = system.source.sample(0.05)
         one_eighth = (y >= 0) & (y <= x)
         y, x, weight = y[one_eighth], x[one_eighth], weight[one_eighth]
         orbit = np.where((y < 1e-9) | (np.abs(x - y) < 1e-9), 4, 8)

@@ -89,14 +89,12 @@ def kernels_digest(kernels: SocsKernels) -> str:
     return digest.hexdigest()
 
 
-def spatial_systems(kernels: SocsKernels, *, focus: int = 0, count: int = 8) -> xr.DataArray:
-    """Impulse responses of the strongest coherent systems, around the origin.
+def spatial_systems(kernels: SocsKernels) -> xr.DataArray:
+    """Impulse responses of the eight strongest coherent systems at best focus, around the origin.
 
     Parameters
     ----------
     kernels : any set.
-    focus : index of the focus setting.
-    count : how many systems.
 
     Returns
     -------
@@ -106,16 +104,16 @@ def spatial_systems(kernels: SocsKernels, *, focus: int = 0, count: int = 8) -> 
     h = kernels.half_width
     at = np.arange(-400.0, 401.0, 8.0)
     waves = np.exp(2j * np.pi * np.outer(at, np.arange(-h, h + 1)) / kernels.period_nm)
-    fields = np.einsum("yf,kfg,xg->kyx", waves, kernels.spectra[focus, :count], waves, optimize=True)
+    fields = np.einsum("yf,kfg,xg->kyx", waves, kernels.spectra[0, :8], waves, optimize=True)
     phase = np.angle(np.sum(fields**2, axis=(1, 2))) / 2
-    energy = kernels.weights[focus] * np.sum(np.abs(kernels.spectra[focus]) ** 2, axis=(1, 2))
+    energy = kernels.weights[0] * np.sum(np.abs(kernels.spectra[0]) ** 2, axis=(1, 2))
     return xr.DataArray(
         (fields * np.exp(-1j * phase)[:, None, None]).real,
         dims=("kernel", "y", "x"),
         coords={
             "y": ("y", at, {"long_name": "y", "units": "nm"}),
             "x": ("x", at, {"long_name": "x", "units": "nm"}),
-            "energy_share": ("kernel", (energy / energy.sum())[:count]),
+            "energy_share": ("kernel", (energy / energy.sum())[:8]),
         },
         attrs={"long_name": "coherent system", "units": "1"},
     )

@@ -96,18 +96,6 @@ def tcc_matrix(systems: np.ndarray) -> np.ndarray:
     return flat.T @ flat.conj()
 
 
-def tcc_of(kernels: SocsKernels, focus: int | str = 0) -> np.ndarray:
-    """Transmission cross coefficients of a kernel set at one focus setting, ((2 h + 1)^2, (2 h + 1)^2) complex128.
-
-    Parameters
-    ----------
-    kernels : the set.
-    focus : index or name of the focus setting.
-    """
-    index = kernels.focus_names.index(focus) if isinstance(focus, str) else focus
-    return tcc_matrix(np.sqrt(kernels.weights[index])[:, None, None] * kernels.spectra[index])
-
-
 def coherent_systems(systems: np.ndarray, n_kernels: int | None) -> tuple[np.ndarray, np.ndarray, float]:
     """The strongest orthogonal coherent systems of a set of coherent systems.
 

@@ -11,7 +11,6 @@ import xarray as xr
 from maskopt_lib import files
 from maskopt_lib.errors import DamagedFileError, UnknownNameError
 from maskopt_lib.runs import stores
-from maskopt_lib.runs.hashing import hashed
 from maskopt_lib.runs.masks import unpacked
 from maskopt_lib.runs.paths import resolved
 from maskopt_lib.runs.record import record_of
@@ -49,18 +48,6 @@ def load_masks(path: str | Path, **chosen: Any) -> xr.DataArray:
     stored = _loaded(path, chosen)
     with files.reading(path, f"make it again: {stores.remedy(resolved(path))}"):
         return unpacked(stored)
-
-
-def content_sha256(stored: xr.Dataset) -> str:
-    """Hash of what a stored Dataset holds, without its record: equal for two runs that found the same."""
-    attrs = {name: value for name, value in stored.attrs.items() if name not in ("record", "title")}
-    pieces: list[bytes | list] = [[attrs]]
-    for name in sorted(map(str, stored.variables)):
-        v = stored[name]
-        values = v.values.tolist() if v.dtype.kind in "OUT" else np.ascontiguousarray(v.values).tobytes()
-        pieces += [[name, list(v.dims), v.shape, str(v.dtype) if v.dtype.kind not in "OUT" else "text", dict(v.attrs)]]
-        pieces.append(values if isinstance(values, bytes) else [values])
-    return hashed(*pieces)
 
 
 def _loaded(path: str | Path, chosen: Mapping[str, Any]) -> xr.Dataset:

@@ -63,10 +63,8 @@ def vertex_costs(
                 rows[(tolerance_nm,)] |= metrics.contour.summarize(along)
     texts = {"polygons": "polygons", "file_bytes": ("size of the file", "bytes")}
     texts["vertex_tolerance_nm"] = ("how far an outline may move", "nm")
-    about = {
-        "kernels": sim.kernels.name, "pixel_nm": pixel_nm, "threshold": float(sim.threshold),
-        "epe_limits_nm": list(metrics.epe.LIMITS_NM),
-    }  # fmt: skip
+    about = {"kernels": sim.kernels.name, "pixel_nm": pixel_nm, "threshold": float(sim.threshold)}
+    about["epe_limits_nm"] = list(metrics.epe.LIMITS_NM)
     return schema.described(schema.label(labelled(rows, ("vertex_tolerance_nm",))), texts).assign_attrs(about)
 
 
