@@ -49,7 +49,7 @@ class UnknownNameError(MaskOptError, ValueError):
         >>> print(UnknownNameError.of("method", "curvi", ["pixel_ilt", "curvy"]))
         no method 'curvi'; did you mean 'curvy'? known: pixel_ilt, curvy
         """
-        names = [str(one) for one in known]
+        names = [str(entry) for entry in known]
         near = difflib.get_close_matches(str(name), names, n=3)
         hint = f" did you mean {' or '.join(map(repr, near))}?" if near else ""
         return cls(f"no {what} {name!r};{hint} known: {', '.join(names)}")

@@ -112,7 +112,7 @@ def _fits(value: Any, kind: Any) -> bool:
         return isinstance(value, Mapping) and all(_fits(k, inner[0]) and _fits(v, inner[1]) for k, v in value.items())
     if origin is None:
         return kind is Any or isinstance(value, kind)
-    return any(_fits(value, one) for one in inner)  # a union
+    return any(_fits(value, kind) for kind in inner)  # a union
 
 
 def _names(kind: Any) -> tuple[str, ...]:

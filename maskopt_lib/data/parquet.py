@@ -225,7 +225,7 @@ class _Rows:
             if lacking := sorted(needed - set(file.schema_arrow.names)):
                 raise SchemaError(f"{path.name} has no column {', '.join(lacking)}; it has {file.schema_arrow.names}")
         sizes = [[f.metadata.row_group(g).num_rows for g in range(f.metadata.num_row_groups)] for f in self.files]
-        self.starts = [np.concatenate([[0], np.cumsum(one)]) for one in sizes]
+        self.starts = [np.concatenate([[0], np.cumsum(counts)]) for counts in sizes]
         self._kept: dict[tuple[int, int, str], list[Any]] = {}
 
     def read(self, at: tuple[int, int], column: str) -> Any:

@@ -250,7 +250,7 @@ def _cut_block(
         tile = block.window(left, low, side)
         content[i] = tile.packed()
         found.append(_corners(tile, left, low, side))
-    owner = np.repeat(np.arange(n), [len(one) for one in found])
+    owner = np.repeat(np.arange(n), list(map(len, found)))
     corners = np.concatenate(found)
     half = rule.side_px(0)
     a, b = np.clip(corners[:, 0], -half, half), np.clip(corners[:, 1], -half, half)

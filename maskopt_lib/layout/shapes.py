@@ -226,11 +226,11 @@ def _elements(placed: db.Instance, index: int, box: db.Box) -> tuple[range, rang
     columns, rows = max(placed.na, 1), max(placed.nb, 1)
     if cross == 0:
         return None
-    one = placed.cplx_trans * placed.cell.bbox(index)
+    first = placed.cplx_trans * placed.cell.bbox(index)
     moves = [
         (x, y)
-        for x in (box.left - one.right, box.right - one.left)
-        for y in (box.bottom - one.top, box.top - one.bottom)
+        for x in (box.left - first.right, box.right - first.left)
+        for y in (box.bottom - first.top, box.top - first.bottom)
     ]
     along = [(x * b.y - y * b.x) / cross for x, y in moves], [(a.x * y - a.y * x) / cross for x, y in moves]
     return tuple(

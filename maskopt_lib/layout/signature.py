@@ -105,7 +105,7 @@ def signatures_of(images: np.ndarray, sides: Sequence[int] | None = None) -> np.
     """
     images = np.asarray(images)
     found = [corners(image) for image in images]
-    owner = np.repeat(np.arange(len(images)), [len(one) for one in found])
+    owner = np.repeat(np.arange(len(images)), list(map(len, found)))
     together = np.concatenate(found) if found else np.zeros((0, 3), np.int64)
     return signatures(together, owner, len(images), [images.shape[-1]] if sides is None else sides)
 

@@ -96,17 +96,17 @@ class Conditioner(nn.Module):
 
     def planes(self, x: TileInput) -> Tensor:
         """(n, n_planes, y, x): target, tag, types of masks, context, dial."""
-        told, size = self.conditioning, x.target.shape[-1]
+        conditioning, size = self.conditioning, x.target.shape[-1]
         planes = [x.target]
-        if told.tag == "one_hot":
-            planes.append(tag_planes(x.cell + 1, told.n_cells + 1, size)[:, 1:])
-        elif told.tag == "embedding":
+        if conditioning.tag == "one_hot":
+            planes.append(tag_planes(x.cell + 1, conditioning.n_cells + 1, size)[:, 1:])
+        elif conditioning.tag == "embedding":
             planes.append(_spread(self.cells(x.cell + 1), size))
-        if len(told.kinds) > 1:
-            planes.append(tag_planes(x.kind, len(told.kinds), size))
-        if told.context:
+        if len(conditioning.kinds) > 1:
+            planes.append(tag_planes(x.kind, len(conditioning.kinds), size))
+        if conditioning.context:
             planes.append(_spread(x.context_nm[:, None] / WIDEST_CONTEXT_NM, size))
-        if told.dial:
+        if conditioning.dial:
             planes.append(_spread(x.dial[:, None], size))
         return torch.cat([plane.to(x.target.dtype) for plane in planes], dim=1) if len(planes) > 1 else x.target
 

@@ -13,8 +13,8 @@ from maskopt_lib.registry import Registry
 _PARTS = ("Options", "PRESETS", "build")
 
 
-def _fault(thing: object) -> str | None:
-    lacking = [part for part in _PARTS if not hasattr(thing, part)]
+def _fault(network: object) -> str | None:
+    lacking = [part for part in _PARTS if not hasattr(network, part)]
     return f"has no {', '.join(lacking)}; give a module that has {', '.join(_PARTS)}" if lacking else None
 
 

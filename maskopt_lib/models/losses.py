@@ -115,8 +115,8 @@ class LithoLoss(nn.Module):
             raise GridMismatchError(f"mask {tuple(mask.shape)} and target {tuple(target.shape)} must be (n, 1, y, x)")
         nominal, outer, inner = self.prints(mask)
         wanted = middle(target[:, 0], self.images.n_out)
-        apart = nominal - wanted
-        fidelity = apart.square() if self.exponent == 2 else apart.abs()
+        difference = nominal - wanted
+        fidelity = difference.square() if self.exponent == 2 else difference.abs()
         share = self.pixel_nm**2 / self.core_nm2
         return {"l2": share * fidelity.sum((-2, -1)), "pv_band": share * (outer - inner).abs().sum((-2, -1))}
 

@@ -137,14 +137,14 @@ class UnrolledLitho(MaskModel):
         return self.draw_drafts(planes, x)[-1]
 
     def draw_drafts(self, planes: Tensor, x: TileInput) -> list[Tensor]:
-        target, told = planes[:, :1], planes[:, 1:]
+        target, conditions = planes[:, :1], planes[:, 1:]
         wanted = _at_prints(target)
         latent = _CONTRAST * (_blurred(target, self.options.blur_nm / self.options.pixel_nm) - _LEVEL)
         seen = self.prints(latent, wanted)
         moments = _Moments()
         # What is told beside the target is the same everywhere.
-        told = told[:, :, :: self.parts, :: self.parts]
-        features = self._features([F.pixel_unshuffle(target, self.parts), told], seen, x)
+        conditions = conditions[:, :, :: self.parts, :: self.parts]
+        features = self._features([F.pixel_unshuffle(target, self.parts), conditions], seen, x)
         memory = features.new_zeros(len(features), self.options.n_memory, *features.shape[-2:])
         n_done, n_all, drafts = 0, len(self.steps) * self.options.n_descents, []
         for step in self.steps:
@@ -203,14 +203,14 @@ class PrintGradients(nn.Module):
             aerial, fields = imaging.forward(mask)
             prints = self.resist.soft(aerial)
             nominal, outer, inner = prints.unbind(1)
-            apart, band = nominal - middle(wanted[:, 0].float(), self.images.n_out), outer - inner
+            error, band = nominal - middle(wanted[:, 0].float(), self.images.n_out), outer - inner
             # Half the derivatives of the squared differences with respect to the three images.
             slopes = self.resist.steepness * prints * (1 - prints)
-            none = torch.zeros_like(apart)
-            of_l2 = imaging.adjoint(slopes * torch.stack([apart, none, none], dim=1), fields)
+            none = torch.zeros_like(error)
+            of_l2 = imaging.adjoint(slopes * torch.stack([error, none, none], dim=1), fields)
             of_band = imaging.adjoint(slopes * torch.stack([none, band, -band], dim=1), fields)
             margin = (mask.shape[-1] - self.images.n_out) // 2
-            shown = F.pad(torch.stack([apart, band], dim=1), (margin,) * 4)
+            shown = F.pad(torch.stack([error, band], dim=1), (margin,) * 4)
             return torch.cat([torch.stack([of_l2, of_band, corner_gradient(mask)], dim=1), shown], dim=1).to(
                 logits.dtype
             )

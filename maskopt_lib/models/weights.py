@@ -29,8 +29,8 @@ def save(model: MaskModel, path: str | Path, about: Mapping[str, Any]) -> str:
     tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     try:
         # One entry: the format keeps several in no order, and then no two files have the same hash.
-        said = {"spec": model.spec, "about": dict(about)}
-        record = json.dumps(said | {"sha256": _digest(said, tensors)}, allow_nan=False, sort_keys=True)
+        header = {"spec": model.spec, "about": dict(about)}
+        record = json.dumps(header | {"sha256": _digest(header, tensors)}, allow_nan=False, sort_keys=True)
     except (TypeError, ValueError) as error:
         raise SchemaError(f"what is said about weights must be plain JSON: {error}") from None
     data = safetensors.torch.save(tensors, metadata={"record": record})
@@ -54,8 +54,8 @@ def load(path: str | Path, *, sha256: str | None = None, device: str | torch.dev
     SchemaError : the file is damaged, or its weights are not those of the network it names.
     """
     path = Path(path)
-    said = _metadata(path)
-    spec = said["spec"]
+    header = _metadata(path)
+    spec = header["spec"]
     if sha256 is not None and (found := files.sha256_of(path)) != sha256:
         raise HashMismatchError(f"{path} has SHA-256 {found}, expected {sha256}; fetch or train the weights again")
     # Fresh weights are drawn and dropped: a load must not move anybody's random numbers.
@@ -63,7 +63,9 @@ def load(path: str | Path, *, sha256: str | None = None, device: str | torch.dev
     with torch.random.fork_rng(devices=[]), files.reading(path, again):
         model = from_spec(spec)
         tensors = load_file(path)
-        if "sha256" in said and said["sha256"] != _digest({name: said[name] for name in ("spec", "about")}, tensors):
+        if "sha256" in header and header["sha256"] != _digest(
+            {name: header[name] for name in ("spec", "about")}, tensors
+        ):
             raise HashMismatchError(f"{path} is not as it was written: a byte changed; {again}")
     try:
         model.load_state_dict(tensors)
@@ -72,8 +74,8 @@ def load(path: str | Path, *, sha256: str | None = None, device: str | torch.dev
     return model.to(device).eval()
 
 
-def _digest(said: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> str:
-    digest = hashlib.sha256(json.dumps(said, allow_nan=False, sort_keys=True).encode())
+def _digest(header: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> str:
+    digest = hashlib.sha256(json.dumps(header, allow_nan=False, sort_keys=True).encode())
     for name, value in sorted(tensors.items()):
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
         digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
@@ -101,5 +103,5 @@ def _metadata(path: Path) -> dict[str, Any]:
     if "record" not in metadata:
         raise SchemaError(f"{path} does not say which network its weights are of; write it with models.weights.save")
     with files.reading(path, "fetch or train the weights again"):
-        said = json.loads(metadata["record"])
-        return {"spec": dict(said["spec"]), "about": dict(said["about"])} | said
+        header = json.loads(metadata["record"])
+        return {"spec": dict(header["spec"]), "about": dict(header["about"])} | header

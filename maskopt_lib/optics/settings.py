@@ -60,7 +60,7 @@ SHAPES: dict[str, Callable[..., Source]] = {
     "sectors": SectorSource,
 }
 _FIELD = [name for name in inspect.signature(numerics_for).parameters if name != "system"]
-_SYSTEM = [one.name for one in fields(OpticalSystem) if one.name != "defocus_nm"]
+_SYSTEM = [field.name for field in fields(OpticalSystem) if field.name != "defocus_nm"]
 _RESIST = ("threshold", "steepness", "diffusion_nm")
 _NEEDED = ("wavelength_nm", "na", "source")
 # Corners of which a file says nothing are the contest's: 2 % of the mask's amplitude, and a sixth of wavelength / NA^2.

@@ -150,7 +150,7 @@ class OpticalSystem:
         if self.focus_spread_nm:
             planes = (self.defocus_nm - self.focus_spread_nm, self.defocus_nm + self.focus_spread_nm)
             at_plane = [replace(self, defocus_nm=z, focus_spread_nm=0.0) for z in planes]
-            return np.sqrt(0.5) * np.concatenate([one.fields(rho_y, rho_x, sigma_y, sigma_x) for one in at_plane])
+            return np.sqrt(0.5) * np.concatenate([lens.fields(rho_y, rho_x, sigma_y, sigma_x) for lens in at_plane])
         pupil = self.pupil(rho_y, rho_x)
         if self.polarisation == "scalar":
             return pupil[None]
@@ -284,7 +284,7 @@ def optical_radius_nm(system: OpticalSystem, accuracy: float = ACCURACY) -> floa
     v = np.geomspace(1.0, _FARTHEST / 2, 150)
     angles = np.arange(8) * np.pi / 8
     phase = np.outer(y, np.sin(angles)) + np.outer(x, np.cos(angles))
-    coherence = np.array([np.abs(weight @ np.exp(1j * one * phase)).max() for one in v])
+    coherence = np.array([np.abs(weight @ np.exp(1j * distance * phase)).max() for distance in v])
     coherence = np.maximum.accumulate(coherence[::-1])[::-1]
     amplitude = math.sqrt(math.pi / 2) * v**-1.5
     beyond = np.flatnonzero(amplitude * coherence + amplitude**2 <= accuracy)

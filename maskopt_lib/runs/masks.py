@@ -79,12 +79,12 @@ def write_bits(path: Path, header: xr.Dataset, masks: Iterable[np.ndarray], dims
     SchemaError : a mask has another shape than the header says, or they are not as many as the labels.
     """
     lengths = tuple(header.sizes[dim] for dim in dims)
-    one = (header.attrs["n_y"], -(-header.attrs["n_x"] // 8))
+    packed_shape = (header.attrs["n_y"], -(-header.attrs["n_x"] // 8))
     # One mask a chunk: that is what a reader takes.
     bits = zarr.open_group(path, mode="r+").create_array(
         _BITS,
-        shape=(*lengths, *one),
-        chunks=(*(1 for _ in lengths), *one),
+        shape=(*lengths, *packed_shape),
+        chunks=(*(1 for _ in lengths), *packed_shape),
         dtype="uint8",
         dimension_names=(*dims, schema.Y, "x_byte"),
         attributes={"long_name": "mask, eight pixels a byte along x, lowest bit first", "units": "1"},
@@ -92,10 +92,10 @@ def write_bits(path: Path, header: xr.Dataset, masks: Iterable[np.ndarray], dims
     places = list(np.ndindex(lengths))
     n = 0
     for n, mask in enumerate(masks, start=1):
-        if n > len(places) or np.shape(mask) != one or np.asarray(mask).dtype != np.uint8:
+        if n > len(places) or np.shape(mask) != packed_shape or np.asarray(mask).dtype != np.uint8:
             raise SchemaError(
                 f"mask {n} of {len(places)} is {np.asarray(mask).dtype} of shape {np.shape(mask)}; packed, each "
-                f"of them is uint8 of shape {one}"
+                f"of them is uint8 of shape {packed_shape}"
             )
         bits[places[n - 1]] = mask
     if n < len(places):

@@ -151,8 +151,8 @@ def claim(run: Run, sentence: str) -> Iterator[None]:
 
 def ships(record: Mapping[str, Any]) -> bool:
     """Whether a run, and every run that it reads, has parameters that the study ships; ``record`` in plain values."""
-    own = {name: value for name, value in record["params"].items() if name != "out_dir"}
-    if own not in _shipped(record["notebook"]):
+    parameters = {name: value for name, value in record["params"].items() if name != "out_dir"}
+    if parameters not in _shipped(record["notebook"]):
         return False
     return all(ships(read) for read in map(_record_at, record["inputs"]) if read)
 

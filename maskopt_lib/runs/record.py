@@ -117,11 +117,11 @@ class Run:
         SchemaError : a variable has no unit, or scores are stored without saying how they were taken.
         """
         ds = schema.validate(schema.label(ds))
-        if own := sorted(name for name in (stores.FILES, stores.SEAL) if name in ds.attrs):
+        if reserved := sorted(name for name in (stores.FILES, stores.SEAL) if name in ds.attrs):
             # Those of a store that was opened without this library are written anew.
             if not isinstance(ds.attrs.get(stores.FILES), Mapping):
-                raise SchemaError(f"{name!r} has an attribute {own[0]!r}, which is that of stores; rename it")
-            ds = ds.drop_attrs(deep=False).assign_attrs({k: v for k, v in ds.attrs.items() if k not in own})
+                raise SchemaError(f"{name!r} has an attribute {reserved[0]!r}, which is that of stores; rename it")
+            ds = ds.drop_attrs(deep=False).assign_attrs({k: v for k, v in ds.attrs.items() if k not in reserved})
         scores = sorted({schema.L2, schema.PVB, schema.EPE15, schema.EPE3} & set(ds.variables))
         lacking = [key for key in SCORE_CONVENTIONS if key not in self.record.conventions]
         if scores and lacking:

@@ -77,8 +77,8 @@ def _storable(ds: xr.Dataset) -> xr.Dataset:
         if v.dtype.kind not in "biufcUTmM" and not all(isinstance(value, str) for value in v.values.flat):
             raise SchemaError(f"{name!r} holds {v.dtype} that is neither numbers, truths, times nor text")
     for where, attrs in (("the Dataset", ds.attrs), *((repr(name), v.attrs) for name, v in ds.variables.items())):
-        if own := _OF_XARRAY & set(attrs):
-            raise SchemaError(f"{where} has the attribute {min(own)!r}, by which xarray changes values; rename it")
+        if reserved := _OF_XARRAY & set(attrs):
+            raise SchemaError(f"{where} has the attribute {min(reserved)!r}, by which xarray changes values; rename it")
         if " since " in str(attrs.get("units")):
             raise SchemaError(f"{where} is in {attrs['units']!r}, which xarray takes for a date; say it otherwise")
         try:

@@ -228,9 +228,9 @@ def _executed(
         failed = process.wait() != 0
     seconds = time.perf_counter() - begun
     error = _error_of(folder) if failed else ""
-    said = {"key": key, "values": dict(values), "status": FAILED if failed else DONE, "error": error}
-    files.write_json(folder / _STATE, said | {"seconds": seconds})
-    return Point(values=values, folder=folder, status=said["status"], error=error, seconds=seconds, is_new=True)
+    state = {"key": key, "values": dict(values), "status": FAILED if failed else DONE, "error": error}
+    files.write_json(folder / _STATE, state | {"seconds": seconds})
+    return Point(values=values, folder=folder, status=state["status"], error=error, seconds=seconds, is_new=True)
 
 
 def _state_of(folder: Path) -> dict[str, Any] | None:
@@ -310,9 +310,9 @@ def join(points: Mapping[tuple[int, ...], xr.Dataset], labels: Mapping[str, Sequ
     it). Where a point, or a part of it, is missing, numbers are NaN and texts empty.
     """
     points = {place: _without_record(ds) for place, ds in points.items()}
-    some = next(iter(points.values()))
+    example = next(iter(points.values()))
     taken = {str(name) for ds in points.values() for name in (*ds.variables, *ds.dims)}
-    blank = some.map(_blank, keep_attrs=True).drop_attrs(deep=False)
+    blank = example.map(_blank, keep_attrs=True).drop_attrs(deep=False)
 
     def nested(place: tuple[int, ...]) -> xr.Dataset:
         if len(place) == len(labels):
@@ -349,7 +349,8 @@ def _labels(values: Sequence[Any]) -> list[Any]:
 def _common(conventions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Conventions of all points; where they differ, each one once."""
     found = {}
-    for key in dict.fromkeys(key for one in conventions for key in one):
-        distinct = list({json.dumps(one.get(key), sort_keys=True): one.get(key) for one in conventions}.values())
+    for key in dict.fromkeys(key for convention in conventions for key in convention):
+        values = [convention.get(key) for convention in conventions]
+        distinct = list({json.dumps(value, sort_keys=True): value for value in values}.values())
         found[key] = distinct[0] if len(distinct) == 1 else distinct
     return found

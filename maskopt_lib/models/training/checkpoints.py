@@ -79,11 +79,11 @@ def read_curves(path: Path) -> xr.Dataset:
     (step); ``validation_loss`` (check, term); scores by name (check), means over the tiles that were checked; ``step``
     counts from 1, and ``at_step`` says how many were done before a check.
     """
-    said, kept = said_of(path), read_part(path)
-    terms, scores = said["terms"], said["scores"]
+    about, kept = said_of(path), read_part(path)
+    terms, scores = about["terms"], about["scores"]
     steps = pd.DataFrame(kept["steps"], columns=[*terms, *STEP_COLUMNS])
     checks = pd.DataFrame(kept["checks"], columns=["at_step", *terms, *scores])
-    names, bounds = zip(*said["stages"], strict=True)
+    names, bounds = zip(*about["stages"], strict=True)
     stage = np.repeat(names, [last - first for first, last in bounds])[: len(steps)]
     ds = xr.Dataset(
         {
@@ -98,6 +98,6 @@ def read_curves(path: Path) -> xr.Dataset:
             schema.TERM: terms,
             "at_step": schema.column(CHECK, checks["at_step"].astype(int), "steps done"),
         },
-        attrs={name: said[name] for name in ("name", "n_parameters", "best_check", "stopped_by", "device")},
+        attrs={name: about[name] for name in ("name", "n_parameters", "best_check", "stopped_by", "device")},
     )
     return schema.label(ds)

@@ -156,9 +156,9 @@ def train_key(rule: TrainRule, store: Path, kernels: SocsKernels) -> str:
 
 def said_of_training(folder: Path) -> dict[str, Any] | None:
     """What is said of a finished training; None where it is not finished, or its curves or weights are damaged."""
-    said, file = said_of(folder / checkpoints.CURVES), folder / checkpoints.WEIGHTS
-    whole = said is not None and file.is_file() and sha256_of(file) == said["weights_sha256"]
-    return said if whole else None
+    about, file = said_of(folder / checkpoints.CURVES), folder / checkpoints.WEIGHTS
+    whole = about is not None and file.is_file() and sha256_of(file) == about["weights_sha256"]
+    return about if whole else None
 
 
 def described(folder: str | Path) -> dict[str, Any]:
@@ -168,10 +168,10 @@ def described(folder: str | Path) -> dict[str, Any]:
     ------
     MissingDataError : it is not there, not finished, or damaged.
     """
-    said = said_of_training(Path(folder))
-    if said is None:
+    about = said_of_training(Path(folder))
+    if about is None:
         raise MissingDataError(f"no finished training at {folder}; train it: notebook 31_train_models does")
-    return said
+    return about
 
 
 def read_trained(folder: str | Path) -> Trained:
@@ -181,14 +181,14 @@ def read_trained(folder: str | Path) -> Trained:
     ------
     MissingDataError : it is not there, not finished, or damaged.
     """
-    folder, said = Path(folder), described(folder)
+    folder, about = Path(folder), described(folder)
     return Trained(
         model=weights.load(folder / checkpoints.WEIGHTS).eval(),
         curves=checkpoints.read_curves(folder / checkpoints.CURVES),
         path=folder,
-        rule=said["rule"],
-        cells=tuple(said["cells"]),
-        seen=frozenset(said["cells_seen"]),
+        rule=about["rule"],
+        cells=tuple(about["cells"]),
+        seen=frozenset(about["cells_seen"]),
     )
 
 
@@ -277,9 +277,9 @@ def _train(fabric: Fabric, job: Training) -> None:
                 each.step()
                 each.zero_grad()
             found = fabric.all_reduce(found, reduce_op="mean").tolist()
-            said = {term: value for term, value in zip(terms, found, strict=True) if term in named}
-            if not np.isfinite(list(said.values())).all():
-                raise DivergedError(f"{rule.name}: losses are not finite at step {step}: {said}; lower the rate")
+            term_losses = {term: value for term, value in zip(terms, found, strict=True) if term in named}
+            if not np.isfinite(list(term_losses.values())).all():
+                raise DivergedError(f"{rule.name}: losses are not finite at step {step}: {term_losses}; lower the rate")
             state.step = step + 1
             state.steps.append([*found, rate, time.perf_counter() - began, waited])
             bar.update()

@@ -101,11 +101,11 @@ RECIPES: dict[tuple[str, str], tuple[Stage, ...]] = {
 
 def stages_of(model: str, preset: str = "published") -> tuple[Stage, ...]:
     """How a network is trained: its preset's stages, or else those of its first preset in `RECIPES`."""
-    own = {known: stages for (name, known), stages in RECIPES.items() if name == model}
-    if not own:
+    recipes = {known: stages for (name, known), stages in RECIPES.items() if name == model}
+    if not recipes:
         known = ", ".join(dict.fromkeys(name for name, _ in RECIPES))
         raise UnknownNameError(f"no stages for {model!r}; give `stages`, or take one of {known}")
-    return own.get(preset, next(iter(own.values())))
+    return recipes.get(preset, next(iter(recipes.values())))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,9 +206,9 @@ class TrainRule(Options):
         """What a training is called: network and preset, tiles, tag, seed."""
         tag = "" if self.conditioning.tag == "none" else self.conditioning.tag
         shuffled = "" if self.shuffle_cells is None else "shuffled"
-        said = [self.model, self.preset, self.layer, self.kind, f"{self.context_nm}nm", shuffled, tag]
-        said.append(f"seed{self.seed}")
-        return file_name(*filter(None, said))
+        words = [self.model, self.preset, self.layer, self.kind, f"{self.context_nm}nm", shuffled, tag]
+        words.append(f"seed{self.seed}")
+        return file_name(*filter(None, words))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for records and keys."""

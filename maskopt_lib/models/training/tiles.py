@@ -85,11 +85,11 @@ class BatchPlaces:
         return (self.last - self.first) * self.parts
 
     def __iter__(self) -> Iterator[list[int]]:
-        own = self.batch // (self.parts * self.world)
+        n_here = self.batch // (self.parts * self.world)
         for step in range(self.first, self.last):
             for part in range(self.parts):
-                start = step * self.batch + (part * self.world + self.rank) * own
-                yield list(range(start, start + own))
+                start = step * self.batch + (part * self.world + self.rank) * n_here
+                yield list(range(start, start + n_here))
 
 
 @dataclass(frozen=True, kw_only=True)

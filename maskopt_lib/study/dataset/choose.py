@@ -93,7 +93,7 @@ def shared_table(labellings: Mapping[str, Labelling]) -> xr.Dataset:
     Beside the counts ``per_label``, tiles that one solution serves, and ``saved_percent``, solutions that need not be
     made when the whole layer is solved.
     """
-    ds = xr.concat([one.counts for one in labellings.values()], "layer", combine_attrs="drop_conflicts")
+    ds = xr.concat([labelling.counts for labelling in labellings.values()], "layer", combine_attrs="drop_conflicts")
     per_label = ds["labelled"] / ds["labels"]
     saved = 100 * (1 - ds["geometries"] / ds["tiles"])
     return ds.assign_coords(layer=list(labellings)).assign(

@@ -121,10 +121,10 @@ def _tasks(
         box = (x - margin_nm, y - margin_nm, x + rule.core_nm + margin_nm, y + rule.core_nm + margin_nm)
         fields.append(Bits.of(designs[name].rasterize(layer, box, rule.pixel_nm), rule.pixel_nm))
     for kind in kinds:
-        for some in (tuple(fields[i : i + batch]) for i in range(0, len(fields), batch)):
-            key = key_of([digest[layer, kind], code, contexts_nm, [bits.digest() for bits in some]])
+        for solved_together in (tuple(fields[i : i + batch]) for i in range(0, len(fields), batch)):
+            key = key_of([digest[layer, kind], code, contexts_nm, [bits.digest() for bits in solved_together]])
             path = part_path(folder, "context", layer, kind, key=key)
-            yield _Task(rule=rule, layer=layer, kind=kind, contexts_nm=contexts_nm, fields=some, path=path)
+            yield _Task(rule=rule, layer=layer, kind=kind, contexts_nm=contexts_nm, fields=solved_together, path=path)
 
 
 def _solve(task: _Task, kept: Kept) -> None:

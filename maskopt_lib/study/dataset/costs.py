@@ -116,10 +116,10 @@ def _rate(do, tasks: Sequence[Part] | Sequence[Batch], folder: Path, n: int, cli
     """Windows or masks a second; the workers have done some of the work before."""
     scratch = folder / "scaling"
     moved = [replace(task, path=scratch / task.path.name) for task in tasks]
-    for some in (moved[:n], moved):
+    for subset in (moved[:n], moved):
         files.remove(scratch)
         begun = time.perf_counter()
-        do(some, client=client)
+        do(subset, client=client)
         seconds = time.perf_counter() - begun
     files.remove(scratch)
     return sum(map(len, tasks)) / seconds

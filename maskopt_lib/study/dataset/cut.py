@@ -78,8 +78,8 @@ def tile_parts(rule: BuildRule, designs: Sequence[PlannedDesign], folder: Path) 
             values = [windows[name].values.tolist() for name in WINDOW]
             key = key_of([code, oasis[design.name], layer, asdict(rule.tiles), values])
             path = part_path(folder.resolve(), "tiles", layer, design.name, f"{first:07d}", key=key)
-            own = {"design": design.name, "design_file": design.file, "platform": design.platform}
-            parts.append(Part(layer=layer, windows=windows, rule=rule.tiles, path=path, **own))
+            origin = {"design": design.name, "design_file": design.file, "platform": design.platform}
+            parts.append(Part(layer=layer, windows=windows, rule=rule.tiles, path=path, **origin))
     return parts
 
 
@@ -148,7 +148,8 @@ def assemble(
     attrs = {"designs": {design.name: dict(design.info) for design in designs}, **attrs}
     by_layer = {layer: {p.path: said_of(p.path)["tiles"] for p in parts if p.layer == layer} for layer in rule.layers}
     by_layer = {layer: sizes for layer, sizes in by_layer.items() if sum(sizes.values())}
-    key = hashed([names, tiles, rule.shard_size, {layer: [p.name for p in those] for layer, those in by_layer.items()}])
+    parts_of = {layer: [path.name for path in sizes] for layer, sizes in by_layer.items()}
+    key = hashed([names, tiles, rule.shard_size, parts_of])
     with writing(folder):
         store = _laid_out(folder.resolve() / STORE, key, list(by_layer), rule=tiles, **attrs)
         for layer, sizes in by_layer.items():

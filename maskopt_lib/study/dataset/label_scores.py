@@ -121,7 +121,7 @@ def oracle_rows(
         masks, layout = ds.isel({ta.LABEL: numbers}), layouts[layer]
         layout = layout.isel({ta.LABEL: np.isin(layout[ta.LABEL].values, numbers)})
         layout = layout.expand_dims({schema.METHOD: [LAYOUT]})
-        row = [intervals(_scores(one), one[CELL].values, along=ta.LABEL, seed=seed) for one in (masks, layout)]
+        row = [intervals(_scores(part), part[CELL].values, along=ta.LABEL, seed=seed) for part in (masks, layout)]
         counted = [np.isfinite(masks[schema.L2]).sum(ta.LABEL), layout[schema.L2].count(ta.LABEL)]
         n = xr.concat(counted, schema.METHOD).drop_attrs().assign_attrs(long_name="labels", units="1")
         rows.append(xr.concat(row, schema.METHOD, combine_attrs="override").assign(n=n))

@@ -70,8 +70,8 @@ class BenchEntry:
     def determined_by(self, kind: str) -> list[Any]:
         """All that determines its masks of given tiles."""
         if self.trained is not None:
-            said = described(self.trained)
-            return ["network", said["weights_sha256"], code_digest(said["rule"]["model"]), kind, self.dial]
+            about = described(self.trained)
+            return ["network", about["weights_sha256"], code_digest(about["rule"]["model"]), kind, self.dial]
         if self.recipe is not None:
             return ["solver", self.recipe.digest()]
         return ["label", self.label] if self.label else ["identity"]
@@ -260,8 +260,8 @@ class Bench:
         parts = [self._parts(entry, tiles, kind) for entry in entries]
         complete(_score, chain(*parts), client=client, title=f"{tiles.layer} {kind}", keep=3)
         rows = {
-            (entry.name, entry.seed): joined([read_part(part.path, _SCORES) for part in own])
-            for entry, own in zip(entries, parts, strict=True)
+            (entry.name, entry.seed): joined([read_part(part.path, _SCORES) for part in parts_of_entry])
+            for entry, parts_of_entry in zip(entries, parts, strict=True)
         }
         ds = labelled(rows, (schema.METHOD, schema.SEED)).sortby(schema.SEED)
         ds[schema.RUNTIME].attrs["long_name"] = "time a tile"
@@ -321,10 +321,10 @@ class Bench:
         common += [tiles.layer, tiles.context_nm, entry.determined_by(kind)]
         parts = []
         for start in range(0, len(tiles.samples), self.batch):
-            own = tiles.part(slice(start, start + self.batch))
+            batch = tiles.part(slice(start, start + self.batch))
             name = (tiles.layer, entry.name, f"seed{entry.seed}", f"{start:05d}")
-            path = part_path(self.run_dir.resolve(), *name, key=key_of([*common, own.samples]))
-            parts.append(_MaskPart(bench=self, entry=entry, tiles=own, kind=kind, path=path))
+            path = part_path(self.run_dir.resolve(), *name, key=key_of([*common, batch.samples]))
+            parts.append(_MaskPart(bench=self, entry=entry, tiles=batch, kind=kind, path=path))
         return parts
 
 

@@ -56,7 +56,7 @@ def rules_of(params: Mapping[str, Any], kernels: str) -> dict[Key, TrainRule]:
     for layer in params["layers"]:
         common = common_fields(params) | {"label_context_nm": params["label_context_nm"][layer], "kernels": kernels}
         for context_nm in params["contexts_nm"]:
-            networks = {f"{name}, {context_nm} nm": own for name, own in params["networks"].items()}
+            networks = {f"{name}, {context_nm} nm": network for name, network in params["networks"].items()}
             seeds = {params["kind"]: params["seeds"]}
             rules |= rules_for(networks, layers=[layer], seeds=seeds, context_nm={layer: context_nm}, **common)
     return rules
@@ -191,8 +191,8 @@ def score_contexts(
     for (name, context, seed), training in trained.items():
         training.model.to(bench.device)
         network = training.digest()
-        own = replace(tiles, image=shown[context], context_nm=context)
-        makers[name, context, seed] = network, partial(predict_tiles, training, own, kind=kind, batch=bench.batch)
+        cut_tiles = replace(tiles, image=shown[context], context_nm=context)
+        makers[name, context, seed] = network, partial(predict_tiles, training, cut_tiles, kind=kind, batch=bench.batch)
         if name in at_large and context == contexts[-1]:
             makers[name, ALL_AROUND, seed] = network, partial(_middle_of_field, training, placed)
     for context in contexts:
@@ -225,10 +225,10 @@ def score_contexts(
 
 
 def _middle_of_field(trained: Trained, placed: PlacedTiles) -> np.ndarray:
-    told = {"cells": trained.codes(placed.tiles), "context_nm": float(trained.rule["context_nm"])}
+    conditions = {"cells": trained.codes(placed.tiles), "context_nm": float(trained.rule["context_nm"])}
     if len(trained.model.conditioning.kinds) > 1:
-        told["kind"] = placed.kind
-    masks = predict(trained.model, placed.layout, batch=1, at_large=True, **told)
+        conditions["kind"] = placed.kind
+    masks = predict(trained.model, placed.layout, batch=1, at_large=True, **conditions)
     return _middle(masks, placed.tiles.drawn.shape[-1])
 
 
@@ -260,11 +260,11 @@ def context_gain(
     dense : count only the denser half of the tiles.
     seed : of the bootstrap over cells and seeds.
     """
-    own = scores[[name, "cell", "core_density"]].sel({NETWORK: network, PRINTED: printed})
+    rows = scores[[name, "cell", "core_density"]].sel({NETWORK: network, PRINTED: printed})
     if dense:
-        own = own.isel({schema.SAMPLE: own["core_density"].values >= float(own["core_density"].median())})
-    less, more = (own[name].sel({CONTEXT: context}) for context in (narrow, wide))
-    return gain(less, more, own["cell"].values, seed=seed)
+        rows = rows.isel({schema.SAMPLE: rows["core_density"].values >= float(rows["core_density"].median())})
+    less, more = (rows[name].sel({CONTEXT: context}) for context in (narrow, wide))
+    return gain(less, more, rows["cell"].values, seed=seed)
 
 
 def context_effects(scores: xr.Dataset, networks: Sequence[str], *, name: str = schema.L2, seed: int = 0) -> xr.Dataset:
@@ -291,10 +291,10 @@ def context_effects(scores: xr.Dataset, networks: Sequence[str], *, name: str = 
         for context in contexts:
             row = f"{network}, {context} nm"
             for printed in (ALONE, IN_PLACE) if context != contexts[0] else ():
-                told = {"printed": printed, "name": name, "seed": seed}
-                effects[row, f"gain {printed}"] = context_gain(scores, network, contexts[0], context, **told)
-            own = scores[name].sel({NETWORK: network, CONTEXT: context})
-            by_print = [own.sel({PRINTED: printed}) for printed in (IN_PLACE, ALONE)]
+                how = {"printed": printed, "name": name, "seed": seed}
+                effects[row, f"gain {printed}"] = context_gain(scores, network, contexts[0], context, **how)
+            rows = scores[name].sel({NETWORK: network, CONTEXT: context})
+            by_print = [rows.sel({PRINTED: printed}) for printed in (IN_PLACE, ALONE)]
             effects[row, "flattered"] = gain(*by_print, scores["cell"].values, seed=seed)
     long_name = f"{schema.VARIABLES[name][0]}: effect"
     ds = effect_rows(effects, rows="row", columns="effect", long_name=long_name)
@@ -330,22 +330,22 @@ def statements(
     """
     narrow, wide = min(contexts_nm), max(contexts_nm)
     measured = f"{name}, {wide} against {narrow} nm, {tiles}"
-    said: dict[str, tuple[Effect, str]] = {}
+    effects: dict[str, tuple[Effect, str]] = {}
     for network in networks:
         for printed in (IN_PLACE, ALONE):
-            told = {"printed": printed, "name": name, "seed": seed}
-            gains = {layer: context_gain(ds, network, narrow, wide, **told) for layer, ds in scores.items()}
+            how = {"printed": printed, "name": name, "seed": seed}
+            gains = {layer: context_gain(ds, network, narrow, wide, **how) for layer, ds in scores.items()}
             for layer in [layer for layer in scores if layer != METAL]:
-                said[f"{network}: context helps {layer}, printed {printed}"] = gains[layer], measured
+                effects[f"{network}: context helps {layer}, printed {printed}"] = gains[layer], measured
                 if METAL in gains:
                     sentence = f"{network}: context helps {layer} more than {METAL}, printed {printed}"
-                    said[sentence] = gains[layer] - gains[METAL], measured
+                    effects[sentence] = gains[layer] - gains[METAL], measured
             if METAL not in scores:
                 continue
             # Of the contexts that were trained, the one that metal's labels were made with, or the nearest to it.
             best = min(contexts_nm, key=lambda context: (abs(context - label_context_nm[METAL]), context))
             if best < wide:
-                harm = context_gain(scores[METAL], network, wide, best, dense=True, **told)
+                harm = context_gain(scores[METAL], network, wide, best, dense=True, **how)
                 sentence = f"{network}: too much context hurts dense {METAL}, printed {printed}"
-                said[sentence] = harm, f"{name}, {best} against {wide} nm, denser half of {tiles}"
-    return said
+                effects[sentence] = harm, f"{name}, {best} against {wide} nm, denser half of {tiles}"
+    return effects

@@ -104,9 +104,9 @@ class Network:
         model = self.build().to(dtype)
         if not self.shipped:
             _settle(model, known[middle])
-        told = {"kind": model.conditioning.kinds[0], "cells": np.full(len(targets), NO_CELL), "context_nm": 0.0}
+        conditions = {"kind": model.conditioning.kinds[0], "cells": np.full(len(targets), NO_CELL), "context_nm": 0.0}
         masks = np.zeros_like(targets)
-        masks[middle] = models.predict(model, targets[middle], batch=batch, **told)
+        masks[middle] = models.predict(model, targets[middle], batch=batch, **conditions)
         return masks
 
 
@@ -207,9 +207,9 @@ def train_again(rule: TrainRule, store: str | Path, kernels: SocsKernels, run: R
     rows: dict[tuple[str], dict[str, Any]] = {}
     for change in CHANGES:
         if change in made:
-            apart = np.abs(made[change].astype(np.float64) - made[REFERENCE])
-            share = 100 * apart.max() / np.abs(made[REFERENCE]).max()
-            rows[change,] = {"weights": np.count_nonzero(apart), "largest": share, STATUS: DONE}
+            difference = np.abs(made[change].astype(np.float64) - made[REFERENCE])
+            share = 100 * difference.max() / np.abs(made[REFERENCE]).max()
+            rows[change,] = {"weights": np.count_nonzero(difference), "largest": share, STATUS: DONE}
         else:
             why = "batches are part of the rule" if change == BATCH else "rules know float32 and bfloat16 only"
             rows[change,] = {STATUS: why}
@@ -272,10 +272,10 @@ def _make(task: Making, kept: Kept) -> None:
             first = _masks(task)
             # The same process has by then done what it does once.
             bits = {"masks": first} | ({"again": _masks(task)} if task.change == REFERENCE else {})
-            said = {STATUS: DONE}
+            about = {STATUS: DONE}
         except DivergedError as error:
-            bits, said = {}, {STATUS: f"diverged: {error}"}
-    write_part(task.path, {}, said | _process(), bits=bits)
+            bits, about = {}, {STATUS: f"diverged: {error}"}
+    write_part(task.path, {}, about | _process(), bits=bits)
 
 
 def _masks(task: Making) -> np.ndarray:
@@ -374,9 +374,9 @@ def _scores(
     ds = schema.described(ds, {PIXELS: "pixels moved", STATUS: "done, or why not"})
     for name in SCORES:
         before = ds[name].sel({CHANGE: REFERENCE}, drop=True)
-        apart = ds[name] - before
-        percent = (100 * apart / before.where(before > 0)).where(apart != 0, apart)
+        change_of_score = ds[name] - before
+        percent = (100 * change_of_score / before.where(before > 0)).where(change_of_score != 0, change_of_score)
         long_name, units = schema.VARIABLES[name]
-        ds[name + DIFFERENCE] = apart.assign_attrs(long_name=f"change of {long_name}", units=units)
+        ds[name + DIFFERENCE] = change_of_score.assign_attrs(long_name=f"change of {long_name}", units=units)
         ds[name + PERCENT] = percent.assign_attrs(long_name=f"change of {long_name}", units="%")
     return ds

@@ -63,17 +63,17 @@ def score_drawings(
 
 
 def write_scored(
-    path: Path, masks: np.ndarray, drawn: np.ndarray, sim: Simulator, said: Mapping[str, Any], seconds: float = np.nan
+    path: Path, masks: np.ndarray, drawn: np.ndarray, sim: Simulator, about: Mapping[str, Any], seconds: float = np.nan
 ) -> None:
     """A part with masks (n, y, x), their scores on the core, and a tile's share of the seconds that all took."""
     scores = metrics.evaluate_core(masks, drawn, sim, core_nm=CORE_NM)
     arrays = {name: scores[name].values for name in metrics.CORE_SCORES}
-    write_masks(path, masks, arrays | {schema.RUNTIME: np.full(len(masks), seconds / len(masks))}, said)
+    write_masks(path, masks, arrays | {schema.RUNTIME: np.full(len(masks), seconds / len(masks))}, about)
 
 
-def write_masks(path: Path, masks: np.ndarray, arrays: Mapping[str, np.ndarray], said: Mapping[str, Any]) -> None:
+def write_masks(path: Path, masks: np.ndarray, arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> None:
     """A part with masks (n, y, x) of 0 and 1 as ``mask``, (n, y, x_byte), beside other arrays."""
-    write_part(path, arrays, said, bits={"mask": np.packbits(masks, axis=-1, bitorder="little")})
+    write_part(path, arrays, about, bits={"mask": np.packbits(masks, axis=-1, bitorder="little")})
 
 
 def read_masks(path: Path) -> np.ndarray:
@@ -82,11 +82,11 @@ def read_masks(path: Path) -> np.ndarray:
 
 
 def _draw(drawn: np.ndarray, sim: Simulator, surroundings: np.ndarray | None, drawing: Drawing, kept: Kept) -> None:
-    masks, said = drawing.draw(), {"masks": len(drawn)}
+    masks, about = drawing.draw(), {"masks": len(drawn)}
     if surroundings is None:
-        write_scored(drawing.path, masks, drawn, sim, said)
+        write_scored(drawing.path, masks, drawn, sim, about)
         return
     in_place = metrics.evaluate_core(masks, drawn, sim, core_nm=CORE_NM, surroundings=surroundings)
     alone = metrics.evaluate_core(masks, drawn, sim, core_nm=CORE_NM) if drawing.alone else in_place * np.nan
     arrays = {name: np.stack([alone[name], in_place[name]]).astype(float) for name in metrics.CORE_SCORES}
-    write_masks(drawing.path, masks, arrays, said)
+    write_masks(drawing.path, masks, arrays, about)

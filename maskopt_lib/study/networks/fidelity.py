@@ -57,8 +57,8 @@ def dominated_by(points: xr.Dataset, names: Sequence[str] = (*FIDELITY, COMPLEXI
     methods = points[schema.METHOD].values.tolist()
     values = np.stack([np.asarray(points[name], float) for name in names], axis=-1)
     by = []
-    for own in values:
-        better = (values <= own).all(-1) & (values < own).any(-1)
+    for point in values:
+        better = (values <= point).all(-1) & (values < point).any(-1)
         by.append("; ".join(name for name, wins in zip(methods, better, strict=True) if wins))
     table = pd.DataFrame(dict(zip(names, values.T, strict=True)), index=pd.Index(methods, name=schema.METHOD))
     return table.assign(**{"dominated by": by})
@@ -148,15 +148,15 @@ def statements(
             raise UnknownNameError(f"no sense {claim['is']!r}; known: {', '.join(SENSES)}")
         sign = 1 if claim["is"] == SENSES[0] else -1
         means = drawn_means(scores[claim["score"]], scores["cell"].values, seed=seed)
-        own = means.sel({schema.METHOD: claim["network"]}, drop=True)
+        claimed = means.sel({schema.METHOD: claim["network"]}, drop=True)
         others = [name for name in among if name != claim["network"]]
         # Negative where the statement holds.
-        gaps = interval_of(sign * (own - means.sel({schema.METHOD: others})).transpose(schema.METHOD, DRAW))
+        gaps = interval_of(sign * (claimed - means.sel({schema.METHOD: others})).transpose(schema.METHOD, DRAW))
         closest = gaps.isel({schema.METHOD: int(gaps.sel({STATISTIC: MEAN}).argmax(schema.METHOD))})
         low, high = sorted(sign * closest.sel({STATISTIC: [LOW, HIGH]}).values)
         all_tiles = means.isel({DRAW: 0}).sel({schema.METHOD: list(among)})
         row = {"statement": claim["says"], "verdict": _verdict(gaps.values[:, 1:]), "score": claim["score"]}
-        row |= {"mean": float(own[0]), "best": (sign * all_tiles).idxmin().item()}
+        row |= {"mean": float(claimed[0]), "best": (sign * all_tiles).idxmin().item()}
         row |= {"closest other": closest[schema.METHOD].item()}
         rows.append(row | {"difference": sign * closest.sel({STATISTIC: MEAN}).item(), LOW: low, HIGH: high})
     return pd.DataFrame(rows).set_index("statement")

@@ -166,24 +166,24 @@ def network_mask(
     they will be, and not as whatever helps the core.
     """
     path = weights_file(path)
-    said = weights.about(path)
-    if not {"context_nm", "kind"} <= set(said.get("rule", {})):
+    about = weights.about(path)
+    if not {"context_nm", "kind"} <= set(about.get("rule", {})):
         raise SchemaError(f"{path} does not say how its network was trained; take weights that notebook 31 wrote")
-    model, reach_nm = _for_fields(weights.load(path), said["rule"]["context_nm"])
+    model, reach_nm = _for_fields(weights.load(path), about["rule"]["context_nm"])
     began = time.perf_counter()
     target = np.asarray(target)
     start = tuple((n // 2 - core_in_middle * CORE_NM // 2) % CORE_NM for n in target.shape)
     images, places = _tiles(np.roll(target, [-s for s in start], (0, 1)), reach_nm)
     mask = np.zeros(target.shape, np.uint8)
     if len(images):
-        told = {"kind": said["rule"]["kind"].partition("+")[0], "context_nm": float(said["rule"]["context_nm"])}
-        told |= {"cells": np.full(len(images), NO_CELL), "dial": dial}
-        tiles = models.predict(model, images, batch=batch, **told)
+        conditions = {"kind": about["rule"]["kind"].partition("+")[0], "context_nm": float(about["rule"]["context_nm"])}
+        conditions |= {"cells": np.full(len(images), NO_CELL), "dial": dial}
+        tiles = models.predict(model, images, batch=batch, **conditions)
         margin = (IMAGE_NM - CORE_NM) // 2
         cores = tiles[:, margin : margin + CORE_NM, margin : margin + CORE_NM]
         for core, (y, x) in zip(cores, places, strict=True):
             mask[y : y + CORE_NM, x : x + CORE_NM] = core
-    return np.roll(mask, start, (0, 1)), time.perf_counter() - began, said
+    return np.roll(mask, start, (0, 1)), time.perf_counter() - began, about
 
 
 def _for_fields(model: models.MaskModel, context_nm: float) -> tuple[models.MaskModel, float]:

@@ -78,9 +78,9 @@ def starts_of(
     seconds = bench.scores(entries, tiles, kind)[schema.RUNTIME]
     starts = []
     for entry in entries:
-        own = seconds.sel({schema.METHOD: entry.name, schema.SEED: entry.seed}).values
+        predicted_s = seconds.sel({schema.METHOD: entry.name, schema.SEED: entry.seed}).values
         # What is there already, such as the layout, takes no time.
-        starts.append(Start(name=entry.name, masks=bench.masks(entry, tiles, kind), seconds=np.nan_to_num(own)))
+        starts.append(Start(name=entry.name, masks=bench.masks(entry, tiles, kind), seconds=np.nan_to_num(predicted_s)))
     return starts
 
 
@@ -201,8 +201,8 @@ class _Refiner:
             # The first solve prepares the optics; no mask's time holds that.
             kept("warm", lambda: self._solved(task, len(self.shares)))
             masks, seconds = self._solved(task, task.n_steps)
-        said = {"steps": task.n_steps, "method": self.method}
-        write_scored(task.path, masks, task.drawn, self.solver.sim, said, seconds)
+        about = {"steps": task.n_steps, "method": self.method}
+        write_scored(task.path, masks, task.drawn, self.solver.sim, about, seconds)
 
     def _solved(self, task: _Refining, n_steps: int) -> tuple[np.ndarray, float]:
         steps = split_steps(n_steps, self.shares)

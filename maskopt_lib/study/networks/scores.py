@@ -91,18 +91,19 @@ def at_equal_time(scores: xr.Dataset, networks: Sequence[str], solvers: Sequence
     """
     mean = scores.mean((schema.SEED, schema.SAMPLE), keep_attrs=True)
     seconds = mean[schema.RUNTIME].sel({schema.METHOD: list(solvers)})
-    ours = mean.sel({schema.METHOD: list(networks)})
-    able = [seconds.where(seconds <= limit, drop=True) for limit in ours[schema.RUNTIME].values]
+    network_means = mean.sel({schema.METHOD: list(networks)})
+    able = [seconds.where(seconds <= limit, drop=True) for limit in network_means[schema.RUNTIME].values]
     rivals = [each.idxmax().item() if each.size else seconds.idxmin().item() for each in able]
-    theirs = mean.sel({schema.METHOD: xr.DataArray(rivals, dims=schema.METHOD)}).drop_vars(schema.METHOD)
+    solver_means = mean.sel({schema.METHOD: xr.DataArray(rivals, dims=schema.METHOD)}).drop_vars(schema.METHOD)
     columns = {
         "solver": (schema.METHOD, rivals, {"long_name": "solver at equal time", "units": "1"}),
-        schema.RUNTIME: ours[schema.RUNTIME],
-        "solver_s": theirs[schema.RUNTIME].assign_attrs(long_name="time of the solver", units="s"),
+        schema.RUNTIME: network_means[schema.RUNTIME],
+        "solver_s": solver_means[schema.RUNTIME].assign_attrs(long_name="time of the solver", units="s"),
     }
     for name in (schema.L2, schema.PVB, schema.EPE15, schema.EPE3, schema.SHOTS):
         long_name, units = schema.VARIABLES[name]
-        columns[f"gain_{name}"] = (theirs[name] - ours[name]).assign_attrs(long_name=f"gain: {long_name}", units=units)
+        gain = solver_means[name] - network_means[name]
+        columns[f"gain_{name}"] = gain.assign_attrs(long_name=f"gain: {long_name}", units=units)
     return xr.Dataset(columns, coords={schema.METHOD: list(networks)})
 
 

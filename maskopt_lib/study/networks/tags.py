@@ -108,12 +108,12 @@ def codes_told(trained: Trained, tiles: TestTiles, way: str, seed: int = 0) -> n
     if way == NONE:
         return np.full(len(tiles), NO_CELL)
     seen = np.array([code for code, name in enumerate(trained.cells) if name in trained.seen])
-    own = trained.codes(tiles)
+    codes = trained.codes(tiles)
     shuffle = trained.rule.get("shuffle_cells")
     rng = np.random.default_rng(seed if shuffle is None else shuffle)
     if way == OWN:
-        return own if shuffle is None else rng.permutation(own)
-    others = [seen[seen != code] for code in own]
+        return codes if shuffle is None else rng.permutation(codes)
+    others = [seen[seen != code] for code in codes]
     return np.array([rng.choice(few) if len(few) else NO_CELL for few in others])
 
 
@@ -210,28 +210,28 @@ def statements(scores: Scores, judged: str, *, name: str = schema.L2, seed: int 
     Sentence -> effect, and what was measured; for :func:`maskopt_lib.runs.effects.statement_table`.
     """
     gains, seen = tag_gains(scores, name=name, seed=seed), next(iter(scores))[2]
-    said: dict[str, tuple[Effect, str]] = {}
+    effects: dict[str, tuple[Effect, str]] = {}
     for (layer, kind, tiles), ds in scores.items():
-        groups, own = ds["cell"].values, gains.get((f"{layer}, {kind}, {judged}", tiles))
+        groups, help_of_tags = ds["cell"].values, gains.get((f"{layer}, {kind}, {judged}", tiles))
         if judged not in ds[TAG].values:
             continue
         n_seeds = int(ds[name].sel({TAG: judged, TOLD: OWN}).notnull().any(schema.SAMPLE).sum())
         measured = f"{judged} against none, {name}, {tiles}, {n_seeds} seeds"
-        if own is not None:
-            said[f"Tags help {layer}, {kind} masks, {tiles}"] = own, measured
+        if help_of_tags is not None:
+            effects[f"Tags help {layer}, {kind} masks, {tiles}"] = help_of_tags, measured
         if tiles != seen:
             continue
         if "shuffled" in ds[TAG].values:
             more = _gain(ds[name], ("shuffled", OWN), (judged, OWN), groups, seed)
-            said[f"Tags help {layer}, {kind} masks more than shuffled ones"] = more, f"{judged}, {name}, {tiles}"
+            effects[f"Tags help {layer}, {kind} masks more than shuffled ones"] = more, f"{judged}, {name}, {tiles}"
         harm = _gain(ds[name], (judged, ANOTHER), (judged, OWN), groups, seed)
-        said[f"Another cell's name harms {layer}, {kind} masks"] = harm, f"{judged}, {name}, {tiles}"
+        effects[f"Another cell's name harms {layer}, {kind} masks"] = harm, f"{judged}, {name}, {tiles}"
         on_metal, of_opc = (gains.get((f"{row}, {judged}", tiles)) for row in (f"metal1, {kind}", f"{layer}, opc"))
-        if layer == "via1" and own is not None and on_metal is not None:
-            said[f"Tags help via1 more than metal1, {kind} masks"] = own - on_metal, measured
-        if kind == "ilt" and own is not None and of_opc is not None:
-            said[f"Tags help ILT masks more than OPC masks, {layer}"] = own - of_opc, measured
-    return said
+        if layer == "via1" and help_of_tags is not None and on_metal is not None:
+            effects[f"Tags help via1 more than metal1, {kind} masks"] = help_of_tags - on_metal, measured
+        if kind == "ilt" and help_of_tags is not None and of_opc is not None:
+            effects[f"Tags help ILT masks more than OPC masks, {layer}"] = help_of_tags - of_opc, measured
+    return effects
 
 
 def _tags(ds: xr.Dataset) -> list[str]:
@@ -320,6 +320,6 @@ def kinship(numbers: np.ndarray, groups: Sequence[str], *, n_draws: int = 1000, 
 
     if len(np.unique(code)) in (1, len(code)):
         return np.nan, np.nan
-    own, rng = share(code), np.random.default_rng(seed)
+    share_of_codes, rng = share(code), np.random.default_rng(seed)
     drawn = np.array([share(rng.permutation(code)) for _ in range(n_draws)])
-    return own, float((1 + (drawn <= own).sum()) / (1 + n_draws))
+    return share_of_codes, float((1 + (drawn <= share_of_codes).sum()) / (1 + n_draws))

@@ -99,8 +99,8 @@ def moved_table(moved: xr.Dataset) -> pd.DataFrame:
         columns[change, "largest"] = pixels.max(schema.SAMPLE).values
     notes = []
     for row in moved[dt.STATUS]:
-        told = zip(row[CHANGE].values.tolist(), row.values.tolist(), strict=True)
-        notes.append("; ".join(f"{change}: {why}" for change, why in told if why != dt.DONE))
+        statuses = zip(row[CHANGE].values.tolist(), row.values.tolist(), strict=True)
+        notes.append("; ".join(f"{change}: {why}" for change, why in statuses if why != dt.DONE))
     return pd.DataFrame(columns | {NOTE: notes}, index=pd.Index(moved[schema.METHOD].values, name="case"))
 
 
@@ -113,7 +113,7 @@ def score_table(moved: xr.Dataset) -> pd.DataFrame:
         at = {schema.METHOD: method, CHANGE: change}
         if moved[PIXELS].sel(at).sum() > 0:
             reference = means.sel({schema.METHOD: method, CHANGE: REFERENCE})
-            apart = means.sel(at) - reference
-            percent = 100 * apart / reference.where(reference > 0)
-            rows[f"{method}; {change}"] = [each[name].item() for name in SCORES for each in (apart, percent)]
+            difference = means.sel(at) - reference
+            percent = 100 * difference / reference.where(reference > 0)
+            rows[f"{method}; {change}"] = [each[name].item() for name in SCORES for each in (difference, percent)]
     return pd.DataFrame.from_dict(rows, orient="index", columns=pd.MultiIndex.from_tuples(names)).rename_axis("case")

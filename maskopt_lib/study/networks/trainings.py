@@ -71,15 +71,15 @@ def rules_for(
     ['neural_ilt-published-via1-opc-128nm-seed0', 'neural_ilt-published-via1-opc-128nm-seed1']
     """
     rules = {}
-    for (name, own), layer, kind in product(networks.items(), layers, seeds):
-        settings = {**common, **own}
-        told = dict(settings.pop("conditioning", {}))
-        if told.get("tag", "none") != "none":
-            told.setdefault("n_cells", n_cells)
+    for (name, network), layer, kind in product(networks.items(), layers, seeds):
+        settings = {**common, **network}
+        conditions = dict(settings.pop("conditioning", {}))
+        if conditions.get("tag", "none") != "none":
+            conditions.setdefault("n_cells", n_cells)
         if settings["model"] in MODELS and "kernels" in {f.name for f in fields(MODELS[settings["model"]].Options)}:
             settings["options"] = {"kernels": kernels, **settings.get("options", {})}
         settings |= {"layer": layer, "kind": kind, "context_nm": context_nm[layer]}
-        settings["conditioning"] = Conditioning(kinds=tuple(kind.split("+")), **told)
+        settings["conditioning"] = Conditioning(kinds=tuple(kind.split("+")), **conditions)
         for seed in seeds[kind]:
             rule = TrainRule(seed=seed, **settings)
             if kind == next(iter(seeds)) or any(stage.wants_labels for stage in rule.stages):
@@ -167,8 +167,8 @@ def summary(trained: Mapping[Key, Trained]) -> xr.Dataset:
         "best_step": "steps of the kept",
     }
     ds = labelled(rows, [TRAINING])
-    own = {str(name): str(name).replace("_", " ") for name in ds.data_vars if name not in schema.VARIABLES}
-    return schema.label(schema.described(ds, own | texts))
+    names = {str(name): str(name).replace("_", " ") for name in ds.data_vars if name not in schema.VARIABLES}
+    return schema.label(schema.described(ds, names | texts))
 
 
 def run_of(out_dir: str | Path, run_dir: str | Path = "") -> Path:

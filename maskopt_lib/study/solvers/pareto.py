@@ -382,12 +382,12 @@ def agreement(first: xr.Dataset, second: xr.Dataset, names: Sequence[str]) -> xr
     Dataset over ``score``: ``kendall_tau`` (1: the same order, 0: none, -1: reversed); its attribute ``n_settings`` is
     the number of settings.
     """
-    one, two = xr.align(first[list(names)], second[list(names)], join="inner")
-    tau = [float(scipy.stats.kendalltau(one[name], two[name]).statistic) for name in names]
+    of_first, of_second = xr.align(first[list(names)], second[list(names)], join="inner")
+    tau = [float(scipy.stats.kendalltau(of_first[name], of_second[name]).statistic) for name in names]
     return xr.Dataset(
         {"kendall_tau": schema.column("score", tau, "Kendall's tau")},
         coords={"score": list(names)},
-        attrs={"n_settings": one.sizes[schema.METHOD]},
+        attrs={"n_settings": of_first.sizes[schema.METHOD]},
     )
 
 

@@ -106,8 +106,8 @@ def measure(
     jobs = {}
     for trial in trials:
         for size in map(int, sizes.get(trial.label, ())):
-            own = {"workload": trial.label, "recipe": trial, "clips": start.clips[: max(repeats, size)]}
-            jobs[trial.label, size] = replace(start, size=size, device=str(device), **own)
+            job_of_trial = {"workload": trial.label, "recipe": trial, "clips": start.clips[: max(repeats, size)]}
+            jobs[trial.label, size] = replace(start, size=size, device=str(device), **job_of_trial)
     for job in jobs.values():
         job.recipe.digest()  # a wrong name ends here
     rows = {}
