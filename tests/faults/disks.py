@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import functools
 import http.server
+import io
 import os
 import shutil
 import subprocess
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -112,6 +114,7 @@ def writers(folder: Path, source: Path) -> dict[str, Callable[[int], object]]:
 
     def drawing(n: int) -> Path:
         path = source / f"drawing {n}.oas"
+        source.mkdir(exist_ok=True)
         if not path.exists():
             layout.write_mask(mask(n), path, layer=(11, 0), contours="pixel")
         return path
@@ -120,7 +123,8 @@ def writers(folder: Path, source: Path) -> dict[str, Callable[[int], object]]:
         out = folder / "optimised"
         work = source / "optimised" / str(n)
         how = {"method": "identity", "beside": True, "markers": out / "mask.lyrdb"}
-        own_layout.optimize(drawing(n), out / "mask.oas", work, **how)
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings(action="ignore"):  # shapes of 5 nm
+            own_layout.optimize(drawing(n), out / "mask.oas", work, **how)
 
     def network(n: int) -> None:
         weights.save(models.build("neural_ilt", width=0.125 * n, pixel_nm=8), folder / "network" / "w.safetensors", {})
