@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -271,7 +271,7 @@ def scheduler(lab: Study) -> Iterator[Outcome]:
                 "--no-dashboard",
             ]
             servers.append(lab.start([*worker, "--local-directory", str(lab.root)]))
-        work = Work(notebook=DATASET.notebook, parameters=DATASET.parameters | {"scheduler": address})
+        work = replace(DATASET, parameters=DATASET.parameters | {"scheduler": address})
         process = lab.start(lab.command(work, "scheduler"))
         parts = lab.out_dir(work, "scheduler") / "parts"
         until = time.monotonic() + 300
@@ -297,9 +297,7 @@ def training(lab: Study) -> Iterator[Outcome]:
     build = lab.out_dir(DATASET, "undisturbed")
     if not (build / "dataset").is_dir():
         undisturbed(lab, DATASET)
-    work = Work(
-        notebook=TRAINING.notebook, parameters=TRAINING.parameters | {"build": str(build), "layers": ["metal1"]}
-    )
+    work = replace(TRAINING, parameters=TRAINING.parameters | {"build": str(build), "layers": ["metal1"]})
     reference, seconds = undisturbed(lab, work)
     yield from killed(lab, work, reference, seconds, what="kill -9 of a training", n=4, seed=6)
 
