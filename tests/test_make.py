@@ -63,7 +63,8 @@ def make(folder: Path, *arguments: str) -> tuple[int, str, list[str]]:
     """Exit status, output, and what ran."""
     (folder / "log").write_text("")
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MASKOPT", "VARIANT"))}
-    done = subprocess.run(["make", *arguments], cwd=folder, env=environment, capture_output=True, text=True)
+    command = ["make", *arguments]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
     ran = [Path(line).stem if line.endswith(".ipynb") else line for line in (folder / "log").read_text().splitlines()]
     return done.returncode, done.stdout + done.stderr, ran
 
@@ -121,7 +122,8 @@ def test_quick_notebooks_run_side_by_side_but_for_those_that_measure_times(study
         (study / "notebooks" / f"{name}.ipynb").write_text("{}")
     # The first one goes on only when the last of those beside it has begun.
     waits = """  *"maskopt_lib.runs execute 01"*)
-    until grep -q 12_do_more log; do sleep 0.1; done; mkdir -p results/$4/$5 && touch results/$4/$5/run.ipynb
+    n=0; until grep -q 12_do_more log; do n=$((n + 1)); test $n -lt 600 || exit 1; sleep 0.1; done
+    mkdir -p results/$4/$5 && touch results/$4/$5/run.ipynb
     echo "notebooks/$4.ipynb" >> log; echo "== $4, variant $5"; echo "== $4, variant $5: 1 s" ;;
 """
     python = study / ".venv" / "bin" / "python"
