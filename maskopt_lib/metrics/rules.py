@@ -35,6 +35,7 @@ def rule_report(
     *,
     region_nm: tuple[float, float, float, float] | None = None,
     origin_nm: tuple[float, float] = (0.0, 0.0),
+    only_broken: bool = False,
 ) -> xr.Dataset:
     """Find every violation of a rule deck on one mask.
 
@@ -47,6 +48,7 @@ def rule_report(
     pixel_nm : side of a pixel in nm.
     region_nm : (x0, y0, x1, y1); only places in it count: what lies around is context. The whole mask by default.
     origin_nm : (x, y) of the mask's lower left corner; places and region are in these coordinates.
+    only_broken : what keeps its rule is not measured, for a third of the time: ``worst`` is nan there.
 
     Returns
     -------
@@ -89,7 +91,7 @@ def rule_report(
     rows, worst, counts = [], [], []
     for rule, limit in deck.items():
         unit = pixel_nm ** (2 if rule == schema.MSA else 1)
-        smallest, broken = RULES[rule](mask, limit / unit, box_px)
+        smallest, broken = RULES[rule](mask, limit / unit, box_px, limit / unit if only_broken else np.inf)
         worst.append(smallest * unit)
         counts.append(len(broken))
         rows += [
@@ -116,7 +118,8 @@ def rule_report(
     )
 
 
-#: One rule's answer: the smallest value in the box, and (value, x, y, extent) of each violation, all in pixels.
+#: One rule's answer for mask, limit, box, and below what it is asked for: the smallest value in the box, and (value,
+#: x, y, extent) of each violation, all in pixels.
 _Found = tuple[float, list[tuple[float, float, float, float]]]
 _Box = tuple[float, ...]
 
@@ -143,18 +146,17 @@ def _of_places(places: Places, limit: float, box: _Box) -> _Found:
     return smallest, broken
 
 
-def _radius(mask: np.ndarray, limit: float, box: _Box) -> _Found:
-    loops = [
-        Places(radius, *points.T, np.full(len(radius), k)) for k, (points, radius) in enumerate(outline_radii(mask))
-    ]
+def _radius(mask: np.ndarray, limit: float, box: _Box, below: float) -> _Found:
+    found = outline_radii(mask, below)
+    loops = [Places(radius, *points.T, np.full(len(radius), k)) for k, (points, radius) in enumerate(found)]
     if not loops:
         return float("nan"), []
     places = Places(*map(np.concatenate, zip(*loops, strict=True)))
-    finite = np.isfinite(places.value_px)
-    return _of_places(Places(*(values[finite] for values in places)), limit, box)
+    told = places.value_px < below  # finite ones, where all are asked for
+    return _of_places(Places(*(values[told] for values in places)), limit, box)
 
 
-def _area(mask: np.ndarray, limit: float, box: _Box) -> _Found:
+def _area(mask: np.ndarray, limit: float, box: _Box, below: float) -> _Found:
     part, (y0, x0) = crop(mask)
     labels, n = ndimage.label(part)
     y, x = np.nonzero(part)
@@ -169,10 +171,10 @@ def _area(mask: np.ndarray, limit: float, box: _Box) -> _Found:
         (float(areas[k]), cx + x0 + 0.5, cy + y0 + 0.5, float(np.hypot(*(s.stop - s.start for s in boxes[k - 1]))))
         for k, (cy, cx) in zip(small, centres, strict=True)
     ]
-    return float(areas[numbers].min()), broken
+    return float(areas[numbers].min()) if broken or below == np.inf else float("nan"), broken
 
 
-def _distance(mask: np.ndarray, limit: float, box: _Box) -> _Found:
+def _distance(mask: np.ndarray, limit: float, box: _Box, below: float) -> _Found:
     part, (y0, x0) = crop(mask)
     labels, n = ndimage.label(part)
     if n < 2:
@@ -191,7 +193,7 @@ def _distance(mask: np.ndarray, limit: float, box: _Box) -> _Found:
                 broken.append((float(distance.min()), float(x[at] + x0), float(y[at] + y0), float(extent)))
         if broken:
             return min(broken)[0], broken if within == limit else []
-        if within > field:
+        if within > field or within >= below:
             return float("nan"), []
         within *= 2
 
@@ -208,9 +210,9 @@ def _inside(x: np.ndarray, y: np.ndarray, box: _Box) -> np.ndarray:
 
 
 #: Rule -> how it is checked; the names are those of the scores.
-RULES: dict[str, Callable[[np.ndarray, float, _Box], _Found]] = {
-    schema.MIN_WIDTH: lambda mask, limit, box: _of_places(width_places(mask), limit, box),
-    schema.MIN_SPACE: lambda mask, limit, box: _of_places(space_places(mask), limit, box),
+RULES: dict[str, Callable[[np.ndarray, float, _Box, float], _Found]] = {
+    schema.MIN_WIDTH: lambda mask, limit, box, below: _of_places(width_places(mask, below), limit, box),
+    schema.MIN_SPACE: lambda mask, limit, box, below: _of_places(space_places(mask, below), limit, box),
     schema.MSA: _area,
     schema.MSD: _distance,
     schema.MIN_RADIUS: _radius,

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
@@ -133,6 +134,8 @@ def _box_gap(low: np.ndarray, high: np.ndarray, a: int) -> np.ndarray:
 #: Two edges face each other where the directions to them differ by at least this angle; corners sharper than its
 #: supplement (40 degrees) count as narrow places, right angles do not.
 FACING_DEGREES = 140.0
+# Distances from the nearest edge that rise by less than this from a pixel to the highest beside it are near a ridge.
+_RIDGE = 0.8
 
 
 def min_width_nm(mask: Any, pixel_nm: float) -> float:
@@ -203,17 +206,17 @@ class Places(NamedTuple):
     part: np.ndarray
 
 
-def width_places(mask: Any) -> Places:
-    """Every place that `min_width_nm` takes the smallest of; empty for an empty mask."""
+def width_places(mask: Any, below_px: float = np.inf) -> Places:
+    """Every place that `min_width_nm` takes the smallest of; with ``below_px`` at least those narrower than it."""
     part, (y, x) = crop(binary(mask, axes=2))
-    return _shifted(_facing(np.pad(part, 1)), y - 1, x - 1)
+    return _shifted(_facing(np.pad(part, 1), below_px), y - 1, x - 1)
 
 
-def space_places(mask: Any) -> Places:
-    """Every place that `min_space_nm` takes the smallest of; empty where no two edges face each other."""
+def space_places(mask: Any, below_px: float = np.inf) -> Places:
+    """Every place that `min_space_nm` takes the smallest of; with ``below_px`` at least those narrower than it."""
     part, (y, x) = crop(binary(mask, axes=2))
     # A little more than the mask's bounding box: beyond it there is only one side to point to.
-    return _shifted(_facing(~np.pad(part, 1)), y - 1, x - 1)
+    return _shifted(_facing(~np.pad(part, 1), below_px), y - 1, x - 1)
 
 
 def _shifted(places: Places, dy: int, dx: int) -> Places:
@@ -225,8 +228,9 @@ def _smallest_nm(places: Places, pixel_nm: float) -> float:
     return float(places.value_px.min()) * pixel_nm if places.value_px.size else float("nan")
 
 
-def _facing(region: np.ndarray) -> Places:
-    if region.all() or not region.any():  # nothing outside or nothing inside: no edge
+def _facing(region: np.ndarray, below: float) -> Places:
+    # Nothing outside or nothing inside: no edge.
+    if region.all() or not region.any() or not _may_face(region, below):
         return Places(*(np.empty(0) for _ in range(3)), np.empty(0, int))
     distance, nearest = ndimage.distance_transform_edt(region, return_indices=True)
     labels, n_parts = ndimage.label(region)
@@ -250,12 +254,27 @@ def _facing(region: np.ndarray) -> Places:
     # Parts without facing edges that do not run out of the image: the largest inscribed disc.
     faced[np.r_[0, labels[0], labels[-1], labels[:, 0], labels[:, -1]]] = True
     if not faced.all():
-        discs = np.flatnonzero(~faced)
-        y, x = np.array(ndimage.maximum_position(distance, labels, discs)).T
-        places.append((2 * distance[y, x], y + 0.5, x + 0.5, discs))
+        y, x = np.nonzero(~faced[labels])
+        order = np.lexsort((distance[y, x], labels[y, x]))
+        last = order[np.r_[np.diff(labels[y, x][order]) > 0, True]]
+        y, x = y[last], x[last]
+        places.append((2 * distance[y, x], y + 0.5, x + 0.5, labels[y, x]))
     value, y, x = _thin(region)
     places.append((value, y + 0.5, x + 0.5, labels[y, x]))
     return Places(*map(np.concatenate, zip(*places, strict=True)))
+
+
+def _may_face(region: np.ndarray, below: float) -> bool:
+    """Whether edges less than ``below`` pixels apart may face each other: quick, and never wrongly False.
+
+    Away from an edge the distance from it rises by a pixel and more in the steepest direction; along a ridge between
+    edges that face each other by no more than a third of that.
+    """
+    if below == np.inf:
+        return True
+    distance = cv2.distanceTransform(region.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    rise = cv2.dilate(distance, np.ones((3, 3), np.uint8)) - distance
+    return bool((region & (distance < below / 2 + 1) & (rise < _RIDGE)).any())
 
 
 def _thin(region: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

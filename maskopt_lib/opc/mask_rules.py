@@ -1,27 +1,31 @@
 """Mask rules as constraints: a deck, the nearest mask that keeps it, and the room in which shapes may move.
 
 A rule that is a term of an objective is a hope. Here a binary mask is *projected*: what breaks a rule is changed until
-nothing does, and what cannot be mended is removed, so that the deck holds for certain. The steps, each of which changes
-only what breaks its rule, are repeated until none has anything to do:
+:func:`~maskopt_lib.metrics.rule_report` finds nothing any more: the deck holds as it is measured. The steps, each of
+which changes only what breaks its rule, are repeated until none has anything to do:
 
-- *width, convex radius*: opening by a disc, which removes what the disc does not fit into;
+- *width, convex radius*: opening by a disc, which removes what the disc does not fit into; a main feature that would go
+  by it is widened instead;
 - *space, concave radius*: closing by a disc, which fills what the disc does not reach;
 - *area*: a shape too small grows evenly to the area asked, or goes where it has less than a given share of it;
-- *distance*: of two shapes too close the smaller one gives way; two large ones share it.
+- *distance*: of two shapes too close the smaller one gives way; two main features share it.
 
 Mending takes discs 3 nm wider than the deck asks, so that the raster's rounding neither undoes in one step what another
-has just mended nor shows in a measured width.
+has just mended nor shows in a measured width; where that is not enough they get wider, around the place. An assist
+feature that cannot be mended goes. A main feature never does: where the deck cannot be kept it stays, and the
+projection says which rules it breaks, and where.
 """
 
-import warnings
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
 import cv2
 import numpy as np
-from scipy import ndimage
 from skimage.morphology import skeletonize
 
+from maskopt_lib.data import schema
+from maskopt_lib.metrics.rules import rule_report
 from maskopt_lib.metrics.shapes import neighbours
 from maskopt_lib.opc.distances import distance
 from maskopt_lib.options import NotNegative, Options
@@ -29,12 +33,34 @@ from maskopt_lib.options import NotNegative, Options
 _SQUARE = np.ones((3, 3), np.uint8)
 # Free of shapes around what a projection looks at, in pixels more than the largest rule.
 _MARGIN_PX = 4
-# Rounds after which what still breaks a rule is removed instead of mended. Three to five are usual.
+# Rounds after which what still breaks a rule is left or removed instead of mended. Two to four are usual.
 _ROUNDS = 12
+# Of a main feature at least this much stays.
+_LEAST_LEFT = 0.5
 # Discs that mend have a radius larger by this, in nm.
 _SLACK_NM = 1.5
 # A radius is measured to within this factor.
 _RADIUS = 1.15
+
+
+class Violation(NamedTuple):
+    """A rule that is broken: its name, what was measured and asked for (nm or nm2), and the place in nm."""
+
+    rule: str
+    value: float
+    limit: float
+    x_nm: float
+    y_nm: float
+
+    def __str__(self) -> str:
+        return f"{self.rule} {self.value:.4g} < {self.limit:g} at x {self.x_nm:.0f}, y {self.y_nm:.0f} nm"
+
+
+class Projection(NamedTuple):
+    """A mask (y, x) uint8 and what it does not keep of the deck, the worst first; nothing where it keeps all."""
+
+    mask: np.ndarray
+    violations: tuple[Violation, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,94 +99,159 @@ class MaskRules(Options):
         return max(s / 2 + beside, _RADIUS * self.min_radius_nm)
 
     def project(
-        self, mask: np.ndarray, pixel_nm: float, *, grow: float = 0.5, fixed: np.ndarray | None = None
-    ) -> np.ndarray:
+        self,
+        mask: np.ndarray,
+        pixel_nm: float,
+        *,
+        grow: float = 0.5,
+        fixed: np.ndarray | None = None,
+        main: np.ndarray | None = None,
+    ) -> Projection:
         """A mask near the given one that keeps the deck.
 
         Parameters
         ----------
         mask : (y, x) uint8, 0 or 1.
         pixel_nm : side of a pixel in nm.
-        grow : shapes with at least this share of the area asked grow, smaller ones go.
+        grow : assist features with at least this share of the area asked grow, smaller ones go.
         fixed : (y, x) bool, pixels that stay as they are; rules are mended around them, as far as that can be.
+        main : (y, x) uint8, the target: shapes that touch it are main features. Without, those of four times the
+            smallest area or more are.
 
         Returns
         -------
-        (y, x) uint8. Without ``fixed`` no rule is broken (width, space and radius: to within a pixel of the discs
-        that stand for them): where mending comes to no end, the shapes that still break one are removed, with a
-        warning.
+        The mask, and each violation that :func:`~maskopt_lib.metrics.rule_report` finds on it, outside of ``fixed``:
+        none but where a main feature, or what is fixed, leaves no way to keep the deck. A mask that keeps it stays as
+        it is.
         """
         used = mask.any(1), mask.any(0)
         if not used[0].any():
-            return mask.copy()
+            return Projection(mask.copy(), ())
         margin = int(np.ceil(max(self.msd_nm, 2 * self.closing_nm, np.sqrt(self.msa_nm2)) / pixel_nm)) + _MARGIN_PX
         box = tuple(slice(max(a[0] - margin, 0), a[-1] + 1 + margin) for a in map(np.flatnonzero, used))
         held = None if fixed is None else fixed[box]
         original = np.ascontiguousarray(mask[box])
-        part = original
-        for i in range(_ROUNDS):
-            before = part
-            if i > 1:
-                # A wall around a small hole is opened and closed for ever; without the hole it is no wall.
-                part = part | _holes(self.broken(part, pixel_nm).astype(np.uint8), self.msa_nm2 / pixel_nm**2)
-            part, moved = self._mended(part, pixel_nm, grow if i < _ROUNDS // 3 else np.inf, thorough=i > 1)
-            if held is not None:
-                part = np.where(held, original, part)
-                if np.array_equal(part, before):
-                    break
-            # Where a shape gave way its cut is still to be rounded.
-            elif not moved and not self.broken(part, pixel_nm).any():
-                break
-        else:
-            part = part if held is not None else self._without_broken(part, pixel_nm)
+        target = None if main is None else np.ascontiguousarray(main[box]).astype(np.uint8)
+        part, found = _Mending(self, pixel_nm, original, held, target).of(grow)
         out = np.zeros_like(mask)
         out[box] = part
-        return out
+        y, x = (axis.start * pixel_nm for axis in box)
+        return Projection(out, tuple(v._replace(x_nm=v.x_nm + x, y_nm=v.y_nm + y) for v in found))
 
-    def broken(self, mask: np.ndarray, pixel_nm: float) -> np.ndarray:
-        """(y, x) bool: pixels of the shapes that break a rule."""
+
+@dataclass(frozen=True)
+class _Mending:
+    """One mask on its way to keep a deck; the arguments of :meth:`MaskRules.project`."""
+
+    deck: MaskRules
+    pixel_nm: float
+    original: np.ndarray
+    held: np.ndarray | None
+    target: np.ndarray | None
+
+    def of(self, grow: float) -> tuple[np.ndarray, list[Violation]]:
+        part, found, around, moved = self.original, self.violations(self.original), None, False
+        for i in range(_ROUNDS):
+            if not (found or moved):
+                return part, found
+            mended, moved = self.mended(part, grow if i < _ROUNDS // 3 else np.inf, i, around)
+            part = self.kept(mended if around is None else np.where(around, mended, part))
+            found = self.violations(part)
+            # Later on, what keeps the rules is left alone.
+            around = self.around(found) if i and found else None
+        while (lone := self.lone(part, found)).any():
+            part = np.where(lone, 0, part).astype(np.uint8)
+            found = self.violations(part)
+        return part, found
+
+    def violations(self, mask: np.ndarray) -> list[Violation]:
+        """What a report finds where the mask may change."""
+        deck = {rule: limit for rule, limit in asdict(self.deck).items() if limit > 0}
+        report = rule_report(mask, deck, self.pixel_nm, only_broken=True)
+        columns = (report[name].values.tolist() for name in ("broken", "value", "limit", "x_nm", "y_nm"))
+        found = [Violation(*row) for row in zip(*columns, strict=True)]
+        return found if self.held is None else [v for v in found if not self.held[self.place(v)].all()]
+
+    def place(self, v: Violation, beyond_px: float = 1.0) -> tuple[slice, ...]:
+        """The box around a violation that what breaks the rule touches, and some pixels more."""
+        reach = (np.sqrt(v.value) if v.rule == schema.MSA else v.value) / 2 / self.pixel_nm + beyond_px
+        at = v.y_nm / self.pixel_nm, v.x_nm / self.pixel_nm
+        return tuple(slice(max(int(c - reach), 0), int(c + reach) + 1) for c in at)
+
+    def around(self, found: list[Violation]) -> np.ndarray:
+        """(y, x) bool: where mending may change a mask for what is broken, with room for a rule on each side."""
+        deck, near = self.deck, np.zeros(self.original.shape, bool)
+        reach = max(2 * deck.opening_nm, 2 * deck.closing_nm, deck.msd_nm, np.sqrt(deck.msa_nm2)) / self.pixel_nm
+        for v in found:
+            near[self.place(v, reach + _MARGIN_PX)] = True
+        return near
+
+    def is_main(self, labels: np.ndarray, areas: np.ndarray) -> np.ndarray:
+        """(shape,) bool by number."""
+        if self.target is None:
+            is_main = areas >= 4 * self.deck.msa_nm2 / self.pixel_nm**2
+        else:
+            is_main = np.bincount(labels[self.target > 0], minlength=len(areas)) > 0
+        is_main[0] = False
+        return is_main
+
+    def kept(self, mask: np.ndarray) -> np.ndarray:
+        """A mask with what is held as it was, and with the main features of which little is left."""
+        if self.held is not None:
+            mask = np.where(self.held, self.original, mask)
+        features, areas = shapes(self.original if self.target is None else self.target)
+        there = np.bincount(features[self.original > 0], minlength=len(areas))
+        left = np.bincount(features[mask > 0], minlength=len(areas))
+        lost = (left < _LEAST_LEFT * there) & (there > 0)
+        lost &= self.is_main(features, areas)
+        if lost.any():
+            reach = _disc(self.deck.opening_nm / self.pixel_nm if self.target is not None else 0.5)
+            mask = mask | self.original & cv2.dilate(lost[features].astype(np.uint8), reach)
+        return mask.astype(np.uint8)
+
+    def lone(self, mask: np.ndarray, found: list[Violation]) -> np.ndarray:
+        """(y, x) bool: assist features that break a rule."""
         labels, areas = shapes(mask)
-        wrong = areas < self.msa_nm2 / pixel_nm**2
-        wrong[0] = False
-        for pair in close_pairs(labels, areas, self.msd_nm / pixel_nm):
-            wrong[min(pair.first, pair.second, key=areas.__getitem__)] = True
-        # Discs on a raster fill each other to within a pixel: what is farther from the opened mask, or field, is wrong.
-        narrow = mask & ~cv2.dilate(_opened(mask, self.opening_nm / pixel_nm), _SQUARE)
-        notch = (1 - mask) & ~cv2.dilate(1 - _closed(mask, self.closing_nm / pixel_nm), _SQUARE)
-        # A notch lies outside of the shapes: they are those beside it.
-        for places in (narrow, cv2.dilate(notch, _SQUARE, iterations=2)):
-            wrong[np.unique(labels[(places > 0) & (labels > 0)])] = True
-        if not _keeps_topology(mask, self.opening_nm / pixel_nm - 0.5):
-            for shape, box in enumerate(ndimage.find_objects(labels), start=1):
-                alone = (labels[box] == shape).astype(np.uint8)
-                wrong[shape] |= not _keeps_topology(np.pad(alone, 1), self.opening_nm / pixel_nm - 0.5)
-        return wrong[labels]
+        stays = self.is_main(labels, areas)
+        if self.held is not None:
+            stays[np.unique(labels[self.held])] = True
+        goes = np.zeros(len(areas), bool)
+        for v in found:
+            goes[np.unique(labels[self.place(v, 3.0)])] = True
+        goes[0] = False
+        return (goes & ~stays)[labels]
 
-    def _mended(self, mask: np.ndarray, pixel_nm: float, grow: float, *, thorough: bool) -> tuple[np.ndarray, bool]:
-        opening_px = (self.opening_nm + _SLACK_NM) / pixel_nm if self.opening_nm else 0.5
-        mask = _without_necks(_opened(mask, opening_px), opening_px)
-        mask = _with_area(mask, self.msa_nm2 / pixel_nm**2, grow)
-        closing_px = (self.closing_nm + _SLACK_NM) / pixel_nm
-        # Farther apart than the closing's disc is wide, or it would join them. Two shapes of four times the smallest
-        # area or more are main features: neither alone should give way.
-        apart_px = max(self.msd_nm / pixel_nm, 2 * closing_px + 0.5 if self.closing_nm else 0)
-        mask, moved = _apart(mask, apart_px, large_px=4 * self.msa_nm2 / pixel_nm**2)
+    def mended(self, mask: np.ndarray, grow: float, i: int, around: np.ndarray | None) -> tuple[np.ndarray, bool]:
+        """A mask after one round, and whether a shape gave way in it, so that its cut is still to be rounded."""
+        deck, pixel_nm = self.deck, self.pixel_nm
+        slack_nm = _SLACK_NM * (1 + max(i - 1, 0) / 2)
+        opening_px = (deck.opening_nm + slack_nm) / pixel_nm if deck.opening_nm else 0.5
+        closing_px = (deck.closing_nm + slack_nm) / pixel_nm
+        if around is not None:
+            # A wall around a small hole is opened and closed for ever; without the hole it is no wall.
+            mask = mask | _holes(mask, deck.msa_nm2 / pixel_nm**2) & around
+        mask = self.opened(mask, opening_px)
+        mask = _without_necks(mask, opening_px)
+        mask = _with_area(mask, deck.msa_nm2 / pixel_nm**2, grow, self.target)
+        # Farther apart than the closing's disc is wide, or it would join them.
+        apart_px = max(deck.msd_nm / pixel_nm, 2 * closing_px + 0.5 if deck.closing_nm else 0)
+        mask, moved = _apart(mask, apart_px, self.is_main)
         # Last, or it would join again what the opening has cut at a neck.
-        mask = _closed(mask, closing_px) if self.closing_nm else mask
-        if thorough and not _keeps_topology(mask, opening_px):
+        mask = _closed(mask, closing_px) if deck.closing_nm else mask
+        if i > 1 and not _keeps_topology(mask, opening_px):
             # Two ends of one shape that the opening parts and the closing joins: join them in full width.
             mask = _without_ring_necks(mask, opening_px)
         return mask, moved
 
-    def _without_broken(self, mask: np.ndarray, pixel_nm: float) -> np.ndarray:
-        while (wrong := self.broken(mask, pixel_nm)).any():
-            warnings.warn(
-                f"{wrong.sum() * pixel_nm**2:g} nm2 of a mask were removed: {_ROUNDS} rounds of mending did not bring "
-                f"them to keep {self}; a coarser deck, or another start, may",
-                stacklevel=3,
-            )
-            mask = np.where(wrong, 0, mask).astype(np.uint8)
-        return mask
+    def opened(self, mask: np.ndarray, radius_px: float) -> np.ndarray:
+        """An opening that makes main features as wide as the disc where they would go by it."""
+        opened = _opened(mask, radius_px)
+        labels, areas = shapes(mask)
+        thin = np.bincount(labels[opened > 0], minlength=len(areas)) < _LEAST_LEFT * areas
+        if not (thin := thin & self.is_main(labels, areas)).any():
+            return opened
+        middle = skeletonize(thin[labels]).astype(np.uint8)
+        return opened | cv2.dilate(middle, _disc(radius_px))
 
 
 class Pair(NamedTuple):
@@ -274,7 +365,8 @@ def _keeps_topology(mask: np.ndarray, radius_px: float) -> bool:
     return counts[0] == counts[1]
 
 
-def _with_area(mask: np.ndarray, area_px: float, grow: float) -> np.ndarray:
+def _with_area(mask: np.ndarray, area_px: float, grow: float, target: np.ndarray | None) -> np.ndarray:
+    """A mask without shapes too small: those of a target, and of ``grow`` of the area or more, grow, the others go."""
     if area_px <= 1:
         return mask
     _, labels, table, _ = cv2.connectedComponentsWithStats(mask, connectivity=4, ltype=cv2.CV_32S)
@@ -284,7 +376,8 @@ def _with_area(mask: np.ndarray, area_px: float, grow: float) -> np.ndarray:
         x, y, w, h, area = table[shape]
         near = np.s_[max(y - reach, 0) : y + h + reach, max(x - reach, 0) : x + w + reach]
         is_shape = labels[near] == shape
-        if shape == 0 or area < grow * area_px:
+        is_main = target is not None and target[near][is_shape].any()
+        if shape == 0 or (area < grow * area_px and not is_main):
             mask[near][is_shape] = 0
         else:
             away = distance((~is_shape).astype(np.uint8))
@@ -292,22 +385,24 @@ def _with_area(mask: np.ndarray, area_px: float, grow: float) -> np.ndarray:
     return mask
 
 
-def _apart(mask: np.ndarray, distance_px: float, large_px: float) -> tuple[np.ndarray, bool]:
+def _apart(
+    mask: np.ndarray, distance_px: float, is_main: Callable[[np.ndarray, np.ndarray], np.ndarray]
+) -> tuple[np.ndarray, bool]:
     labels, areas = shapes(mask)
     pairs = close_pairs(labels, areas, distance_px)
     if not pairs:
         return mask, False
-    mask = mask.copy()
+    mask, main = mask.copy(), is_main(labels, areas)
     pad = int(distance_px) + 2
     for nearest, a, b, _, _ in pairs:
-        large, small = (a, b) if areas[a] >= areas[b] else (b, a)
+        large, small = (a, b) if (main[a], areas[a]) >= (main[b], areas[b]) else (b, a)
         y, x = np.nonzero(labels == small)
         near = np.s_[max(y.min() - pad, 0) : y.max() + pad + 1, max(x.min() - pad, 0) : x.max() + pad + 1]
         part = mask[near]
         first, second = ((labels[near] == k) & (part > 0) for k in (large, small))
         if not (first.any() and second.any()):
             continue
-        both = areas[small] >= large_px
+        both = main[small]  # of two main features neither alone should give way
         least = (distance_px + nearest) / 2 if both else distance_px
         gives_way = second & (distance(1 - first.astype(np.uint8)) < least)
         part[gives_way] = 0
