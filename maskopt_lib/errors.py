@@ -25,6 +25,10 @@ class NothingPrintsWarning(UserWarning):
     """Nothing prints of a mask whose target is not empty; says how much light there is and how much it takes."""
 
 
+class RulesBrokenWarning(UserWarning):
+    """A mask does not keep its rule deck: a main feature would have to go. The message says which rules, and where."""
+
+
 class LayoutWarning(UserWarning):
     """A layout file was read, but not all in it counts: the message says what is left out or rounded."""
 

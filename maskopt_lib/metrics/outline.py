@@ -76,16 +76,12 @@ _WINDOW_RADII = 2.0
 
 
 def min_radius_nm(mask: Any, pixel_nm: float) -> float:
-    """The smallest radius of curvature along the outlines of a mask, convex or concave.
+    """The smallest radius of curvature in nm along the outlines of a mask, convex or concave; nan for an empty mask.
 
     Parameters
     ----------
     mask : (y, x) binary mask.
     pixel_nm : side of a pixel in nm.
-
-    Returns
-    -------
-    Radius in nm; nan for an empty mask.
 
     Notes
     -----

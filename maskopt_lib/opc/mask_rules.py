@@ -16,6 +16,8 @@ feature that cannot be mended goes. A main feature never does: where the deck ca
 projection says which rules it breaks, and where.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
@@ -35,6 +37,9 @@ _SQUARE = np.ones((3, 3), np.uint8)
 _MARGIN_PX = 4
 # Rounds after which what still breaks a rule is left or removed instead of mended. Two to four are usual.
 _ROUNDS = 12
+# Rules are kept by this factor more: a mask that is written with smooth outlines reads back as a little other pixels.
+# Larger pixels than these do not.
+_MORE, _MORE_AREA, _FINE_NM = 1.04, 1.005, 2.0
 # Of a main feature at least this much stays.
 _LEAST_LEFT = 0.5
 # Discs that mend have a radius larger by this, in nm.
@@ -54,6 +59,11 @@ class Violation(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.rule} {self.value:.4g} < {self.limit:g} at x {self.x_nm:.0f}, y {self.y_nm:.0f} nm"
+
+    def times(self, scale: float) -> Violation:
+        """The same in nanometres that are ``scale`` times as short."""
+        size = scale**2 if self.rule == schema.MSA else scale
+        return Violation(self.rule, self.value * size, self.limit * size, self.x_nm * scale, self.y_nm * scale)
 
 
 class Projection(NamedTuple):
@@ -150,23 +160,26 @@ class _Mending:
     target: np.ndarray | None
 
     def of(self, grow: float) -> tuple[np.ndarray, list[Violation]]:
-        part, found, around, moved = self.original, self.violations(self.original), None, False
+        part, found, around, moved = self.original, self.violations(self.original, more=True), None, False
         for i in range(_ROUNDS):
             if not (found or moved):
-                return part, found
+                return part, []
             mended, moved = self.mended(part, grow if i < _ROUNDS // 3 else np.inf, i, around)
             part = self.kept(mended if around is None else np.where(around, mended, part))
-            found = self.violations(part)
+            found = self.violations(part, more=True)
             # Later on, what keeps the rules is left alone.
             around = self.around(found) if i and found else None
+        found = self.violations(part)
         while (lone := self.lone(part, found)).any():
             part = np.where(lone, 0, part).astype(np.uint8)
             found = self.violations(part)
         return part, found
 
-    def violations(self, mask: np.ndarray) -> list[Violation]:
-        """What a report finds where the mask may change."""
+    def violations(self, mask: np.ndarray, *, more: bool = False) -> list[Violation]:
+        """What a report finds where the mask may change, of the deck or of a little more than it asks."""
         deck = {rule: limit for rule, limit in asdict(self.deck).items() if limit > 0}
+        if more and self.pixel_nm < _FINE_NM:
+            deck = {rule: limit * (_MORE_AREA if rule == schema.MSA else _MORE) for rule, limit in deck.items()}
         report = rule_report(mask, deck, self.pixel_nm, only_broken=True)
         columns = (report[name].values.tolist() for name in ("broken", "value", "limit", "x_nm", "y_nm"))
         found = [Violation(*row) for row in zip(*columns, strict=True)]
@@ -372,7 +385,7 @@ def _with_area(mask: np.ndarray, area_px: float, grow: float, target: np.ndarray
     _, labels, table, _ = cv2.connectedComponentsWithStats(mask, connectivity=4, ltype=cv2.CV_32S)
     mask = mask.copy()
     wanted, reach = int(np.ceil(1.01 * area_px)), int(np.sqrt(area_px)) + 2
-    for shape in np.flatnonzero(table[:, cv2.CC_STAT_AREA] < area_px):
+    for shape in np.flatnonzero(table[:, cv2.CC_STAT_AREA] < _MORE_AREA * area_px):
         x, y, w, h, area = table[shape]
         near = np.s_[max(y - reach, 0) : y + h + reach, max(x - reach, 0) : x + w + reach]
         is_shape = labels[near] == shape

@@ -80,6 +80,8 @@ class OpcResult:
     method, options : what was run.
     polygons : for each clip, in the order of the flattened batch, its outlines as (n, 2) arrays in nm in window
         coordinates: material counter-clockwise, holes clockwise. None from solvers whose masks are pixels.
+    violations : for each clip, in the same order, each :class:`~maskopt_lib.opc.mask_rules.Violation` of the solver's
+        rule deck that its mask could not do without; none where it keeps all. Empty from solvers without a deck.
     """
 
     mask: np.ndarray
@@ -91,6 +93,12 @@ class OpcResult:
     method: str
     options: dict[str, Any] = field(default_factory=dict)
     polygons: tuple[list[np.ndarray], ...] | None = None
+    violations: tuple[tuple[Any, ...], ...] = ()
+
+    @property
+    def broken_rules(self) -> tuple[str, ...]:
+        """The violations of each clip in words, such as ``min_width_nm 20 < 24 at x 310, y 542 nm``."""
+        return tuple("; ".join(map(str, found)) for found in self.violations)
 
 
 def history_dataset(values: np.ndarray, terms: tuple[str, ...], weights: tuple[float, ...]) -> xr.Dataset:

@@ -54,7 +54,7 @@ from maskopt_lib.litho.simulator import Simulator
 from maskopt_lib.opc.descent import Descent, Phases, Stepper, collect, descend
 from maskopt_lib.opc.distances import distance, room, signed_distance
 from maskopt_lib.opc.edges import EdgePoints
-from maskopt_lib.opc.mask_rules import MaskRules, shapes
+from maskopt_lib.opc.mask_rules import MaskRules, Violation, shapes
 from maskopt_lib.opc.pixels import central, coarse, fine_bicubic, fine_nearest, smooth, square, whole
 from maskopt_lib.opc.result import OpcResult
 from maskopt_lib.options import Count, Finite, LostShare, Odd, Options, Positive, Share, Whole
@@ -201,7 +201,7 @@ def solve(target: Tensor, sim: Simulator, options: RuleAwareOptions, *, initial:
         binary = _binary(inside, finer, free, around)
         if i == 0 and not options.free_steps:
             binary = (coarse(start, between, sim.dtype) >= 0.5).to(torch.uint8)
-        binary = _projected(binary, between_nm, options, window)
+        binary, _ = _projected(binary, between_nm, options, window, target)
         bounded = _Bounded.of(binary, between_nm, options, sim)
         phases("project")
         displacement = follow(
@@ -215,11 +215,12 @@ def solve(target: Tensor, sim: Simulator, options: RuleAwareOptions, *, initial:
         phases("optimise")
 
     mask = torch.where(fine_nearest(window[None], factor), _binary(inside, factor, free, around), kept)
-    mask = _projected(mask, pixel_nm, options, window)
+    mask, broken = _projected(mask, pixel_nm, options, window, target)
     phases("project")
     nothing = Descent(inside, np.zeros((1, len(mask), len(TERMS))), "no steps asked for")
     descent = Descent.joined(parts) if parts else nothing
-    return collect("rule_aware", mask, [descent], TERMS, options.weights, phases)
+    result = collect("rule_aware", mask, [descent], TERMS, options.weights, phases)
+    return replace(result, violations=broken)
 
 
 def _near(wanted: Tensor, options: RuleAwareOptions) -> Tensor:
@@ -242,11 +243,20 @@ def _binary(inside: Tensor, factor: int, free: Tensor, around: Tensor) -> Tensor
     return (fine_bicubic(inside, factor) >= 0).to(torch.uint8)
 
 
-def _projected(mask: Tensor, pixel_nm: float, options: RuleAwareOptions, window: Tensor) -> Tensor:
-    fixed = ~fine_nearest(window[None], mask.shape[-1] // window.shape[-1])[0].cpu().numpy()
+def _projected(
+    mask: Tensor, pixel_nm: float, options: RuleAwareOptions, window: Tensor, target: Tensor
+) -> tuple[Tensor, tuple[tuple[Violation, ...], ...]]:
+    """Masks that keep the deck, and for each what it does not keep."""
+    n = mask.shape[-1]
+    fixed = ~fine_nearest(window[None], n // window.shape[-1])[0].cpu().numpy()
     fixed = fixed if fixed.any() else None
-    projected = [options.deck.project(clip, pixel_nm, grow=options.grow, fixed=fixed) for clip in mask.cpu().numpy()]
-    return torch.as_tensor(np.stack(projected), device=mask.device)
+    main = coarse(target, target.shape[-1] // n, torch.float32) >= 0.5
+    projected = [
+        options.deck.project(clip, pixel_nm, grow=options.grow, fixed=fixed, main=features)
+        for clip, features in zip(mask.cpu().numpy(), main.to(torch.uint8).cpu().numpy(), strict=True)
+    ]
+    masks, violations = zip(*projected, strict=True)
+    return torch.as_tensor(np.stack(masks), device=mask.device), violations
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from maskopt_lib.data import schema
-from maskopt_lib.errors import GridMismatchError, NothingPrintsWarning, UnknownNameError
+from maskopt_lib.errors import GridMismatchError, NothingPrintsWarning, RulesBrokenWarning, UnknownNameError
 from maskopt_lib.grid import Grid
 from maskopt_lib.images import binary
 from maskopt_lib.litho.imaging import small_grid
@@ -199,14 +199,24 @@ def solve(
         initial = initial.reshape(flat.shape)
     result = chosen.run(flat, in_units(sim, scale), options, initial=initial, stop=stop, progress=progress)
     _warn_of_dark(result.mask, flat, sim, method)
-    return replace(
+    result = replace(
         result,
         method=method,
         mask=result.mask.reshape(*batch, *target.shape[-2:]),
         best_step=result.best_step.reshape(batch),
         options=asdict(scaled(options, scale)),
         polygons=result.polygons and tuple([points * scale for points in clip] for clip in result.polygons),
+        violations=tuple(tuple(v.times(scale) for v in found) for found in result.violations),
     )
+    for i, broken in enumerate(result.broken_rules):
+        if broken:
+            warnings.warn(
+                f"the mask of {method} for clip {i} keeps its features but not its deck: {broken}; ask for less, or "
+                "take another start",
+                RulesBrokenWarning,
+                stacklevel=2,
+            )
+    return result
 
 
 def _warn_of_dark(masks: np.ndarray, targets: Tensor, sim: Simulator, method: str) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 import torch
 
 from maskopt_lib import layout, litho, metrics, opc, optics
 from maskopt_lib.data import schema
+from maskopt_lib.errors import RulesBrokenWarning
 from maskopt_lib.opc import rule_aware
 from maskopt_lib.opc.edges import EdgePoints, straight_edges
-from maskopt_lib.opc.mask_rules import MaskRules
+from maskopt_lib.opc.mask_rules import MaskRules, shapes
 
 SMALL = {"free_steps": 12, "n_rounds": 1, "n_steps": 6}
 NAMES = ("demo-metal-isolated", "demo-metal-tips")
@@ -35,11 +38,18 @@ def solved(sim, clips):
 def test_result_keeps_the_deck(solved):
     deck = MaskRules()
     for mask in solved.mask:
-        rules = metrics.shape_rules(mask, 2.0)
-        assert rules.shapes >= 1 and rules.msa_nm2 >= deck.msa_nm2
-        assert not rules.msd_nm < deck.msd_nm
-        report = metrics.rule_report(mask, {"min_width_nm": deck.min_width_nm, "min_space_nm": deck.min_space_nm}, 2.0)
-        assert report.sizes["violation"] == 0
+        assert mask.any() and metrics.rule_report(mask, asdict(deck), 2.0).sizes["violation"] == 0
+    assert solved.broken_rules == ("", "")
+
+
+def test_a_deck_too_coarse_costs_no_feature_and_is_named(sim, clips):
+    target = clips["demo-metal-tips"][::2, ::2]
+    with pytest.warns(RulesBrokenWarning, match=r"clip 0 keeps its features but not its deck: \w+ [\d.]+ < "):
+        result = opc.solve(target, sim, method="rule_aware", deck={"msd_nm": 160, "min_width_nm": 120}, **SMALL)
+    features, areas = shapes(target)
+    covered = np.bincount(features[result.mask > 0], minlength=len(areas))[1:]
+    assert (covered > 0.3 * areas[1:]).all()
+    assert result.violations[0] and result.broken_rules[0]
 
 
 def test_history_falls_and_names_its_terms(solved):

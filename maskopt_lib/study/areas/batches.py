@@ -273,6 +273,6 @@ def _solve(batch: WindowBatch, kept: Kept) -> None:
     write_part(
         batch.path,
         {name: np.full(n, value) for name, value in costs.items()},
-        {"stopped_by": result.stopped_by},
+        {"stopped_by": result.stopped_by, "broken_rules": list(filter(None, result.broken_rules))},
         bits={"masks": result.mask[:, kept_px, kept_px].astype(np.uint8)},
     )

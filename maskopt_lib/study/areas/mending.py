@@ -86,7 +86,10 @@ def _mend(task: _Mending, kept: Kept) -> None:
     core = np.s_[px:-px, px:-px]
     fixed = np.ones(around.shape, bool)
     fixed[core] = False
-    write_part(task.path, {}, bits={"core": task.rules.project(around, stitched.pixel_nm, fixed=fixed)[core]})
+    projected = task.rules.project(around, stitched.pixel_nm, fixed=fixed)
+    write_part(
+        task.path, {}, {"broken_rules": [str(v) for v in projected.violations]}, bits={"core": projected.mask[core]}
+    )
 
 
 def _around(stitched: StitchedMask, window: Window) -> np.ndarray:

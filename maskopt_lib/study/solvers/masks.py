@@ -220,7 +220,7 @@ def histories(paths: Mapping[tuple[str, ...], Path], dims: Sequence[str]) -> xr.
     Returns
     -------
     Dataset with ``value`` (*dims, step, term), ``weight`` (*dims, term), and over ``dims`` ``runtime_s``, a time for
-    each phase, ``best_step`` and ``stopped_by``.
+    each phase, ``best_step``, ``stopped_by`` and ``broken_rules``.
     """
     rows = {at: read_dataset(path, without=[_BITS]).drop_attrs(deep=False) for at, path in paths.items()}
     terms = dict.fromkeys(term for row in rows.values() for term in row[schema.TERM].values.tolist())
@@ -238,6 +238,7 @@ def _made_mask(result: OpcResult, pixel_nm: float) -> xr.Dataset:
         {schema.RUNTIME: result.runtime_s} | {f"{phase}_s": time_s for phase, time_s in result.phases_s.items()},
         best_step,
         result.stopped_by,
+        "".join(result.broken_rules),
     )
 
 
@@ -249,11 +250,17 @@ def _empty_mask(target: Bits, why: str) -> xr.Dataset:
 
 
 def _mask_dataset(
-    bits: Bits, history: xr.Dataset, times_s: Mapping[str, float], best_step: int, stopped_by: str
+    bits: Bits,
+    history: xr.Dataset,
+    times_s: Mapping[str, float],
+    best_step: int,
+    stopped_by: str,
+    broken_rules: str = "",
 ) -> xr.Dataset:
     about = {
         "best_step": ((), best_step, {"long_name": "step with the lowest objective", "units": "1"}),
         "stopped_by": ((), stopped_by, {"long_name": "why it stopped", "units": "1"}),
+        "broken_rules": ((), broken_rules, {"long_name": "what it does not keep of its rule deck", "units": "1"}),
     }
     for name, time_s in times_s.items():
         phase = {} if name == schema.RUNTIME else {"long_name": f"time to {name.removesuffix('_s')}", "units": "s"}
