@@ -13,9 +13,11 @@ ENV   ?= venv
 ifeq ($(ENV),active)
 PY    := python
 STAMP :=
+SITE  :=
 else
 PY    := $(VENV)/bin/python
 STAMP := $(VENV)/.stamp
+SITE  := $(VENV)/.site
 endif
 LOCKS := data_manifest/locks
 LIB   := $(wildcard maskopt_lib/*.py maskopt_lib/*/*.py maskopt_lib/*/*/*.py)
@@ -92,6 +94,11 @@ help: ## explain the targets
 env: $(STAMP) ## make .venv from the pinned locks (ENV=active: use the active environment instead)
 	@echo "environment ready: $(PY)"
 
+# What builds the site comes when it is first asked for: nobody waits for it who only runs the study.
+$(VENV)/.site: $(STAMP) $(LOCKS)/site.lock
+	$(PY) -m pip install --quiet --no-deps -r $(LOCKS)/site.lock
+	@touch $@
+
 $(VENV)/.stamp: $(LOCKS)/requirements.lock $(LOCKS)/oracles.lock pyproject.toml
 	@echo "== environment: $(VENV) from $(LOCKS) (some minutes the first time)"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -158,11 +165,8 @@ redraw-%: $(STAMP)
 records: $(STAMP) ## keep the small results of VARIANT (paper, or cpu) under data_manifest/records
 	@$(PY) -m maskopt_lib.runs keep $(or $(filter-out quick,$(VARIANT)),paper)
 
-report: $(STAMP) ## every executed notebook as HTML beside it
-	@for notebook in results/*/*/run.ipynb; do \
-	  test -e "$$notebook" || { echo "nothing to report: run make study first"; exit 1; }; \
-	  $(PY) -m jupyter nbconvert --log-level WARN --to html "$$notebook" && echo "$${notebook%.ipynb}.html"; \
-	done
+report: $(SITE) ## the study as a static site in results/site/html, from runs and records, without simulating
+	@$(PY) notebooks/site
 
 test: test-library test-notebooks ## pytest (library, doctests) and nbval (every notebook with its quick defaults)
 
@@ -202,7 +206,11 @@ lock: $(STAMP) ## renew the pinned lock from pyproject.toml
 	$(PY) -m piptools compile --quiet --upgrade --extra test --strip-extras --no-header --no-emit-options \
 	  --annotation-style line --output-file $(VENV)/requirements.lock pyproject.toml
 	sed 's/^\([A-Za-z0-9._-]*==[^+ ]*\)+[a-z0-9.]*/\1/' $(VENV)/requirements.lock > $(LOCKS)/requirements.lock
-	@echo "renewed $(LOCKS)/requirements.lock; now: make env test"
+	$(PY) -m piptools compile --quiet --extra site --strip-extras --no-header --no-emit-options \
+	  --annotation-style line --constraint $(LOCKS)/requirements.lock --output-file $(VENV)/site.lock pyproject.toml
+	awk -F == 'NR == FNR { locked[$$1]; next } NF > 1 && !($$1 in locked)' $(LOCKS)/requirements.lock $(VENV)/site.lock \
+	  > $(LOCKS)/site.lock
+	@echo "renewed $(LOCKS)/requirements.lock and site.lock; now: make env test"
 
 clean: ## remove results and caches (keeps .venv and downloaded data)
 	rm -rf results .pytest_cache .ruff_cache .hypothesis .benchmarks build

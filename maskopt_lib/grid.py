@@ -62,7 +62,7 @@ def grid_of(shape: tuple[int, ...], period_nm: float) -> Grid:
 
     Parameters
     ----------
-    shape : (*batch, y, x) of the array.
+    shape : ``(*batch, y, x)`` of the array.
     period_nm : side of the field in nm.
 
     Returns

@@ -19,7 +19,7 @@ _ROUNDING = 1e-6
 
 
 def real(image: Any, what: str = "image", *, axes: int | None = None) -> np.ndarray:
-    """(*batch, y, x) of finite numbers, such as intensities, as numpy on the host; copied only where that needs it.
+    """``(*batch, y, x)`` of finite numbers, such as intensities, as numpy on the host; copied only where that needs it.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def grey(image: Any, what: str = "mask", *, axes: int | None = None) -> np.ndarr
 
 
 def binary(image: Any, what: str = "mask", *, axes: int | None = None, pixel_nm: float = 1.0) -> np.ndarray:
-    """As :func:`grey`, (*batch, y, x) bool, and an error for values between 0 and 1.
+    """As :func:`grey`, ``(*batch, y, x)`` bool, and an error for values between 0 and 1.
 
     With the side of its pixels in nm, where that is to be checked as well: `OptionError` if it is not finite and above
     0.
@@ -104,7 +104,7 @@ def check_kind(kind: str, dtype: Any, what: str) -> None:
 
 
 def check_shape(shape: tuple[int, ...], what: str, axes: int | None = None) -> None:
-    """Raise :class:`ImageError` for what is not (*batch, y, x) with at least one pixel and, where given, ``axes``."""
+    """Raise :class:`ImageError` unless it is ``(*batch, y, x)`` with at least one pixel and, where given, ``axes``."""
     if len(shape) < 2 or 0 in shape[-2:]:
         raise ImageError(f"the {what} must be (*batch, y, x) with at least one pixel, got shape {tuple(shape)}")
     if axes == 2 and len(shape) != 2:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
 import pytest
@@ -17,10 +17,10 @@ ROOT = Path(__file__).resolve().parents[1]
 LOCKS = ROOT / "data_manifest" / "locks"
 
 
-def required() -> dict[str, Requirement]:
-    """What pyproject.toml asks for, the extra `test` included."""
+def required(*extras: str) -> dict[str, Requirement]:
+    """What pyproject.toml asks for, the extra `test` and those named included."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    asked = [*project["dependencies"], *project["optional-dependencies"]["test"]]
+    asked = [*project["dependencies"], *(r for e in ("test", *extras) for r in project["optional-dependencies"][e])]
     return {canonicalize_name(r.name): r for r in map(Requirement, asked)}
 
 
@@ -35,7 +35,7 @@ def pin(requirement: Requirement) -> Version:
     return Version(specifier.version)
 
 
-@pytest.mark.parametrize("lock", ["requirements.lock", "oracles.lock"])
+@pytest.mark.parametrize("lock", ["requirements.lock", "oracles.lock", "site.lock"])
 def test_lock_pins_exact_public_versions_and_names_no_host(lock):
     for requirement in locked(lock).values():
         assert pin(requirement).local is None, f"{requirement}: a local version is only on the index that made it"
@@ -45,10 +45,23 @@ def test_lock_pins_exact_public_versions_and_names_no_host(lock):
 
 
 def test_every_requirement_is_locked_within_its_bounds():
-    lock = locked()
-    for name, requirement in required().items():
+    lock = locked() | locked("site.lock")
+    for name, requirement in required("site").items():
         assert name in lock, f"{requirement} is not in the lock: run make lock"
         assert requirement.specifier.contains(pin(lock[name])), f"{requirement}, locked {lock[name]}"
+
+
+def test_what_builds_the_site_comes_on_top_of_the_lock():
+    """It is installed without its dependencies, so each of them must be in one of the two locks."""
+    above = locked("site.lock")
+    assert not set(locked()) & set(above)
+    for name in above:
+        try:
+            needs = map(Requirement, requires(name) or [])
+        except PackageNotFoundError:
+            continue
+        for need in (need for need in needs if need.marker is None or need.marker.evaluate({"extra": ""})):
+            assert canonicalize_name(need.name) in locked() | above, f"{name} needs {need}: run make lock"
 
 
 def test_lock_says_why_each_package_is_there():
@@ -67,7 +80,9 @@ def test_environment_yml_asks_for_the_same():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert str(conda.pop("python").specifier) == project["requires-python"]
     assert not conda.pop("make").specifier and not conda.pop("pip").specifier
-    assert {name: str(r.specifier) for name, r in conda.items()} == {n: str(r.specifier) for n, r in required().items()}
+    assert {name: str(r.specifier) for name, r in conda.items()} == {
+        n: str(r.specifier) for n, r in required("site").items()
+    }
     assert "-e ." in pip
 
 

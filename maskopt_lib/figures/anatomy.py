@@ -78,8 +78,8 @@ def edge_placement(layers: xr.Dataset, sites: xr.Dataset) -> hv.Layout:
 
     Parameters
     ----------
-    layers : Dataset of ``target`` (y, x), ``nominal``, ``outer``, ``inner`` (*, y, x), cut to what is to be seen.
-    sites : Dataset over (*, site) of EPE sites; those outside of the picture are left out.
+    layers : Dataset of ``target`` (y, x), ``nominal``, ``outer``, ``inner`` ``(*, y, x)``, cut to what is to be seen.
+    sites : Dataset over ``(*, site)`` of EPE sites; those outside of the picture are left out.
 
     Returns
     -------

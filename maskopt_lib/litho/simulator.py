@@ -177,13 +177,13 @@ class Simulator(nn.Module):
 
         Parameters
         ----------
-        mask : (*batch, y, x) transmission, 0 to 1, on a square grid that spans ``kernels.period_nm``; grey is allowed.
+        mask : ``(*batch, y, x)`` transmission, 0 to 1, grey too, on a square grid that spans ``kernels.period_nm``.
         n_out : points along an axis of the result, default those of the mask; pixel centres of both grids
             are aligned as areas are (8 nm pixels hold sixty-four 1 nm pixels).
 
         Returns
         -------
-        (*batch, focus, n_out, n_out), relative to an open frame as the kernel set is normalised.
+        ``(*batch, focus, n_out, n_out)``, relative to an open frame as the kernel set is normalised.
         """
         return self._images(mask, n_out, tuple((focus, 1.0) for focus in range(len(self.kernels.focus_names))))
 
@@ -199,7 +199,7 @@ class Simulator(nn.Module):
 
         Returns
         -------
-        (*batch, corner, n_out, n_out).
+        ``(*batch, corner, n_out, n_out)``.
         """
         wanted = self.process if corners is None else [self.corner(name) for name in corners]
         return self._images(mask, n_out, tuple((c.focus, c.intensity_factor) for c in wanted))
@@ -207,16 +207,16 @@ class Simulator(nn.Module):
     def resist(
         self, mask: ArrayLike | Tensor, *, n_out: int | None = None, corners: Sequence[str] | None = None
     ) -> Tensor:
-        """Soft resist images in (0, 1), differentiable: (*batch, corner, n_out, n_out); see :meth:`aerial`."""
+        """Soft resist images in (0, 1), differentiable: ``(*batch, corner, n_out, n_out)``; see :meth:`aerial`."""
         return self.resist_model.soft(self.aerial(mask, n_out=n_out, corners=corners))
 
     def printed(self, mask: ArrayLike | Tensor, *, n_out: int | None = None) -> Tensor:
-        """Prints at the process corners: (*batch, corner, n_out, n_out), boolean."""
+        """Prints at the process corners: ``(*batch, corner, n_out, n_out)``, boolean."""
         with torch.no_grad():
             return self.resist_model.hard(self.aerial(mask, n_out=n_out))
 
     def image_once(self, mask: ArrayLike | Tensor, *, corner: str, n_out: int | None = None) -> Tensor:
-        """The aerial image at one corner, (*batch, n_out, n_out), without gradient; see :meth:`aerial`.
+        """The aerial image at one corner, ``(*batch, n_out, n_out)``, without gradient; see :meth:`aerial`.
 
         Operation by operation in every mode: nothing is compiled or recorded for what is asked for once.
         """
@@ -239,7 +239,7 @@ class Simulator(nn.Module):
 
         Returns
         -------
-        (*batch, focus, dose, n_out, n_out). ``sim.resist_model.hard(...)`` of it are the prints.
+        ``(*batch, focus, dose, n_out, n_out)``. ``sim.resist_model.hard(...)`` of it are the prints.
         """
         check(Sequence[Positive], doses=tuple(doses))
         image = self.intensity(mask, n_out=n_out)
@@ -251,14 +251,14 @@ class Simulator(nn.Module):
 
         Parameters
         ----------
-        mask : (*batch, y, x) transmission, square, of pixels that fill the field evenly.
+        mask : ``(*batch, y, x)`` transmission, square, of pixels that fill the field evenly.
         pixel_nm : side of a pixel in nm.
         n_out : pixels along an axis of the result, as large as the mask's; default as many as the mask has.
 
         Returns
         -------
-        (*batch, corner, n_out, n_out): to the last digits what :meth:`aerial` gives for the whole field, without the
-        work for its dark parts.
+        ``(*batch, corner, n_out, n_out)``: to the last digits what :meth:`aerial` gives for the whole field, without
+        the work for its dark parts.
 
         Raises
         ------

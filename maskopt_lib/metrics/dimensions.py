@@ -200,8 +200,9 @@ def nils(aerial: Any, cuts: xr.Dataset, *, pixel_nm: float) -> xr.DataArray:
     Returns
     -------
     (focus, cut, edge): ``cd_nm * d ln I / dn`` at the *target's* edge with n into the bright side, so that a line that
-    falls off outwards has a positive one. For small errors a change of exposure changes the width by ``dCD / CD =
-    2 / NILS dE / E``, so a tolerance of plus and minus ten percent has a latitude of about ten percent times NILS.
+    falls off outwards has a positive one. For small errors a change of exposure changes the width by
+    ``dCD / CD = 2 / NILS dE / E``, so a tolerance of plus and minus ten percent has a latitude of
+    about ten percent times NILS.
     """
     ends = cut_ends(cuts)
     step = 0.5

@@ -30,8 +30,8 @@ def evaluate(
 
     Parameters
     ----------
-    mask : (*batch, y, x), 0 or 1; anything that `maskopt_lib.images` takes.
-    target : (*batch, y, x) on the same grid, 0 or 1.
+    mask : ``(*batch, y, x)``, 0 or 1; anything that `maskopt_lib.images` takes.
+    target : ``(*batch, y, x)`` on the same grid, 0 or 1.
     sim : the simulator: ``aerial(mask)`` (y, x) -> (corner, y, x), the names of its ``corners`` (without: nominal,
         outer, inner), ``threshold``, ``kernels.name`` and ``kernels.period_nm`` (see `maskopt_lib.litho.Simulator`).
         It is called once a clip.

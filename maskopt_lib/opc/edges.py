@@ -221,7 +221,7 @@ def straight_edges(target: np.ndarray, pixel_nm: float) -> np.ndarray:
 
 
 def _probe(at: np.ndarray, n: int, *, slope: bool = False) -> np.ndarray:
-    """(*at, n) trigonometric interpolation from ``n`` samples a period, or its derivative, at places in periods."""
+    """``(*at, n)`` trigonometric interpolation from ``n`` samples a period, or its derivative, at places in periods."""
     phase = 2 * np.pi * (at[..., None] - (np.arange(n) + 0.5) / n)
     out = np.zeros_like(phase) if slope else np.ones_like(phase)
     for f in range(1, n // 2):

@@ -56,12 +56,12 @@ def dilate_binary(mask: Tensor, size_px: int) -> Tensor:
 
     Parameters
     ----------
-    mask : (*batch, y, x) uint8, 0 or 1.
+    mask : ``(*batch, y, x)`` uint8, 0 or 1.
     size_px : diameter of the element, odd.
 
     Returns
     -------
-    (*batch, y, x) uint8.
+    ``(*batch, y, x)`` uint8.
 
     Notes
     -----
@@ -101,7 +101,7 @@ def round_corners_binary(mask: Tensor, open_px: int, close_px: int) -> Tensor:
 
     Parameters
     ----------
-    mask : (*batch, y, x) uint8.
+    mask : ``(*batch, y, x)`` uint8.
     open_px, close_px : diameters of the two elements, odd.
     """
     return open_binary(mask, open_px) + close_binary(mask, close_px) - mask
@@ -150,7 +150,7 @@ class _Dilation(torch.autograd.Function):
 
 
 def _ordered_keys(values: Tensor):
-    """Distinct int64 keys in the order of (*batch, n) values, and the map from keys back to indices."""
+    """Distinct int64 keys in the order of ``(*batch, n)`` values, and the map from keys back to indices."""
     if values.dtype == torch.float32:
         bits = values.contiguous().view(torch.int32)
         # IEEE numbers sort as integers, the negative ones backwards.
@@ -169,12 +169,12 @@ def dilate(image: Tensor, size_px: int) -> Tensor:
 
     Parameters
     ----------
-    image : (*batch, y, x), real.
+    image : ``(*batch, y, x)``, real.
     size_px : diameter of the element in pixels, odd.
 
     Returns
     -------
-    (*batch, y, x): the largest value under the element. The gradient goes to the pixel that gave the value.
+    ``(*batch, y, x)``: the largest value under the element. The gradient goes to the pixel that gave the value.
     """
     return _Dilation.apply(image, size_px)
 

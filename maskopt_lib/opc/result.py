@@ -70,10 +70,10 @@ class OpcResult:
 
     Attributes
     ----------
-    mask : (*batch, y, x) uint8, 0 or 1, on the target's grid.
+    mask : ``(*batch, y, x)`` uint8, 0 or 1, on the target's grid.
     history : Dataset over ``step`` (0 = start), ``sample`` and ``term``: every term of the objective, unweighted
         (``value``), and the weights.
-    best_step : (*batch,) step with the lowest objective.
+    best_step : ``(*batch,)`` step with the lowest objective.
     stopped_by : why it stopped, in a sentence.
     runtime_s : wall time of the whole call, preparation and clean-up included, in s.
     phases_s : the same split by phase, in s.

@@ -139,12 +139,12 @@ def solve(
 
     Parameters
     ----------
-    target : (*batch, y, x), 0 or 1, on a square grid that spans ``sim.kernels.period_nm``.
+    target : ``(*batch, y, x)``, 0 or 1, on a square grid that spans ``sim.kernels.period_nm``.
     sim : the imaging model, its corners, device and precision.
     method : one of ``opc.METHODS``.
     preset : one of the method's named presets; its first by default.
     options : a whole options object instead of a preset.
-    initial : (*batch, y, x) masks in [0, 1] to start from, on the target's grid; by default each method's own start.
+    initial : ``(*batch, y, x)`` masks in [0, 1] to start from, on the target's grid; by default the method's own start.
     stop : a further stop condition, see :mod:`maskopt_lib.opc.result`.
     progress : show a progress bar.
     **changes : single options that differ from the preset, such as ``n_steps=100``; an option that holds options of its

@@ -22,12 +22,12 @@ def mask_spectrum(mask: np.ndarray, half_width: int) -> np.ndarray:
 
     Parameters
     ----------
-    mask : (*batch, n, n) transmission, one period.
+    mask : ``(*batch, n, n)`` transmission, one period.
     half_width : highest index; ``n`` must be above twice of it.
 
     Returns
     -------
-    (*batch, 2 h + 1, 2 h + 1) complex128, ``[fy, fx]``, zero frequency (the mean) at ``[h, h]``.
+    ``(*batch, 2 h + 1, 2 h + 1)`` complex128, ``[fy, fx]``, zero frequency (the mean) at ``[h, h]``.
     """
     mask = np.asarray(mask, dtype=np.float64)
     n = mask.shape[-1]
@@ -42,11 +42,11 @@ def mask_spectrum(mask: np.ndarray, half_width: int) -> np.ndarray:
 
 
 def aerial_image(mask: np.ndarray, kernels: SocsKernels, *, focus: int | str = 0, n: int | None = None) -> np.ndarray:
-    """Intensity of a mask at one focus setting and dose 1, in plain numpy: (*batch, n, n), relative to an open frame.
+    """Intensity of a mask at one focus setting and dose 1, in plain numpy: ``(*batch, n, n)``, relative to an open frame.
 
     Parameters
     ----------
-    mask : (*batch, m, m) transmission, 1 = clear, one period of ``kernels.period_nm``.
+    mask : ``(*batch, m, m)`` transmission, 1 = clear, one period of ``kernels.period_nm``.
     kernels : the optics.
     focus : index or name of the focus setting.
     n : pixels along a side of the image; the mask's when left out. Any number: the image is band-limited.

@@ -189,8 +189,9 @@ class ImagingNumerics:
     ----------
     period_nm : side of the periodic field; any.
     n_kernels : coherent systems kept at most; ``None`` is no bound.
-    intensity_lost : what the systems left out may add to the intensity of a large edge, a square of half a ``wavelength
-        / NA`` and lines at a pitch of one, at most; by default all are kept that add more than 1e-9 of the energy.
+    intensity_lost : what the systems left out may add to the intensity of a large edge, a square of half a
+        ``wavelength / NA`` and lines at a pitch of one, at most; by default all are kept that add more than
+        1e-9 of the energy.
     source_step_sigma : distance of source points.
     half_width : highest frequency index; ``None`` takes what the pupil and source reach,
         ``(1 + sigma) NA / wavelength * period_nm``.

@@ -31,7 +31,7 @@ def load(path: str | Path) -> xr.Dataset:
 
 
 def load_masks(path: str | Path, **chosen: Any) -> xr.DataArray:
-    """Masks that a run stored: bool (*dims, y, x), with pixel centres in nm along y and x.
+    """Masks that a run stored: bool ``(*dims, y, x)``, with pixel centres in nm along y and x.
 
     Parameters
     ----------

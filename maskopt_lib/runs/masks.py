@@ -19,7 +19,7 @@ _BITS = "mask_bits"
 def labelled_masks(
     masks: xr.DataArray | np.ndarray | torch.Tensor, *, samples: Sequence[str] | None, pixel_nm: float | None
 ) -> xr.DataArray:
-    """Masks (*dims, y, x) with y in nm and the side of a pixel among their attributes.
+    """Masks ``(*dims, y, x)`` with y in nm and the side of a pixel among their attributes.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ def write_bits(path: Path, header: xr.Dataset, masks: Iterable[np.ndarray], dims
 
 
 def unpacked(stored: xr.Dataset) -> xr.DataArray:
-    """Masks of a store that was read: bool (*dims, y, x), with pixel centres in nm along y and x."""
+    """Masks of a store that was read: bool ``(*dims, y, x)``, with pixel centres in nm along y and x."""
     try:
         bits, n_x, pixel_nm = stored[_BITS], int(stored.attrs["n_x"]), float(stored.attrs["pixel_nm"])
     except (KeyError, TypeError, ValueError):

@@ -165,7 +165,7 @@ class Run:
 
         Parameters
         ----------
-        masks : (sample, y, x) array of 0 and 1 or bool, or a DataArray (*dims, y, x) with its coordinates.
+        masks : (sample, y, x) array of 0 and 1 or bool, or a DataArray ``(*dims, y, x)`` with its coordinates.
         name : of the store.
         samples : names of the masks; needed unless ``masks`` is a DataArray.
         pixel_nm : side of a pixel in nm; needed unless ``masks`` is a DataArray with ``x`` in nm.

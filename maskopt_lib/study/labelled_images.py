@@ -25,9 +25,9 @@ def pictures(
 
     Parameters
     ----------
-    masks : (*dims, y, x), 0 to 1, pixel centres in nm; see :func:`images`.
+    masks : ``(*dims, y, x)``, 0 to 1, pixel centres in nm; see :func:`images`.
     targets : (y, x), 0 or 1, or over some of the masks' dimensions too, where each mask finds its own by label.
-    prints : what prints the masks; or the prints themselves, (corner, *dims, y, x), 0 or 1.
+    prints : what prints the masks; or the prints themselves, ``(corner, *dims, y, x)``, 0 or 1.
     margin_nm : kept around what there is; None shows everything.
     around : layers that the margin is kept around; see :func:`cropped`.
 
@@ -67,7 +67,7 @@ def images(
 
     Parameters
     ----------
-    values : (*dims, y, x).
+    values : ``(*dims, y, x)``.
     pixel_nm : side of a pixel.
     corner_nm : (x, y) of the images' lower left corner.
     **labels : leading dimension -> its labels, in the order of the dimensions.
@@ -82,11 +82,11 @@ def images(
 
 
 def printed(masks: xr.DataArray, sim: Simulator) -> xr.DataArray:
-    """Prints of masks (*dims, y, x) that fill the simulator's field, or stand in the middle of a dark one.
+    """Prints of masks ``(*dims, y, x)`` that fill the simulator's field, or stand in the middle of a dark one.
 
     Returns
     -------
-    (corner, *dims, y, x) bool; the attribute ``kernels`` is the name of the set.
+    ``(corner, *dims, y, x)`` bool; the attribute ``kernels`` is the name of the set.
     """
     flat = masks.values.reshape(-1, *masks.shape[-2:]).astype(np.float32)
     pixel_nm = pixel_of(masks)

@@ -118,13 +118,13 @@ def printed_layers(masks: xr.DataArray, target: xr.DataArray, kernels: SocsKerne
 
     Parameters
     ----------
-    masks : (*, y, x) transmissions with one leading dimension, on the target's grid.
+    masks : ``(*, y, x)`` transmissions with one leading dimension, on the target's grid.
     target : (y, x), 0 or 1.
     kernels : to print with.
 
     Returns
     -------
-    The whole :func:`~maskopt_lib.study.labelled_images.pictures`, and each mask's ``l2_nm2`` and ``pvb_nm2`` (*).
+    The whole :func:`~maskopt_lib.study.labelled_images.pictures`, and each mask's ``l2_nm2`` and ``pvb_nm2`` ``(*)``.
     """
     layers = pictures(masks.reset_coords(drop=True), target.reset_coords(drop=True), kernels, margin_nm=None)
     for score, measure, pair in (
@@ -155,7 +155,7 @@ def edge_sites(masks: xr.DataArray, target: xr.DataArray, kernels: SocsKernels) 
 
     Returns
     -------
-    Dataset (*, site): that of :func:`maskopt_lib.metrics.epe_sites`, and ``probe_nm``, the distance of the probes.
+    Dataset ``(*, site)``: that of :func:`maskopt_lib.metrics.epe_sites`, and ``probe_nm``, the distance of the probes.
     """
     sim = Simulator(kernels)
     settings = {"pixel_nm": pixel_of(target), "threshold": sim.threshold}

@@ -178,7 +178,7 @@ def score_masks(
 
     Parameters
     ----------
-    masks : (*dims, sample, y, x), 0 or 1.
+    masks : ``(*dims, sample, y, x)``, 0 or 1.
     targets : (sample, y, x); each mask finds its own by the name of the sample.
     kernels : name -> kernel set.
     own : the masks' first dimension is ``kernels``, the name of the set that each was made for, and that it is scored
@@ -189,7 +189,7 @@ def score_masks(
 
     Returns
     -------
-    Dataset (scored_with, *dims, sample); of ``own`` ones (kernels, *dims, sample).
+    Dataset ``(scored_with, *dims, sample)``; of ``own`` ones ``(kernels, *dims, sample)``.
 
     Raises
     ------

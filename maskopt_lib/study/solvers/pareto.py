@@ -59,13 +59,13 @@ class Box:
 
         Parameters
         ----------
-        values : score -> (*n) values.
+        values : score -> ``(*n)`` values.
         names : of ``l2_nm2``, ``pvb_nm2`` and ``shots``.
-        outline_nm : length of the target's outline, one for all values or (*n).
+        outline_nm : length of the target's outline, one for all values or ``(*n)``.
 
         Returns
         -------
-        (*n, name).
+        ``(*n, name)``.
         """
         fewest, most = self.shots
         area_nm2 = self.width_nm * np.asarray(outline_nm, float)

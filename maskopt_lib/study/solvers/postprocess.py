@@ -31,14 +31,14 @@ def post_process(
 
     Parameters
     ----------
-    masks : (*dims, sample, y, x), 0 or 1, with ``x`` in nm.
+    masks : ``(*dims, sample, y, x)``, 0 or 1, with ``x`` in nm.
     ways : name -> options of :class:`maskopt_lib.opc.cleanup.CleanUp` that differ from its defaults, which are those
         of CurvyILT's program; None leaves the masks as they are.
     along : name of the new dimension.
 
     Returns
     -------
-    (*dims, along, sample, y, x) uint8.
+    ``(*dims, along, sample, y, x)`` uint8.
 
     Raises
     ------
@@ -68,7 +68,7 @@ def removed_shapes(before: xr.DataArray, after: xr.DataArray) -> xr.Dataset:
 
     Parameters
     ----------
-    before : (*dims, sample, y, x), 0 or 1.
+    before : ``(*dims, sample, y, x)``, 0 or 1.
     after : over the same dimensions and any others.
 
     Returns
@@ -114,14 +114,14 @@ def area_sweep(
 
     Parameters
     ----------
-    masks : (kernels, *dims, sample, y, x), 0 or 1.
+    masks : ``(kernels, *dims, sample, y, x)``, 0 or 1.
     targets, kernels, run, workers : as for :func:`maskopt_lib.study.score_masks`.
     areas_nm2 : shapes with less area are removed; 0 removes none.
 
     Returns
     -------
-    Dataset (kernels, *dims, min_area_nm2, sample) of ``l2_nm2``, ``pvb_nm2``, ``merit_nm2`` (their sum), ``shapes`` and
-    ``msa_nm2``.
+    Dataset ``(kernels, *dims, min_area_nm2, sample)`` of ``l2_nm2``, ``pvb_nm2``, ``merit_nm2`` (their sum), ``shapes``
+    and ``msa_nm2``.
     """
     ways = {float(area): {**_ONLY_AREA, MIN_AREA: float(area)} for area in areas_nm2}
     swept = post_process(masks, ways, along=MIN_AREA)
