@@ -42,7 +42,7 @@ def mask_spectrum(mask: np.ndarray, half_width: int) -> np.ndarray:
 
 
 def aerial_image(mask: np.ndarray, kernels: SocsKernels, *, focus: int | str = 0, n: int | None = None) -> np.ndarray:
-    """Intensity of a mask at one focus setting and dose 1, in plain numpy: ``(*batch, n, n)``, relative to an open frame.
+    """Intensity of a mask at one focus setting and dose 1, by plain numpy: ``(*batch, n, n)``, open frame 1.
 
     Parameters
     ----------
