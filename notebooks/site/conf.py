@@ -16,7 +16,6 @@ default_role = "obj"
 
 # Notebooks are shown as they ran; nothing is executed here.
 nb_execution_mode = "off"
-nb_merge_streams = True
 myst_enable_extensions = ["amsmath", "attrs_block", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 # No page needs a script of a notebook.

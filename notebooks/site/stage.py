@@ -109,8 +109,8 @@ def _as_it_ran(path: Path, said: str) -> nbformat.NotebookNode:
     for cell in nb.cells:
         cell.pop("id", None)
         if cell.cell_type == "code":
-            cell.outputs = [_as_a_terminal_shows(o) for o in cell.outputs if not _LOADERS & set(o.get("data", {}))]
-            cell.outputs = [o for o in cell.outputs if "esms-options" not in str(o.get("data", ""))]
+            shown = [o for o in cell.outputs if not _LOADERS & set(o.get("data", {}))]
+            cell.outputs = _as_a_terminal_shows([o for o in shown if "esms-options" not in str(o.get("data", ""))])
     return _with_note(nb, path.parts[-3][:2], said)
 
 
@@ -121,11 +121,17 @@ def _with_note(nb: nbformat.NotebookNode, number: str, said: str) -> nbformat.No
     return nb
 
 
-def _as_a_terminal_shows(output: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """A bar of progress as it stands at the end."""
-    if output.output_type == "stream":
+def _as_a_terminal_shows(outputs: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:
+    """What is printed piece by piece as one text, and a bar of progress as it stands at the end."""
+    joined: list[nbformat.NotebookNode] = []
+    for output in outputs:
+        if joined and output.output_type == "stream" and output.get("name") == joined[-1].get("name"):
+            joined[-1].text += output.text
+        else:
+            joined.append(output)
+    for output in (output for output in joined if output.output_type == "stream"):
         output.text = re.sub(r"[^\n]*\r(?!\n)", "", output.text)
-    return output
+    return joined
 
 
 def _without_run(name: str) -> nbformat.NotebookNode:

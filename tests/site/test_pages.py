@@ -45,7 +45,8 @@ def a_run(results: Path, notebook: str, variant: str, figures: tuple[str, ...] =
     (folder / "figures").mkdir(parents=True)
     loader = {"application/vnd.holoviews_load.v0+json": "", "application/javascript": "load()"}
     outputs = [
-        nbformat.v4.new_output("stream", text="\rmasks: 0%\rmasks: 100%\n7 masks\n"),
+        nbformat.v4.new_output("stream", text="\rmasks: 0%"),
+        nbformat.v4.new_output("stream", text="\rmasks: 100%\n7 masks\n"),
         nbformat.v4.new_output("display_data", loader),
         nbformat.v4.new_output("execute_result", {"text/plain": "42"}),
     ]
@@ -123,7 +124,7 @@ def test_programs_of_how_to_pages_run(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names: dict = {"__name__": "how_to"}
     for program in re.findall(r"```python\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL):
-        exec(compile(program, path.name, "exec"), names)
+        exec(compile(program, path.name, "exec", dont_inherit=True), names)
 
 
 @pytest.mark.parametrize("path", HOW_TO, ids=lambda path: path.stem)

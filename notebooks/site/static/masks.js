@@ -184,7 +184,7 @@
     errors.forEach((error, i) => {
       context.fillStyle = error === null || Math.abs(error) >= 15 ? "#d00000" : Math.abs(error) >= 3 ? "#cc79a7" : "#009e73";
       context.beginPath();
-      context.arc(...place(i), Math.min(2.5 / state.scale, 12), 0, 7);
+      context.arc(...place(i), 3 / state.scale, 0, 7);
       context.fill();
     });
   }
