@@ -219,8 +219,8 @@ def histories(paths: Mapping[tuple[str, ...], Path], dims: Sequence[str]) -> xr.
 
     Returns
     -------
-    Dataset with ``value`` ``(*dims, step, term)``, ``weight`` ``(*dims, term)``, and over ``dims`` ``runtime_s``, a time for
-    each phase, ``best_step``, ``stopped_by`` and ``broken_rules``.
+    Dataset with ``value`` ``(*dims, step, term)``, ``weight`` ``(*dims, term)``, and over ``dims`` ``runtime_s``, a
+    time for each phase, ``best_step``, ``stopped_by`` and ``broken_rules``.
     """
     rows = {at: read_dataset(path, without=[_BITS]).drop_attrs(deep=False) for at, path in paths.items()}
     terms = dict.fromkeys(term for row in rows.values() for term in row[schema.TERM].values.tolist())
