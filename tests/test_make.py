@@ -155,8 +155,9 @@ def test_the_cpu_scale_takes_the_whole_dataset_and_its_own_networks(study):
     assert ran[1:] == ["22_build_dataset", "31_train_models", "37_learned_start"] and "--check" in ran[0]
     # The small results of the scale that was run; nobody's reference are those of quick.
     assert [make(study, "records", *said)[2] for said in ((), ("VARIANT=cpu",))] == [
-        ["-m maskopt_lib.runs keep paper"], ["-m maskopt_lib.runs keep cpu"],
-    ]  # fmt: skip
+        ["-m maskopt_lib.runs keep paper"],
+        ["-m maskopt_lib.runs keep cpu"],
+    ]
 
 
 def test_notebooks_are_tested_after_those_that_they_read(study):

@@ -33,8 +33,10 @@ def files(store, tmp_path_factory):
 
 
 def test_the_files_have_the_public_form(store, files):
-    n = {split: len(TileDataset(store.path, "metal1", split=split, context_nm=16, method="opc", rule=RULE_ALL)) * 2
-         for split in ("train", "validation")}  # fmt: skip
+    n = {
+        split: len(TileDataset(store.path, "metal1", split=split, context_nm=16, method="opc", rule=RULE_ALL)) * 2
+        for split in ("train", "validation")
+    }
     assert sum(n.values()) == 20
     for split, rows in n.items():
         of_split = [path for path in files if path.name.startswith(split)]

@@ -68,9 +68,11 @@ def through_dose() -> xr.DataArray:
     dose = ("dose", [0.9, 1.0, 1.1], {"long_name": "relative dose", "units": "1"})
     attrs = {"long_name": "edge error", "units": "nm"}
     return xr.DataArray(
-        [[-3.0, 0.5, 4.0], [-2.0, 1.0, 5.0]], dims=("clip", "dose"), coords={"dose": dose, "clip": ["a", "b"]},
+        [[-3.0, 0.5, 4.0], [-2.0, 1.0, 5.0]],
+        dims=("clip", "dose"),
+        coords={"dose": dose, "clip": ["a", "b"]},
         attrs=attrs,
-    )  # fmt: skip
+    )
 
 
 def timing() -> xr.Dataset:
@@ -383,9 +385,11 @@ def test_drawing_needs_no_torch():
 
 def test_a_ranking_goes_from_the_best_setting_to_the_worst():
     merit = xr.DataArray(
-        [[3.0, 1.0, 2.0], [5.0, np.nan, 4.0]], {"method": ["a", "b"], "setting": [0, 1, 2]}, ("method", "setting"),
+        [[3.0, 1.0, 2.0], [5.0, np.nan, 4.0]],
+        {"method": ["a", "b"], "setting": [0, 1, 2]},
+        ("method", "setting"),
         attrs={"long_name": "merit", "units": "nm2"},
-    )  # fmt: skip
+    )
     drawn = figures.ranked(merit)
     lines = {curve.label: curve.dimension_values(1).tolist() for curve in drawn.traverse(lambda c: c, [hv.Curve])}
     assert lines["a"] == [1.0, 2.0, 3.0] and lines["b"][:2] == [4.0, 5.0]

@@ -209,8 +209,10 @@ def parquets(rng: random.Random, sources: Path, folder: Path) -> Case:
         if rng.random() < 0.2:
             rows = rng.choice(([], [{k: v for k, v in row.items() if k != column} for row in rows]))
         if rng.random() < 0.2:
-            rows = [row | {"context": rng.choice(("x", 1.5, -3, 2**31 - 1)), "mask_type": rng.choice(("1", "", "a/b"))}
-                    for row in rows]  # fmt: skip
+            rows = [
+                row | {"context": rng.choice(("x", 1.5, -3, 2**31 - 1)), "mask_type": rng.choice(("1", "", "a/b"))}
+                for row in rows
+            ]
         if rows and rows[0].get("context") == "x":
             rows = [{k: str(v) if k in ("image", "conditioning_image") else v for k, v in row.items()} for row in rows]
         pq.write_table(pa.Table.from_pylist(rows), path)

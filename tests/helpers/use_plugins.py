@@ -24,8 +24,10 @@ def main(folder: Path) -> None:
         assert {"grown", "curvy"} < set(opc.METHODS) and "one_layer" in models.MODELS
     told = sorted(str(w.message) for w in said if "left out" in str(w.message))
     assert [line.partition(" (")[0] for line in told] == [
-        "network 'empty' of broken", "solver 'broken' of broken", "solver 'curvy' of broken",
-    ], told  # fmt: skip
+        "network 'empty' of broken",
+        "solver 'broken' of broken",
+        "solver 'curvy' of broken",
+    ], told
 
     sim = litho.Simulator(optics.load("embedded"))
     targets = study.targets("demo-metal", ["demo-metal-isolated"], pixel_nm=4)

@@ -329,7 +329,7 @@ CUTS = {
     "two pieces side by side across a side": ([(120, 70, 170, 80), (120, 80, 155, 90)], 1, 20),
     "the lower half only goes on": ([(120, 70, 170, 80), (120, 80, 150, 90)], 1, 10),
     "two rectangles that meet on the border": ([(60, 150, 75, 190), (60, 120, 90, 150)], 1, 15),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", CUTS)

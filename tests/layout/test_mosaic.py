@@ -17,9 +17,7 @@ SIDE = 192
 def cut(mask, step):
     """Rows of tiles of a mask; the last ones may be smaller."""
     for y in range(0, len(mask), step):
-        yield (
-            Tile(image=mask[y : y + step, x : x + step], x_px=x, y_px=y) for x in range(0, mask.shape[1], step)
-        )  # fmt: skip
+        yield (Tile(image=mask[y : y + step, x : x + step], x_px=x, y_px=y) for x in range(0, mask.shape[1], step))
 
 
 def blobs(seed=0):

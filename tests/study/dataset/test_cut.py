@@ -84,8 +84,7 @@ def test_a_killed_run_goes_on_where_it_stopped(undisturbed, tmp_path, pattern, n
         time.sleep(0.002)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    there = {name: len(list(tmp_path.glob(glob))) for name, glob in
-             (("cut", TILE_PARTS), ("solved", LABEL_PARTS))}  # fmt: skip
+    there = {name: len(list(tmp_path.glob(glob))) for name, glob in (("cut", TILE_PARTS), ("solved", LABEL_PARTS))}
     again = build(tmp_path)
     assert again["digest"] == undisturbed["digest"]
     for name, n_there in there.items():

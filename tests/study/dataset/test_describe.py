@@ -223,7 +223,7 @@ def effect(sample: int = 6) -> xr.Dataset:
             | {"cell": ("sample", [f"c{i // 2}" for i in range(sample)])},
             attrs={"layer": "metal1"},
         )
-    )  # fmt: skip
+    )
 
 
 def test_differences_are_paired():

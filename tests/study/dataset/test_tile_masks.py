@@ -104,8 +104,9 @@ def test_cores_that_do_not_fit(n, core_nm):
 
 
 def test_the_small_field_gives_the_mask_of_the_large_one(drawn, solver, masks):
-    large = opc.solve(np.pad(drawn, ((0, 0), (512, 512), (512, 512))), SIM, method="model_based_opc", preset="tuned",
-                      n_steps=6)  # fmt: skip
+    large = opc.solve(
+        np.pad(drawn, ((0, 0), (512, 512), (512, 512))), SIM, method="model_based_opc", preset="tuned", n_steps=6
+    )
     apart = (np.asarray(large.mask)[:, 512:1536, 512:1536] != masks["opc"]).sum((1, 2))
     # Edges are snapped to whole nm: a pixel here and there goes the other way.
     assert (apart < 0.01 * drawn.sum((1, 2))).all()

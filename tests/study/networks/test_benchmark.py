@@ -47,9 +47,11 @@ def trained(tmp_path_factory, kernels):
     store = model_store(folder / "tiles")
     rules = trainings.rules_for(
         {"U-Net": {"model": "neural_ilt", "stages": (Stage(name="label", weights={"label": 1.0}),)}},
-        layers=["metal1"], seeds={"ilt": [3]}, steps=2,
+        layers=["metal1"],
+        seeds={"ilt": [3]},
+        steps=2,
         **{name: value for name, value in SMALL.items() if name != "context_nm"} | {"context_nm": {"metal1": 16}},
-    )  # fmt: skip
+    )
     found = trainings.train_all(rules, store.path, folder / "run", kernels=kernels)
     where = {"split": "validation", "context_nm": 16, "kinds": ("opc", "ilt")}
     samples = choose_tiles(store.path, "metal1", **where)
@@ -62,9 +64,11 @@ def test_a_network_that_learnt_from_no_masks_draws_one_kind(trained, kernels):
     (network,) = found.values()
     rules = trainings.rules_for(
         {"ours": {"model": "neural_ilt", "stages": (Stage(name="litho", weights={"l2": 1.0}),)}},
-        layers=["metal1"], seeds={"ilt": [3]}, steps=1,
+        layers=["metal1"],
+        seeds={"ilt": [3]},
+        steps=1,
         **{name: value for name, value in SMALL.items() if name != "context_nm"} | {"context_nm": {"metal1": 16}},
-    )  # fmt: skip
+    )
     (ours,) = trainings.train_all(rules, bench.store, bench.run_dir, kernels=kernels).values()
     opc, ilt = (bench.scores([bm.BenchEntry(name="ours", trained=ours.path)], tiles, kind) for kind in ("opc", "ilt"))
     xr.testing.assert_equal(opc.drop_vars(schema.RUNTIME), ilt.drop_vars(schema.RUNTIME))
@@ -111,8 +115,10 @@ def test_every_row_scores_its_masks_of_the_same_tiles(trained, kernels, monkeypa
     comparison = bm.Comparison(kind="ilt", tiles=tiles, entries=entries, scores=ds)
     gallery = bench.gallery(comparison, entries[2])
     assert [title.partition(":")[0] for title in gallery["title"].values] == [
-        "U-Net, best", "U-Net, median", "U-Net, worst",
-    ]  # fmt: skip
+        "U-Net, best",
+        "U-Net, median",
+        "U-Net, worst",
+    ]
     worst = ds[schema.L2].sel({"method": "U-Net", "seed": 3}).values.argmax()
     np.testing.assert_array_equal(gallery["mask"][2], kept[worst])
 

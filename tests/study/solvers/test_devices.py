@@ -170,8 +170,10 @@ def test_rows_say_what_was_measured_and_why_not(run, wanted, kernels):
         series = table["cpu", workload, "eager"]
         # The sizes asked for, then twice as many, until the limit, which is stated.
         assert series.to_dict() == {
-            1: "measured", 2: "measured", 4: "not measured: a batch of 4 is above the limit of 2",
-        }  # fmt: skip
+            1: "measured",
+            2: "measured",
+            4: "not measured: a batch of 4 is above the limit of 2",
+        }
         assert table["cpu", workload, "cuda graph"].tolist() == ["not measured: CUDA graphs need a GPU"]
         assert table["cuda", workload].unique().tolist() == ["not measured: no GPU here"]
     there = found.where(found["status"] == "measured", drop=True)
