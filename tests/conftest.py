@@ -8,6 +8,7 @@ run; `.ci/run` repeats those with it.
 from __future__ import annotations
 
 import contextlib
+import functools
 import ipaddress
 import os
 import socket
@@ -37,13 +38,33 @@ OFF_BY_DEFAULT = {
 }
 
 
+#: Kernel sets that a session computes once; whether a test wrote into one is looked at in the end.
+_MADE_ONCE = ("embedded", "embedded-ideal")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     import torch
     from hypothesis import settings
 
+    from maskopt_lib.optics import library
+
+    # Two seconds of eigenvalues, which some eighty tests ask for.
+    for name in _MADE_ONCE:
+        library.KERNELS[name] = functools.cache(library.KERNELS[name])
+
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     settings.register_profile("study", derandomize=True, deadline=None, print_blob=True, database=None)
     settings.load_profile("study")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    from maskopt_lib.optics import library
+    from maskopt_lib.optics.kernels import kernels_digest
+
+    for name in _MADE_ONCE:
+        made = library.KERNELS[name]
+        if made.cache_info().currsize and kernels_digest(made(name)) != kernels_digest(made.__wrapped__(name)):
+            raise pytest.UsageError(f"a test wrote into the kernel set {name!r}, which all tests share")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

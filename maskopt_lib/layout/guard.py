@@ -2,6 +2,7 @@
 
 import gzip
 import re
+import signal
 import struct
 import subprocess
 import sys
@@ -33,6 +34,7 @@ from klayout import db
 try:
     import resource
     resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[2]),) * 2)
+    resource.setrlimit(resource.RLIMIT_CPU, (int(sys.argv[3]), int(sys.argv[3]) + 1))
 except ImportError:
     pass
 options = db.LoadLayoutOptions()
@@ -42,7 +44,10 @@ try:
 except Exception as error:
     sys.exit(3 if "bad_alloc" in str(error) or isinstance(error, MemoryError) else 0)
 """
-_PROBE_BYTES, _PROBE_S = 900 << 20, 20.0
+_PROBE_BYTES, _PROBE_S = 900 << 20, 20
+_OUT_OF_TIME = getattr(signal, "SIGXCPU", 24)
+# The time is that of the processor: on a busy machine it passes slowly, and no good file may be refused for that.
+_PATIENCE = 30
 
 
 def check_file(path: Path) -> None:
@@ -195,14 +200,14 @@ def _check_def(path: Path, data: bytes) -> None:
 
 def _probe(path: Path, n_bytes: int) -> None:
     """Read a file in a process of its own, which memory and time are limited for."""
-    limit_bytes, limit_s = _PROBE_BYTES + 40 * n_bytes, _PROBE_S + n_bytes / 1e6
-    command = [sys.executable, "-I", "-c", _PROBE, str(path), str(limit_bytes)]
+    limit_bytes, limit_s = _PROBE_BYTES + 40 * n_bytes, _PROBE_S + n_bytes // 1_000_000
+    command = [sys.executable, "-I", "-c", _PROBE, str(path), str(limit_bytes), str(limit_s)]
     try:
-        ended = subprocess.run(command, capture_output=True, timeout=limit_s, check=False).returncode
+        ended = subprocess.run(command, capture_output=True, timeout=_PATIENCE * limit_s, check=False).returncode
     except subprocess.TimeoutExpired:
-        ended = None
+        ended = -_OUT_OF_TIME
     if ended != 0:
-        what = {None: f"take more than {limit_s:g} s", 3: f"grow to more than {limit_bytes >> 20} MB"}
+        what = {-_OUT_OF_TIME: f"take more than {limit_s} s", 3: f"grow to more than {limit_bytes >> 20} MB"}
         raise LayoutError(
             f"{path}: its {n_bytes} bytes {what.get(ended, 'end the process that reads them')}: damaged, or arrays "
             "without bound; export it again"

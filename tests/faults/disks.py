@@ -21,7 +21,7 @@ import pandas as pd
 import xarray as xr
 from outcome import Outcome
 
-from maskopt_lib import figures, files, layout, models, optics, study
+from maskopt_lib import figures, files, layout, litho, models, optics, study
 from maskopt_lib.__main__ import say
 from maskopt_lib.data import card, manifest, parquet
 from maskopt_lib.data.tile_store import TileStore
@@ -73,7 +73,8 @@ def writers(folder: Path, source: Path) -> dict[str, Callable[[int], object]]:
             image[y + 2 : y + 7, x + 1 : x + 6] = 1
         return image
 
-    kernels = optics.load("embedded")
+    process = litho.load_process("embedded")
+    kernels = process.kernels
 
     @functools.cache
     def run(name: str) -> study.Run:
@@ -122,7 +123,7 @@ def writers(folder: Path, source: Path) -> dict[str, Callable[[int], object]]:
     def optimised(n: int) -> None:
         out = folder / "optimised"
         work = source / "optimised" / str(n)
-        how = {"method": "identity", "beside": True, "markers": out / "mask.lyrdb"}
+        how = {"process": process, "method": "identity", "beside": True, "markers": out / "mask.lyrdb"}
         with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings(action="ignore"):  # shapes of 5 nm
             own_layout.optimize(drawing(n), out / "mask.oas", work, **how)
 

@@ -16,6 +16,7 @@ from klayout import db
 
 from maskopt_lib import layout
 from maskopt_lib.errors import LayoutError, LayoutWarning
+from maskopt_lib.layout import guard
 from maskopt_lib.layout.polygons import signed_area
 from maskopt_lib.layout.raster import coverage
 
@@ -334,6 +335,19 @@ def test_a_compressed_block_without_bound(tmp_path):
     assert path.stat().st_size < 1 << 20
     with pytest.raises(LayoutError, match="damaged, or arrays without bound"):
         layout.read_clip(path)
+
+
+def test_the_time_of_a_reader_is_that_of_the_processor_not_that_of_a_busy_machine(tmp_path, monkeypatch):
+    path = tmp_path / "a.oas"
+    path.write_bytes(oasis(RECTANGLE))
+    monkeypatch.setattr(guard, "_PROBE_S", 1)
+    read = "db.Layout(False).read(sys.argv[1], options)"
+    at_work = guard._PROBE.replace(read, "while 1: 0")
+    monkeypatch.setattr(guard, "_PROBE", guard._PROBE.replace(read, "__import__('time').sleep(2.5)"))
+    guard._probe(path, 0)
+    monkeypatch.setattr(guard, "_PROBE", at_work)
+    with pytest.raises(LayoutError, match="take more than 1 s"):
+        guard._probe(path, 0)
 
 
 def test_many_polygons_in_seconds(tmp_path):
