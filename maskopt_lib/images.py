@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from maskopt_lib.errors import ImageError
-from maskopt_lib.options import Positive, check
+from maskopt_lib.options import LARGEST_SIDE, Positive, check
 
 # Sums of float32 shares leave the range by rounding.
 _ROUNDING = 1e-6
@@ -74,6 +74,7 @@ def binary(image: Any, what: str = "mask", *, axes: int | None = None, pixel_nm:
 
 def _array(image: Any, what: str, axes: int | None) -> np.ndarray:
     if hasattr(image, "detach"):  # a tensor; numpy has no bfloat16
+        check_shape(tuple(image.shape), what, axes)
         image = image.detach().to_dense().cpu()
         image = image.float() if image.is_floating_point() and image.element_size() < 4 else image
     elif {"y", "x"} <= set(getattr(image, "dims", ())):
@@ -104,9 +105,17 @@ def check_kind(kind: str, dtype: Any, what: str) -> None:
 
 
 def check_shape(shape: tuple[int, ...], what: str, axes: int | None = None) -> None:
-    """Raise :class:`ImageError` unless it is ``(*batch, y, x)`` with at least one pixel and, where given, ``axes``."""
+    """Raise :class:`ImageError` unless it is ``(*batch, y, x)``, 1 to `LARGEST_SIDE` pixels a side, of ``axes`` axes.
+
+    Nothing of the image is looked at or copied before.
+    """
     if len(shape) < 2 or 0 in shape[-2:]:
         raise ImageError(f"the {what} must be (*batch, y, x) with at least one pixel, got shape {tuple(shape)}")
+    if max(shape[-2:]) > LARGEST_SIDE:
+        raise ImageError(
+            f"the {what} is {shape[-1]} x {shape[-2]} pixels; {LARGEST_SIDE} a side are the most that are taken at once: "
+            "go window by window, or take larger pixels"
+        )
     if axes == 2 and len(shape) != 2:
         raise ImageError(
             f"this takes one {what} (y, x) at a time, got shape {tuple(shape)}; of a batch take one, as in "

@@ -53,8 +53,9 @@ Whole = Annotated[int, Range(0)]
 Count = Annotated[int, Range(1, 1e6)]
 #: Side of a square with a pixel in its middle.
 Odd = Annotated[int, Range(1, 1e6, odd=True)]
-#: Pixels along a side of an image, which then takes 4 GiB in float32.
-Side = Annotated[int, Range(1, 32768)]
+#: Pixels along a side of the largest image, which takes 4 GiB in float32.
+LARGEST_SIDE = 32768
+Side = Annotated[int, Range(1, LARGEST_SIDE)]
 #: Of energy that may be left out.
 LostShare = Annotated[float, Range(0, 0.5)]
 

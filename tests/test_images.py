@@ -50,6 +50,8 @@ NONE = {
     "dates": (IMAGE.astype("M8[s]"), "dtype datetime64"),
     "empty": (np.zeros((N, 0)), "at least one pixel"),
     "a line": (IMAGE[0], "at least one pixel, got shape"),
+    "huge": (np.broadcast_to(np.uint8(1), (2**21, 2**21)), "2097152 x 2097152 pixels; 32768 a side"),
+    "huge tensor": (torch.ones(1, 1).expand(2**16, 2**16), "65536 x 65536 pixels; 32768 a side"),
     "masked": (np.ma.masked_equal(IMAGE, 1), "masked values"),
 }
 

@@ -14,13 +14,12 @@ from klayout import db
 
 from maskopt_lib.errors import LayoutError
 from maskopt_lib.layout.polygons import signed_area
+from maskopt_lib.options import LARGEST_SIDE
 
 # Coverage is a sum of at most some thousand float64 terms of order one: its error stays far below this.
 _COVERAGE_EPSILON = 1e-9
 # KLayout works on whole numbers of 32 bits; a power of two keeps what lies on the pixel grid there.
 _UNION_UNITS = 2**30
-#: Pixels along a side of the largest raster.
-LARGEST_SIDE = 32768
 
 
 def is_manhattan(points: np.ndarray) -> bool:
