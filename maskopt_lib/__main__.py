@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +37,7 @@ class Refusing(click.Group):
             try:
                 return super().invoke(ctx)
             except (MaskOptError, ValueError, OSError) as error:
-                raise click.ClickException(str(error)) from error
+                raise click.ClickException("; ".join([str(error), *getattr(error, "__notes__", [])])) from error
 
 
 @click.group(cls=Refusing, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -74,6 +75,9 @@ PROCESS = click.option("--process", default="embedded", help="A process or kerne
 REGION = click.option(
     "--region", nargs=4, type=float, metavar="X0 Y0 X1 Y1", help="In nm, as the layout counts; default: all of it."
 )
+PLATFORM = click.option("--platform", help="Whose cells a DEF places: nangate45 or asap7.")
+CONTEXT = click.option("--context-nm", type=float, help="Seen around a window; default: a quarter of the field.")
+DECK = click.option("--deck", help="Mask rules: a deck's name or a .yaml; default: the process's.")
 PIXEL = click.option("--pixel-nm", type=float, help="Side of a pixel; default: the process's.")
 
 
@@ -120,32 +124,36 @@ def info(layout_file: str, cell: str | None, layers: str | None, process: str | 
 
 @main.command()
 @click.argument("mask_file")
-@click.argument("target_file")
+@click.argument("layout")
 @layer_option("--layer", "the target")
-@click.option("--mask-layer", help="Of the mask in its file; default: 111/0 where that is drawn, or the only one.")
+@click.option("--mask-layer", default="", help="Of the mask in its file; default: 111/0 where drawn, or the only one.")
 @CELL
 @LAYERS
+@PLATFORM
 @PROCESS
 @REGION
+@CONTEXT
 @PIXEL
+@DECK
 @click.option("--out", type=FILE, help="JSON file to write to; default: the terminal.")
-def score(
-    mask_file: str, target_file: str, layer: str | None, mask_layer: str | None, cell: str | None, layers: str | None,
-    process: str, region: Sequence[float] | None, pixel_nm: float | None, out: Path | None,
-) -> None:  # fmt: skip
-    """Score the mask in MASK_FILE against TARGET_FILE, both as drawn in one layout: print, edges, mask rules, shots."""
-    from maskopt_lib import layout, litho, metrics
-    from maskopt_lib.layout.mosaic import MASK_LAYER
+def score(mask_file: str, layout: str, out: Path | None, **asked: Any) -> None:
+    """Score the mask in MASK_FILE against LAYOUT, both as drawn in one layout: print, edges, mask rules, shots.
 
-    chosen = litho.load_process(process)
-    part = {"window_nm": chosen.period_nm, "region_nm": region or None, "layers": layers or chosen.layers}
-    target = layout.read_clip(target_file, layer, cell=cell, **part)
-    if mask_layer is None and Path(mask_file).is_file():  # where optimize writes it, beside the target
-        mask_layer = MASK_LAYER if MASK_LAYER in _design(mask_file, None, None).layers else None
-    mask = layout.read_clip(mask_file, mask_layer, placement=target.offset_nm, **part)
-    images = [clip.rasterize(pixel_nm or chosen.pixel_nm, antialiased=False) for clip in (mask, target)]
-    scores = metrics.evaluate(*images, chosen.simulator())
-    say({"process": chosen.name} | {name: values.values for name, values in scores.items()} | scores.attrs, out)
+    Of a region its surroundings are printed with it, and only what lies in it counts: give a mask that goes on around
+    it. Without one, all that is drawn counts, and all that prints.
+
+    \b
+    python -m maskopt_lib score mask.oas in.gds --layer 37/4 --process my.yaml
+    """
+    import tempfile
+    from contextlib import redirect_stdout
+
+    from maskopt_lib.study.areas import file_to_mask
+
+    # The terminal gets the scores, the progress goes where warnings go.
+    with tempfile.TemporaryDirectory() as folder, redirect_stdout(sys.stderr):
+        found = file_to_mask.score(mask_file, layout, Path(folder), **_given(asked))
+    say(found, out)
 
 
 @main.command()
@@ -248,37 +256,72 @@ def _options(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
 @REGION
 @PROCESS
 @PIXEL
-@click.option("--platform", help="Whose cells a DEF places: nangate45 or asap7.")
-@click.option("--context-nm", type=float, help="Seen around a window; default: a quarter of the field.")
+@PLATFORM
+@CONTEXT
 @click.option("--method", default="rule_aware", help="One of opc.METHODS.")
 @click.option("--preset", help="Of the method; default: its first.")
 @click.option("--option", "options", multiple=True, callback=_options, help="name=value of the method; repeatable.")
-@click.option("--deck", help="Mask rules: a deck's name or a .yaml; default: the process's.")
+@DECK
 @click.option("--mask-layer", default="111/0", help="Of the mask in the file.")
-@click.option("--beside", is_flag=True, help="Write all of the layout's own layers too.")
-@click.option("--vertex-tolerance-nm", default=0.5, help="How far an outline may move to save vertices.")
+@click.option("--target-layer", default="110/0", help="Of the target beside it.")
+@click.option("--beside", is_flag=True, help="Write all of the layout's own layers instead of the target.")
+@click.option("--contours", type=click.Choice(["smooth", "pixel"]), default="smooth", help="Outlines of the mask.")
+@click.option("--vertex-tolerance-nm", default=0.5, help="How far a smooth outline may move to save vertices.")
+@click.option("--around", type=FILE, help="The mask as far as it goes around the region, to print it again.")
 @click.option("--json", "scores_file", type=FILE, help="Scores, rules and files; else on stdout.")
 @click.option("--markers", type=FILE, help="Broken rules, and where the print is off, as KLayout's .lyrdb.")
-@click.option("--work", type=FILE, help="Folder that keeps what is solved, to take up again.")
+@click.option("--picture", type=FILE, help="Masks and prints before and after, .png or .svg.")
+@click.option(
+    "--work", type=FILE, help="Folder that keeps what is solved; default: beside the mask, until it is written."
+)
 @click.option("--workers", default=1, help="Processes for the windows of a large region.")
 @click.option("--device", default="cpu", help="cpu or cuda.")
-def optimize(layout: Path, out: Path, work: Path | None, scores_file: Path | None, **asked: Any) -> None:
+def optimize(
+    layout: Path, out: Path, work: Path | None, scores_file: Path | None, picture: Path | None, **asked: Any
+) -> None:
     """Optimise the mask of a region of LAYOUT (.gds, .oas, .def or .glp), score it, check its rules, write it.
 
-    Scores, broken rules and what is in the file are told as JSON.
+    Scores, broken rules and what is in the file are told as JSON. All that is to be written is tried first. A run that
+    ends early, in whatever way, loses nothing that it solved: the same command goes on from there.
+
+    \b
+    python -m maskopt_lib optimize in.gds --layer 37/4 --out mask.oas
+    python -m maskopt_lib optimize in.oas --layer metal1 --region 0 0 900 900 --process my.yaml --out mask.oas \\
+        --picture before_after.png --markers broken.lyrdb --json scores.json
+    python -m maskopt_lib optimize in.def --platform nangate45 --layer metal1 --region 0 0 4000 4000 --workers 2 \\
+        --out mask.gds
+
+    Exit status: 0 when everything is written, 1 with one line for what cannot be done, 2 for a wrong command line.
     """
-    import sys
-    import tempfile
-    from contextlib import nullcontext, redirect_stdout
+    from contextlib import redirect_stdout
 
-    from maskopt_lib.study.areas import own_layout
+    from maskopt_lib import files
+    from maskopt_lib.study.areas import file_to_mask
 
-    kept = tempfile.TemporaryDirectory() if work is None else nullcontext(work)
+    if picture is not None and picture.suffix not in (".png", ".svg"):
+        raise click.BadParameter(f"{picture} is neither .png nor .svg", param_hint="--picture")
+    for path in filter(None, (scores_file, picture)):
+        files.check_place(path)
+    draw = None if picture is None else lambda shown: _draw(shown, picture)
     # The terminal gets the scores, the progress of the solves goes where warnings go.
-    with kept as folder, redirect_stdout(sys.stderr):
-        given = {name: value for name, value in asked.items() if value is not None}
-        found = own_layout.optimize(layout, out, Path(folder), **given)
-    say(found, scores_file)
+    with file_to_mask.work_folder(out, work) as folder:
+        with redirect_stdout(sys.stderr):
+            found = file_to_mask.optimize(layout, out, folder, draw=draw, **_given(asked))
+        say(found, scores_file)
+
+
+def _given(asked: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in asked.items() if value is not None}
+
+
+def _draw(shown: Any, path: Path) -> None:
+    """Masks and prints, one row each, as one picture."""
+    import holoviews as hv
+
+    from maskopt_lib import figures
+
+    hv.extension("matplotlib", logo=False)
+    figures.save(figures.mask_panels(shown, rows="shown"), path.stem, path.parent, formats=(path.suffix[1:],))
 
 
 if __name__ == "__main__":

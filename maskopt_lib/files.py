@@ -75,6 +75,29 @@ def replacing(path: str | Path, *, check: Callable[[Path], None] | None = None) 
         remove(beside)
 
 
+def check_place(path: str | Path) -> None:
+    """See now, before the work, that a file can be written later: its folder, which is made, takes one, and no folder
+    has its name.
+
+    Raises
+    ------
+    OSError : it cannot; names the path.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "a folder is in the place of a file")
+        beside = _beside(path, "part")
+        try:
+            beside.write_bytes(bytes(4096))  # a disk that is full takes an empty file
+            flush(beside)
+        finally:
+            remove(beside)
+    except OSError as error:
+        raise type(error)(error.errno, error.strerror, str(path)) from error
+
+
 def not_as_written(path: str | Path) -> OSError:
     """The error of a check that reads back something else than was to be written."""
     return OSError(errno.EIO, "what is on the disk is not what was written; is the disk full?", str(path))

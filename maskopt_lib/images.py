@@ -113,8 +113,8 @@ def check_shape(shape: tuple[int, ...], what: str, axes: int | None = None) -> N
         raise ImageError(f"the {what} must be (*batch, y, x) with at least one pixel, got shape {tuple(shape)}")
     if max(shape[-2:]) > LARGEST_SIDE:
         raise ImageError(
-            f"the {what} is {shape[-1]} x {shape[-2]} pixels; {LARGEST_SIDE} a side are the most that are taken at once: "
-            "go window by window, or take larger pixels"
+            f"the {what} is {shape[-1]} x {shape[-2]} pixels; {LARGEST_SIDE} a side are the most that are taken: go "
+            "window by window, or take larger pixels"
         )
     if axes == 2 and len(shape) != 2:
         raise ImageError(

@@ -21,8 +21,8 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from maskopt_lib.errors import OptionError, UnknownNameError
 
-#: No length in nm, weight, rate or number of steps is larger.
-LARGEST = 1e12
+#: No length in nm, weight, rate or number of steps is larger; and one that is above 0 is no smaller than ``SMALLEST``.
+LARGEST, SMALLEST = 1e12, 1e-12
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Range:
 
     def __contains__(self, value: Any) -> bool:
         return self.low <= value <= self.high and not (
-            (self.above and value == self.low) or (self.odd and value % 2 == 0)
+            (self.above and value < self.low + SMALLEST) or (self.odd and value % 2 == 0)
         )
 
     def __str__(self) -> str:

@@ -47,12 +47,12 @@ def test_kernels_are_told_and_written_as_they_are(run, tmp_path):
 
 @pytest.fixture
 def two_layers(tmp_path):
-    """A layout of two cells: a bar of 50 x 400 nm twice, 60 nm apart, on metal 1, and a square in the top cell."""
+    """A layout of two cells: a bar of 64 x 400 nm twice, 64 nm apart, on metal 1, and a square in the top cell."""
     drawing = db.Layout()
     drawing.dbu = 1e-3
     bar, top = drawing.create_cell("BAR"), drawing.create_cell("TOP")
-    bar.shapes(drawing.layer(11, 0)).insert(db.Box(0, 0, 50, 400))
-    for x in (1000, 1110):
+    bar.shapes(drawing.layer(11, 0)).insert(db.Box(0, 0, 64, 400))
+    for x in (1000, 1128):
         top.insert(db.CellInstArray(bar.cell_index(), db.Trans(x, 2000)))
     top.shapes(drawing.layer(70000, 3)).insert(db.Box(-100, -100, 100, 100))
     drawing.write(str(tmp_path / "zwei Lagen ü.oas"))
@@ -64,9 +64,9 @@ def test_info_says_what_is_drawn_and_what_it_asks_of_a_process(run, two_layers):
     told = json.loads(said)
     assert status == 0 and (told["top"], told["cells"], told["database_unit_nm"]) == ("TOP", 2, 1.0)
     bars, square = told["layers"]["11/0"], told["layers"]["70000/3"]
-    assert bars["name"] == "metal1" and bars["shapes"] == 2 and bars["box_nm"] == [1000, 2000, 1160, 2400]
-    assert (bars["width_nm"], bars["space_nm"]) == (50, 60)
-    assert bars["k1"] == pytest.approx(50 * 1.35 / 193, abs=1e-3)
+    assert bars["name"] == "metal1" and bars["shapes"] == 2 and bars["box_nm"] == [1000, 2000, 1192, 2400]
+    assert (bars["width_nm"], bars["space_nm"]) == (64, 64)
+    assert bars["k1"] == pytest.approx(64 * 1.35 / 193, abs=1e-3)
     assert square == {
         "name": "", "shapes": 1, "box_nm": [-100, -100, 100, 100], "width_nm": None, "space_nm": None, "k1": None,
     }  # fmt: skip
@@ -97,6 +97,11 @@ def test_a_mask_is_scored_where_it_lies_in_its_layout(run, two_layers, tmp_path)
     )
     status, said, _ = run("score", tmp_path / "both.oas", two_layers, *arguments, "--region", 900, 1900, 1200, 2500)
     assert status == 0 and json.loads(said)["l2_nm2"] == told["l2_nm2"]
+    # A border cuts what is counted, not what is printed: what lies beyond it shines in.
+    parts = [json.loads(run("score", tmp_path / "both.oas", two_layers, *arguments, "--region", *box)[1]) for box in
+             ((900, 1900, 1096, 2500), (1096, 1900, 1300, 2500))]  # fmt: skip
+    assert sum(part["l2_nm2"] for part in parts) == told["l2_nm2"]
+    assert sum(part["epe_sites"] for part in parts) == told["epe_sites"]
     status, _, refused = run("score", tmp_path / "mask.oas", two_layers)
     assert status == 1 and "layer" in refused
 

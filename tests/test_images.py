@@ -109,7 +109,7 @@ def test_intensities_are_finite_and_pixels_are_lengths():
     assert real(IMAGE * 7.0).max() == 7
     with pytest.raises(ImageError, match="not finite"):
         real(np.where(IMAGE, np.inf, 0))
-    for pixel_nm in (0, -1, np.nan, np.inf, "1", True, None):
+    for pixel_nm in (0, -1, 1e-320, np.nan, np.inf, "1", True, None):
         with pytest.raises(OptionError, match="pixel_nm must be a number above 0"):
             l2_nm2(IMAGE, IMAGE, pixel_nm)
 

@@ -29,7 +29,7 @@ from maskopt_lib.layout.shapes import (
     smallest_nm,
     unit_nm,
 )
-from maskopt_lib.layout.writer import write_layout
+from maskopt_lib.layout.writer import writable_names, write_layout
 from maskopt_lib.options import Positive, check
 
 #: Dimension of a table of placed cells.
@@ -225,6 +225,7 @@ class Design:
         path : the file; OASIS keeps the names of the instances. See
             :func:`maskopt_lib.layout.writer.write_layout`.
         """
+        writable_names(self.layout)
         write_layout(self.layout, path)
         return Path(path)
 

@@ -26,7 +26,7 @@ from maskopt_lib.layout.contours import (
 )
 from maskopt_lib.layout.designs import INSTANCE, Design
 from maskopt_lib.layout.layers import Layer, resolve_layer
-from maskopt_lib.layout.writer import WrittenMask, new_layout, on_grid, opened_beside, write_polygons
+from maskopt_lib.layout.writer import WrittenMask, new_layout, on_grid, opened_beside, writable_names, write_polygons
 
 _NM_IN_UM = 1e-3
 #: Layers of a written mosaic: the mask, the drawn target, outlines and names of cells.
@@ -147,6 +147,7 @@ def write_mosaic(
             yield from ((piece + shift) * units for piece in simple_pieces(_rings(shape, round(half), tolerance)))
 
     cells = 0 if context is None else _show(context, layout, top, target, resolve_layer(target_layer))
+    writable_names(layout)
     written = write_polygons(layout, top, pieces(), path, layer=pair)
     return replace(written, mask_area_nm2=float(pixels * pixel_nm**2), cells=cells)
 

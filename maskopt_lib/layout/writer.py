@@ -5,6 +5,7 @@ A file is in place when what was read back from it is what was to be written; eq
 
 import re
 import struct
+import warnings
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ import numpy as np
 from klayout import db
 
 from maskopt_lib import files
-from maskopt_lib.errors import LayoutError
+from maskopt_lib.errors import LayoutError, LayoutWarning
 from maskopt_lib.images import grey
 from maskopt_lib.layout.contours import DATABASE_NM, VERTEX_TOLERANCE_NM, mask_polygons
 from maskopt_lib.layout.guard import GDS_SUFFIXES, OASIS_SUFFIXES
@@ -28,6 +29,8 @@ GDS_MAX_POINTS = 8190
 #: Largest layer and datatype of GDS, by its specification; many a reader takes what is beyond for a negative number.
 _GDS_MAX_LAYER = 2**15 - 1
 _MAX_COORDINATE = 2**31 - 1
+# Letters of a cell's name in GDS.
+_LONGEST_NAME = 32000
 # Files may say boxes as polygons, arrays one by one, and a shape once; GDS has neither names of layers nor properties.
 _SAME_SHAPES = (
     db.LayoutDiff.BoxesAsPolygons
@@ -227,7 +230,7 @@ def write_layout(layout: db.Layout, path: str | Path, *, max_points: int = GDS_M
         known = " ".join(GDS_SUFFIXES + OASIS_SUFFIXES)
         raise LayoutError(f"{path}: cannot write the suffix {path.suffix!r}; known: {known}")
     for cell in layout.each_cell():
-        if not re.fullmatch(r"[!-~]{1,32000}" if is_gds else r"[!-~]+", cell.name):
+        if not re.fullmatch(f"[!-~]{{1,{_LONGEST_NAME}}}" if is_gds else r"[!-~]+", cell.name):
             raise LayoutError(
                 f"{path}: cell {cell.name!r} cannot be written; take a name of ASCII letters, digits and signs "
                 "without blanks"
@@ -300,6 +303,29 @@ def _seal(path: Path) -> None:
         path.write_bytes(data + struct.pack("<I", zlib.crc32(data)))
 
 
+def writable_names(layout: db.Layout) -> None:
+    """Rename cells of a layout that was read whose names no file of ours can hold, see :func:`writable_name`."""
+    renamed = []
+    for cell in layout.each_cell():
+        if (name := writable_name(cell.name)) != cell.name:
+            renamed.append(cell.name)
+            cell.name = name if layout.cell(name) is None else layout.unique_cell_name(name)
+    if renamed:
+        text = f"cells {', '.join(map(repr, renamed[:5]))}: blanks and letters that are not ASCII are written as _"
+        warnings.warn(text, LayoutWarning, stacklevel=4)
+
+
+def writable_name(name: str) -> str:
+    """Name of a cell as OASIS and GDS take it.
+
+    Examples
+    --------
+    >>> writable_name("My cell")
+    'My_cell'
+    """
+    return re.sub(r"[^!-~]", "_", name[:_LONGEST_NAME]) or "_"
+
+
 def opened_beside(
     beside: str | Path, path: str | Path, layer: tuple[int, int], *, database_nm: float, cell: str | None = None
 ) -> tuple[db.Layout, db.Cell, int]:
@@ -336,4 +362,5 @@ def opened_beside(
         layout.dbu, factor = database_nm / _UM_IN_NM, 1
     if not top.bbox(layout.layer(*layer)).empty():
         raise LayoutError(f"{beside}: layer {layer} has shapes already; write the mask on another layer")
+    writable_names(layout)
     return layout, top, factor

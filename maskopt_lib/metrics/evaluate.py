@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from maskopt_lib.data import schema
-from maskopt_lib.errors import GridMismatchError, UnknownNameError
+from maskopt_lib.errors import GridMismatchError, OptionError, UnknownNameError
 from maskopt_lib.grid import grid_of
 from maskopt_lib.images import binary
 from maskopt_lib.metrics import contour, epe, outline, shapes, shots
@@ -148,9 +148,12 @@ _ALL = tuple(name for name in schema.VARIABLES if name in {*SCORES, *_CONTOUR})
 def _chosen(only: Iterable[str] | None) -> set[str]:
     if only is None:
         return set(_ALL)
-    wanted = {only} if isinstance(only, str) else set(only)
+    try:
+        wanted = {only} if isinstance(only, str) else set(only)
+    except TypeError:
+        raise OptionError(f"only must be names of scores, got {only!r:.200}") from None
     if unknown := wanted - set(_ALL):
-        raise UnknownNameError(f"no such score: {sorted(unknown)}; the known ones are {list(_ALL)}")
+        raise UnknownNameError(f"no such score: {sorted(map(str, unknown))}; the known ones are {list(_ALL)}")
     return wanted
 
 

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import papermill
 
 from maskopt_lib import files
 from maskopt_lib.runs import params
@@ -47,6 +46,8 @@ def execute(
     params.check_names(notebook, parameters)
     folder = results_folder(out_dir)
     with FolderLock(folder, notebook, wait_s=LONGEST_WAIT_S, tell=tell):
+        import papermill  # seconds, which who only reads results need not spend
+
         papermill.execute_notebook(
             params.path_of(notebook),
             folder / PARTIAL,

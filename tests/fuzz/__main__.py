@@ -137,6 +137,7 @@ def _everything_imported() -> None:
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
     torch.set_num_threads(1)
+    doors.embedded()
     warnings.simplefilter("ignore")
     gc.collect()
     gc.freeze()  # children share its memory

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 import shutil
 from collections.abc import Callable
@@ -23,6 +24,14 @@ from maskopt_lib.errors import MaskOptError
 from maskopt_lib.models import weights
 
 N, PIXEL_NM = 64, 32.0
+
+
+@functools.cache
+def embedded() -> optics.SocsKernels:
+    """The kernels that every child has from its parent."""
+    return optics.load("embedded")
+
+
 _UNWANTED = ("took what no image is", "refused an image that is right")
 
 
@@ -138,7 +147,7 @@ def _plain(found: Any) -> np.ndarray:
 
 def simulators(rng: random.Random, sources: Path, folder: Path) -> Case:
     """Images at the simulator, and odd arguments of its making."""
-    kernels = optics.load("embedded")
+    kernels = embedded()
     if rng.random() < 0.7:
         sim = litho.Simulator(kernels)
         door = rng.choice((sim.aerial, sim.printed, sim.resist, sim.intensity))
@@ -169,7 +178,7 @@ def _finite(found: Any) -> str | None:
 
 def scores(rng: random.Random, sources: Path, folder: Path) -> Case:
     """Images and odd arguments at the metrics."""
-    sim, image = litho.Simulator(optics.load("embedded")), _image()
+    sim, image = litho.Simulator(embedded()), _image()
     doors: dict[str, Callable[[Any], Any]] = {
         "evaluate": lambda mask: metrics.evaluate(mask, image, sim, only=["l2_nm2", "shots", "msa_nm2", "vertices"]),
         "evaluate, target": lambda target: metrics.evaluate(image, target, sim, only=["pvb_nm2", "epe15"]),
@@ -182,7 +191,7 @@ def scores(rng: random.Random, sources: Path, folder: Path) -> Case:
     }
     name = rng.choice(sorted(doors))
     if rng.random() < 0.65:
-        case = _images(rng, doors[name], square=name != "rule_report")
+        case = _images(rng, doors[name], square=name.startswith("evaluate"))
         return Case(f"{name}: {case.said}", case.act, case.check)
     value = rng.choice(damage.ODD_NUMBERS)
     odd: dict[str, Callable[[], Any]] = {
@@ -220,7 +229,7 @@ def options(rng: random.Random, sources: Path, folder: Path) -> Case:
         made = opc.options_of(method, **changes)
         if not runs:
             return made
-        sim = litho.Simulator(optics.load("embedded"))
+        sim = litho.Simulator(embedded())
         return opc.solve(_image(256).astype(np.uint8), sim, method=method, options=made).mask
 
     def check(found: Any) -> str | None:
@@ -237,7 +246,7 @@ def options(rng: random.Random, sources: Path, folder: Path) -> Case:
 
 def solvers(rng: random.Random, sources: Path, folder: Path) -> Case:
     """Targets and first masks in other forms at the solvers."""
-    sim, image = litho.Simulator(optics.load("embedded")), _image(128)
+    sim, image = litho.Simulator(embedded()), _image(128)
     method = rng.choice(("identity", "pixel_ilt", "curvy"))
     steps = {} if method == "identity" else {"n_steps": 1}
     if method == "identity" or rng.random() < 0.5:

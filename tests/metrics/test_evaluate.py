@@ -11,7 +11,7 @@ import torch
 import xarray as xr
 
 from maskopt_lib.data import schema
-from maskopt_lib.errors import GridMismatchError, ImageError, UnknownNameError
+from maskopt_lib.errors import GridMismatchError, ImageError, OptionError, UnknownNameError
 from maskopt_lib.metrics import evaluate
 from maskopt_lib.metrics.evaluate import SCORES
 
@@ -98,6 +98,9 @@ def test_only_what_is_asked_for_is_computed():
     sim = Blur()
     scores = evaluate(bars(), bars(), sim, only=[schema.SHAPES, schema.MSA])
     assert list(scores.data_vars) == [schema.SHAPES, schema.MSA] and sim.calls == 0
+    for no_names in (0, 1j, float("inf")):
+        with pytest.raises(OptionError, match="only must be names of scores"):
+            evaluate(bars(), bars(), sim, only=no_names)
     assert list(evaluate(bars(), bars(), sim, only=schema.L2).data_vars) == [schema.L2] and sim.calls == 1
     round_target = np.hypot(*(np.mgrid[:1024, :1024] - 512)) < 200
     assert evaluate(round_target, round_target, sim, only=(schema.L2, schema.PVB)).l2_nm2 < 3000

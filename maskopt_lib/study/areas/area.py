@@ -25,12 +25,12 @@ from scipy import ndimage
 
 from maskopt_lib import files
 from maskopt_lib.data import schema
-from maskopt_lib.errors import DamagedFileError
+from maskopt_lib.errors import DamagedFileError, LayoutError
 from maskopt_lib.layout.designs import read_design
 from maskopt_lib.layout.layers import Layer
 from maskopt_lib.layout.mosaic import MASK_LAYER, TARGET_LAYER, write_mosaic
-from maskopt_lib.layout.windows import Plan, StitchedMask, Window
-from maskopt_lib.layout.writer import WrittenMask
+from maskopt_lib.layout.windows import Plan, StitchedMask, Window, grown
+from maskopt_lib.layout.writer import WrittenMask, writable_name
 from maskopt_lib.runs.parts import FOLDER, file_name
 from maskopt_lib.runs.record import Run
 from maskopt_lib.runs.spread import workers
@@ -243,16 +243,36 @@ def write_area(
     outlines of cells on 235/0 and their names on 235/1.
     """
     x0, y0, *_ = stitched.region_nm if box_nm is None else box_nm
-    shown = {"beside": area.layout_file} if beside else {"context": area.design(), "target": area.layer}
     return write_mosaic(
-        stitched.tiles(box_nm), path, pixel_nm=stitched.pixel_nm, origin_nm=(x0, y0), **shown, **how
+        stitched.tiles(box_nm), path, pixel_nm=stitched.pixel_nm, origin_nm=(x0, y0), **_shown(area, beside), **how
     )  # fmt: skip
+
+
+def check_written(area: Area, path: Path, plan: Plan, run: Run, *, beside: bool = False, **how: Any) -> None:
+    """See before anything is solved that :func:`write_area` will write: the same file without a mask, in the run's
+    folder.
+
+    Raises
+    ------
+    LayoutError : the path is that of the layout, a layer, unit, pixel or suffix that the file cannot have.
+    """
+    if path.resolve() == area.layout_file:
+        raise LayoutError(f"{path} is the layout itself; write the mask to another file")
+    tried = run.out_dir / f"empty{path.suffix}"
+    x0, y0, *_ = grown(plan.region_nm, plan.rim_nm)
+    write_mosaic([], tried, pixel_nm=plan.pixel_nm, origin_nm=(x0, y0), **_shown(area, beside), **how)
+    files.remove(tried)
+
+
+def _shown(area: Area, beside: bool) -> dict[str, Any]:
+    return {"beside": area.layout_file} if beside else {"context": area.design(), "target": area.layer}
 
 
 def written_cell(area: Area, *, beside: bool = False) -> str:
     """Name of the top cell of what :func:`write_area` writes."""
-    design = area.design()
-    return design.top.name if beside else f"{design.top.name}_MASK"
+    design = area.design()  # KLayout's cells end with their layout
+    name = design.top.name
+    return writable_name(name if beside else f"{name}_MASK")
 
 
 def read_back(

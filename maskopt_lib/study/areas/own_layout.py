@@ -20,20 +20,17 @@ from maskopt_lib.data import schema
 from maskopt_lib.errors import LayoutError
 from maskopt_lib.layout.benchmarks import demo_layout, layout_inputs
 from maskopt_lib.layout.clip_reader import read_clip
-from maskopt_lib.layout.contours import DATABASE_NM, VERTEX_TOLERANCE_NM
+from maskopt_lib.layout.contours import DATABASE_NM
 from maskopt_lib.layout.designs import read_design
-from maskopt_lib.layout.layers import Layer, Layers
-from maskopt_lib.layout.markers import write_markers
+from maskopt_lib.layout.layers import Layers
 from maskopt_lib.layout.mosaic import MASK_LAYER
 from maskopt_lib.layout.platforms import PLATFORMS, design_inputs
-from maskopt_lib.layout.windows import Plan, StitchedMask
+from maskopt_lib.layout.windows import Plan, StitchedMask, grown
 from maskopt_lib.layout.writer import new_layout, write_polygons
-from maskopt_lib.litho import Process, load_process
-from maskopt_lib.metrics.rules import read_deck
-from maskopt_lib.runs.record import Run, start
-from maskopt_lib.runs.spread import workers as workers_of
-from maskopt_lib.study.areas import focus_window, prints, score_sheet
-from maskopt_lib.study.areas.area import Area, seam_pass, solve_area, write_area, written_cell
+from maskopt_lib.litho import Process
+from maskopt_lib.runs.record import Run
+from maskopt_lib.study.areas import prints, score_sheet
+from maskopt_lib.study.areas.area import Area, seam_pass, solve_area
 from maskopt_lib.study.areas.batches import open_mask, pixels_of, stitching, target_of
 from maskopt_lib.study.areas.mending import mend
 from maskopt_lib.study.solvers.masks import Trial
@@ -136,6 +133,20 @@ def read(
     )  # fmt: skip
 
 
+def read_mask(source: str | Path, folder: str | Path, area: Area, layer: str = "") -> Area:
+    """A mask in a file of its own, drawn as its layout is.
+
+    Parameters
+    ----------
+    source, folder : as for :func:`read`.
+    area : the layout that it is for, whose layer map holds.
+    layer : of the mask; "" takes 111/0 where that is drawn, or the only one.
+    """
+    if not layer and Path(source).suffix.lower() != ".glp":
+        layer = "/".join(map(str, MASK_LAYER)) if MASK_LAYER in read_design(source).layers else ""
+    return read(source, folder, area.process, layer=layer, layers=area.platform.process)
+
+
 def plan_of(
     area: Area,
     region_nm: Sequence[float] = (),
@@ -185,6 +196,14 @@ def plan_of(
     smallest = design.smallest_nm(area.layer, area.process.unit_nm, plan.region_nm, around_nm=plan.context_nm)
     area.process.warned_k1(smallest, f"layer {area.layer!r} in region_nm={list(plan.region_nm)}")
     return plan
+
+
+def with_rim(plan: Plan) -> Plan:
+    """The same mask as a region that reaches as far as it goes: where no border cuts it, all that it prints counts."""
+    return replace(
+        plan, region_nm=grown(plan.region_nm, plan.rim_nm), core_nm=plan.core_nm + 2 * plan.rim_nm, context_nm=0.0,
+        rim_nm=0.0,
+    )  # fmt: skip
 
 
 def middle_nm(plan: Plan, *, longest_nm: float = 2048.0) -> tuple[float, float, float, float]:
@@ -317,75 +336,6 @@ def score_masks(
 def target_mask(area: Area, plan: Plan, run: Run) -> StitchedMask:
     """The layout as its own mask: what is printed without correction."""
     return solve_area(area, plan, Trial(label="target", method="identity"), run, name="target", batch=1)[0]
-
-
-def optimize(
-    source: str | Path,
-    out: Path,
-    folder: Path,
-    *,
-    process: str | Path | Process = "embedded",
-    region: Sequence[float] | None = None,
-    pixel_nm: float = 0.0,
-    context_nm: float = 0.0,
-    method: str = KEEPS_RULES,
-    preset: str = "",
-    options: Mapping[str, Any] | None = None,
-    deck: str | Path | Mapping[str, float] | None = None,
-    mask_layer: Layer = MASK_LAYER,
-    beside: bool = False,
-    vertex_tolerance_nm: float = VERTEX_TOLERANCE_NM,
-    markers: Path | None = None,
-    workers: int = 1,
-    **layout: Any,
-) -> dict[str, Any]:
-    """From a layout to a mask file, without a notebook.
-
-    Parameters
-    ----------
-    source, layout : as for :func:`read`.
-    out : the mask, .oas or .gds.
-    folder : of the run; what is solved is kept there, and taken from there.
-    process : as for :func:`maskopt_lib.litho.load_process`.
-    region, pixel_nm, context_nm : as for :func:`plan_of`.
-    method, preset, options : how the mask is made.
-    deck : mask rules; those of the process by default.
-    mask_layer, beside, vertex_tolerance_nm : as for :func:`maskopt_lib.study.areas.area.write_area`.
-    markers : file of the broken rules and of where the print is off, .lyrdb.
-    workers : processes for the windows.
-
-    Returns
-    -------
-    ``scores`` (mask -> score -> value), ``rules``, ``violations``, what is in the ``file``, ``windows``, ``seconds``.
-    """
-    process = load_process(process)
-    rules = process.deck if deck is None else read_deck(deck)
-    asked = {"method": method, "preset": preset, "options": dict(options or {}), "process": process.name}
-    run = start("A mask for a layout", notebook="optimize", params=asked, out_dir=folder.resolve())
-    area = read(source, run.out_dir, process, **layout)
-    plan = plan_of(area, region or (), context_nm=context_nm, pixel_nm=pixel_nm)
-    trials = trials_of(method, preset, options or {}, rules, plan)
-    with workers_of(workers if plan.grid != (1, 1) else 0) as client:
-        solution = solve(area, plan, trials, run, deck=rules, client=client)
-        masks = {"target": target_mask(area, plan, run), method: solution.mask}
-        scores, reports, measured = score_masks(masks, area, plan, run, deck=rules, client=client)
-    file = write_area(
-        solution.mask, area, out, box_nm=plan.region_nm, beside=beside, layer=mask_layer,
-        vertex_tolerance_nm=vertex_tolerance_nm,
-    )  # fmt: skip
-    report = reports[method]
-    if markers is not None:
-        off = score_sheet.misplaced(measured[method], focus_window.edge_limit_nm(process))
-        write_markers(report, markers, misplaced=off, cell=written_cell(area, beside=beside))
-    return {
-        "scores": {str(name): {k: v.item() for k, v in scores.sel({schema.METHOD: name}).items()} for name in masks},
-        "rules": {rule: report["at_least"].sel(rule=rule).item() for rule in report["rule"].values.tolist()},
-        "violations": {rule: int(report["violations"].sel(rule=rule)) for rule in report["rule"].values.tolist()},
-        "file": {"path": str(out), "polygons": file.polygons, "vertices": file.vertices, "area_nm2": file.area_nm2},
-        "region_nm": list(plan.region_nm),
-        "windows": list(plan.grid),
-        "seconds": solution.runtime_s,
-    }
 
 
 def quarter_nm(plan: Plan) -> float:

@@ -8,6 +8,7 @@ import distributed
 import numpy as np
 import pandas as pd
 import xarray as xr
+from scipy import ndimage
 
 from maskopt_lib import files, metrics
 from maskopt_lib.data import schema
@@ -84,6 +85,7 @@ def measure(
             worst=("rule", np.fmin.reduce(worst), {"long_name": "smallest value found", "units": "nm"}),
             checked_nm2=((), sum(p["checked_nm2"].item() for p in parts), {"long_name": "checked", "units": "nm2"}),
         ).assign_coords(rule=list(deck)),
+        not_printed=[tuple(place) for part in parts for place in part["not_printed"].tolist()],
     )  # fmt: skip
 
 
@@ -164,6 +166,7 @@ def _print(task: _Print, kept: Kept) -> None:
     scores, checked_nm2 = [], 0.0
     sites, outline = [np.zeros((0, len(SITE_COLUMNS)))], [np.zeros((0, len(OUTLINE_COLUMNS)))]
     broken, worst = [np.zeros((0, len(RULE_COLUMNS)))], [np.full(len(task.deck), np.nan)]
+    lost: list[tuple[float, float]] = []
     with torch_threads(area.threads):
         for window, is_checked in zip(task.windows, task.checked, strict=True):
             target, mask = design.rasterize(area.layer, window.field_nm, pixel_nm), stitched.read(window.field_nm)
@@ -173,6 +176,7 @@ def _print(task: _Print, kept: Kept) -> None:
             areas = metrics.print_areas(aerial, target > 0, pixel_nm=pixel_nm, threshold=sim.threshold, part=core)
             scores.append([areas[schema.L2], areas[schema.PVB]])
             if target[core].any():
+                lost += _not_printed(aerial[0] >= sim.threshold, target, core, window, pixel_nm)
                 of_field = edge_sites(sim, mask, target, window, pixel_nm, aerial[0])
                 sites.append(_in_core(of_field, SITE_COLUMNS, box, task.plan))
                 if not metrics.is_manhattan(target > 0):
@@ -193,8 +197,26 @@ def _print(task: _Print, kept: Kept) -> None:
             "broken": np.concatenate(broken),
             "worst": np.array(worst),
             "checked_nm2": np.array(checked_nm2),
+            "not_printed": np.reshape(np.array(lost, float), (-1, 2)),
         },
     )
+
+
+def _not_printed(
+    printed: np.ndarray, target: np.ndarray, core: tuple[slice, slice], window: Window, pixel_nm: float
+) -> list[tuple[float, float]]:
+    """Middles of the target's shapes of which nothing prints; a shape belongs to the core of its first pixel."""
+    shapes, n = ndimage.label(target)
+    lost = np.setdiff1d(np.arange(1, n + 1), shapes[printed])
+    boxes = ndimage.find_objects(shapes)
+    places = []
+    for number in lost.tolist():
+        rows, columns = boxes[number - 1]
+        first = rows.start, columns.start + int(np.argmax(shapes[rows.start, columns] == number))
+        if all(part.start <= at < part.stop for part, at in zip(core, first, strict=True)):
+            x, y = ((side.start + side.stop) / 2 * pixel_nm for side in (columns, rows))
+            places.append((x + window.field_nm[0], y + window.field_nm[1]))
+    return places
 
 
 def _in_core(places: xr.Dataset, columns: Iterable[str], box_nm: Sequence[float], plan: Plan) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Tables of an area: what is known of its windows, of the sites on its edges, and of the places that break a rule."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -39,12 +39,14 @@ class Measured:
     outline : Dataset over ``place``: place and contour error (nan: lost) along targets that are curved.
     violations : Dataset over ``violation``: place, value and ``broken`` rule in the windows whose rules were checked;
         over ``rule`` the deck, ``worst`` and ``checked_nm2``, the area that was checked.
+    not_printed : (x, y) in nm of the middles of target shapes of which nothing prints.
     """
 
     windows: xr.Dataset
     sites: xr.Dataset
     outline: xr.Dataset
     violations: xr.Dataset
+    not_printed: Sequence[tuple[float, float]] = ()
 
 
 def table(columns: pd.DataFrame, dim: str, labels: Mapping[str, tuple[str, str]]) -> xr.Dataset:
