@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-
 from maskopt_lib import files
 from maskopt_lib.runs import params
 from maskopt_lib.runs.locks import FolderLock
