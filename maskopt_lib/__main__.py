@@ -148,11 +148,11 @@ def score(mask_file: str, layout: str, out: Path | None, **asked: Any) -> None:
     import tempfile
     from contextlib import redirect_stdout
 
-    from maskopt_lib.study.areas import file_to_mask
+    from maskopt_lib.study.areas import own_layout
 
     # The terminal gets the scores, the progress goes where warnings go.
     with tempfile.TemporaryDirectory() as folder, redirect_stdout(sys.stderr):
-        found = file_to_mask.score(mask_file, layout, Path(folder), **_given(asked))
+        found = own_layout.score(mask_file, layout, Path(folder), **_given(asked))
     say(found, out)
 
 
@@ -296,7 +296,7 @@ def optimize(
     from contextlib import redirect_stdout
 
     from maskopt_lib import files
-    from maskopt_lib.study.areas import file_to_mask
+    from maskopt_lib.study.areas import own_layout
 
     if picture is not None and picture.suffix not in (".png", ".svg"):
         raise click.BadParameter(f"{picture} is neither .png nor .svg", param_hint="--picture")
@@ -304,9 +304,9 @@ def optimize(
         files.check_place(path)
     draw = None if picture is None else lambda shown: _draw(shown, picture)
     # The terminal gets the scores, the progress of the solves goes where warnings go.
-    with file_to_mask.work_folder(out, work) as folder:
+    with own_layout.work_folder(out, work) as folder:
         with redirect_stdout(sys.stderr):
-            found = file_to_mask.optimize(layout, out, folder, draw=draw, **_given(asked))
+            found = own_layout.optimize(layout, out, folder, draw=draw, **_given(asked))
         say(found, scores_file)
 
 

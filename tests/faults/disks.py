@@ -29,7 +29,7 @@ from maskopt_lib.layout.mosaic import Tile, write_mosaic
 from maskopt_lib.models import weights
 from maskopt_lib.runs import reference, tables
 from maskopt_lib.runs.parts import write_part
-from maskopt_lib.study.areas import file_to_mask
+from maskopt_lib.study.areas import own_layout
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
 import tile_stores
@@ -38,7 +38,7 @@ _DISK_MB = 24
 #: What is left on a disk that is full at once, and on one that fills in the middle of a file.
 _ROOMS = (0, 12_288)
 #: Those that write several files, each whole or not there, have no state in the middle that is the old one.
-_OF_SEVERAL_FILES = ("optics.write_kernels", "study.write_table", "runs.reference.keep", "areas.file_to_mask.optimize")
+_OF_SEVERAL_FILES = ("optics.write_kernels", "study.write_table", "runs.reference.keep", "areas.own_layout.optimize")
 
 
 @contextlib.contextmanager
@@ -125,7 +125,7 @@ def writers(folder: Path, source: Path) -> dict[str, Callable[[int], object]]:
         work = source / "optimised" / str(n)
         how = {"process": process, "method": "identity", "beside": True, "markers": out / "mask.lyrdb"}
         with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings(action="ignore"):  # shapes of 5 nm
-            file_to_mask.optimize(drawing(n), out / "mask.oas", work, **how)
+            own_layout.optimize(drawing(n), out / "mask.oas", work, **how)
 
     def network(n: int) -> None:
         weights.save(models.build("neural_ilt", width=0.125 * n, pixel_nm=8), folder / "network" / "w.safetensors", {})
@@ -149,7 +149,7 @@ def writers(folder: Path, source: Path) -> dict[str, Callable[[int], object]]:
         ),
         "layout.Design.write": lambda n: layout.read_design(drawing(n)).write(folder / "design" / "layout.oas"),
         "layout.mosaic.write_mosaic": mosaic,
-        "areas.file_to_mask.optimize": optimised,
+        "areas.own_layout.optimize": optimised,
         "data.TileStore": shard,
         "data.write_card": lambda n: card.write_card(whole_tiles(), folder / "card" / "README.md", deep=n > 1),
         "data.export_parquet": lambda n: parquet.export_parquet(whole_tiles(), folder / "parquet", layer="metal1"),

@@ -6,41 +6,47 @@ go on around the region, so that its border makes no line ends; the mask is prin
 the region counts.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import distributed
 import numpy as np
+import pandas as pd
 import xarray as xr
 
-from maskopt_lib import metrics
+from maskopt_lib import files, metrics
 from maskopt_lib.data import schema
-from maskopt_lib.errors import LayoutError
-from maskopt_lib.layout.benchmarks import demo_layout, layout_inputs
-from maskopt_lib.layout.clip_reader import read_clip
-from maskopt_lib.layout.contours import DATABASE_NM
-from maskopt_lib.layout.designs import read_design
-from maskopt_lib.layout.layers import Layers
-from maskopt_lib.layout.mosaic import MASK_LAYER
-from maskopt_lib.layout.platforms import PLATFORMS, design_inputs
-from maskopt_lib.layout.windows import Plan, StitchedMask, grown
-from maskopt_lib.layout.writer import new_layout, write_polygons
-from maskopt_lib.litho import Process
-from maskopt_lib.runs.record import Run
-from maskopt_lib.study.areas import prints, score_sheet
-from maskopt_lib.study.areas.area import Area, seam_pass, solve_area
+from maskopt_lib.errors import BusyFolderError, NothingPrintsWarning
+from maskopt_lib.layout.contours import VERTEX_TOLERANCE_NM
+from maskopt_lib.layout.layers import Layer, resolve_layer
+from maskopt_lib.layout.markers import write_markers
+from maskopt_lib.layout.mosaic import MASK_LAYER, TARGET_LAYER
+from maskopt_lib.layout.windows import Plan, StitchedMask
+from maskopt_lib.litho import Process, load_process
+from maskopt_lib.metrics.rules import read_deck
+from maskopt_lib.runs.parts import FOLDER
+from maskopt_lib.runs.record import Run, start
+from maskopt_lib.runs.spread import workers as workers_of
+from maskopt_lib.study.areas import focus_window, prints, score_sheet
+from maskopt_lib.study.areas.area import Area, check_written, seam_pass, solve_area, write_area, written_cell
 from maskopt_lib.study.areas.batches import open_mask, pixels_of, stitching, target_of
 from maskopt_lib.study.areas.mending import mend
+from maskopt_lib.study.areas.own_region import inputs_of, middle_nm, plan_of, read, read_mask, with_rim
 from maskopt_lib.study.solvers.masks import Trial
+
+__all__ = [
+    "Solution", "drawn", "inputs_of", "middle_nm", "optimize", "plan_of", "read", "score", "score_masks", "solve",
+    "target_mask", "trials_of", "with_rim", "work_folder",
+]  # fmt: skip
 
 #: The method that keeps a rule deck; of the others the deck is only reported.
 KEEPS_RULES = "rule_aware"
 # A limit that nothing breaks: the smallest value is of interest, no place.
 _NO_LIMIT = 1e-3
-# Larger than any chip: a window in which a whole layer is measured.
-_ANY_NM = 1e8
 FIRST, SEAMLESS, REPAIRED, MENDED = "first windows", "seam pass", "repair", "mended"
 
 
@@ -69,152 +75,6 @@ class Solution:
         """Seconds of all solves."""
         solved = (windows[schema.RUNTIME].where(windows["solved"] == 1) for windows in self.passes.values())
         return sum(float(seconds.sum()) for seconds in solved)
-
-
-def inputs_of(source: str | Path, process: str | Path = "", platform: str = "") -> list[str | Path]:
-    """What a run reads, as :func:`maskopt_lib.study.start` takes its inputs: layout, a DEF's cells, a process file."""
-    found = layout_inputs(source) or design_inputs(source, PLATFORMS["nangate45"])[:1]
-    if found and str(found[0]).endswith(".def"):
-        found = design_inputs(source, PLATFORMS[platform or str(found[0]).partition("/")[0]])
-    return [*found, *([Path(process)] if process and Path(process).is_file() else [])]
-
-
-def read(
-    source: str | Path,
-    folder: str | Path,
-    process: Process,
-    *,
-    layer: str = "",
-    layers: Layers | None = None,
-    cell: str = "",
-    platform: str = "",
-    device: str = "cpu",
-) -> Area:
-    """A layout, and the layer of it that is to be printed.
-
-    Parameters
-    ----------
-    source : a .gds, .oas, .def or .glp file, a design or a file of the data manifest; empty takes a demo layout.
-    folder : where what has to be written for it is kept.
-    process : to print with; its layer map names the layers.
-    layer : a name of the layer map (in GLP: of the file), or "11/0"; empty takes the only layer there is.
-    layers : another layer map, see :func:`maskopt_lib.layout.layer_names`.
-    cell : with all that it refers to; empty takes the only top cell.
-    platform : whose cells a DEF places.
-    device : of the solves.
-
-    Raises
-    ------
-    LayoutError, MissingDataError, UnknownNameError : what is not there, or not as it must be; with what is.
-    """
-    folder = Path(folder)
-    source = source or demo_layout(folder)
-    if Path(source).suffix.lower() == ".glp":
-        clip = read_clip(source, layer or None, window_nm=_ANY_NM, placement="centred")
-        source, layer, layers = folder / "drawn.oas", "1/0", {}
-        laid, top = new_layout(DATABASE_NM, "DRAWN")
-        pieces = [np.rint((points - clip.offset_nm) / DATABASE_NM) for points in clip.polygons]
-        write_polygons(laid, top, pieces, source, layer=(1, 0))
-    design = read_design(source, platform=platform or None, top=cell or None)
-    is_own = not platform and design.path.suffix.lower() != ".def"
-    if layers is not None or is_own:
-        names = process.layers if layers is None else layers
-        design = replace(design, platform=replace(design.platform, process=names))
-    if layer:
-        design.bounds_nm(layer)  # complains where nothing is on it
-    elif len(there := design.layers) != 1:
-        known = ", ".join(f"{number}/{kind} {name}".strip() for (number, kind), name in there.items())
-        raise LayoutError(f"{design.path}: shapes on several layers ({known}); choose one with layer=")
-    # Workers read the file, and what is written beside the mask is all of it: a DEF, or one cell, is written for them.
-    path = design.path if is_own and not cell else design.write(folder / "layout.oas")
-    return Area(
-        layout_file=path.resolve(), platform=design.platform, layer=layer or next(iter(design.layers)),
-        process=process, device=device,
-    )  # fmt: skip
-
-
-def read_mask(source: str | Path, folder: str | Path, area: Area, layer: str = "") -> Area:
-    """A mask in a file of its own, drawn as its layout is.
-
-    Parameters
-    ----------
-    source, folder : as for :func:`read`.
-    area : the layout that it is for, whose layer map holds.
-    layer : of the mask; "" takes 111/0 where that is drawn, or the only one.
-    """
-    if not layer and Path(source).suffix.lower() != ".glp":
-        layer = "/".join(map(str, MASK_LAYER)) if MASK_LAYER in read_design(source).layers else ""
-    return read(source, folder, area.process, layer=layer, layers=area.platform.process)
-
-
-def plan_of(
-    area: Area,
-    region_nm: Sequence[float] = (),
-    *,
-    context_nm: float = 0.0,
-    pixel_nm: float = 0.0,
-    core_nm: float = 0.0,
-) -> Plan:
-    """How a region of a layout is cut into windows: one, where it fits a field beside its context.
-
-    Parameters
-    ----------
-    area : the layout.
-    region_nm : (x0, y0, x1, y1) in its coordinates; empty takes all that is drawn on the layer.
-    context_nm : seen around each window, and kept around the region; 0 takes a quarter of the field.
-    pixel_nm : side of a pixel; 0 takes the process's.
-    core_nm : side of a window of many; 0 takes half the field, or what the context leaves of it.
-
-    Warns where the region has features below resolution, see :meth:`maskopt_lib.litho.Process.warned_k1`.
-
-    Raises
-    ------
-    LayoutError : no region, one off the pixels, or one in which nothing is drawn.
-    """
-    field_nm, design = area.process.period_nm, area.design()
-    pixel_nm, context_nm = pixel_nm or area.process.pixel_nm, context_nm or field_nm / 4
-    if not len(region_nm):
-        box = np.array(design.bounds_nm(area.layer)) / pixel_nm
-        region_nm = (np.where(np.arange(4) < 2, np.floor(box + 1e-6), np.ceil(box - 1e-6)) * pixel_nm).tolist()
-    elif len(region_nm) != 4:
-        raise LayoutError(f"region_nm={list(region_nm)} is not [x0, y0, x1, y1] in nm with x0 < x1 and y0 < y1")
-    x0, y0, x1, y1 = region_nm
-    room_nm, step_nm = field_nm - 2 * context_nm, 4 * pixel_nm  # a quarter of a core is whole in pixels as well
-    side_nm = np.ceil(max(x1 - x0, y1 - y0) / step_nm - 1e-6) * step_nm
-    if side_nm > room_nm or core_nm:
-        side_nm = core_nm or np.floor(min(field_nm / 2, room_nm) / step_nm) * step_nm
-    plan = Plan(
-        region_nm=tuple(region_nm), core_nm=float(side_nm), pixel_nm=pixel_nm, field_nm=field_nm,
-        context_nm=context_nm, rim_nm=context_nm,
-    )  # fmt: skip
-    if not design.polygons(area.layer, plan.region_nm):
-        x0, y0, x1, y1 = design.bounds_nm(area.layer)
-        raise LayoutError(
-            f"nothing is drawn on layer {area.layer!r} in region_nm={list(region_nm)}; the layer spans x "
-            f"{x0:g}..{x1:g}, y {y0:g}..{y1:g} nm"
-        )
-    smallest = design.smallest_nm(area.layer, area.process.unit_nm, plan.region_nm, around_nm=plan.context_nm)
-    area.process.warned_k1(smallest, f"layer {area.layer!r} in region_nm={list(plan.region_nm)}")
-    return plan
-
-
-def with_rim(plan: Plan) -> Plan:
-    """The same mask as a region that reaches as far as it goes: where no border cuts it, all that it prints counts."""
-    return replace(
-        plan, region_nm=grown(plan.region_nm, plan.rim_nm), core_nm=plan.core_nm + 2 * plan.rim_nm, context_nm=0.0,
-        rim_nm=0.0,
-    )  # fmt: skip
-
-
-def middle_nm(plan: Plan, *, longest_nm: float = 2048.0) -> tuple[float, float, float, float]:
-    """What a picture can show of a region: all of it, or a square in its middle."""
-    x0, y0, x1, y1 = plan.region_nm
-    sides = [min(side, longest_nm) for side in (x1 - x0, y1 - y0)]
-    left, low = (
-        start + plan.pixel_nm * round((whole - side) / 2 / plan.pixel_nm)
-        for start, whole, side in zip((x0, y0), (x1 - x0, y1 - y0), sides, strict=True)
-    )
-    return left, low, left + sides[0], low + sides[1]
 
 
 def trials_of(
@@ -341,3 +201,200 @@ def target_mask(area: Area, plan: Plan, run: Run) -> StitchedMask:
 def quarter_nm(plan: Plan) -> float:
     """How far the windows of the repair are moved: what is at a border of the first or moved ones is inside of one."""
     return plan.core_nm / 4
+
+
+@contextmanager
+def work_folder(out: Path, work: Path | None = None) -> Iterator[Path]:
+    """Where what is solved is kept until the block ends well, so that nobody solves twice.
+
+    Parameters
+    ----------
+    out : the mask's file; the folder lies beside it, with ``.work`` behind its name, and is removed in the end. What is
+        left of a block that failed, or whose process was killed, is taken up by the next one for the same file.
+    work : another folder, which stays.
+
+    Raises
+    ------
+    BusyFolderError : another process works for the same file.
+    """
+    folder = work or out.with_name(f"{out.name}.work")
+    try:
+        yield folder
+    except BusyFolderError:
+        raise
+    except BaseException as error:
+        if (folder / FOLDER).is_dir():
+            error.add_note(f"what is solved is kept in {folder}, and the same command goes on from there")
+        elif work is None:
+            files.remove(folder)
+        raise
+    if work is None:
+        files.remove(folder)
+
+
+def optimize(
+    source: str | Path,
+    out: Path,
+    folder: Path,
+    *,
+    process: str | Path | Process = "embedded",
+    region: Sequence[float] | None = None,
+    pixel_nm: float = 0.0,
+    context_nm: float = 0.0,
+    method: str = KEEPS_RULES,
+    preset: str = "",
+    options: Mapping[str, Any] | None = None,
+    deck: str | Path | Mapping[str, float] | None = None,
+    mask_layer: Layer = MASK_LAYER,
+    target_layer: Layer = TARGET_LAYER,
+    beside: bool = False,
+    contours: str = "smooth",
+    vertex_tolerance_nm: float = VERTEX_TOLERANCE_NM,
+    around: Path | None = None,
+    markers: Path | None = None,
+    draw: Callable[[xr.Dataset], Any] | None = None,
+    workers: int = 1,
+    **layout: Any,
+) -> dict[str, Any]:
+    """From a layout to a mask file.
+
+    Parameters
+    ----------
+    source, layout : as for :func:`maskopt_lib.study.areas.own_region.read`.
+    out : the mask, .oas or .gds. Of a region what lies in it; where none is given the mask as far as it goes.
+    folder : of the run; what is solved is kept there, and taken from there.
+    process : as for :func:`maskopt_lib.litho.load_process`.
+    region, pixel_nm, context_nm : as for :func:`maskopt_lib.study.areas.own_region.plan_of`.
+    method, preset, options : how the mask is made.
+    deck : mask rules; those of the process by default.
+    mask_layer, target_layer, beside, contours, vertex_tolerance_nm : as for
+        :func:`maskopt_lib.study.areas.area.write_area`; names of layers are those of the layout's map.
+    around : file of the mask as far as it goes around the region, to print it again.
+    markers : file of the broken rules and of where the print is off, .lyrdb.
+    draw : is given masks and prints before and after, over ``shown`` ("target", the method), ``y`` and ``x``.
+    workers : processes for the windows.
+
+    Returns
+    -------
+    ``scores`` (mask -> score -> value), ``rules``, ``violations``, ``not_printed`` (middles of shapes in nm of which
+    nothing prints), what is in the ``file``, ``region_nm``, ``windows``, ``seconds``.
+
+    Raises
+    ------
+    LayoutError, UnknownNameError, OSError : what cannot be read, or written, before anything is solved.
+
+    Warns
+    -----
+    NothingPrintsWarning : shapes of the target of which nothing prints.
+    """
+    process = load_process(process)
+    rules = process.deck if deck is None else read_deck(deck)
+    for path in filter(None, (out, around, markers)):
+        files.check_place(path)
+    asked = {"method": method, "preset": preset, "options": dict(options or {}), "process": process.name}
+    run = _started(folder, asked)
+    area = read(source, run.out_dir, process, **layout)
+    plan = plan_of(area, region or (), context_nm=context_nm, pixel_nm=pixel_nm)
+    counted = plan if region else with_rim(plan)
+    trials = trials_of(method, preset, options or {}, rules, plan)
+    names = area.platform.process
+    how = {
+        "layer": resolve_layer(mask_layer, names), "beside": beside, "contours": contours,
+        "vertex_tolerance_nm": vertex_tolerance_nm,
+    } | ({} if beside else {"target_layer": resolve_layer(target_layer, names)})  # fmt: skip
+    for path in filter(None, (out, around)):
+        check_written(area, path, plan, run, **how)
+    with workers_of(workers if plan.grid != (1, 1) else 0) as client:
+        solution = solve(area, plan, trials, run, deck=rules, client=client)
+        masks = {"target": target_mask(area, plan, run), method: solution.mask}
+        scores, reports, measured = score_masks(masks, area, counted, run, deck=rules, client=client)
+    if lost := measured[method].not_printed:
+        warnings.warn(said_of(lost), NothingPrintsWarning, stacklevel=2)
+    file = write_area(solution.mask, area, out, box_nm=counted.region_nm, **how)
+    if around is not None:
+        write_area(solution.mask, area, around, **how)
+    if markers is not None:
+        off = score_sheet.misplaced(measured[method], focus_window.edge_limit_nm(process))
+        write_markers(reports[method], markers, misplaced=off, cell=written_cell(area, beside=beside))
+    if draw is not None:
+        draw(before_and_after(area, masks, middle_nm(counted)))
+    return {
+        "scores": {str(name): {k: v.item() for k, v in scores.sel({schema.METHOD: name}).items()} for name in masks},
+        **_report(reports[method], measured[method]),
+        "file": {"path": str(out), "polygons": file.polygons, "vertices": file.vertices, "area_nm2": file.area_nm2},
+        "region_nm": list(counted.region_nm),
+        "windows": list(plan.grid),
+        "seconds": solution.runtime_s,
+    }
+
+
+def score(
+    mask_file: str | Path,
+    source: str | Path,
+    folder: Path,
+    *,
+    process: str | Path | Process = "embedded",
+    mask_layer: str = "",
+    region: Sequence[float] | None = None,
+    pixel_nm: float = 0.0,
+    context_nm: float = 0.0,
+    deck: str | Path | Mapping[str, float] | None = None,
+    **layout: Any,
+) -> dict[str, Any]:
+    """Score a mask in a file against its target, both as drawn in one layout.
+
+    Parameters
+    ----------
+    mask_file : a layout; ``mask_layer`` is 111/0 where that is drawn, or the only one.
+    source, layout, folder, process, region, pixel_nm, context_nm, deck : as for :func:`optimize`. Of a region its
+        surroundings are printed with it, and only what lies in it counts.
+
+    Returns
+    -------
+    ``process``, the scores, ``rules``, ``violations``, ``not_printed``, and how it was scored.
+    """
+    process = load_process(process)
+    rules = process.deck if deck is None else read_deck(deck)
+    run = _started(folder, {"process": process.name})
+    area = read(source, run.out_dir, process, **layout)
+    plan = plan_of(area, region or (), context_nm=context_nm, pixel_nm=pixel_nm)
+    mask = read_mask(mask_file, run.out_dir / "mask", area, mask_layer)
+    design = mask.design()
+    with stitching(run, "mask", plan) as stitched:
+        for window in plan.windows:
+            box = plan.kept(window)
+            stitched.write(box, design.rasterize(mask.layer, box, plan.pixel_nm))
+    counted = plan if region else with_rim(plan)
+    masks = {"mask": open_mask(run.out_dir / "mask.zarr")}
+    scores, reports, measured = score_masks(masks, area, counted, run, deck=rules)
+    found = {name: values.item() for name, values in scores.isel({schema.METHOD: 0}).items()}
+    about = scores.attrs | {"context_nm": plan.context_nm}
+    return {"process": process.name, **found, **_report(reports["mask"], measured["mask"]), **about}
+
+
+def before_and_after(area: Area, masks: Mapping[str, Any], box_nm: Sequence[float]) -> xr.Dataset:
+    """Target, mask and prints of a part of several masks, over ``shown``, ``y`` and ``x``."""
+    shown = [prints.picture(area, mask, box_nm) for mask in masks.values()]
+    return xr.concat(shown, pd.Index(list(masks), name="shown"), combine_attrs="override")
+
+
+def said_of(places_nm: Sequence[Sequence[float]]) -> str:
+    """A sentence on shapes of which nothing prints."""
+    some = ", ".join(f"({x:g}, {y:g})" for x, y in places_nm[:5]) + " ..." * (len(places_nm) > 5)
+    return (
+        f"nothing prints of {len(places_nm)} shape{'s' * (len(places_nm) > 1)} of the target, at {some} nm: the mask "
+        "does not hold them, or they are too small for these optics; look at the rule deck, the pixel and k1"
+    )
+
+
+def _report(report: xr.Dataset, measured: prints.Measured) -> dict[str, Any]:
+    rules = report["rule"].values.tolist()
+    return {
+        "rules": {rule: report["at_least"].sel(rule=rule).item() for rule in rules},
+        "violations": {rule: int(report["violations"].sel(rule=rule)) for rule in rules},
+        "not_printed": measured.not_printed,
+    }
+
+
+def _started(folder: Path, asked: Mapping[str, Any]) -> Run:
+    return start("A mask for a layout", notebook="optimize", params=asked, out_dir=folder.resolve())

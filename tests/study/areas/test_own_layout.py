@@ -20,7 +20,7 @@ from maskopt_lib.__main__ import main
 from maskopt_lib.data import schema
 from maskopt_lib.errors import LayoutError
 from maskopt_lib.study.areas import area as tiles
-from maskopt_lib.study.areas import file_to_mask, focus_window, own_layout, prints, score_sheet
+from maskopt_lib.study.areas import focus_window, own_layout, prints, score_sheet
 
 NOTEBOOK = Path(__file__).resolve().parents[3] / "notebooks" / "17_optimize_your_layout.ipynb"
 PIXEL = 4.0
@@ -143,7 +143,7 @@ def test_only_what_is_drawn_is_held_against_the_resolution(tmp_path, small):
 
 def test_a_mask_of_several_windows_is_written_as_one(tmp_path, small):
     path = drawn(tmp_path / "line.gds", boxes((0, 200, 3000, 280), (0, 400, 3000, 480)))
-    found = file_to_mask.optimize(
+    found = own_layout.optimize(
         path, tmp_path / "mask.oas", tmp_path / "run", process=small, region=[800, 100, 1900, 600], method="identity",
         beside=True,
     )  # fmt: skip
@@ -181,7 +181,7 @@ def test_a_curved_target_has_the_contour_error_of_its_field_whether_in_one_windo
 @pytest.mark.parametrize("method", opc.METHODS)
 def test_every_method_takes_every_kind_of_layout(tmp_path, small, method, shape):
     path = drawn(tmp_path / "a.gds", SHAPES[shape])
-    found = file_to_mask.optimize(
+    found = own_layout.optimize(
         path, tmp_path / "mask.oas", tmp_path / "run", process=small, method=method, options=few_steps(method),
         deck=DECK, markers=tmp_path / "marks.lyrdb",
     )  # fmt: skip
