@@ -24,6 +24,8 @@ EPE_MEAN_ABS, EPE_MAX_ABS = "epe_mean_abs_nm", "epe_max_abs_nm"
 #: Mean absolute, 95 % quantile and largest, by arc length; of targets that are not Manhattan.
 CONTOUR_ERRORS = ("contour_mean_abs_nm", "contour_p95_abs_nm", "contour_max_abs_nm")
 SHOTS, SHAPES, VERTICES = "shots", "shapes", "vertices"
+#: What writing a mask takes beside its shots: made of other scores, or of curves fitted to a mask.
+WRITING = SEGMENTS, VSB_WRITE, MULTIBEAM_WRITE = "segments", "vsb_write_us", "multibeam_write_us"
 MSA, MSD = "msa_nm2", "msd_nm"
 MIN_WIDTH, MIN_SPACE, MIN_RADIUS = "min_width_nm", "min_space_nm", "min_radius_nm"
 RUNTIME = "runtime_s"
@@ -44,6 +46,9 @@ VARIABLES: dict[str, tuple[str, str]] = {
     SHOTS: ("shots (rectangle cover)", "1"),
     SHAPES: ("shapes on the mask", "1"),
     VERTICES: ("vertices of the mask polygons", "1"),
+    SEGMENTS: ("cubic Bezier segments of the mask outlines", "1"),
+    VSB_WRITE: ("write time of a field, variable-shaped beam", "us"),
+    MULTIBEAM_WRITE: ("write time of a field, multi-beam", "us"),
     MSA: ("minimum shape area", "nm2"),
     MSD: ("minimum shape distance", "nm"),
     MIN_WIDTH: ("minimum width", "nm"),

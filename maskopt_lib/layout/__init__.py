@@ -3,10 +3,12 @@
 `read_clip` reads one layer of a GLP, GDS or OASIS file into a `Clip`, `Clip.rasterize` turns it into pixels,
 `read_design` merges a placed and routed design with its cells, `open_design` opens one of the catalog by name,
 `tile_windows` and `cut_tiles` cut it into tiles at its cells,
-`demo_clips` and `benchmark_clips` give clips by name, `mask_polygons` and `write_mask` turn a mask back into polygons.
+`demo_clips` and `benchmark_clips` give clips by name, `mask_polygons` and `write_mask` turn a mask back into polygons,
+`bezier_outlines` and `write_beziers` into curves.
 """
 
 from maskopt_lib.layout.benchmarks import BENCHMARKS, benchmark_clips, benchmark_names, demo_layout, layout_inputs
+from maskopt_lib.layout.bezier import bezier_outlines, bezier_polygons, read_beziers, write_beziers
 from maskopt_lib.layout.catalog import design_info, design_names, open_design
 from maskopt_lib.layout.cell_polygons import cell_polygons
 from maskopt_lib.layout.cell_tiles import CutTiles, TileRule, content_image, cut_tiles, tile_scene, tile_windows

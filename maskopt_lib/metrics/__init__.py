@@ -9,3 +9,4 @@ from maskopt_lib.metrics.outline import count_vertices, min_radius_nm, outlines
 from maskopt_lib.metrics.rules import RULES, rule_report
 from maskopt_lib.metrics.shapes import ShapeRules, min_space_nm, min_width_nm, shape_rules
 from maskopt_lib.metrics.shots import count_shots, shot_rectangles
+from maskopt_lib.metrics.write_time import MultiBeam, ShapedBeam, with_write_times

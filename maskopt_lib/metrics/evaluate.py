@@ -141,7 +141,8 @@ _EPE = _PRINT - {schema.L2, schema.PVB}
 _CONTOUR = set(schema.CONTOUR_ERRORS)
 _SHAPES = {schema.SHAPES, schema.MSA, schema.MSD}
 #: Every score of every target, in the order in which tables show them; curved ones have contour errors as well.
-SCORES = tuple(n for n in schema.VARIABLES if n not in (schema.RUNTIME, schema.PEAK_MEMORY, *schema.CONTOUR_ERRORS))
+_OTHERS = {schema.RUNTIME, schema.PEAK_MEMORY, *schema.WRITING, *schema.CONTOUR_ERRORS}
+SCORES = tuple(name for name in schema.VARIABLES if name not in _OTHERS)
 _ALL = tuple(name for name in schema.VARIABLES if name in {*SCORES, *_CONTOUR})
 
 

@@ -42,4 +42,4 @@ from maskopt_lib.study.solvers.postprocess import area_sweep, post_process, remo
 from maskopt_lib.study.solvers.second_opinion import second_opinion
 from maskopt_lib.study.solvers.settings import is_preset, rank, search, settings_grid, variations
 from maskopt_lib.study.solvers.timing import Budget, measure, measure_devices, product_scores
-from maskopt_lib.study.solvers.vertex_costs import vertex_costs
+from maskopt_lib.study.solvers.vertex_costs import curve_costs, vertex_costs

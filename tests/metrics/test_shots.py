@@ -4,11 +4,14 @@ from functools import cache
 
 import numpy as np
 import pytest
+import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
+from maskopt_lib import metrics
+from maskopt_lib.data import schema
 from maskopt_lib.errors import GridMismatchError
 from maskopt_lib.metrics import count_shots, shot_rectangles
 
@@ -103,3 +106,13 @@ def test_the_grid_takes_the_nearest_pixel_and_must_divide():
         count_shots(mask, 500)
     with pytest.raises(GridMismatchError, match="one mask"):
         count_shots(np.zeros((2, 8, 8)))
+
+
+def test_write_times_are_shots_times_a_shot_and_area_by_a_rate():
+    shots = xr.Dataset({"shots": ("sample", [0, 100, 1000])})
+    shaped = metrics.ShapedBeam(current_density_a_cm2=500, dose_uc_cm2=100, settling_ns=50)
+    timed = metrics.with_write_times(shots, 2000.0, shaped=shaped, multi=metrics.MultiBeam(hours=10))
+    # 100 uC/cm2 at 500 A/cm2 are 200 ns; 8 x 8 um of 100 x 130 mm.
+    np.testing.assert_allclose(timed["vsb_write_us"], [0, 25, 250])
+    np.testing.assert_allclose(timed["multibeam_write_us"], 36e9 * 64e-6 / 13000)
+    schema.validate(timed)

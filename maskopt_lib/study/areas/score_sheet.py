@@ -30,7 +30,7 @@ def score(masks: Mapping[str, StitchedMask], area: Area, plan: Plan, measured: M
     -------
     Dataset over ``method`` with the scores of :func:`maskopt_lib.metrics.evaluate`: areas over the pixels of the
     region, edge placement at its sites, contour error along its curves, rules at its places, measured on the uncut
-    mask; ``shots`` of the mask cut at the borders of windows and region.
+    mask; ``shots`` of the mask cut at the borders of windows and region, and the region's two write times.
     """
     rows, side = {}, round(plan.field_nm / plan.pixel_nm)
     grid = None if side % SHOT_GRID else SHOT_GRID  # of fields that the usual grid does not divide every pixel counts
@@ -56,7 +56,9 @@ def score(masks: Mapping[str, StitchedMask], area: Area, plan: Plan, measured: M
         "context_nm": plan.context_nm,
         "epe_limits_nm": list(metrics.epe.LIMITS_NM),
     }
-    return schema.label(scores[[name for name in schema.VARIABLES if name in scores]]).assign_attrs(about)
+    scores = schema.label(scores[[name for name in schema.VARIABLES if name in scores]]).assign_attrs(about)
+    x0, y0, x1, y1 = plan.region_nm
+    return metrics.with_write_times(scores, np.sqrt((x1 - x0) * (y1 - y0)))
 
 
 def _core_in_field(mask: StitchedMask, window: Window, plan: Plan) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What the tolerance of written contours saves in vertices, and what it costs in print."""
+"""What the tolerance of written contours saves in vertices, or in curves, and what it costs in print."""
 
 import tempfile
 from collections.abc import Sequence
@@ -10,9 +10,13 @@ import xarray as xr
 from maskopt_lib import metrics
 from maskopt_lib.data import schema
 from maskopt_lib.images import binary
-from maskopt_lib.layout import read_clip, write_mask
+from maskopt_lib.layout import bezier_outlines, bezier_polygons, mask_rings, read_clip, write_mask
+from maskopt_lib.layout.raster import painted
 from maskopt_lib.litho import Simulator
+from maskopt_lib.metrics import RULES
 from maskopt_lib.runs.gather import labelled
+
+_OF_CURVES = (schema.L2, schema.PVB, schema.EPE15, schema.EPE3, *RULES)
 
 
 def vertex_costs(
@@ -66,6 +70,38 @@ def vertex_costs(
     about = {"kernels": sim.kernels.name, "pixel_nm": pixel_nm, "threshold": float(sim.threshold)}
     about["epe_limits_nm"] = list(metrics.epe.LIMITS_NM)
     return schema.described(schema.label(labelled(rows, ("vertex_tolerance_nm",))), texts).assign_attrs(about)
+
+
+def curve_costs(
+    mask: np.ndarray, target: np.ndarray, sim: Simulator, *, tolerances_nm: Sequence[float] = (0.5, 1.0)
+) -> xr.Dataset:
+    """Fit the outlines of a mask by cubic Bezier curves, rasterize what was fitted, and score it as the mask.
+
+    Parameters
+    ----------
+    mask, target : (y, x) of the simulator's field, 0 or 1.
+    sim : to print with.
+    tolerances_nm : of :func:`maskopt_lib.layout.bezier_outlines`.
+
+    Returns
+    -------
+    Dataset over ``tolerance_nm``: ``segments`` of the curves, ``vertices`` of polygons within the same tolerance, L2,
+    PV band, edge placement and mask rules of what the curves enclose. The row at 0 is the mask itself: no curves.
+    """
+    image, target = binary(mask, axes=2).astype(np.uint8), binary(target, "target", axes=2)
+    pixel_nm, rows = float(sim.kernels.period_nm) / image.shape[-1], {}
+    for tolerance_nm in (0.0, *tolerances_nm):
+        fitted, counts = image, {schema.SEGMENTS: np.nan, schema.VERTICES: np.nan}
+        if tolerance_nm:
+            curves = bezier_outlines(image, pixel_nm, tolerance_nm=tolerance_nm)
+            rings = mask_rings(image, pixel_nm, vertex_tolerance_nm=tolerance_nm)
+            fitted = painted(bezier_polygons(curves), len(image), pixel_nm)
+            counts = {schema.SEGMENTS: sum(map(len, curves)), schema.VERTICES: sum(map(len, rings))}
+        scores = metrics.evaluate(fitted, target, sim, only=_OF_CURVES)
+        rows[(tolerance_nm,)] = counts | {name: float(scores[name]) for name in _OF_CURVES}
+    texts = {"tolerance_nm": ("how far an outline may be from the curves", "nm")}
+    about = {"kernels": sim.kernels.name, "pixel_nm": pixel_nm, "threshold": float(sim.threshold)}
+    return schema.described(schema.label(labelled(rows, ("tolerance_nm",))), texts).assign_attrs(about)
 
 
 def _inside(places: xr.Dataset, box_nm: Sequence[float]) -> xr.Dataset:

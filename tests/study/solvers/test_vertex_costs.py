@@ -6,7 +6,7 @@ import numpy as np
 
 from maskopt_lib import layout, litho, metrics, optics
 from maskopt_lib.data import schema
-from maskopt_lib.study.solvers.vertex_costs import vertex_costs
+from maskopt_lib.study.solvers.vertex_costs import curve_costs, vertex_costs
 
 
 def test_fewer_vertices_cost_print():
@@ -24,3 +24,15 @@ def test_fewer_vertices_cost_print():
     there = vertex_costs(mask, target, sim, tolerances_nm=(), region_nm=(0, 0, 2048, 1024))
     for name in ("l2_nm2", "epe_sites"):
         assert 0 < there[name][0] < costs[name][0]
+
+
+def test_curves_are_fewer_than_vertices_and_print_much_the_same():
+    sim = litho.Simulator(optics.load("embedded"))
+    y, x = (np.mgrid[:512, :512] + 0.5) * 4
+    target = (np.hypot(y - 1024, x - 1024) < 200).astype(np.uint8)
+    costs = curve_costs(target, target, sim, tolerances_nm=(2.0,))
+    itself, fitted = costs.sel(tolerance_nm=0), costs.sel(tolerance_nm=2)
+    assert fitted["segments"] <= 4 < fitted["vertices"]
+    assert float(itself["l2_nm2"]) == float(metrics.evaluate(target, target, sim, only=["l2_nm2"])["l2_nm2"])
+    assert abs(float(fitted["l2_nm2"] - itself["l2_nm2"])) < 4000
+    schema.validate(costs)
