@@ -39,6 +39,7 @@ from maskopt_lib.study.solvers.pareto import (
 )
 from maskopt_lib.study.solvers.picks import pick, picked, settings_table, shot_budgets, trial_of
 from maskopt_lib.study.solvers.postprocess import area_sweep, post_process, removed_shapes, rules_kept
+from maskopt_lib.study.solvers.public_gradients import gradient_costs, gradient_error
 from maskopt_lib.study.solvers.second_opinion import second_opinion
 from maskopt_lib.study.solvers.settings import is_preset, rank, search, settings_grid, variations
 from maskopt_lib.study.solvers.timing import Budget, measure, measure_devices, product_scores
