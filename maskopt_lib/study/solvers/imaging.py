@@ -3,18 +3,21 @@
 Each function computes one thing to look at and returns it labelled; :mod:`maskopt_lib.figures.anatomy` draws it.
 """
 
+import time
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 import xarray as xr
 from scipy import ndimage
+from torch import Tensor
 
 from maskopt_lib.data import schema
 from maskopt_lib.errors import UnknownNameError
 from maskopt_lib.litho import Simulator
 from maskopt_lib.litho.processes import load_process
 from maskopt_lib.optics import SocsKernels, source_map
+from maskopt_lib.runs.gather import labelled
 
 #: Side of a pixel of the masks in nm; edges of lines are anti-aliased.
 PIXEL_NM = 2.0
@@ -233,6 +236,69 @@ def spectrum_of_square(
         attrs={"kernels": kernels.name, "side_nm": side_nm, "threshold": sim.threshold},
     )
     return schema.label(ds)
+
+
+def full_grid_image(mask: Tensor, kernels: SocsKernels, focus: int) -> Tensor:
+    """The image as the sum over kernels on all pixels of the mask, by Fast Fourier Transforms: nothing is left out.
+
+    Parameters
+    ----------
+    mask : (n, n) float64; differentiable.
+    kernels, focus : the optics, and its setting by number.
+    """
+    n, h = mask.shape[-1], kernels.half_width
+    at = torch.arange(-h, h + 1) % n
+    spectrum = torch.fft.fft2(mask, norm="forward")
+    image = torch.zeros_like(mask)
+    for values, weight in zip(kernels.spectra[focus], kernels.weights[focus], strict=True):
+        kernel = torch.zeros(n, n, dtype=torch.complex128)
+        kernel[at[:, None], at] = torch.as_tensor(values)
+        image = image + weight * torch.fft.ifft2(kernel * spectrum, norm="forward").abs().square()
+    return image
+
+
+def band_limit(kernels: SocsKernels, mask: np.ndarray, *, gradient_pixels: int = 4) -> xr.Dataset:
+    """The image from samples of its band against the sum on all pixels, and their times; double precision.
+
+    Parameters
+    ----------
+    kernels : the optics.
+    mask : (n, n), 0 to 1.
+    gradient_pixels : the gradient is compared on a mask of this many times larger pixels.
+
+    Returns
+    -------
+    Dataset over ``focus``: ``image_difference`` and ``gradient_difference``, the largest of all pixels relative to the
+    largest value (gradient: of the image's mean square), and ``full_s`` and ``band_s``, seconds an image takes.
+    """
+    sim, rows = Simulator(kernels, dtype=torch.float64), {}
+    fine = torch.as_tensor(mask, dtype=torch.float64)
+    coarse = torch.nn.functional.avg_pool2d(fine[None], gradient_pixels)[0]
+    sim.intensity(fine)  # its matrices are made once, not timed
+    for k, focus in enumerate(kernels.focus_names):
+        start = time.perf_counter()
+        full = full_grid_image(fine, kernels, k)
+        middle = time.perf_counter()
+        both = sim.intensity(fine)
+        end = time.perf_counter()
+        gradients = []
+        for image in (lambda m, k=k: full_grid_image(m, kernels, k), lambda m, k=k: sim.intensity(m)[k]):
+            at = coarse.clone().requires_grad_()
+            image(at).square().mean().backward()
+            gradients.append(at.grad)
+        rows[(focus,)] = {
+            "image_difference": float((full - both[k]).abs().max() / full.max()),
+            "gradient_difference": float((gradients[0] - gradients[1]).abs().max() / gradients[0].abs().max()),
+            "full_s": middle - start,
+            "band_s": (end - middle) / len(kernels.focus_names),
+        }
+    names = {
+        "image_difference": "largest difference of the image (relative)",
+        "gradient_difference": "largest difference of the gradient (relative)",
+        "full_s": ("time of an image, all pixels", "s"),
+        "band_s": ("time of an image, samples of its band", "s"),
+    }
+    return schema.described(labelled(rows, (schema.FOCUS,)), names)
 
 
 def _centres_nm(kernels: SocsKernels, pixel_nm: float = PIXEL_NM) -> np.ndarray:

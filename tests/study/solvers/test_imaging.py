@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from maskopt_lib import litho, optics
+from maskopt_lib.data import schema
 from maskopt_lib.study.solvers import imaging
 
 
@@ -77,3 +78,11 @@ def test_pull_back_of_a_round_corner():
     rounded = np.hypot(np.maximum(np.abs(x) - 60, 0), np.maximum(np.abs(y) - 60, 0))
     image = np.clip(0.5 + (radius - rounded) / 40, 0, 1)
     assert imaging._pull_back_nm(at, image, 240, 0.5) == pytest.approx((np.sqrt(2) - 1) * radius, abs=0.3)
+
+
+def test_samples_of_the_band_hold_image_and_gradient_of_all_pixels(kernels):
+    mask = np.random.default_rng(3).random((144, 144)) > 0.5
+    found = imaging.band_limit(kernels, mask.astype(float), gradient_pixels=2)
+    assert float(found["image_difference"].max()) < 1e-12 and float(found["gradient_difference"].max()) < 1e-12
+    assert (found["full_s"] > 0).all() and (found["band_s"] > 0).all()
+    schema.validate(found)
