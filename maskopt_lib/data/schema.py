@@ -21,6 +21,8 @@ EPE15, EPE3, EPE_SITES = "epe15", "epe3", "epe_sites"
 #: Limits of EPE15 and EPE3 in nm: the contest's and that of recent work.
 EPE_LIMITS_NM = (15.0, 3.0)
 EPE_MEAN_ABS, EPE_MAX_ABS = "epe_mean_abs_nm", "epe_max_abs_nm"
+#: Mean absolute, 95 % quantile, and the shares beyond the two limits, at points between the sites; where asked for.
+BETWEEN_SITES = ("between_mean_abs_nm", "between_p95_abs_nm", "between_over3", "between_over15")
 #: Mean absolute, 95 % quantile and largest, by arc length; of targets that are not Manhattan.
 CONTOUR_ERRORS = ("contour_mean_abs_nm", "contour_p95_abs_nm", "contour_max_abs_nm")
 SHOTS, SHAPES, VERTICES = "shots", "shapes", "vertices"
@@ -40,6 +42,10 @@ VARIABLES: dict[str, tuple[str, str]] = {
     EPE_SITES: ("EPE sites", "1"),
     EPE_MEAN_ABS: ("mean absolute edge placement error", "nm"),
     EPE_MAX_ABS: ("largest absolute edge placement error", "nm"),
+    BETWEEN_SITES[0]: ("mean absolute edge placement error between the sites", "nm"),
+    BETWEEN_SITES[1]: ("edge placement error that 95 % of the points between the sites keep", "nm"),
+    BETWEEN_SITES[2]: ("share of points between the sites beyond 3 nm", "1"),
+    BETWEEN_SITES[3]: ("share of points between the sites beyond 15 nm", "1"),
     CONTOUR_ERRORS[0]: ("mean absolute contour error", "nm"),
     CONTOUR_ERRORS[1]: ("contour error not exceeded along 95 % of the outline", "nm"),
     CONTOUR_ERRORS[2]: ("largest absolute contour error", "nm"),
@@ -60,7 +66,7 @@ VARIABLES: dict[str, tuple[str, str]] = {
 
 _NILS_MEEF = ("NILS", "NILS, lowest tenth", "MEEF", "MEEF, highest tenth")
 #: What tables show with so many decimals: quantities that are not counted in whole units, and are small.
-DECIMALS = dict.fromkeys((RUNTIME, PEAK_MEMORY, "rule_margin", "front_share", *_NILS_MEEF), 2)
+DECIMALS = dict.fromkeys((RUNTIME, PEAK_MEMORY, "rule_margin", "front_share", *BETWEEN_SITES, *_NILS_MEEF), 2)
 #: Name in results of earlier versions -> name today.
 RENAMED = {"print_nm2": "merit_nm2"}
 

@@ -327,6 +327,12 @@ class Simulator(nn.Module):
             )
         return self._imagings[n, n_out, corners]
 
+    def matrices(self, n: int) -> tuple[SpectrumMatrices, FieldMatrices, Tensor, Tensor]:
+        """What takes masks of ``n`` x ``n`` pixels to the samples of ``small_grid``: the matrices of the three steps of
+        :mod:`maskopt_lib.litho.imaging`, and the real systems (focus, system, h + 1, 2 h + 1)."""
+        samples = small_grid(self.kernels.half_width)
+        return self._spectrum(n), self._field, self._interpolation(n, samples), self._systems
+
     def _spectrum(self, n: int) -> SpectrumMatrices:
         if n not in self._spectra:
             self._spectra[n] = SpectrumMatrices.build(

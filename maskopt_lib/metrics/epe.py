@@ -1,5 +1,7 @@
 """Edge placement: where the target's edges are probed, what is printed there, and by how many nm it is off."""
 
+from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -57,12 +59,37 @@ def target_sites(target: Any, pixel_nm: float) -> xr.Dataset:
     >>> sites.x_nm.values[:5], sites.y_nm.values[:5]
     (array([140.5, 180.5, 219.5, 259.5, 140.5]), array([100., 100., 100., 100., 160.]))
     """
+    return _on_edges(target, pixel_nm, _places_nm)
+
+
+def between_sites(target: Any, pixel_nm: float) -> xr.Dataset:
+    """The points of a target's straight edges that lie between those of :func:`target_sites`.
+
+    Parameters
+    ----------
+    target, pixel_nm : as for :func:`target_sites`.
+
+    Returns
+    -------
+    A Dataset as that of :func:`target_sites`: halfway between neighbouring sites of an edge, and on both sides of an
+    edge's only site halfway to its ends. No checker looks there, so a mask that serves the checker alone shows.
+
+    Examples
+    --------
+    >>> target = np.zeros((512, 512), bool); target[100:160, 100:300] = True
+    >>> between_sites(target, pixel_nm=1.0).x_nm.values[:4]
+    array([160.5, 200. , 239.5, 160.5])
+    """
+    return _on_edges(target, pixel_nm, _between_nm)
+
+
+def _on_edges(target: Any, pixel_nm: float, places: Callable[[float, float], list[float]]) -> xr.Dataset:
     image = binary(target, "target", axes=2, pixel_nm=pixel_nm)
     straight = is_manhattan(image)
     sites: list[tuple[float, float, int, int]] = []
     for axis, turned in enumerate((image, image.T)):
         for line, start, stop, outward in straight_edges(turned, pixel_nm, is_manhattan=straight).tolist():
-            for place_nm in _places_nm(start, stop):
+            for place_nm in places(start, stop):
                 y_nm, x_nm = (line, place_nm) if axis == 0 else (place_nm, line)
                 sites.append((y_nm, x_nm, outward if axis == 0 else 0, outward if axis == 1 else 0))
     y_nm, x_nm, normal_y, normal_x = np.array(sites, dtype=float).reshape(-1, 4).T
@@ -81,7 +108,14 @@ def site_table(y_nm: np.ndarray, x_nm: np.ndarray, normal_y: np.ndarray, normal_
     )
 
 
-def epe_sites(aerial: Any, target: Any, *, pixel_nm: float, threshold: float) -> xr.Dataset:
+def epe_sites(
+    aerial: Any,
+    target: Any,
+    *,
+    pixel_nm: float,
+    threshold: float,
+    sites: Callable[[Any, float], xr.Dataset] = target_sites,
+) -> xr.Dataset:
     """Edge placement at each site of a target: what the probes see, and the signed error in nm.
 
     Parameters
@@ -90,6 +124,7 @@ def epe_sites(aerial: Any, target: Any, *, pixel_nm: float, threshold: float) ->
     target : (y, x) binary target on the same grid.
     pixel_nm : side of a pixel in nm.
     threshold : intensity at and above which the resist prints.
+    sites : from target and pixel to where is looked: :func:`target_sites`, or :func:`between_sites`.
 
     Returns
     -------
@@ -134,13 +169,13 @@ def epe_sites(aerial: Any, target: Any, *, pixel_nm: float, threshold: float) ->
             f"aerial and target must share one grid (y, x), got {image.shape} and {np.shape(target)}; of several "
             "corners take the nominal one, and rasterize the target at the pixel of the mask"
         )
-    sites = target_sites(target, pixel_nm)
+    at = sites(target, pixel_nm)
     threshold = image.dtype.type(threshold)  # the comparison the print itself is made with
 
     def along(distance_nm: np.ndarray) -> np.ndarray:
         """(site, ...) intensity at signed distances (site or 1, ...) outside the target edge."""
-        y = sites.y_nm.values[:, None] + sites.normal_y.values[:, None] * distance_nm
-        x = sites.x_nm.values[:, None] + sites.normal_x.values[:, None] * distance_nm
+        y = at.y_nm.values[:, None] + at.normal_y.values[:, None] * distance_nm
+        x = at.x_nm.values[:, None] + at.normal_x.values[:, None] * distance_nm
         return _interpolate(image, y / pixel_nm - 0.5, x / pixel_nm - 0.5)
 
     new = {}
@@ -151,7 +186,7 @@ def epe_sites(aerial: Any, target: Any, *, pixel_nm: float, threshold: float) ->
     error = _edge_error_nm(along, float(threshold))
     new["edge_error_nm"] = column(schema.SITE, error, "edge placement error, positive outwards", "nm")
     new["lost"] = column(schema.SITE, np.isnan(error), f"no printed edge within {SEARCH_NM:g} nm")
-    return sites.assign(new)
+    return at.assign(new)
 
 
 def summarize(sites: xr.Dataset) -> dict[str, float]:
@@ -175,6 +210,27 @@ def summarize(sites: xr.Dataset) -> dict[str, float]:
         schema.EPE_MEAN_ABS: float(error.mean()) if error.size else float("nan"),
         schema.EPE_MAX_ABS: float(error.max()) if error.size else float("nan"),
     }
+
+
+def summarize_between(places: xr.Dataset) -> dict[str, float]:
+    """The scores of one clip between its sites, by the names of `schema.BETWEEN_SITES`; nan without a point.
+
+    Parameters
+    ----------
+    places : what `epe_sites` returns for `between_sites`; lost edges count as 40 nm, the search limit.
+    """
+    error = np.abs(np.where(places["lost"].values, SEARCH_NM, places["edge_error_nm"].values))
+    if not error.size:
+        return dict.fromkeys(schema.BETWEEN_SITES, float("nan"))
+    found = (error.mean(), np.quantile(error, 0.95), (error > LIMITS_NM[1]).mean(), (error > LIMITS_NM[0]).mean())
+    return dict(zip(schema.BETWEEN_SITES, map(float, found), strict=True))
+
+
+def _between_nm(start_nm: float, stop_nm: float) -> list[float]:
+    """Points along one edge halfway between its sites, ascending, in nm; see `between_sites`."""
+    sites = _places_nm(start_nm, stop_nm)
+    ends = [start_nm, *sites, stop_nm] if len(sites) == 1 else sites
+    return [(a + b) / 2 for a, b in pairwise(ends)]
 
 
 def _places_nm(start_nm: float, stop_nm: float) -> list[float]:

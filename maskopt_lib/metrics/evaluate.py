@@ -98,12 +98,15 @@ def evaluate(
     rows = []
     for m, t, curved in zip(mask, target, is_curved, strict=True):
         row: dict[str, float] = dict.fromkeys(_CONTOUR, float("nan"))
-        if wanted & (_PRINT | _CONTOUR):
+        if wanted & (_PRINT | _CONTOUR | _BETWEEN):
             aerial = by_corner(sim.aerial(m.astype(np.float32)), getattr(sim, "corners", None))
             if curved:
                 places = contour.contour_error(aerial[0], t, pixel_nm=pixel_nm, threshold=sim.threshold)
                 row |= contour.summarize(places)
             row |= print_scores(aerial, t, pixel_nm=pixel_nm, threshold=sim.threshold, with_epe=bool(wanted & _EPE))
+            if wanted & _BETWEEN:
+                points = {"pixel_nm": pixel_nm, "threshold": sim.threshold, "sites": epe.between_sites}
+                row |= epe.summarize_between(epe.epe_sites(aerial[0], t, **points))
         if wanted & _SHAPES:
             row |= dict(zip((schema.SHAPES, schema.MSA, schema.MSD), shapes.shape_rules(m, pixel_nm), strict=True))
         if schema.SHOTS in wanted:
@@ -120,7 +123,7 @@ def evaluate(
 
     ds = schema.label(
         xr.Dataset(
-            {name: (schema.SAMPLE, np.array([row[name] for row in rows])) for name in _ALL if name in wanted},
+            {name: (schema.SAMPLE, np.array([row[name] for row in rows])) for name in ALL_SCORES if name in wanted},
             coords={schema.SAMPLE: names},
             attrs={
                 "kernels": sim.kernels.name,
@@ -139,22 +142,24 @@ def evaluate(
 _PRINT = set(PRINT_SCORES)
 _EPE = _PRINT - {schema.L2, schema.PVB}
 _CONTOUR = set(schema.CONTOUR_ERRORS)
+_BETWEEN = set(schema.BETWEEN_SITES)
 _SHAPES = {schema.SHAPES, schema.MSA, schema.MSD}
 #: Every score of every target, in the order in which tables show them; curved ones have contour errors as well.
-_OTHERS = {schema.RUNTIME, schema.PEAK_MEMORY, *schema.WRITING, *schema.CONTOUR_ERRORS}
+_OTHERS = {schema.RUNTIME, schema.PEAK_MEMORY, *schema.WRITING, *schema.CONTOUR_ERRORS, *schema.BETWEEN_SITES}
 SCORES = tuple(name for name in schema.VARIABLES if name not in _OTHERS)
-_ALL = tuple(name for name in schema.VARIABLES if name in {*SCORES, *_CONTOUR})
+#: Those that come only where they are asked for as well.
+ALL_SCORES = tuple(name for name in schema.VARIABLES if name in {*SCORES, *_CONTOUR, *_BETWEEN})
 
 
 def _chosen(only: Iterable[str] | None) -> set[str]:
     if only is None:
-        return set(_ALL)
+        return {*SCORES, *_CONTOUR}
     try:
         wanted = {only} if isinstance(only, str) else set(only)
     except TypeError:
         raise OptionError(f"only must be names of scores, got {only!r:.200}") from None
-    if unknown := wanted - set(_ALL):
-        raise UnknownNameError(f"no such score: {sorted(map(str, unknown))}; the known ones are {list(_ALL)}")
+    if unknown := wanted - set(ALL_SCORES):
+        raise UnknownNameError(f"no such score: {sorted(map(str, unknown))}; the known ones are {list(ALL_SCORES)}")
     return wanted
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -13,12 +13,17 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from maskopt_lib.errors import UnknownNameError
+from maskopt_lib.opc.lbfgs import Lbfgs
 from maskopt_lib.opc.result import MaxSteps, OpcResult, StopCondition, check_finite, history_dataset
 from maskopt_lib.options import Options, Positive
 
-Optimizer = Literal["sgd", "adam"]
+Optimizer = Literal["sgd", "adam", "lbfgs"]
 Schedule = Literal["constant", "cosine"]
-OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "sgd": torch.optim.SGD,
+    "adam": torch.optim.Adam,
+    "lbfgs": Lbfgs,
+}
 #: Factor on the learning rate as a function of the share of the steps done, 0 to 1.
 SCHEDULES: dict[str, Callable[[float], float]] = {
     "constant": lambda done: 1.0,
@@ -32,9 +37,11 @@ class Stepper(Options):
 
     Attributes
     ----------
-    optimizer : ``"sgd"`` without momentum or ``"adam"``.
-    learning_rate : step size, for objectives that are sums over the pixels.
-    schedule : ``"constant"`` or ``"cosine"``, which falls to zero at the last step.
+    optimizer : ``"sgd"`` without momentum, ``"adam"``, or ``"lbfgs"``, for objectives that do not change on the way
+        (:mod:`maskopt_lib.opc.lbfgs`); a step of it is one evaluation of the objective as well.
+    learning_rate : step size, for objectives that are sums over the pixels; of ``"lbfgs"`` the largest change in the
+        first step, a tenth of that in any.
+    schedule : ``"constant"`` or ``"cosine"``, which falls to zero at the last step; ``"lbfgs"`` finds its own lengths.
     """
 
     optimizer: Optimizer
@@ -96,7 +103,7 @@ def descend(
     stepper : optimizer, learning rate and schedule.
     n_steps : gradient steps.
     weights : one a term.
-    keep : ``"last"`` or ``"best"``, the parameters of each clip's lowest objective.
+    keep : ``"last"`` or ``"best"``, the parameters of each clip's lowest objective; ``"lbfgs"`` always keeps the best.
     on_gradient : ``on_gradient(gradient, step)`` gives the gradient to use.
     on_step : ``on_step(parameter, step)`` gives the parameters to go on with after a step, without gradient.
     stop : a further stop condition.
@@ -108,6 +115,8 @@ def descend(
     """
     if keep not in ("last", "best"):
         raise UnknownNameError(f"no rule {keep!r} for the parameters to keep; known: best, last")
+    if stepper.optimizer == "lbfgs":
+        keep, stepper = "best", replace(stepper, schedule="constant")
     parameter = start.detach().clone().requires_grad_()
     optimizer = OPTIMIZERS[stepper.optimizer]([parameter], lr=stepper.learning_rate)
     stops = [MaxSteps(n_steps), *([stop] if stop else [])]
@@ -137,7 +146,7 @@ def descend(
             parameter.grad = on_gradient(parameter.grad, step)
         for group in optimizer.param_groups:
             group["lr"] = stepper.learning_rate * SCHEDULES[stepper.schedule](step / n_steps)
-        optimizer.step()
+        optimizer.step(losses[-1]) if isinstance(optimizer, Lbfgs) else optimizer.step()
         if on_step:
             with torch.no_grad():
                 parameter.copy_(on_step(parameter.detach(), step))

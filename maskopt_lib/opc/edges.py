@@ -2,7 +2,8 @@
 
 :func:`edge_errors_nm` searches it along the normal at the control points of fragments, on an image of pixels.
 
-:class:`EdgePoints` makes it a term, at points along a target's straight edges. The image is band-limited, so its value
+:class:`EdgePoints` makes it a term (:func:`between_edges`, :func:`misplaced`), at points along a target's straight
+edges. The image is band-limited, so its value
 and slope at any point follow exactly from a simulator's few samples: no raster of the print is needed, and a
 displacement far below a pixel is seen. To first order the print's edge lies at
 
@@ -13,15 +14,18 @@ positive where it lies outside of the target: the step of Newton's method toward
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from maskopt_lib.litho.imaging import small_grid
 from maskopt_lib.litho.simulator import Simulator
+from maskopt_lib.metrics.epe import target_sites
 from maskopt_lib.opc.fragments import Fragments
 
 #: Points along an edge are this far apart, in nm.
@@ -32,6 +36,10 @@ STRAIGHT_NM = 12.0
 _STRAIGHT = 0.12
 # Where the image is flatter than this, in 1/nm, it says little of where an edge would be: 0.7 % of the threshold.
 _FLAT = 1.5e-3
+#: Length of an edge that a site stands for, in nm: the contest's sites are as far apart.
+SITE_NM = 40.0
+#: The contest's probes are pixels: they judge an edge this far inside of the target's as being on it, in nm.
+PROBED_NM = 0.5
 #: How far edges of a print are searched from a control point, in nm.
 SEARCH_NM = 40.0
 
@@ -143,16 +151,15 @@ class EdgePoints:
     counts: Tensor
 
     @classmethod
-    def of(cls, target: Tensor, sim: Simulator) -> EdgePoints:
+    def of(cls, clips: Sequence[np.ndarray], sim: Simulator) -> EdgePoints:
         """Points on a batch of targets.
 
         Parameters
         ----------
-        target : (b, y, x) uint8, 0 or 1, on a grid that spans the simulator's period.
+        clips : of each target the (point, 4) places and outward normals, as :func:`straight_edges` and
+            :func:`contest_sites` give them.
         sim : the imaging model.
         """
-        pixel_nm = sim.grid(target).pixel_nm
-        clips = [straight_edges(clip, pixel_nm) for clip in target.cpu().numpy()]
         longest = max(map(len, clips))
         counts, points = np.zeros((len(clips), longest)), np.zeros((len(clips), longest, 4))
         for i, edges in enumerate(clips):
@@ -186,27 +193,59 @@ class EdgePoints:
             slope = slope + (self.rows * (intensity @ self.slope_columns.mT).mT).sum(-1)
         return self.counts * (value - threshold) / slope.clamp_min(_FLAT)
 
-    def area(self, displacement: Tensor, scale_nm: float) -> Tensor:
-        """Area between the two edges, quadratic below ``scale_nm``: (b, point) to (b,) in nm2."""
-        size = displacement.abs()
-        each = torch.where(size < scale_nm, size.square() / (2 * scale_nm), size - scale_nm / 2)
-        return SPACING_NM * each.sum(-1)
+
+def between_edges(displacement: Tensor, scale_nm: float) -> Tensor:
+    """Area between the edges of print and target, quadratic below ``scale_nm``: (b, point) to (b,) in nm2."""
+    size = displacement.abs()
+    each = torch.where(size < scale_nm, size.square() / (2 * scale_nm), size - scale_nm / 2)
+    return SPACING_NM * each.sum(-1)
 
 
-def straight_edges(target: np.ndarray, pixel_nm: float) -> np.ndarray:
+def misplaced(displacement: Tensor, counts: Tensor, limit_nm: float, width_nm: float, pull: float) -> Tensor:
+    """Area that a checker's violations stand for: a smooth count at a limit, and beyond it the excess.
+
+    A site violates a limit ``l`` where the print's edge is farther than ``l`` from the target's. Read off with an error
+    of logistic density and width ``w``, a displacement ``d`` violates it with the probability
+    ``sigmoid((|d| - l) / w)``, the smooth form of a count. Its slope vanishes a few ``w`` beyond the limit, so nothing
+    would call back an edge that is 20 nm away. Counted for every limit from ``l`` on instead of for one,
+
+        integral from l to infinity of sigmoid((|d| - l') / w) dl' = w softplus((|d| - l) / w),
+
+    it is the excess over the limit, which keeps its slope. Both together, times the length of edge that a site stands
+    for, are an area: ``length (l sigmoid + pull w softplus)``.
+
+    Parameters
+    ----------
+    displacement : (b, point) of the print's edge in nm, positive outside of the target's.
+    counts : (b, point) 1 where there is a site.
+    limit_nm : of the checker. Its probes are pixels, to which an edge half a nm inside of the target's is in place.
+    width_nm : of the error of reading.
+    pull : of the excess against the count.
+
+    Returns
+    -------
+    (b,) nm2.
+    """
+    size = (displacement + PROBED_NM).abs() - limit_nm
+    each = limit_nm * torch.sigmoid(size / width_nm) + pull * width_nm * F.softplus(size / width_nm)
+    return SITE_NM * (counts * each).sum(-1)
+
+
+def straight_edges(target: np.ndarray, pixel_nm: float, *, spacing_nm: float = SPACING_NM) -> np.ndarray:
     """Points on the edges of a binary image, away from its corners.
 
     Parameters
     ----------
     target : (y, x) uint8, 0 or 1.
     pixel_nm : side of a pixel in nm.
+    spacing_nm : of the points along an edge.
 
     Returns
     -------
     (point, 4) float: y and x in nm, and the outward normal.
     """
     blurred = cv2.GaussianBlur(target.astype(np.float32), (0, 0), STRAIGHT_NM / pixel_nm)
-    step = max(round(SPACING_NM / pixel_nm), 1)
+    step = max(round(spacing_nm / pixel_nm), 1)
     sides = []
     for axis in (0, 1):
         image, grey = (a if axis == 0 else a.T for a in (target.astype(np.int8), blurred))
@@ -218,6 +257,12 @@ def straight_edges(target: np.ndarray, pixel_nm: float) -> np.ndarray:
         columns = (*place, outward, 0 * outward) if axis == 0 else (*place[::-1], 0 * outward, outward)
         sides.append(np.stack(columns, axis=1))
     return np.concatenate(sides)
+
+
+def contest_sites(target: np.ndarray, pixel_nm: float) -> np.ndarray:
+    """The contest's sites of a (y, x) binary image: (point, 4) as of :func:`straight_edges`."""
+    sites = target_sites(target, pixel_nm)
+    return np.stack([sites[name].values for name in ("y_nm", "x_nm", "normal_y", "normal_x")], axis=1).astype(float)
 
 
 def _probe(at: np.ndarray, n: int, *, slope: bool = False) -> np.ndarray:

@@ -80,6 +80,22 @@ class Prints:
         """
         return _CornerTerms.apply(intensity, self, exponent)
 
+    def areas(self, intensity: Tensor, steepness: float) -> Tensor:
+        """Squared difference of nominal print and target, difference of outer and inner print: (b, 2) in pixels.
+
+        Parameters
+        ----------
+        intensity : samples from :meth:`intensity`.
+        steepness : of the soft resist, per unit of intensity.
+        """
+        return _AreaTerms.apply(intensity, self, steepness)
+
+    def fidelity(self, intensity: Tensor, name: str, steepness: float) -> Tensor:
+        """Squared difference of the print at any corner and the target, (b,) in pixels; see :meth:`areas`."""
+        corner = self.sim.corner(name)
+        image = self.rows @ (corner.intensity_factor * intensity[:, corner.focus]) @ self.columns.mT
+        return (torch.sigmoid(steepness * (image - self.sim.threshold)) - self.wanted).square().sum((-2, -1))
+
     def nominal(self, intensity: Tensor) -> Tensor:
         """The soft nominal print in the box, (b, rows, columns), from samples of the intensity."""
         corner = self.sim.corner(schema.NOMINAL)
@@ -142,3 +158,46 @@ class _CornerTerms(torch.autograd.Function):
                 by_focus[:, corner.focus].add_(slope, alpha=prints.sim.resist_model.steepness * corner.intensity_factor)
             back += prints.rows[block].mT @ by_focus
         return back @ prints.columns, None, None
+
+
+class _AreaTerms(torch.autograd.Function):
+    """Samples of the intensity to the two terms of :meth:`Prints.areas`; what the gradient needs is made on the way."""
+
+    @staticmethod
+    def forward(ctx, intensity, prints, steepness):
+        corners = [prints.sim.corner(name) for name in schema.CORNERS]
+        image = prints.rows @ intensity @ prints.columns.mT
+        shift = -steepness * prints.sim.threshold
+
+        def soft(corner) -> Tensor:
+            scaled = torch.mul(image[:, corner.focus], steepness * corner.intensity_factor)
+            return scaled.add_(shift).sigmoid_()
+
+        nominal, outer, inner = map(soft, corners)
+        off, band = nominal - prints.wanted, outer - inner
+        terms = torch.stack([off.square().sum((-2, -1)), band.abs().sum((-2, -1))], dim=-1)
+        # d sigmoid(s x) = s z (1 - z) dx; what follows is written over what is not needed any more.
+        factors = [steepness * c.intensity_factor for c in corners]
+        at_nominal = nominal.addcmul_(nominal, nominal, value=-1).mul_(off).mul_(2 * factors[0])
+        sign = band.sign_()
+        at_outer = outer.addcmul_(outer, outer, value=-1).mul_(sign).mul_(factors[1])
+        at_inner = inner.addcmul_(inner, inner, value=-1).mul_(sign).mul_(-factors[2])
+        ctx.prints, ctx.foci = prints, [c.focus for c in corners]
+        ctx.shape = intensity.shape
+        ctx.save_for_backward(at_nominal, at_outer, at_inner)
+        return terms
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, gradient):
+        fidelity, band = (g[:, None, None] for g in gradient.unbind(-1))
+        by_focus: dict[int, Tensor] = {}
+        for focus, slope, weight in zip(ctx.foci, ctx.saved_tensors, (fidelity, band, band), strict=True):
+            if focus in by_focus:
+                by_focus[focus].addcmul_(slope, weight)
+            else:
+                by_focus[focus] = slope * weight
+        back = gradient.new_zeros(ctx.shape)
+        for focus, slope in by_focus.items():
+            back[:, focus] = ctx.prints.rows.mT @ slope @ ctx.prints.columns
+        return back, None, None

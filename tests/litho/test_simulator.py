@@ -12,6 +12,7 @@ from reference_imaging import reference_aerial, reference_intensity
 from maskopt_lib import litho, optics
 from maskopt_lib.errors import GridMismatchError, ImageError, OptionError, UnknownNameError
 from maskopt_lib.litho.imaging import real_systems, small_grid
+from maskopt_lib.litho.sampled import SampledIntensity
 from maskopt_lib.optics.kernels import SocsKernels
 
 #: Relative to the brightest point. float32 carries 24 bits, and sums of 2048 terms lose a few of them.
@@ -255,3 +256,30 @@ def test_contest_kernels_at_full_size(contest_kernels, name, clear_field):
 def test_a_device_that_is_none_is_refused(device):
     with pytest.raises(OptionError, match="there is no device"):
         litho.Simulator(optics.load("embedded"), device=device)
+
+
+@pytest.mark.parametrize("diffusion_nm", [0.0, 12.0])
+def test_sampled_intensity_is_that_of_the_simulator(diffusion_nm):
+    kernels = optics.load("embedded")
+    resist = litho.ThresholdResist(diffusion_nm=diffusion_nm)
+    sim = litho.Simulator(kernels, dtype=torch.float64, energy_lost=1e-2, resist=resist)
+    sampled = SampledIntensity(sim, 96)
+    masks = torch.rand(2, 96, 96, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    ways = []
+    for intensity in (sampled, lambda mask: sim.intensity(mask, n_out=sampled.n_samples)):
+        leaf = masks.clone().requires_grad_()
+        images = intensity(leaf)
+        (gradient,) = torch.autograd.grad(images.square().sum(), leaf)
+        ways.append((images.detach(), gradient))
+    for fast, slow in zip(*ways, strict=True):
+        assert torch.allclose(fast, slow, rtol=1e-10, atol=1e-12)
+
+
+def test_sampled_intensity_refuses_a_gradient_through_fields_that_are_gone():
+    sim = litho.Simulator(optics.load("embedded"))
+    sampled = SampledIntensity(sim, 96)
+    leaf = torch.rand(1, 96, 96, requires_grad=True)
+    first = sampled(leaf)
+    sampled(leaf)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        first.sum().backward()

@@ -1,12 +1,16 @@
 """L2, PV band and edge placement: identical images give 0, an edge moved by k pixels gives k times the pixel."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis.extra.numpy import arrays
 
+from maskopt_lib import metrics
+from maskopt_lib.data import schema
 from maskopt_lib.errors import GridMismatchError
-from maskopt_lib.metrics import epe_sites, is_manhattan, l2_nm2, pvb_nm2, target_sites
+from maskopt_lib.metrics import epe, epe_sites, is_manhattan, l2_nm2, pvb_nm2, target_sites
 
 N = 512  # pixels of the fields below, of 1 nm unless said otherwise
 
@@ -190,3 +194,33 @@ def test_every_variable_says_its_unit():
 def test_aerial_and_target_must_share_a_grid():
     with pytest.raises(GridMismatchError, match=r"\(256, 256\)"):
         epe_sites(np.zeros((256, 256)), bar(1, 9, 1, 9), pixel_nm=1.0, threshold=0.5)
+
+
+def test_between_the_sites_of_an_edge():
+    target = np.zeros((512, 512), bool)
+    target[100:160, 100:300] = True
+    sites, between = metrics.target_sites(target, 1.0), epe.between_sites(target, 1.0)
+    up = (between.normal_y == -1).values
+    assert between.x_nm.values[up].tolist() == [160.5, 200.0, 239.5]
+    # The short edges have one site, in their middle, and a point halfway to each end.
+    side = (between.normal_x == 1).values
+    middle = sites.y_nm.values[(sites.normal_x == 1).values]
+    assert between.y_nm.values[side].tolist() == [(100 + middle[0]) / 2, (middle[0] + 160) / 2]
+
+
+def test_scores_between_the_sites_come_where_they_are_asked_for():
+    perfect = SimpleNamespace(
+        kernels=SimpleNamespace(name="perfect", period_nm=512.0), threshold=0.5, aerial=lambda m: np.stack([m] * 3)
+    )
+    bar = np.zeros((512, 512))
+    bar[100:160, 100:300] = 1
+    wide = np.zeros((512, 512))
+    wide[95:165, 100:300] = 1
+    names = list(schema.BETWEEN_SITES)
+    assert not set(names) & set(metrics.evaluate(bar, bar, perfect).data_vars)
+    scores = metrics.evaluate(wide, bar, perfect, only=names)
+    # Six of ten points lie on the long edges, which are 5 nm too far out.
+    assert float(scores[names[2]]) == pytest.approx(0.6) and float(scores[names[3]]) == 0
+    assert float(scores[names[0]]) == pytest.approx(3.0, abs=0.5) and float(scores[names[1]]) == pytest.approx(
+        5.0, abs=0.6
+    )

@@ -12,7 +12,7 @@ from maskopt_lib import layout, litho, metrics, opc, optics
 from maskopt_lib.data import schema
 from maskopt_lib.errors import RulesBrokenWarning
 from maskopt_lib.opc import rule_aware
-from maskopt_lib.opc.edges import EdgePoints, straight_edges
+from maskopt_lib.opc.edges import EdgePoints, between_edges, misplaced, straight_edges
 from maskopt_lib.opc.mask_rules import MaskRules, shapes
 
 SMALL = {"free_steps": 12, "n_rounds": 1, "n_steps": 6}
@@ -54,7 +54,8 @@ def test_a_deck_too_coarse_costs_no_feature_and_is_named(sim, clips):
 def test_history_falls_and_names_its_terms(solved):
     history = solved.history
     assert tuple(history[schema.TERM].values) == rule_aware.TERMS
-    assert history.sizes[schema.STEP] == SMALL["free_steps"] + 1 + SMALL["n_steps"] + 1
+    # Each of the three legs, and the round, has a start of its own.
+    assert history.sizes[schema.STEP] == SMALL["free_steps"] + 3 + SMALL["n_steps"] + 1
     total = (history["value"] * history["weight"]).sum(schema.TERM)
     assert (total.isel({schema.STEP: -1}) < 0.7 * total.isel({schema.STEP: 0})).all()
 
@@ -129,7 +130,9 @@ def test_pv_band_term_is_the_area_between_soft_edges(sim):
     band = metrics.pvb_nm2(printed[1].numpy(), printed[2].numpy(), 2.0)
     squares = []
     for steepness in (50.0, 100.0, 200.0):
-        assert objective.terms(target, steepness)[2].item() == pytest.approx(band, rel=0.05)
+        assert objective.terms(target, steepness)[rule_aware.TERMS.index("pv_band")].item() == pytest.approx(
+            band, rel=0.05
+        )
         soft = torch.sigmoid(steepness * (sim.aerial(target) - sim.threshold))
         squares.append(4 * (soft[:, 1] - soft[:, 2]).square().sum().item())
     # What the square of the difference sees of the same band depends on the softness.
@@ -140,7 +143,7 @@ def test_displacement_is_the_edge_error_of_the_scores(sim):
     target = np.zeros((2048, 2048), np.uint8)
     target[600:1400, 900:1100] = 1
     aerial = sim.aerial(target.astype(np.float32))[0]
-    points = EdgePoints.of(torch.as_tensor(target)[None], sim)
+    points = EdgePoints.of([straight_edges(target, 1.0)], sim)
     samples = sim.intensity(torch.as_tensor(target, dtype=torch.float32)[None], n_out=points.rows.shape[-1])
     at = straight_edges(target, 1.0)
     displacement = points.displacement(samples[:, 0], sim.threshold)[0].numpy()
@@ -168,7 +171,48 @@ def test_points_keep_away_from_corners():
     assert (points[points[:, 2] == -1.0][:, 0] == 100).all() and (points[points[:, 3] == 1.0][:, 1] == 250).all()
 
 
-def test_edge_area_is_quadratic_then_linear(sim):
-    points = EdgePoints.of(torch.zeros(1, 256, 256, dtype=torch.uint8), sim)
-    area = points.area(torch.tensor([[0.0, 1.0, 2.0, 10.0]], dtype=torch.float64), 2.0)
+def test_edge_area_is_quadratic_then_linear():
+    area = between_edges(torch.tensor([[0.0, 1.0, 2.0, 10.0]], dtype=torch.float64), 2.0)
     assert area.item() == pytest.approx(8.0 * (0.25 + 1.0 + 9.0))
+
+
+def test_sites_count_at_the_limit_and_pull_beyond_it():
+    counts = torch.ones(1, 1, dtype=torch.float64)
+
+    def term(shift_nm: float) -> float:
+        return misplaced(torch.tensor([[shift_nm]], dtype=torch.float64), counts, 3.0, 0.5, 0.6).item()
+
+    # Half a nm inside of the edge is where the contest's probes see none.
+    assert term(-0.5) < 1.0 and term(1.0) == pytest.approx(term(-2.0))
+    # Half a violation at the limit; far beyond one and the excess, for a site that stands for 40 nm of edge.
+    assert term(2.5) == pytest.approx(40 * (1.5 + 0.6 * 0.5 * np.log(2)))
+    assert term(19.5) == pytest.approx(40 * (3.0 + 0.6 * 17.0), rel=1e-6)
+    assert term(20.5) - term(19.5) == pytest.approx(40 * 0.6, rel=1e-6)
+
+
+def test_sites_are_where_they_are_asked_for():
+    target = np.zeros((400, 400), np.uint8)
+    target[100:300, 150:250] = 1
+    sites = metrics.target_sites(target, 1.0)
+    contest = rule_aware.Sites().of(target, 1.0)
+    assert np.array_equal(contest[:, :2], np.stack([sites.y_nm, sites.x_nm], axis=1))
+    twice = len(rule_aware.Sites(spacing_nm=4.0).of(target, 1.0))
+    assert twice == pytest.approx(2 * len(straight_edges(target, 1.0)), abs=4)
+    one = rule_aware.Sites(places_nm=[(5.0, 7.0, 0.0, -2.0)]).of(target, 1.0)
+    assert np.array_equal(one, [[5.0, 7.0, 0.0, -1.0]])
+
+
+def test_sites_move_the_edges_where_they_are(sim, clips):
+    target = clips["demo-metal-isolated"]
+    errors = [
+        float(
+            metrics.evaluate(
+                opc.solve(target, sim, method="rule_aware", site_weight=weight, free_steps=60, n_steps=20).mask,
+                target,
+                sim,
+                only=["epe3"],
+            )["epe3"]
+        )
+        for weight in (0.0, 3.0)
+    ]
+    assert errors[1] < errors[0]

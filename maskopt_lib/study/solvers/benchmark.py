@@ -14,7 +14,7 @@ import xarray as xr
 
 from maskopt_lib.data import schema
 from maskopt_lib.errors import SchemaError, UnknownNameError
-from maskopt_lib.metrics.evaluate import SCORES
+from maskopt_lib.metrics.evaluate import ALL_SCORES, SCORES
 from maskopt_lib.optics import SocsKernels
 from maskopt_lib.optics.kernels import kernels_digest
 from maskopt_lib.runs.gather import complete, labelled
@@ -235,6 +235,6 @@ def _scores(
 
 def _known_scores(names: Sequence[str] | None) -> tuple[str, ...] | None:
     names = None if names is None else tuple([names] if isinstance(names, str) else names)
-    if unknown := set(names or ()) - set(SCORES):
-        raise UnknownNameError(f"no such score: {sorted(unknown)}; the known ones are {list(SCORES)}")
+    if unknown := set(names or ()) - set(ALL_SCORES):
+        raise UnknownNameError(f"no such score: {sorted(unknown)}; the known ones are {list(ALL_SCORES)}")
     return names
