@@ -57,9 +57,10 @@ from maskopt_lib.data import schema
 from maskopt_lib.litho.sampled import SampledIntensity
 from maskopt_lib.litho.simulator import Simulator
 from maskopt_lib.opc.descent import Descent, Optimizer, Phases, Stepper, collect, descend
-from maskopt_lib.opc.distances import distance, room, signed_distance
+from maskopt_lib.opc.distances import distance
 from maskopt_lib.opc.edges import EdgePoints, between_edges, contest_sites, misplaced, straight_edges
-from maskopt_lib.opc.mask_rules import MaskRules, Violation, shapes
+from maskopt_lib.opc.mask_rules import MaskRules, Violation
+from maskopt_lib.opc.outlines import BoundedOutlines
 from maskopt_lib.opc.pixels import central, coarse, fine_bicubic, fine_nearest, smooth, square, whole
 from maskopt_lib.opc.prints import Prints
 from maskopt_lib.opc.result import OpcResult
@@ -67,10 +68,6 @@ from maskopt_lib.options import Count, Finite, LostShare, NotNegative, Odd, Opti
 
 TERMS = (schema.NOMINAL, "edge_placement", "sites", "pv_band", "corners", "outline")
 
-# Signed distances are of interest near the outline only, in nm.
-_FAR_NM = 40.0
-# Shapes up to this many times the smallest area may not shrink.
-_NEAR_SMALLEST = 1.15
 # Images are periodic, masks are not: along the field's border this much stays dark, where no target is this near.
 _FRAME_NM, _BESIDE_NM = 16.0, 64.0
 
@@ -263,7 +260,9 @@ def solve(target: Tensor, sim: Simulator, options: RuleAwareOptions, *, initial:
         if i == 0 and not options.free_steps:
             binary = (coarse(start, between, sim.dtype) >= 0.5).to(torch.uint8)
         binary, _ = _projected(binary, between_nm, options, window, target)
-        bounded = _Bounded.of(binary, between_nm, options, sim)
+        bounded = BoundedOutlines.of(
+            binary, options.deck, sim, pixel_nm=between_nm, grid_nm=options.pixel_nm, smoothing_px=options.smoothing_px
+        )
         phases("project")
         displacement = follow(
             f"round {i + 1}",
@@ -319,49 +318,6 @@ def _projected(
     ]
     masks, violations = zip(*projected, strict=True)
     return torch.as_tensor(np.stack(masks), device=mask.device), violations
-
-
-@dataclass(frozen=True)
-class _Bounded:
-    """Signed distances of displaced outlines that keep the distances and smallest areas of a deck.
-
-    Attributes
-    ----------
-    start : (b, y, x) signed distance of the projected mask in nm, positive inside.
-    room : the same of where its shapes may be.
-    core : the same of the shapes that must not shrink.
-    smoothing_px : of the displacement.
-    """
-
-    start: Tensor
-    room: Tensor
-    core: Tensor
-    smoothing_px: int
-
-    @classmethod
-    def of(cls, mask: Tensor, pixel_nm: float, options: RuleAwareOptions, sim: Simulator) -> _Bounded:
-        factor = round(options.pixel_nm / pixel_nm)
-        deck = options.deck
-        fields = []
-        for clip in mask.cpu().numpy():
-            labels, areas = shapes(clip)
-            smallest = areas < _NEAR_SMALLEST * deck.msa_nm2 / pixel_nm**2
-            smallest[0] = False
-            core = np.full(clip.shape, -np.inf, np.float32)
-            if smallest.any():
-                core = signed_distance(smallest[labels].astype(np.uint8)) * pixel_nm
-            # A pixel more on each side: the border between the cells is a pixel wide, and the grid's is coarse.
-            free = (room(clip) - 0.5) * pixel_nm - (deck.msd_nm / 2 if deck.msd_nm else -np.inf)
-            fields.append((signed_distance(clip) * pixel_nm, free, core))
-        start, free, core = (
-            coarse(torch.as_tensor(np.stack(f).clip(-_FAR_NM, _FAR_NM), device=sim.device), factor, sim.dtype)
-            for f in zip(*fields, strict=True)
-        )
-        return cls(start, free, core, options.smoothing_px)
-
-    def __call__(self, displacement: Tensor) -> Tensor:
-        moved = self.start + smooth(displacement, self.smoothing_px)
-        return torch.maximum(torch.minimum(moved, self.room), self.core)
 
 
 @dataclass(frozen=True)
