@@ -162,7 +162,7 @@ class RuleAwareOptions(Options):
     sites: Sites = field(default_factory=Sites)
     site_weight: Finite = 1.0
     pvb_weight: Finite = 3.5
-    free_pvb_factor: NotNegative = 1.2
+    free_pvb_factor: NotNegative = 1.3
     corner_weights: Sequence[tuple[str, Finite]] = ()
     complexity_weight: Finite = 0.0
     grow: Share = 0.5
