@@ -81,7 +81,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 ifndef AT_ONCE
 .NOTPARALLEL:
 endif
-.PHONY: help env data check-data check-params study sweep figures records report test test-library test-notebooks bench faults fuzz lint lock clean
+.PHONY: help env data check-data check-params study sweep figures records views report test test-library test-notebooks bench faults fuzz lint lock clean
 
 help: ## explain the targets
 	@echo "make <target> [VARIANT=quick|paper|cpu] [THREADS=2] [JOBS=2] [PYTHON=python3] [MASKOPT_MIRROR=folder]"
@@ -164,6 +164,9 @@ redraw-%: $(STAMP)
 # The quick variant shows that things work; its numbers are nobody's reference.
 records: $(STAMP) ## keep the small results of VARIANT (paper, or cpu) under data_manifest/records
 	@$(PY) -m maskopt_lib.runs keep $(or $(filter-out quick,$(VARIANT)),paper)
+
+views: $(STAMP) ## print the masks that notebooks 11 and 18 stored with VARIANT, for the interactive page of the site
+	@$(PY) notebooks/site/views.py $(foreach n,11 18,$(wildcard results/$(n)_*/$(VARIANT)))
 
 report: $(SITE) ## the study as a static site in results/site/html, from runs and records, without simulating
 	@$(PY) notebooks/site

@@ -10,7 +10,7 @@ from sphinx.util.typing import ExtensionMetadata
 project = "MaskOpt Study"
 author = "The MaskOpt Study authors"
 copyright = author
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.viewcode", "numpydoc"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "numpydoc"]
 exclude_patterns = ["static"]
 default_role = "obj"
 

@@ -273,14 +273,19 @@ def _data_of(notebook: str, name: str) -> str:
 
 
 def views(folder: Path, results: Path) -> None:
-    """One script a clip and kernel set: pages opened from disk may read nothing else. Runs come before the records."""
+    """One script a clip and kernel set: pages opened from disk may read nothing else.
+
+    Other masks under a label that is taken are named after their run.
+    """
     merged: dict[tuple[str, str], dict[str, Any]] = {}
-    for path in [*sorted(results.glob("*/*/views/*/*.json")), *sorted(reference.FOLDER.glob("views/*/*.json"))]:
+    for path in [*sorted(reference.FOLDER.glob("views/*/*.json")), *sorted(results.glob("*/*/views/*/*.json"))]:
         view = files.read_json(path)
         into = merged.setdefault((view["kernels"], view["clip"]), view | {"methods": {}, "records": []})
-        if new := {name: method for name, method in view["methods"].items() if name not in into["methods"]}:
-            into["methods"] |= new
-            into["records"].append(view["record"])
+        into["records"].append(view["record"])
+        for name, method in view["methods"].items():
+            if into["methods"].get(name, method)["image"] != method["image"]:
+                name = f"{name} ({view['record']['notebook'][:2]}, {path.parts[-4]})"
+            into["methods"][name] = method
     folder.mkdir(parents=True, exist_ok=True)
     listed = []
     for (kernels, clip), view in sorted(merged.items()):

@@ -109,14 +109,15 @@ def test_a_figure_comes_with_data_record_and_the_line_that_draws_it(stage, tmp_p
 
 
 def test_views_of_runs_and_records_are_merged_by_clip_and_kernels(stage, tmp_path):
-    view = {"clip": "demo-metal-tips", "kernels": "embedded", "methods": {"mine": {}}, "record": {"notebook": "x"}}
+    methods = {"mine": {"image": "a"}, "CurvyILT": {"image": "b"}}
+    view = {"clip": "demo-metal-tips", "kernels": "embedded", "methods": methods, "record": {"notebook": "18_a"}}
     files.write_json(tmp_path / "results" / "18_a" / "quick" / "views" / "embedded" / "demo-metal-tips.json", view)
     stage.views(tmp_path / "masks", tmp_path / "results")
     listed = json.loads((tmp_path / "masks" / "index.js").read_text()[len("maskoptViews(") : -3])
     assert len(listed) == len(list(reference.FOLDER.glob("views/*/*.json")))
     script = (tmp_path / "masks" / "embedded-demo-metal-tips.js").read_text()
     merged = json.loads(script[len("maskoptView(") : -3])
-    assert {"mine", "CurvyILT"} < set(merged["methods"]) and len(merged["records"]) == 2
+    assert {"mine", "CurvyILT", "CurvyILT (18, quick)"} < set(merged["methods"]) and len(merged["records"]) == 2
 
 
 @pytest.mark.parametrize("path", HOW_TO, ids=lambda path: path.stem)
