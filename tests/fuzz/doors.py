@@ -104,17 +104,22 @@ def _wrong_forms(image: np.ndarray, rng: random.Random) -> dict[str, Any]:
     }
 
 
-def _images(rng: random.Random, act: Callable[[Any], Any], *, n: int = N, square: bool = True) -> Case:
+def _images(
+    rng: random.Random, act: Callable[[Any], Any], *, n: int = N, square: bool = True, optional: bool = False
+) -> Case:
     """A door is given one of the forms: the same result as of the plain image, or its own refusal.
 
     Parameters
     ----------
     square : whether the door takes square images only.
+    needed : whether None is no image for it.
     """
     image = _image(n)
     same = rng.random() < 0.5
     forms = _same_forms(image) if same else _wrong_forms(image, rng)
-    form = rng.choice(sorted(set(forms) - ({"not square"} if not square else set())))
+    form = rng.choice(
+        sorted(set(forms) - ({"not square"} if not square else set()) - ({"None"} if optional else set()))
+    )
 
     def tried() -> Any:
         try:
@@ -251,7 +256,9 @@ def solvers(rng: random.Random, sources: Path, folder: Path) -> Case:
     steps = {} if method == "identity" else {"n_steps": 1}
     if method == "identity" or rng.random() < 0.5:
         return _images(rng, lambda target: opc.solve(target, sim, method=method, **steps).mask, n=128)
-    return _images(rng, lambda first: opc.solve(image, sim, method=method, initial=first, **steps).mask, n=128)
+    return _images(
+        rng, lambda first: opc.solve(image, sim, method=method, initial=first, **steps).mask, n=128, optional=True
+    )
 
 
 def predictions(rng: random.Random, sources: Path, folder: Path) -> Case:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import gzip
 import math
 import struct
-import warnings
-import zlib
 
 import gds_records as gds
 import gdstk
 import numpy as np
 import pytest
 from klayout import db
+from oasis_records import RECTANGLE, oasis
 
 from maskopt_lib import layout
-from maskopt_lib.errors import LayoutError, LayoutWarning
+from maskopt_lib.errors import LayoutError
 from maskopt_lib.layout import guard
 from maskopt_lib.layout.polygons import signed_area
 from maskopt_lib.layout.raster import coverage
@@ -42,133 +41,6 @@ def top(*elements, **options):
     children = {b"A": A, b"L": L, b"P": gds.cell(gds.path((0, 0), (500, 0), width=-100), name=b"P")}
     used = [cell for name, cell in children.items() if any(gds.record(0x1206, name) in e for e in elements)]
     return gds.library(*used, gds.cell(*elements), **options)
-
-
-FRAME = [(0, 0), (400, 0), (400, 400), (0, 400), (0, 0), (100, 100), (100, 300), (300, 300), (300, 100), (100, 100)]
-BOXES = gds.box(0, 0, 100, 50) + gds.rectangle(300, 0, 400, 100)
-READ = {
-    "rectangle": (gds.library(gds.cell(UNIT)), 5000, [0, 0, 100, 50]),
-    "box record": (gds.library(gds.cell(BOXES)), 15000, [0, 0, 400, 100]),
-    "bow tie": (gds.library(gds.cell(gds.boundary((0, 0), (200, 200), (200, 0), (0, 200)))), 20000, [0, 0, 200, 200]),
-    "corner touch": (
-        gds.library(gds.cell(gds.rectangle(0, 0, 100, 100), gds.rectangle(100, 100, 200, 200))),
-        20000,
-        [0, 0, 200, 200],
-    ),
-    "spike": (
-        gds.library(gds.cell(gds.boundary((0, 0), (0, 100), (100, 100), (100, 200), (100, 100), (100, 0)))),
-        10000,
-        [0, 0, 100, 100],
-    ),
-    "points repeated": (
-        gds.library(gds.cell(gds.boundary((0, 0), (0, 0), (0, 50), (50, 50), (100, 50), (100, 0), (100, 0)))),
-        5000,
-        [0, 0, 100, 50],
-    ),
-    "keyhole": (gds.library(gds.cell(gds.boundary(*FRAME))), 120000, [0, 0, 400, 400]),
-    "path flush": (gds.library(gds.cell(gds.path((0, 0), (500, 0), (500, 400), width=100))), 90000, [0, -50, 550, 400]),
-    "path square": (
-        gds.library(gds.cell(gds.path((0, 0), (500, 0), (500, 400), width=100, kind=2))),
-        100000,
-        [-50, -50, 550, 450],
-    ),
-    "path extended": (
-        gds.library(gds.cell(gds.path((0, 0), (500, 0), (500, 400), width=100, kind=4, begin=30, end=-20))),
-        91000,
-        [-30, -50, 550, 380],
-    ),
-    "path ring": (
-        gds.library(gds.cell(gds.path((0, 0), (1000, 0), (1000, 800), (0, 800), (0, 0), width=100))),
-        357500,
-        [-50, -50, 1050, 850],
-    ),
-    "path crossing": (
-        gds.library(gds.cell(gds.path((0, 0), (1000, 0), (1000, 500), (500, 500), (500, -500), width=100))),
-        290000,
-        [0, -500, 1050, 550],
-    ),
-    "path back on itself": (
-        gds.library(gds.cell(gds.path((0, 0), (1000, 0), (200, 0), width=100))),
-        105000,
-        [0, -50, 1050, 50],
-    ),
-    "path of one unit": (gds.library(gds.cell(gds.path((0, 0), (1, 0), width=100, kind=2))), 10100, [-50, -50, 51, 50]),
-    "path of no length": (
-        gds.library(gds.cell(gds.path((0, 0), (0, 0), width=100, kind=2))),
-        10000,
-        [-50, -50, 50, 50],
-    ),
-    "path of fixed width, magnified": (
-        top(gds.reference(b"P", magnification=2.0)),
-        200000,
-        [0, -100, 1000, 100],
-    ),
-    "array": (top(gds.reference(b"L", array=(3, 2, (1500, 0), (0, 2000)))), 240000, [0, 0, 1300, 1200]),
-    "array, negative": (
-        top(gds.reference(b"L", array=(3, 2, (-1500, 0), (0, -1000)))),
-        240000,
-        [-1000, -500, 300, 200],
-    ),
-    "array, turned": (
-        top(gds.reference(b"L", array=(3, 2, (0, 1500), (-1000, 0)), degrees=90.0)),
-        240000,
-        [-700, 0, 0, 1300],
-    ),
-    "array, mirrored": (
-        top(gds.reference(b"L", array=(3, 2, (1500, 0), (0, 1000)), mirrored=True)),
-        240000,
-        [0, -200, 1300, 500],
-    ),
-    "array on one place": (top(gds.reference(b"A", array=(3, 2, (0, 0), (0, 0)))), 5000, [0, 0, 100, 50]),
-    "array between units": (top(gds.reference(b"L", array=(3, 1, (1001, 0), (0, 300)))), 120000, [0, 0, 967, 200]),
-    "mirrored and turned": (top(gds.reference(b"L", mirrored=True, degrees=90.0)), 40000, [0, 0, 200, 300]),
-    "turned by 30 degrees": (top(gds.reference(b"L", degrees=30.0)), 40102, [-100, 0, 260, 237]),
-    "magnified": (top(gds.reference(b"A", magnification=1000.0)), 5e9, [0, 0, 100000, 50000]),
-    "child after parent": (gds.library(gds.cell(gds.reference(b"A")), A), 5000, [0, 0, 100, 50]),
-    "missing child": (gds.library(gds.cell(gds.reference(b"GONE"), UNIT)), 5000, [0, 0, 100, 50]),
-    "two libraries": (gds.library(gds.cell(UNIT)) + gds.library(gds.cell(UNIT)), 5000, [0, 0, 100, 50]),
-    "padded": (gds.library(gds.cell(UNIT)) + bytes(2048), 5000, [0, 0, 100, 50]),
-    "name in Latin-1": (gds.library(gds.cell(UNIT, name=b"caf\xe9")), 5000, [0, 0, 100, 50]),
-    "name of 200 letters": (gds.library(gds.cell(UNIT, name=b"n" * 200)), 5000, [0, 0, 100, 50]),
-    "library in GBK": (gds.library(gds.cell(UNIT), name="版图".encode("gbk")), 5000, [0, 0, 100, 50]),
-    "line beside": (gds.library(gds.cell(UNIT, gds.rectangle(300, 0, 300, 100))), 5000, [0, 0, 100, 50]),
-    "path without width": (gds.library(gds.cell(UNIT, gds.path((0, 0), (0, 900), width=0))), 5000, [0, 0, 100, 50]),
-    "1000 levels": (
-        gds.library(
-            A,
-            *(gds.cell(gds.reference(b"N%d" % (i - 1) if i else b"A", (1, 0)), name=b"N%d" % i) for i in range(1000)),
-        ),
-        5000,
-        [1000, 0, 1100, 50],
-    ),
-}
-SAID = {
-    "path of fixed width, magnified": r"magnified or slanted.*P in TOP \(x2, 0 degrees\)",
-    "turned by 30 degrees": r"magnified or slanted.*L in TOP \(x1, 30 degrees\)",
-    "magnified": r"A in TOP \(x1000, 0 degrees\)",
-    "missing child": "cells that are not in it, and count as empty: GONE",
-    "two libraries": "another library follows its end",
-    "name in Latin-1": "no UTF-8; they are called CELL_0 here",
-    "line beside": "1 shape of layer 1/0 without area, left out",
-    "path without width": "1 shape of layer 1/0 without area, left out",
-}
-
-
-@pytest.mark.parametrize("case", READ)
-def test_what_tools_write(tmp_path, case):
-    data, area, bounds = READ[case]
-    path = tmp_path / "case.gds"
-    path.write_bytes(data)
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always")
-        found, box = areas(path)
-    assert found == pytest.approx(area, rel=1e-3 if "30" in case else 1e-12)
-    assert box == bounds
-    if case in SAID:
-        with pytest.warns(LayoutWarning, match=SAID[case]):
-            layout.read_clip(path, "1/0", window_nm=ANY_NM)
-    else:
-        assert not said
 
 
 def test_round_ends_are_round(tmp_path):
@@ -285,29 +157,6 @@ def test_holes_as_klayout_writes_them(tmp_path, suffix):
     assert clip.area_nm2 == area
     assert coverage(clip.placed(), 2048, 1.0).sum() == pytest.approx(area, rel=1e-9)
     assert coverage(clip.placed(), 512, 4.0).sum() * 16 == pytest.approx(area, rel=1e-9)
-
-
-def oasis(*cell: bytes, deflated: bool = False) -> bytes:
-    """An OASIS file of one cell, record by record."""
-    body = b"\x0e\x03TOP" + b"".join(cell)
-    if deflated:
-        squeezed = zlib.compressobj(9, wbits=-15)
-        packed = squeezed.compress(body) + squeezed.flush()
-        body = b"\x22\x00" + number(len(body)) + number(len(packed)) + packed
-    padding = 256 - 1 - 2 - 1
-    start = b"%SEMI-OASIS\r\n\x01\x031.0\x00" + number(1000) + bytes(13)
-    return start + body + b"\x02" + number(padding) + bytes(padding) + b"\0"
-
-
-def number(value: int) -> bytes:
-    data = b""
-    while value >= 0x80:
-        data, value = data + bytes([value & 0x7F | 0x80]), value >> 7
-    return data + bytes([value])
-
-
-# RECTANGLE with layer, datatype, width, height, x, y; then one byte more for each that repeats it.
-RECTANGLE = b"\x14\x7b\x01\x00\x0a\x0a\x00\x00"
 
 
 def test_an_oasis_file_of_records(tmp_path):
