@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import xarray as xr
 
 import maskopt_lib
@@ -219,7 +218,7 @@ def _labels(store: TileStore, partial: bool) -> list[str]:
                 ],
             ),
             "<details><summary>methods and constants</summary>\n\n```json\n"
-            + json.dumps(settings, indent=1, sort_keys=True, default=_plain)
+            + json.dumps(settings, indent=1, sort_keys=True, default=lambda v: getattr(v, "tolist", lambda: str(v))())
             + "\n```\n\n</details>"
             if settings
             else "",
@@ -306,7 +305,3 @@ def _listed(names: Iterable[str]) -> str:
 def _with_unit(score: xr.DataArray) -> str:
     units = score.attrs.get("units", "1")
     return f"{score.attrs.get('long_name', score.name)}" + ("" if units == "1" else f" / {units}")
-
-
-def _plain(value: Any) -> Any:
-    return value.tolist() if isinstance(value, np.ndarray | np.generic) else str(value)

@@ -9,6 +9,16 @@ from maskopt_lib.errors import UnknownNameError
 
 #: Columns of every published table.
 COLUMNS = ("table", "method", "case", "column", "value", "source", "note")
+_COLUMNS = {
+    "l2": schema.L2,
+    "pvb": schema.PVB,
+    "epe15": schema.EPE15,
+    "epe3": schema.EPE3,
+    "msa": schema.MSA,
+    "msd": schema.MSD,
+    "shapes": schema.SHAPES,
+    "sites": schema.EPE_SITES,
+}
 
 
 def published(paper: str, table: str | int | None = None, method: str | None = None) -> pd.DataFrame:
@@ -53,18 +63,6 @@ def published(paper: str, table: str | int | None = None, method: str | None = N
             raise UnknownNameError(f"{paper} has no {column} {wanted!r} there; known: {', '.join(there)}")
         rows = rows[rows[column] == str(wanted)]
     return rows.reset_index(drop=True)
-
-
-_COLUMNS = {
-    "l2": schema.L2,
-    "pvb": schema.PVB,
-    "epe15": schema.EPE15,
-    "epe3": schema.EPE3,
-    "msa": schema.MSA,
-    "msd": schema.MSD,
-    "shapes": schema.SHAPES,
-    "sites": schema.EPE_SITES,
-}
 
 
 def golden_scores() -> xr.Dataset:

@@ -151,9 +151,7 @@ def import_parquet(
         raise SchemaError(f"a core of {core_nm} nm is not the middle of images of {n} pixels of 1 nm")
     methods = sorted({method for known in masks for method in known})
     contexts = sorted({sample["context"] for sample in samples})
-    designs = {
-        name: {"family": family} for sample in samples for name, family in [(sample["design"], sample["family"])]
-    }
+    designs = {sample["design"]: {"family": sample["family"]} for sample in samples}
     rule = {
         "core_nm": core_nm,
         "context_nm": (n - core_nm) / 2,
@@ -171,12 +169,11 @@ def import_parquet(
         part = samples[entries]
         store.write_tiles(layer, shard, _tile_arrays(rows, part, n, core_nm, len(contexts)))
     label_of = np.full((len(samples), len(contexts)), -1)
-    label_of[np.arange(len(samples)), [contexts.index(sample["context"]) for sample in samples]] = np.arange(
-        len(samples)
-    )
+    numbers = np.arange(len(samples))
+    label_of[numbers, [contexts.index(sample["context"]) for sample in samples]] = numbers
     store.reserve_labels(
         layer,
-        sample=np.arange(len(samples)),
+        sample=numbers,
         context_nm=np.array([sample["context"] for sample in samples]),
         label_of=label_of,
         turn_of=np.zeros_like(label_of),

@@ -35,6 +35,10 @@ WHOLE, MISSING, DAMAGED = "whole", "missing", "damaged"
 MANIFESTS, ARRAYS = "shards", "tiles.zarr"
 REMEDY = "run the build again, which repairs just what is damaged"
 _OF_A_SHARD = re.compile(r"-\d{5,}\.json$")
+#: Nine is as fast as one here, since tiles are small and mostly empty, and half the size of three.
+ZSTD_LEVEL = 9
+#: Place and length of an entry that is not there: all of it is the fill value.
+_ABSENT = 2**64 - 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,7 +160,8 @@ def reserve(
         _create(group, array, spec, sizes, kind, more)
     for dim, values in coords.items():
         if dim not in group:
-            of = group.create_array(dim, shape=values.shape, dtype=_dtype(values), dimension_names=(dim,))
+            dtype = str if values.dtype.kind in "UTO" else values.dtype
+            of = group.create_array(dim, shape=values.shape, dtype=dtype, dimension_names=(dim,))
             of[:] = values
     made = [*kind.arrays, *(f"{prefix}/{dim}" for dim in coords)]
     names_of_files = {f"{array}/zarr.json" for array in made} | {f"{prefix}/{dim}/c/0" for dim in coords}
@@ -185,19 +190,22 @@ def write_shard(root: Path, kind: Kind, shard: int, values: Mapping[str, np.ndar
     checksums = {}
     for path in kind.arrays:
         array = zarr.open_array(root / ARRAYS / path, mode="r+", zarr_format=3)
-        file = _shard_file(kind, path, shard, array.ndim)
+        first = [shard] if kind.second < 0 else [shard, kind.second]
+        name = "/".join([path, "c", *map(str, first + [0] * (array.ndim - len(first)))])
+        file = root / ARRAYS / name
         # A writer that was killed leaves its unfinished file under a name of its own.
-        for old in [root / ARRAYS / file, *(root / ARRAYS / file).parent.glob(f"{Path(file).name}.*.partial")]:
+        for old in [file, *file.parent.glob(f"{file.name}.*.partial")]:
             old.unlink(missing_ok=True)
-        files.sweep((root / ARRAYS / file).parent)
+        files.sweep(file.parent)
         if array.shards is not None:
             if (data := shard_bytes(values[path], kind.shard_size)) is not None:
-                files.write_bytes(root / ARRAYS / file, data)
+                files.write_bytes(file, data)
         elif kind.second < 0:
             array[entries] = values[path]
         else:
             array[entries, kind.second : kind.second + 1] = values[path][:, None]
-        checksums[file] = _checksum(root / ARRAYS / file)
+        # Zarr keeps no file where all values are the fill value.
+        checksums[name] = {"sha256": _sha256(file), "bytes": file.stat().st_size} if file.is_file() else None
     described = {"layer": kind.layer, "kind": kind.name, "shard": shard, "entries": [entries.start, entries.stop]}
     files.write_json(manifest, described | {"files": checksums})
 
@@ -341,20 +349,6 @@ def _create(
     )
 
 
-def _dtype(values: np.ndarray) -> Any:
-    return str if values.dtype.kind in "UTO" else values.dtype
-
-
-def _shard_file(kind: Kind, path: str, shard: int, ndim: int) -> str:
-    first = [shard] if kind.second < 0 else [shard, kind.second]
-    return "/".join([path, "c", *map(str, first + [0] * (ndim - len(first)))])
-
-
-def _checksum(path: Path) -> dict[str, Any] | None:
-    # Zarr keeps no file where all values are the fill value.
-    return {"sha256": _sha256(path), "bytes": path.stat().st_size} if path.is_file() else None
-
-
 def _sha256(path: Path) -> str:
     """SHA-256 of a file that zarr wrote, flushed to the disk first."""
     files.flush(path)
@@ -367,12 +361,6 @@ def _holds(path: Path, known: Mapping[str, Any] | None, deep: bool) -> bool:
     return path.stat().st_size == known.get("bytes", path.stat().st_size) and (
         not deep or files.sha256_of(path) == known.get("sha256")
     )
-
-
-#: Nine is as fast as one here, since tiles are small and mostly empty, and half the size of three.
-ZSTD_LEVEL = 9
-#: Place and length of an entry that is not there: all of it is the fill value.
-_ABSENT = 2**64 - 1
 
 
 def shard_bytes(entries: np.ndarray, n: int) -> bytes | None:

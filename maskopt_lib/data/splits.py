@@ -243,7 +243,7 @@ def _design_classes(store: TileStore, designs: list[str], rule: SplitRule) -> li
     families = {known.get("family", name) for name, known in infos.items()} | set(family.values())
     if unknown := sorted(set(held) - families - set(designs) - set(infos)):
         raise UnknownNameError(
-            f"the store has no design or family {', '.join(unknown)}; families: {', '.join(sorted(families))}"
+            f"no design or family {', '.join(unknown)} in the store; families: {', '.join(sorted(families))}"
         )
     classes = [held.get(name, held.get(family[name], 0)) for name in designs]
     for name in sorted(set(family.values())):

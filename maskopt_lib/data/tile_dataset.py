@@ -132,7 +132,8 @@ class TileDataset(torch.utils.data.Dataset):
             raise IndexError(f"item {item} of {len(self)}")
         sample = int(opened.samples[item])
         turn = self.turns[0] if len(self.turns) == 1 else self.turns[int(torch.randint(len(self.turns), ()))]
-        target = self._image(opened, opened.content[sample])
+        (hidden, around), n = opened.margins, self._n_content
+        target = np.pad(_unpacked(opened.content[sample], n)[hidden : n - hidden, hidden : n - hidden], around)
         tensors = {"target": self._tensor(target, turn), "sample": torch.tensor(sample)}
         if opened.mask is not None:
             packed = opened.mask[int(opened.labels[item]), opened.method]
@@ -177,6 +178,9 @@ class TileDataset(torch.utils.data.Dataset):
                 + (f" with a mask of {self.method!r}" if self.method else "")
                 + "; look at splits.split_table, and at what the rule holds out"
             )
+        # Pixels of the content that are not shown, and pixels around it in the image.
+        hidden = 0 if given else self._pixels["context"] - round(self.context_nm / self.store.rule["pixel_nm"])
+        around = (self._pixels["image"] - self._n_content) // 2 + hidden
         cell_codes = split.cell.values[samples]
         if self.shuffle_cells is not None:
             cell_codes = np.random.default_rng(self.shuffle_cells).permutation(cell_codes)
@@ -187,7 +191,7 @@ class TileDataset(torch.utils.data.Dataset):
             method=method,
             cell_codes=cell_codes,
             cells=tuple(split.cell.attrs["names"]),
-            margins=self._margins(given),
+            margins=(hidden, around),
             **self._arrays(),
         )
 
@@ -207,12 +211,6 @@ class TileDataset(torch.utils.data.Dataset):
         label = links.label_of.values
         return np.where(solved[label], label, -1), links.turn_of.values, method
 
-    def _margins(self, given: bool) -> tuple[int, int]:
-        """Pixels of the content that are not shown, and pixels around it in the image."""
-        context = self._pixels["context"]
-        hidden = 0 if given else context - round(self.context_nm / self.store.rule["pixel_nm"])
-        return hidden, (self._pixels["image"] - self._n_content) // 2 + hidden
-
     def _arrays(self) -> dict[str, Any]:
         files = self.store.files(partial=self.partial)
         group = zarr.open_group(files, path=self.layer, mode="r", zarr_format=3)
@@ -222,12 +220,6 @@ class TileDataset(torch.utils.data.Dataset):
     @property
     def _n_content(self) -> int:
         return self._pixels["core"] + 2 * self._pixels["context"]
-
-    def _image(self, opened: _Opened, packed: np.ndarray) -> np.ndarray:
-        hidden, around = opened.margins
-        n = self._n_content
-        shown = _unpacked(packed, n)[hidden : n - hidden, hidden : n - hidden]
-        return np.pad(shown, around)
 
     def _tensor(self, image: np.ndarray, turn: int) -> torch.Tensor:
         image = turned(image, turn)

@@ -161,13 +161,13 @@ class TileStore:
         specs = ta.TILE_ARRAYS | {name: ta.OPTIONAL_TILE_ARRAYS[name] for name in more}
         contexts = np.asarray(self.rule["contexts_nm"], np.int16)
         sizes = {ta.SAMPLE: n_samples, ta.CONTEXT: len(contexts)}
-        more = {
+        about = {
             "coords": {ta.CONTEXT: contexts},
             "attrs": {"layer": layer, **attrs},
             "names": {name: list(names[name]) for name in CODED},
         }
         sizes |= dict(zip((ta.Y, ta.X_BYTE), self.content_shape, strict=True))
-        shards.reserve(self.path, layer, ta.TILES, specs, sizes, shard_size, **more)
+        shards.reserve(self.path, layer, ta.TILES, specs, sizes, shard_size, **about)
 
     def write_tiles(self, layer: str, shard: int, arrays: Mapping[str, np.ndarray]) -> None:
         """Write one shard of tiles, all its arrays at once.

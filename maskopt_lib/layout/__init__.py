@@ -7,7 +7,14 @@
 `bezier_outlines` and `write_beziers` into curves.
 """
 
-from maskopt_lib.layout.benchmarks import BENCHMARKS, benchmark_clips, benchmark_names, demo_layout, layout_inputs
+from maskopt_lib.layout.benchmarks import (
+    BENCHMARKS,
+    benchmark_clips,
+    benchmark_names,
+    demo_clips,
+    demo_layout,
+    layout_inputs,
+)
 from maskopt_lib.layout.bezier import bezier_outlines, bezier_polygons, read_beziers, write_beziers
 from maskopt_lib.layout.catalog import design_info, design_names, open_design
 from maskopt_lib.layout.cell_polygons import cell_polygons
@@ -15,7 +22,6 @@ from maskopt_lib.layout.cell_tiles import CutTiles, TileRule, content_image, cut
 from maskopt_lib.layout.clip import Clip
 from maskopt_lib.layout.clip_reader import read_clip
 from maskopt_lib.layout.contours import mask_polygons, mask_rings
-from maskopt_lib.layout.demo import demo_clips
 from maskopt_lib.layout.design_rules import DesignRule, check_design_rules
 from maskopt_lib.layout.designs import Design, DesignInfo, read_design
 from maskopt_lib.layout.layers import layer_names, resolve_layer

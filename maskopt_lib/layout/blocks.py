@@ -146,9 +146,7 @@ def _integrated(design: Design, index: int, bounds: tuple[int, int, int, int], u
             square = raster.painted(rings, _SQUARE, float(units))
             left, low, right, high = max(x, x0), max(y, y0), min(x + _SQUARE, x1), min(y + _SQUARE, y1)
             image[low - y0 : high - y0, left - x0 : right - x0] = square[low - y : high - y, left - x : right - x]
-    starts = [
-        np.flatnonzero(np.concatenate([[True], (lines[1:] != lines[:-1]).any(axis=1)])) for lines in (image, image.T)
-    ]
+    starts = [np.flatnonzero(np.r_[True, (lines[1:] != lines[:-1]).any(axis=1)]) for lines in (image, image.T)]
     y, x = (np.append(start, n) for start, n in zip(starts, image.shape, strict=True))
     return Block(image[np.ix_(y[:-1], x[:-1])], y + y0, x + x0)
 

@@ -25,6 +25,8 @@ from maskopt_lib.options import NotNegative, Options, Positive
 TILE = "tile"
 # The layout is asked in blocks of about this size, in nm: a few rows of cells high, some cells wide.
 _BLOCK_NM = (4096.0, 2048.0)
+# Shown around the cell, its windows, and the image.
+_MARGIN_NM = 256.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -279,10 +281,6 @@ def _corners(tile: Block, left: int, low: int, side: int) -> np.ndarray:
 def _count(length_nm: np.ndarray, rule: TileRule) -> np.ndarray:
     # Lengths are sums of decimals: a cell of exactly two windows must not get a third one for the last bit.
     return np.maximum(np.ceil((length_nm - rule.core_nm) / rule.step - 1e-9), 0).astype(np.int64) + 1
-
-
-# Shown around the cell, its windows, and the image.
-_MARGIN_NM = 256.0
 
 
 def tile_scene(design: Design, layers: Sequence[str], windows: xr.Dataset, tile: int, rule: TileRule) -> xr.Dataset:

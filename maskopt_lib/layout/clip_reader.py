@@ -140,9 +140,7 @@ def read_clip(
         if grid_nm not in (None, "file"):
             _check_grid(path, shapes, grid_nm)
     else:
-        raise LayoutError(
-            f"{path}: unknown suffix {suffix!r}; known: {' '.join(SUFFIXES)}, GDS and OASIS also with .gz"
-        )
+        raise LayoutError(f"{path}: unknown suffix {suffix!r}; known: {' '.join(SUFFIXES)}, GDS, OASIS also with .gz")
     if placement is None:
         placement = "contest" if contest and region_nm is None else "centred"
     bounds = bounds_of([s.points for s in shapes]) if region_nm is None else tuple(map(float, region_nm))

@@ -198,13 +198,6 @@ def _placed(rng: np.random.Generator, n_rows: int, n_sites: int, utilisation: fl
     ]
 
 
-def _in_block(place: _Place, points: np.ndarray, width_nm: int) -> np.ndarray:
-    x, y = points[:, 0], points[:, 1]
-    x = width_nm - x if place.orientation in ("FN", "S") else x
-    y = ROW_NM - y if place.orientation in ("FS", "S") else y
-    return np.stack([x + place.x_nm, y + place.y_nm], axis=1)
-
-
 def _routed(
     rng: np.random.Generator, cells: dict[str, DrawnCell], places: list[_Place], n_sites: int
 ) -> tuple[list[tuple[int, int]], list[tuple[int, int, int]]]:
@@ -215,7 +208,10 @@ def _routed(
         cell = cells[place.cell]
         for pin, accesses in cell.accesses_nm.items():
             wanted = 1 + int(rng.random() < _SECOND_VIA)
-            for x, y in rng.permutation(_in_block(place, accesses, cell.width_nm)).tolist():
+            across, up = accesses.T
+            across = cell.width_nm - across if place.orientation in ("FN", "S") else across
+            up = ROW_NM - up if place.orientation in ("FS", "S") else up
+            for x, y in rng.permutation(np.stack([across + place.x_nm, up + place.y_nm], axis=1)).tolist():
                 if wanted and all(abs(y - via.y_nm) >= apart for via in tracks[x]):
                     drives = pin[0] in "ZQ" or (pin in ("S", "CO") and place.cell.startswith("HA"))
                     tracks[x].append(_Via(y_nm=y, pin=(number, pin), drives=drives))

@@ -87,9 +87,7 @@ def read_deck(source: str | Path) -> list[DesignRule]:
         fields = dict(entry)
         limits = [fields.pop(unit) for unit in ("nm", "nm2") if unit in fields]
         if len(limits) != 1 or not {"rule", "kind", "layer"} <= set(fields) <= {"rule", "kind", "layer", "other"}:
-            raise LayoutError(
-                f"{path}: {entry} is no rule; it needs rule, kind, layer, and nm or nm2, and may have other"
-            )
+            raise LayoutError(f"{path}: {entry} is no rule; it needs rule, kind, layer, nm or nm2, and may have other")
         layer = fields.pop("layer")
         deck.append(
             DesignRule(

@@ -323,7 +323,11 @@ def _options(platform: Platform) -> db.LoadLayoutOptions:
     if not platform.technology:
         lefdef.dbu = _DBU_UM
         lefdef.read_all_layers = False  # what the map does not name would come as layers without numbers
-        lefdef.layer_map = db.LayerMap.from_string(_map_of(platform))
+        # Wires, pins and vias of one layer are one layer.
+        lines = [f"OUTLINE : {platform.die[0]}/{platform.die[1]}"]
+        for name, (layer, datatype) in layer_names(platform.process).items():
+            lines += [f"{name}{purpose} : {layer}/{datatype}" for purpose in ("", ".PIN")]
+        lefdef.layer_map = db.LayerMap.from_string("\n".join(lines))
     lefdef.lef_files = [str(platform_file(name)) for name in platform.lefs]
     lefdef.read_lef_with_def = False  # only what the platform names: a LEF that lies about decides nothing
     lefdef.macro_resolution_mode = 2  # cells are those of the layouts, not drawn from their abstracts
@@ -332,14 +336,6 @@ def _options(platform: Platform) -> db.LoadLayoutOptions:
     options.lefdef_config = lefdef
     options.warn_level = 0  # it would say that DEF and database have other units; both are whole in 0.1 nm
     return options
-
-
-def _map_of(platform: Platform) -> str:
-    """KLayout's map of LEF and DEF layers; wires, pins and vias of one layer are one layer."""
-    lines = [f"OUTLINE : {platform.die[0]}/{platform.die[1]}"]
-    for name, (layer, datatype) in layer_names(platform.process).items():
-        lines += [f"{name}{purpose} : {layer}/{datatype}" for purpose in ("", ".PIN")]
-    return "\n".join(lines)
 
 
 def _find(text: str) -> tuple[Path, str | None]:

@@ -101,9 +101,7 @@ def read_glp(path: Path, *, grid_nm: float | None = 1.0) -> GlpFile:
         else:
             raise refuse(f"unknown word {key[:40]!r}; known: BEGIN EQUIV CNAME LEVEL CELL RECT PGON ENDMSG")
     if not ended:
-        raise LayoutError(
-            f"{path}: the file ends after line {len(lines)} without ENDMSG, so it is truncated; fetch it again"
-        )
+        raise LayoutError(f"{path}: it ends after line {len(lines)} without ENDMSG, so it is truncated; fetch it again")
     return GlpFile(shapes=tuple(shapes), levels=tuple(levels))
 
 

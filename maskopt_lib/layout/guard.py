@@ -84,9 +84,7 @@ def _inflated(path: Path, n_bytes: int) -> bytes:
     except (OSError, EOFError, zlib.error) as error:
         raise LayoutError(f"{path}: damaged or truncated gzip ({error}); fetch or export it again") from error
     if len(data) > limit:
-        raise LayoutError(
-            f"{path}: its {n_bytes} bytes inflate to more than {limit}, which no layout does; export it again"
-        )
+        raise LayoutError(f"{path}: its {n_bytes} bytes inflate to more than {limit}, as no layout does; export again")
     return data
 
 
@@ -97,9 +95,7 @@ def _check_gds(path: Path, data: bytes) -> None:
     while position + 4 <= size:
         length, kind = unpack(data, position)
         if length < 4 or length % 2:
-            raise LayoutError(
-                f"{path}: damaged: the record at byte {position} says it is {length} bytes long; export it again"
-            )
+            raise LayoutError(f"{path}: damaged: the record at byte {position} claims {length} bytes; export it again")
         if kind == _ENDLIB:
             if data[position + length :].strip(b"\0"):
                 after = "another library" if _GDS_MAGIC in data[position + length :] else "something else"

@@ -63,9 +63,7 @@ def read_folder(folder: str | Path) -> Design:
     _check_keys(path, "", fields, _NEEDED, _OPTIONAL)
     source = _file(path, fields["file"])
     if not re.fullmatch(r"[\w.-]+", str(fields["name"])):
-        raise LayoutError(
-            f"{path}: name {fields['name']!r} becomes part of file names; use letters, digits, _, - and ."
-        )
+        raise LayoutError(f"{path}: name {fields['name']!r} becomes part of file names; use letters, digits and _-.")
     if fields["state"] not in STATES:
         raise LayoutError(f"{path}: state {fields['state']!r} is none of {', '.join(STATES)}")
     if not isinstance(fields["redistribution"], bool):
@@ -111,9 +109,7 @@ def _platform(path: Path, given, *, needs_cells: bool) -> tuple[Platform, str]:
     """The platform and what results call it."""
     if isinstance(given, str):
         if given not in PLATFORMS:
-            raise UnknownNameError(
-                f"{path}: no platform {given!r}; known: {', '.join(PLATFORMS)}, or describe your own"
-            )
+            raise UnknownNameError(f"{path}: no platform {given!r}; known: {', '.join(PLATFORMS)}, or describe one")
         return PLATFORMS[given], given
     _check_keys(path, "platform", given, (*_PLATFORM_NEEDED, *(("lefs", "layouts") * needs_cells)), _PLATFORM_OPTIONAL)
     layer_map = given["layer_map"]

@@ -17,9 +17,7 @@ from maskopt_lib.layout.designs import INSTANCE, Design, instance_name, orientat
 from maskopt_lib.layout.platforms import platform_file
 
 _UM_IN_NM = 1000.0
-_ROW = re.compile(
-    r"^\s*ROW\s+\S+\s+(\S+)\s+(-?\d+)\s+(-?\d+)\s+(\w+)\s+DO\s+(\d+)\s+BY\s+1\s+STEP\s+(\d+)", re.MULTILINE
-)
+_ROW = re.compile(r"^\s*ROW\s+\S+\s+(\S+)\s+(-?\d+)\s+(-?\d+)\s+(\w+)\s+DO\s+(\d+)\s+BY\s+1\s+STEP\s+(\d+)", re.M)
 _COMPONENT = re.compile(r"-\s+(\S+)\s+(\S+)([^;]*);")
 _RECTANGLE = re.compile(r"RECT\s*\(\s*(-?\d+)\s+(-?\d+)\s*\)\s*\(\s*(-?\d+)\s+(-?\d+)\s*\)")
 _HALO = re.compile(r"HALO\s+(?:SOFT\s+)?(\d+)\s+(\d+)\s+(\d+)\s+(\d+)")
@@ -241,9 +239,7 @@ def _overlapping(boxes: np.ndarray) -> np.ndarray:
 def _site_height_nm(site: str, lefs: Sequence[str | Path]) -> float | None:
     for lef in lefs:
         text = Path(lef).read_text(encoding="utf-8", errors="replace")
-        if block := re.search(
-            rf"^\s*SITE\s+{re.escape(site)}\b(.*?)^\s*END\s+{re.escape(site)}", text, re.DOTALL | re.M
-        ):
+        if block := re.search(rf"^\s*SITE\s+{re.escape(site)}\b(.*?)^\s*END\s+{re.escape(site)}", text, re.S | re.M):
             if size := re.search(r"SIZE\s+([\d.]+)\s+BY\s+([\d.]+)", block[1]):
                 return round(float(size[2]) * _UM_IN_NM, 6)
     return None

@@ -112,9 +112,7 @@ def merged_rings(cell: db.Cell, index: int, region_nm: Sequence[float] | None = 
         return [ring_nm(polygon, unit) for polygon in region.merged().each()]
     # A border between database units: cut on a grid that both lie on, around the corner of the region.
     if finer > _MAX_FINER or max(box.width(), box.height()) * finer > 2**30:
-        raise LayoutError(
-            f"region_nm={tuple(region_nm)} is off the grid of {float(unit):g} nm; round its borders to it"
-        )
+        raise LayoutError(f"region_nm={tuple(region_nm)} is off the grid of {float(unit):g} nm; round it to that")
     region.transform(db.Trans(-box.left, -box.bottom))
     region.transform(db.ICplxTrans(float(finer)))
     low_x, low_y, high_x, high_y = (int(value * finer) for value in borders)

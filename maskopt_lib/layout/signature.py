@@ -97,6 +97,7 @@ def signatures_of(images: np.ndarray, sides: Sequence[int] | None = None) -> np.
 
     Examples
     --------
+    >>> from maskopt_lib.data.turns import turned
     >>> image = np.zeros((1, 8, 8), np.uint8)
     >>> image[0, 2:5, 3:4] = 1
     >>> all_turns = signatures_of(image)[0, 0]
@@ -125,6 +126,7 @@ def canonical(signature: np.ndarray, turns: Sequence[int] = TURNS) -> tuple[np.n
 
     Examples
     --------
+    >>> from maskopt_lib.data.turns import turned
     >>> image = np.zeros((1, 8, 8), np.uint8)
     >>> image[0, 2:5, 3:4] = 1
     >>> (key,), (to_it,) = canonical(signatures_of(image)[:, 0])

@@ -11,6 +11,12 @@ from maskopt_lib.images import binary, real
 from maskopt_lib.metrics import area, epe
 from maskopt_lib.options import Positive, check
 
+#: The scores of a print, in the order of `maskopt_lib.data.schema`.
+PRINT_SCORES = (
+    *(schema.L2, schema.PVB),
+    *(schema.EPE15, schema.EPE3, schema.EPE_SITES, schema.EPE_MEAN_ABS, schema.EPE_MAX_ABS),
+)
+
 
 def _difference_nm2(a: Any, b: Any, pixel_nm: float) -> float:
     a, b = binary(a, "first image", pixel_nm=pixel_nm), binary(b, "second image")
@@ -114,13 +120,6 @@ def by_corner(aerial: Any, names: Sequence[str] | None = None) -> np.ndarray:
         raise UnknownNameError(f"no process corner {missing}; there are {names}: simulate nominal, outer and inner")
     at = [names.index(name) for name in schema.CORNERS]
     return images if at == list(range(len(images))) else images[at]
-
-
-#: The scores of a print, in the order of `maskopt_lib.data.schema`.
-PRINT_SCORES = (
-    *(schema.L2, schema.PVB),
-    *(schema.EPE15, schema.EPE3, schema.EPE_SITES, schema.EPE_MEAN_ABS, schema.EPE_MAX_ABS),
-)
 
 
 def print_scores(

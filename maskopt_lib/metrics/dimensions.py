@@ -204,11 +204,9 @@ def nils(aerial: Any, cuts: xr.Dataset, *, pixel_nm: float) -> xr.DataArray:
     ``dCD / CD = 2 / NILS dE / E``, so a tolerance of plus and minus ten percent has a latitude of
     about ten percent times NILS.
     """
-    ends = cut_ends(cuts)
     step = 0.5
-    before, at, after = np.moveaxis(
-        edge_profiles(aerial, ends, pixel_nm=pixel_nm, distance_nm=(-step, 0.0, step)), -1, 0
-    )
+    profiles = edge_profiles(aerial, cut_ends(cuts), pixel_nm=pixel_nm, distance_nm=(-step, 0.0, step))
+    before, at, after = np.moveaxis(profiles, -1, 0)
     slope = -(after - before) / (2 * step) / np.maximum(at, np.finfo(float).tiny)
     n = cuts.sizes[CUT]
     both = np.stack([slope[:, :n], slope[:, n:]], axis=-1) * cuts["cd_nm"].values[:, None]

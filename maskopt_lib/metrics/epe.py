@@ -21,6 +21,20 @@ INTERVAL_NM = 40.0
 SINGLE_SITE_NM = 80.0
 #: The edge error is searched this far on both sides of the target edge, in nm.
 SEARCH_NM = 40.0
+#: An outline counts as curved where more than this share of it runs in steps shorter than so many pixels, or where so
+#: many of its steps follow each other in one direction.
+_CURVED_SHARE, _STEP_PIXELS, _FLIGHT = 0.2, 3, 3
+# A flight's steps are not longer than this, in pixels; the last steps before a curve's top are.
+_FLIGHT_STEP_PX = 20
+#: How deep beside an edge its outline is followed, in nm; where it moves on by less than `_CORNER_NM` before `_RIM_NM`,
+#: and beyond, there is a corner, sharp or rounded by up to 20 nm.
+_DEPTH_NM, _RIM_NM, _CORNER_NM = 24.0, 2.0, 15.0
+#: A straight edge that a curve ends is at least this long; sites keep this away from where the curve begins, in nm.
+_SHORTEST_NM, _MARGIN_NM = 30.0, 5.0
+# How much of what curves add to an edge in a raster, nm for a slope of one root of a nm, is left by a fit on 4 nm.
+_LEFT_OVER = 1.2
+# A fit may be off by so many pixels, or this share of all that the outline moves on; else there is no one curve.
+_OFF_PX, _OFF_SHARE = 2.0, 0.25
 
 
 def target_sites(target: Any, pixel_nm: float) -> xr.Dataset:
@@ -297,22 +311,6 @@ def first_change(printed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     walks_out = printed[..., reach]
     step = np.where(walks_out, outwards, inwards)
     return np.where(walks_out, step, -step - 1), step == reach
-
-
-#: An outline counts as curved where more than this share of it runs in steps shorter than so many pixels, or where so
-#: many of its steps follow each other in one direction.
-_CURVED_SHARE, _STEP_PIXELS, _FLIGHT = 0.2, 3, 3
-# A flight's steps are not longer than this, in pixels; the last steps before a curve's top are.
-_FLIGHT_STEP_PX = 20
-#: How deep beside an edge its outline is followed, in nm; where it moves on by less than `_CORNER_NM` before `_RIM_NM`,
-#: and beyond, there is a corner, sharp or rounded by up to 20 nm.
-_DEPTH_NM, _RIM_NM, _CORNER_NM = 24.0, 2.0, 15.0
-#: A straight edge that a curve ends is at least this long; sites keep this away from where the curve begins, in nm.
-_SHORTEST_NM, _MARGIN_NM = 30.0, 5.0
-# How much of what curves add to an edge in a raster, nm for a slope of one root of a nm, is left by a fit on 4 nm.
-_LEFT_OVER = 1.2
-# A fit may be off by so many pixels, or this share of all that the outline moves on; else there is no one curve.
-_OFF_PX, _OFF_SHARE = 2.0, 0.25
 
 
 def edges(image: np.ndarray) -> np.ndarray:

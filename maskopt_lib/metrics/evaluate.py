@@ -1,6 +1,6 @@
 """One call, one labelled Dataset: every score of a mask against its target, or of the core of a tile."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,11 @@ from maskopt_lib.metrics import contour, epe, outline, shapes, shots
 from maskopt_lib.metrics.area import PRINT_SCORES, by_corner, print_scores
 from maskopt_lib.metrics.epe import is_manhattan
 from maskopt_lib.options import Positive, check
+
+#: Side in nm of the squares on which shots of a core are counted: that of `SHOT_GRID` points over 2048 nm.
+SHOT_PIXEL_NM = 4.0
+#: The scores of a core, in the order of `maskopt_lib.data.schema`.
+CORE_SCORES = (*PRINT_SCORES, schema.SHOTS)
 
 
 def evaluate(
@@ -121,20 +126,10 @@ def evaluate(
             row[schema.MIN_RADIUS] = outline.min_radius_nm(m, pixel_nm)
         rows.append(row)
 
-    ds = schema.label(
-        xr.Dataset(
-            {name: (schema.SAMPLE, np.array([row[name] for row in rows])) for name in ALL_SCORES if name in wanted},
-            coords={schema.SAMPLE: names},
-            attrs={
-                "kernels": sim.kernels.name,
-                "threshold": float(sim.threshold),
-                "pixel_nm": pixel_nm,
-                "epe_limits_nm": list(epe.LIMITS_NM),
-                "epe_search_nm": epe.SEARCH_NM,
-                "shot_grid": min(shot_grid or mask.shape[-1], mask.shape[-1]),
-                "vertex_tolerance_nm": max(vertex_tolerance_nm, pixel_nm),
-            },
-        )
+    ds = _labelled(rows, [name for name in ALL_SCORES if name in wanted], sim, pixel_nm=pixel_nm)
+    ds = ds.assign_coords({schema.SAMPLE: names}).assign_attrs(
+        shot_grid=min(shot_grid or mask.shape[-1], mask.shape[-1]),
+        vertex_tolerance_nm=max(vertex_tolerance_nm, pixel_nm),
     )
     return ds.isel({schema.SAMPLE: 0}, drop=True) if is_single else ds
 
@@ -151,6 +146,14 @@ SCORES = tuple(name for name in schema.VARIABLES if name not in _OTHERS)
 ALL_SCORES = tuple(name for name in schema.VARIABLES if name in {*SCORES, *_CONTOUR, *_BETWEEN})
 
 
+def _labelled(rows: Sequence[Mapping[str, float]], names: Sequence[str], sim: Any, **sizes: float) -> xr.Dataset:
+    """Scores over ``sample``, with what they were taken under."""
+    columns = {name: (schema.SAMPLE, np.array([row[name] for row in rows])) for name in names}
+    limits = {"epe_limits_nm": list(epe.LIMITS_NM), "epe_search_nm": epe.SEARCH_NM}
+    attrs = {"kernels": sim.kernels.name, "threshold": float(sim.threshold)} | sizes | limits
+    return schema.label(xr.Dataset(columns, attrs=attrs))
+
+
 def _chosen(only: Iterable[str] | None) -> set[str]:
     if only is None:
         return {*SCORES, *_CONTOUR}
@@ -161,13 +164,6 @@ def _chosen(only: Iterable[str] | None) -> set[str]:
     if unknown := wanted - set(ALL_SCORES):
         raise UnknownNameError(f"no such score: {sorted(map(str, unknown))}; the known ones are {list(ALL_SCORES)}")
     return wanted
-
-
-#: Side in nm of the squares on which shots of a core are counted: that of `SHOT_GRID` points over 2048 nm.
-SHOT_PIXEL_NM = 4.0
-
-#: The scores of a core, in the order of `maskopt_lib.data.schema`.
-CORE_SCORES = (*PRINT_SCORES, schema.SHOTS)
 
 
 def evaluate_core(
@@ -241,18 +237,6 @@ def evaluate_core(
         row = print_scores(aerial, target, pixel_nm=pixel_nm, threshold=sim.threshold, core=core)
         row[schema.SHOTS] = shots.count_shots(tile[core, core], round(n_core * pixel_nm / max(SHOT_PIXEL_NM, pixel_nm)))
         rows.append(row)
-    ds = schema.label(
-        xr.Dataset(
-            {name: (schema.SAMPLE, np.array([row[name] for row in rows])) for name in CORE_SCORES},
-            attrs={
-                "kernels": sim.kernels.name,
-                "threshold": float(sim.threshold),
-                "pixel_nm": pixel_nm,
-                "core_nm": core_nm,
-                "epe_limits_nm": list(epe.LIMITS_NM),
-                "epe_search_nm": epe.SEARCH_NM,
-                "shot_pixel_nm": max(SHOT_PIXEL_NM, pixel_nm),
-            },
-        )
-    )
+    sizes = {"pixel_nm": pixel_nm, "core_nm": core_nm, "shot_pixel_nm": max(SHOT_PIXEL_NM, pixel_nm)}
+    ds = _labelled(rows, CORE_SCORES, sim, **sizes)
     return ds.isel({schema.SAMPLE: 0}) if is_single else ds

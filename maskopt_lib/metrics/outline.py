@@ -11,6 +11,13 @@ from maskopt_lib.options import NotNegative, Positive, check
 
 #: Polygons may leave the outline by this many nm, and by a pixel at least, before their vertices are counted.
 VERTEX_TOLERANCE_NM = 1.0
+#: Lengths of outline, in pixels, over which circles are fitted: 8 to 145 in steps of a quarter. The shortest sets the
+#: sharpest corner that is resolved, the longest keeps the steps of the raster out of large radii.
+WINDOWS_PX = tuple(8 * 1.25**k for k in range(14))
+#: Standard deviation in pixels of the Gaussian along the outline that takes the edge off the raster's steps.
+SMOOTHING_PX = 1.5
+# A window may be this many radii long, a third of the circle: shorter ones see more of the raster than of the curve.
+_WINDOW_RADII = 2.0
 
 
 def outlines(mask: Any) -> list[np.ndarray]:
@@ -64,15 +71,6 @@ def count_vertices(mask: Any, pixel_nm: float, tolerance_nm: float = VERTEX_TOLE
         closed = np.concatenate([loop[start:], loop[: start + 1]])
         total += max(len(approximate_polygon(closed, tolerance)) - 1, 3)
     return total
-
-
-#: Lengths of outline, in pixels, over which it is fitted: 8 to 145 in steps of a quarter. The shortest sets the
-#: sharpest corner that is resolved, the longest keeps the steps of the raster out of large radii.
-WINDOWS_PX = tuple(8 * 1.25**k for k in range(14))
-#: Standard deviation in pixels of the Gaussian along the outline that takes the edge off the raster's steps.
-SMOOTHING_PX = 1.5
-# A window may be this many radii long, a third of the circle: shorter ones see more of the raster than of the curve.
-_WINDOW_RADII = 2.0
 
 
 def min_radius_nm(mask: Any, pixel_nm: float) -> float:

@@ -60,9 +60,8 @@ def exposure_limits(
     """
     if not limit_nm > 0:
         raise ValueError(f"the limit of an edge placement error must be positive, got limit_nm={limit_nm!r}")
-    inside, outside = np.moveaxis(
-        edge_profiles(aerial, sites, pixel_nm=pixel_nm, distance_nm=(-limit_nm, limit_nm)), -1, 0
-    )
+    profiles = edge_profiles(aerial, sites, pixel_nm=pixel_nm, distance_nm=(-limit_nm, limit_nm))
+    inside, outside = np.moveaxis(profiles, -1, 0)
     return _limits(_over(threshold, inside), _over(threshold, outside), schema.FOCUS, schema.SITE)
 
 

@@ -26,6 +26,10 @@ from maskopt_lib.options import Positive, check
 VIOLATION, RULE = "violation", "rule"
 # Places of one part that are nearer to each other than half the limit are one violation, within these bounds in pixels.
 _LINK_PX = (3.0, 12.0)
+#: Decks that come with the study.
+FOLDER = manifest.FOLDER / "mask_rules"
+#: Rules that a deck may have.
+DECK_RULES = (schema.MSA, schema.MSD, schema.MIN_WIDTH, schema.MIN_SPACE, schema.MIN_RADIUS)
 
 
 def rule_report(
@@ -219,12 +223,6 @@ RULES: dict[str, Callable[[np.ndarray, float, _Box, float], _Found]] = {
 }
 
 
-#: Decks that come with the study.
-FOLDER = manifest.FOLDER / "mask_rules"
-#: Rules that a deck may have.
-DECK_RULES = (schema.MSA, schema.MSD, schema.MIN_WIDTH, schema.MIN_SPACE, schema.MIN_RADIUS)
-
-
 def read_deck(name: str | os.PathLike | Mapping[str, float]) -> dict[str, float]:
     """A rule deck: rule -> limit, as the option ``deck`` of ``rule_aware`` and ``metrics.rule_report`` take it.
 
@@ -250,9 +248,7 @@ def read_deck(name: str | os.PathLike | Mapping[str, float]) -> dict[str, float]
         path = Path(name) if Path(name).suffix else FOLDER / f"{name}.yaml"
         if not path.is_file():
             known = sorted(p.stem for p in FOLDER.glob("*.yaml"))
-            raise MissingDataError(
-                f"no rule deck {str(name)!r}; the study has {known}, others are YAML files by their path"
-            )
+            raise MissingDataError(f"no rule deck {str(name)!r}; the study has {known}; others are YAML files by path")
         document = yaml_files.read(path)
     return {rule: document.number(rule, default=0.0) for rule in document.check_keys(DECK_RULES)}
 

@@ -11,6 +11,12 @@ from scipy.spatial import cKDTree
 from maskopt_lib.images import binary, crop
 from maskopt_lib.options import Positive, check
 
+#: Two edges face each other where the directions to them differ by at least this angle; corners sharper than its
+#: supplement (40 degrees) count as narrow places, right angles do not.
+FACING_DEGREES = 140.0
+# Distances from the nearest edge that rise by less than this from a pixel to the highest beside it are near a ridge.
+_RIDGE = 0.8
+
 
 class ShapeRules(NamedTuple):
     """Number of shapes, smallest shape area in nm2, smallest distance between two shapes in nm."""
@@ -129,13 +135,6 @@ def _box_gap(low: np.ndarray, high: np.ndarray, a: int) -> np.ndarray:
     """Distance of the bounding box of shape ``a`` to those after it."""
     gap = np.maximum(0, np.maximum(low[a] - high[a + 1 :], low[a + 1 :] - high[a]))
     return np.hypot(gap[:, 0], gap[:, 1])
-
-
-#: Two edges face each other where the directions to them differ by at least this angle; corners sharper than its
-#: supplement (40 degrees) count as narrow places, right angles do not.
-FACING_DEGREES = 140.0
-# Distances from the nearest edge that rise by less than this from a pixel to the highest beside it are near a ridge.
-_RIDGE = 0.8
 
 
 def min_width_nm(mask: Any, pixel_nm: float) -> float:

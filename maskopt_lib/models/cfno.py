@@ -9,8 +9,7 @@ from torch.nn import functional
 from maskopt_lib.errors import UnknownNameError
 from maskopt_lib.models.conditioning import Conditioning
 from maskopt_lib.models.inputs import IMAGE_NM, TileInput
-from maskopt_lib.models.layers import conv, conv_up, convs
-from maskopt_lib.models.model import MaskModel, ModelOptions
+from maskopt_lib.models.model import MaskModel, ModelOptions, conv, conv_up, convs
 
 #: Side of a patch in nm, and channels made of it, of each Fourier branch. At 1 nm, as published, both are one number.
 PATCHES_NM = (16, 32, 64)
@@ -68,9 +67,7 @@ class Cfno(MaskModel):
             )
         )
         ups = zip([sum(patches) + n[2], n[2], n[1]], reversed(n), strict=True)
-        self.decoder = nn.Sequential(
-            *(nn.Sequential(conv_up(n_in, n_out), convs(n_out, n_out, 2)) for n_in, n_out in ups)
-        )
+        self.decoder = nn.Sequential(*(nn.Sequential(conv_up(a, b), convs(b, b, 2)) for a, b in ups))
         self.last = nn.Sequential(convs(n[0], n[0], 3), nn.Conv2d(n[0], 1, 3, padding=1))
 
     def draw(self, planes: Tensor, x: TileInput) -> Tensor:

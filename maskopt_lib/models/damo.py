@@ -9,8 +9,7 @@ from torch.nn import functional
 
 from maskopt_lib.models.conditioning import Conditioning
 from maskopt_lib.models.inputs import TileInput
-from maskopt_lib.models.layers import conv, conv_up
-from maskopt_lib.models.model import MaskModel, ModelOptions
+from maskopt_lib.models.model import MaskModel, ModelOptions, conv, conv_up
 
 
 @dataclass(frozen=True, kw_only=True)

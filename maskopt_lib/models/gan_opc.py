@@ -7,8 +7,7 @@ from torch import Tensor, nn
 
 from maskopt_lib.models.conditioning import Conditioning
 from maskopt_lib.models.inputs import TileInput
-from maskopt_lib.models.layers import conv, convs
-from maskopt_lib.models.model import MaskModel, ModelOptions
+from maskopt_lib.models.model import MaskModel, ModelOptions, conv, convs
 from maskopt_lib.options import Positive
 
 #: The image is halved so many times, by the generator and by the discriminator.
@@ -53,7 +52,9 @@ class GanOpc(MaskModel):
         super().__init__(options, conditioning, n_bottleneck=down[-1])
         n_in = [conditioning.n_planes, *down]
         self.encoder = nn.Sequential(*(conv(n_in[i], down[i], 5, stride=2) for i in range(_HALVINGS)))
-        self.decoder = nn.Sequential(*(_shuffle_up(n, m) for n, m in zip([down[-1], *up], up, strict=False)))
+        ups = zip([down[-1], *up], up, strict=False)
+        layers = [(nn.Conv2d(n, 4 * m, 3, padding=1), nn.PixelShuffle(2), nn.BatchNorm2d(m), nn.ReLU()) for n, m in ups]
+        self.decoder = nn.Sequential(*(nn.Sequential(*stage) for stage in layers))
         self.last = nn.Sequential(nn.Conv2d(up[-1], 4, 3, padding=1), nn.PixelShuffle(2))
 
     def draw(self, planes: Tensor, x: TileInput) -> Tensor:
@@ -95,11 +96,6 @@ class GanOpcDiscriminator(nn.Module):
 
 #: The network of options and conditioning, with fresh weights.
 build = GanOpc
-
-
-def _shuffle_up(n_in: int, n_out: int) -> nn.Sequential:
-    layers = nn.Conv2d(n_in, 4 * n_out, 3, padding=1), nn.PixelShuffle(2), nn.BatchNorm2d(n_out), nn.ReLU()
-    return nn.Sequential(*layers)
 
 
 def _connected(n_in: int, n_out: int) -> nn.Sequential:

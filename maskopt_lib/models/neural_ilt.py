@@ -7,8 +7,7 @@ from torch import Tensor, nn
 
 from maskopt_lib.models.conditioning import Conditioning
 from maskopt_lib.models.inputs import TileInput
-from maskopt_lib.models.layers import convs
-from maskopt_lib.models.model import MaskModel, ModelOptions
+from maskopt_lib.models.model import MaskModel, ModelOptions, convs
 from maskopt_lib.options import Odd
 
 

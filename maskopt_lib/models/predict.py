@@ -105,7 +105,8 @@ def _batches(
     for start in range(0, len(images), batch):
         part = slice(start, start + batch)
         with torch.inference_mode():
-            target = _at_pixels(torch.tensor(images[part]).to(first), model.options.pixel_nm)
+            at_1_nm = torch.tensor(images[part])[:, None].to(first)
+            target = torch.nn.functional.avg_pool2d(at_1_nm, model.options.pixel_nm)
             told_here = {name: torch.tensor(values[part], device=first.device) for name, values in columns.items()}
             x = TileInput.of(target, **told_here)
             logits = (_of_window(model, x) if at_large else model.at_1_nm(model(x)))[:, 0].float()
@@ -131,9 +132,3 @@ def _of_window(model: MaskModel, x: TileInput) -> Tensor:
         )
     size = [n * model.options.pixel_nm for n in logits.shape[-2:]]
     return torch.nn.functional.interpolate(logits.float(), size=size, mode="bicubic")
-
-
-def _at_pixels(images: Tensor, pixel_nm: int) -> Tensor:
-    """(n, 1, y, x) of (n, y, x), the mean of 1 nm pixels."""
-    images = images[:, None]
-    return torch.nn.functional.avg_pool2d(images, pixel_nm) if pixel_nm > 1 else images

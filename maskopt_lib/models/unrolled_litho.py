@@ -211,9 +211,8 @@ class PrintGradients(nn.Module):
             of_band = imaging.adjoint(slopes * torch.stack([none, band, -band], dim=1), fields)
             margin = (mask.shape[-1] - self.images.n_out) // 2
             shown = F.pad(torch.stack([error, band], dim=1), (margin,) * 4)
-            return torch.cat([torch.stack([of_l2, of_band, corner_gradient(mask)], dim=1), shown], dim=1).to(
-                logits.dtype
-            )
+            gradients = torch.stack([of_l2, of_band, corner_gradient(mask)], dim=1)
+            return torch.cat([gradients, shown], dim=1).to(logits.dtype)
 
 
 def corner_gradient(mask: Tensor) -> Tensor:

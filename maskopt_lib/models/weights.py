@@ -38,14 +38,13 @@ def save(model: MaskModel, path: str | Path, about: Mapping[str, Any]) -> str:
     return files.bytes_sha256(data)
 
 
-def load(path: str | Path, *, sha256: str | None = None, device: str | torch.device = "cpu") -> MaskModel:
-    """The network that was saved, in evaluation mode.
+def load(path: str | Path, *, sha256: str | None = None) -> MaskModel:
+    """The network that was saved, on the CPU, in evaluation mode.
 
     Parameters
     ----------
     path : of the file.
     sha256 : what the file's SHA-256 has to be.
-    device : where the network goes.
 
     Raises
     ------
@@ -71,7 +70,7 @@ def load(path: str | Path, *, sha256: str | None = None, device: str | torch.dev
         model.load_state_dict(tensors)
     except RuntimeError as error:
         raise SchemaError(f"{path} does not hold the weights of the {spec['model']} it names: {error}") from None
-    return model.to(device).eval()
+    return model.eval()
 
 
 def _digest(header: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> str:

@@ -15,6 +15,9 @@ from maskopt_lib.optics.kernels import SocsKernels
 
 #: Intensity at which the contest's resist prints, relative to an open frame (ICCAD 2013 problem C).
 CONTEST_THRESHOLD = 0.225
+#: Relative distance of the cross coefficients up to which two set-ups count as one: files in single precision keep a
+#: symmetry to some 2e-6, and what misses one by design is off by 1e-3 and more.
+SAME = 1e-5
 
 
 def mask_spectrum(mask: np.ndarray, half_width: int) -> np.ndarray:
@@ -173,11 +176,6 @@ def _amplitudes(kernels: SocsKernels, focus: int, half: int) -> np.ndarray:
     pad = half - kernels.half_width
     spectra = np.sqrt(kernels.weights[focus])[:, None, None] * kernels.spectra[focus]
     return np.pad(spectra, ((0, 0), (pad, pad), (pad, pad))).reshape(len(spectra), -1)
-
-
-#: Relative distance of the cross coefficients up to which two set-ups count as one: files in single precision keep a
-#: symmetry to some 2e-6, and what misses one by design is off by 1e-3 and more.
-SAME = 1e-5
 
 
 def symmetries(kernels: SocsKernels) -> xr.Dataset:

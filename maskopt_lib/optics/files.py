@@ -68,9 +68,7 @@ def read_kernel_file(path: str | os.PathLike, *, header_bytes: int = EARLY) -> n
     KernelFileError : truncated, too long, of another byte order, or not of this layout at all.
     """
     if header_bytes not in (EARLY, WHOLE):
-        raise ValueError(
-            f"header_bytes must be {EARLY} (as programs read it) or {WHOLE} (the file), got {header_bytes}"
-        )
+        raise ValueError(f"header_bytes must be {EARLY} (as programs read) or {WHOLE} (the file), got {header_bytes}")
     path = Path(path)
     raw = path.read_bytes()
     remedy = "fetch the file again (`make data`) or write it with optics.write_kernels"
@@ -113,9 +111,7 @@ def read_scales(path: str | os.PathLike) -> np.ndarray:
             f"{path}: expected the number of kernels, then one weight a line ({error}); fetch it again (`make data`)"
         ) from error
     if count < 1 or count != len(weights) or not np.isfinite(weights).all():
-        raise KernelFileError(
-            f"{path}: announces {count} weights and holds {len(weights)}; fetch the file again (`make data`)"
-        )
+        raise KernelFileError(f"{path}: announces {count} weights, holds {len(weights)}; fetch it again (`make data`)")
     return weights
 
 

@@ -127,10 +127,8 @@ def _fit_source(equations: _Equations, system: OpticalSystem, step_sigma: float)
     # Least squares from its normal equations: a square root of the matrix stands in for the equations.
     values, vectors = np.linalg.eigh((normal + normal.T) / 2)
     keep = values > 1e-10 * values[-1]
-    root = np.sqrt(values[keep])
-    solution, _ = optimize.nnls(
-        root[:, None] * vectors[:, keep].T, vectors[:, keep].T @ right / root, maxiter=100 * len(iy)
-    )
+    root, basis = np.sqrt(values[keep]), vectors[:, keep].T
+    solution, _ = optimize.nnls(root[:, None] * basis, basis @ right / root, maxiter=100 * len(iy))
     residual = np.sqrt(max(0.0, solution @ normal @ solution - 2 * right @ solution + total) / total)
     picture = np.zeros((2 * half + 1, 2 * half + 1))
     for u, v in ((iy, ix), (ix, iy)):

@@ -55,9 +55,7 @@ class SocsKernels:
             raise KernelFileError(f"weights must not be negative, the smallest is {w.min():g}")
 
     def __repr__(self) -> str:
-        known = [
-            f"{self.meta[key]:g} {unit}" for key, unit in (("wavelength_nm", "nm"), ("na", "NA")) if key in self.meta
-        ]
+        known = [f"{self.meta[k]:g} {unit}" for k, unit in (("wavelength_nm", "nm"), ("na", "NA")) if k in self.meta]
         lost = [f"{1 - kept:.2g}" for kept in self.meta.get("energy_kept", ())]
         parts = [
             f"{self.spectra.shape[1]} systems at {', '.join(self.focus_names)}",

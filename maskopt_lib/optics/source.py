@@ -163,9 +163,7 @@ class PoleSource(_Shape):
     def __post_init__(self) -> None:
         check_finite(self)
         if not self.sigma_radius > 0 or self.sigma_centre < 0:
-            raise ValueError(
-                f"need sigma_radius > 0 and sigma_centre >= 0, got {self.sigma_radius}, {self.sigma_centre}"
-            )
+            raise ValueError(f"need sigma_radius > 0, sigma_centre >= 0, got {self.sigma_radius}, {self.sigma_centre}")
         if self.brightness and len(self.brightness) != len(self.angles_deg):
             raise ValueError(f"{len(self.angles_deg)} poles need as many values of brightness, got {self.brightness}")
 

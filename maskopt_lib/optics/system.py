@@ -11,6 +11,12 @@ from maskopt_lib.optics.source import Source, check_finite
 
 OBLIQUITIES = ("none", "aplanatic")
 POLARISATIONS = ("scalar", "x", "y", "unpolarised", "azimuthal", "radial", "tangential")
+#: Largest change of the intensity, relative to an open frame, where nothing else is said.
+ACCURACY = 5e-3
+# Window of a field whose size nobody says, and the largest pixel, in units of wavelength / NA.
+_WINDOW, _PIXEL = 4.0, 1 / 48
+# Beyond this distance, in units of wavelength / (2 pi NA), sampled sources repeat what they are near the axis.
+_FARTHEST = 150.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -247,14 +253,6 @@ def zernike(index: int, rho_y: np.ndarray, rho_x: np.ndarray) -> np.ndarray:
         return math.sqrt(n + 1) * radial
     angular = np.cos(m * theta) if index % 2 == 0 else np.sin(m * theta)
     return math.sqrt(2 * (n + 1)) * radial * angular
-
-
-#: Largest change of the intensity, relative to an open frame, where nothing else is said.
-ACCURACY = 5e-3
-# Window of a field whose size nobody says, and the largest pixel, in units of wavelength / NA.
-_WINDOW, _PIXEL = 4.0, 1 / 48
-# Beyond this distance, in units of wavelength / (2 pi NA), sampled sources repeat what they are near the axis.
-_FARTHEST = 150.0
 
 
 def optical_radius_nm(system: OpticalSystem, accuracy: float = ACCURACY) -> float:

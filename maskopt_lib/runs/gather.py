@@ -112,10 +112,8 @@ def labelled(
     ([[3.0, nan], [nan, 4.0]], [1, 0], [['', ''], ['', 'x']])
     """
     if not rows:
-        nothing = np.empty([0] * len(dims))
-        empty = xr.Dataset(
-            {name: (list(dims), nothing) for name in texts or ()}, {dim: np.array([], str) for dim in dims}
-        )
+        none = np.empty([0] * len(dims))
+        empty = xr.Dataset({name: (list(dims), none) for name in texts or ()}, {dim: np.array([], str) for dim in dims})
         return schema.described(empty, texts or {})
     index = pd.MultiIndex.from_tuples(list(rows), names=list(dims))
     if all(isinstance(row, xr.Dataset) for row in rows.values()):
@@ -129,7 +127,10 @@ def labelled(
     ordered = {dim: list(dict.fromkeys(index.get_level_values(dim))) for dim in dims}
     joined = joined.reindex(ordered) if all(len(set(v)) == len(v) for v in ordered.values()) else joined
     # A truth that is lacking somewhere is a number, as is a count: text "False" would be true.
-    joined = joined.assign({name: v.astype(float) for name, v in joined.data_vars.items() if _is_truths(v)})
+    objects = {name: v for name, v in joined.data_vars.items() if v.dtype == object}
+    kinds = {name: {type(value) for value in v.values.flat if not pd.isna(value)} for name, v in objects.items()}
+    truths = [name for name, types in kinds.items() if types and types <= {bool, np.bool_}]
+    joined = joined.assign({name: joined[name].astype(float) for name in truths})
     words = [name for name, values in joined.data_vars.items() if values.dtype.kind in "OUT"]
     joined = joined.assign({name: joined[name].fillna("").astype(str) for name in words})
     joined = joined.assign_coords({dim: np.array(labels) for dim, labels in ordered.items()})
@@ -144,8 +145,3 @@ def _check_coordinates(rows: Mapping[tuple, Any]) -> None:
             there, known = first.setdefault(name, (labels, row[name].variable))
             if not known.equals(row[name].variable):
                 raise SchemaError(f"{name!r} differs between {there} and {labels}; make it a variable, or a dimension")
-
-
-def _is_truths(values: xr.DataArray) -> bool:
-    kept = [value for value in values.values.flat if not pd.isna(value)] if values.dtype == object else []
-    return bool(kept) and all(isinstance(value, bool | np.bool_) for value in kept)

@@ -64,13 +64,14 @@ def begin(
     ------
     UnknownNameError : papermill was given a parameter that the notebook does not have.
     """
+    first = json.loads((params.NOTEBOOKS / f"{notebook}.ipynb").read_text(encoding="utf-8"))["cells"][0]
     values = parameters(notebook, namespace)
     values |= {"out_dir": relative(values["out_dir"])}
     scoring = {"raster": f"half-open, {pixel_nm:g} nm", "epe_limits_nm": list(schema.EPE_LIMITS_NM)}
     if kernels:
         scoring["kernels"] = [kernels] if isinstance(kernels, str) else list(kernels)
     return start(
-        _heading(notebook),
+        "".join(first["source"]).partition("\n")[0].removeprefix("# "),
         notebook=notebook,
         params=values,
         out_dir=values["out_dir"],
@@ -170,9 +171,8 @@ def _shipped(notebook: str) -> list[dict[str, Any]]:
     variants = [{}]
     for name in SHIPPED:
         with contextlib.suppress(FileNotFoundError):
-            variants.append(
-                yaml_files.parse(_committed(params.NOTEBOOKS / "params" / notebook / f"{name}.yaml")).value or {}
-            )
+            path = params.NOTEBOOKS / "params" / notebook / f"{name}.yaml"
+            variants.append(yaml_files.parse(_committed(path)).value or {})
     # As a record has them: plain JSON.
     return [json.loads(json.dumps(defaults | changes)) for changes in variants]
 
@@ -200,8 +200,3 @@ def _record_at(folder: str) -> dict[str, Any] | None:
         return record_of(folder)
     except (OSError, MissingDataError, DamagedFileError):
         return None
-
-
-def _heading(notebook: str) -> str:
-    first = json.loads((params.NOTEBOOKS / f"{notebook}.ipynb").read_text(encoding="utf-8"))["cells"][0]
-    return "".join(first["source"]).partition("\n")[0].removeprefix("# ")

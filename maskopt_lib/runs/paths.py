@@ -51,9 +51,7 @@ def results_folder(out_dir: str | Path) -> Path:
     folder = resolved(out_dir)
     real = folder.resolve()
     if root().is_relative_to(real) or real.is_relative_to(root() / "notebooks"):
-        raise SchemaError(
-            f"out_dir {str(out_dir)!r} is {real}, which is no place for results; take one such as results/mine"
-        )
+        raise SchemaError(f"out_dir {str(out_dir)!r} is {real}, no place for results; take one such as results/mine")
     return folder
 
 

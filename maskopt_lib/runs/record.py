@@ -3,7 +3,7 @@
 Examples
 --------
 >>> import tempfile
->>> from maskopt_lib.runs.loading import load
+>>> from maskopt_lib.runs.reference import load
 >>> with tempfile.TemporaryDirectory() as folder:
 ...     run = start("A test", notebook="00_test", params={"n_steps": 3}, out_dir=folder, seed=0, threads=2)
 ...     path = run.save(xr.Dataset({"runtime_s": ("sample", [1.5])}, coords={"sample": ["a"]}), "times")
@@ -43,6 +43,7 @@ from maskopt_lib.runs.processes import asked_threads
 #: What a stored score must say of itself; without it nobody can recompute the number.
 SCORE_CONVENTIONS = ("kernels", "raster", "epe_limits_nm")
 
+_LIBRARIES = ("torch", "lightning-fabric", "numpy", "scipy", "scikit-image", "gdstk", "xarray", "zarr")
 #: The record beside the results of a run.
 RECORD = "record.json"
 
@@ -256,6 +257,7 @@ def start(
     threads = threads or asked_threads() or torch.get_num_threads()
     torch.set_num_threads(threads)
     commit, is_dirty = _git_state()
+    own = {"python": platform.python_version(), "maskopt-study": maskopt_lib.__version__}
     record = Record(
         title=title,
         notebook=notebook,
@@ -269,7 +271,7 @@ def start(
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         git_commit=commit,
         git_dirty=is_dirty,
-        versions=_versions(),
+        versions=own | {name: version(name) for name in _LIBRARIES},
         hardware=_hardware(str(device)),
     )
     folder = results_folder(out_dir if out_dir is not None else f"results/{notebook}/scratch")
@@ -307,9 +309,7 @@ def _plain_json(values: Mapping[str, Any], what: str) -> dict[str, Any]:
     try:
         return json.loads(json.dumps(dict(values), allow_nan=False))
     except (TypeError, ValueError) as error:
-        raise SchemaError(
-            f"{what} of a run must be plain JSON (numbers, strings, lists, dictionaries): {error}"
-        ) from None
+        raise SchemaError(f"{what} of a run must be plain JSON (numbers, text, lists, dictionaries): {error}") from None
 
 
 def _hashes(inputs: Iterable[str | Path]) -> dict[str, str]:
@@ -337,12 +337,6 @@ def _git_state() -> tuple[str, bool | None]:
         return git("rev-parse", "HEAD"), bool(git("status", "--porcelain"))
     except (OSError, subprocess.SubprocessError):
         return "unknown", None
-
-
-def _versions() -> dict[str, str]:
-    libraries = ("torch", "lightning-fabric", "numpy", "scipy", "scikit-image", "gdstk", "xarray", "zarr")
-    found = {"python": platform.python_version(), "maskopt-study": maskopt_lib.__version__}
-    return found | {name: version(name) for name in libraries}
 
 
 def _hardware(device: str) -> dict[str, Any]:

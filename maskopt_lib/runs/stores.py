@@ -150,7 +150,8 @@ def opened(path: str | Path, read: Callable[[xr.Dataset], _T]) -> _T:
             store = SealedStore(path, _listed(path, root))
             again = f"remove it and make it again: {remedy(path)}"
             with files.reading(path, again), xr.open_zarr(store, consolidated=False) as ds:
-                return read(ds.drop_attrs(deep=False).assign_attrs(_plain(ds.attrs)))
+                attrs = {name: value for name, value in ds.attrs.items() if name not in (FILES, SEAL)}
+                return read(ds.drop_attrs(deep=False).assign_attrs(attrs))
         except DamagedFileError:
             if found == _seal_now(path):
                 raise
@@ -256,10 +257,6 @@ def _seal_now(path: Path) -> str | None:
         return seal_of(files.restored(path))
     except DamagedFileError:
         return None
-
-
-def _plain(attrs: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in attrs.items() if name not in (FILES, SEAL)}
 
 
 def _damaged(path: Path, name: str) -> DamagedFileError:

@@ -30,12 +30,12 @@ from maskopt_lib.runs import params, stores
 from maskopt_lib.runs.execute import LONGEST_WAIT_S, PARTIAL, RUN
 from maskopt_lib.runs.gather import progress
 from maskopt_lib.runs.hashing import hashed, key_of, library_hash
-from maskopt_lib.runs.loading import load
 from maskopt_lib.runs.locks import FolderLock
 from maskopt_lib.runs.parts import file_name
 from maskopt_lib.runs.paths import resolved
 from maskopt_lib.runs.processes import asked_threads, end_children
 from maskopt_lib.runs.record import RECORD, Run, record_of, start
+from maskopt_lib.runs.reference import load
 
 DONE, FAILED = "done", "failed"
 #: Names of the files of a point.

@@ -2,12 +2,19 @@
 
 from maskopt_lib.layout.benchmarks import demo_layout, layout_inputs
 from maskopt_lib.metrics.rules import read_deck
-from maskopt_lib.runs.loading import load, load_masks
 from maskopt_lib.runs.notebook import among, begin, claim
 from maskopt_lib.runs.params import parameters, read_parameters, read_variant
 from maskopt_lib.runs.paths import located, resolved
 from maskopt_lib.runs.record import Record, Run, record_of, start
-from maskopt_lib.runs.reference import has_result, load_result, stored_names, stored_runs, stored_tables
+from maskopt_lib.runs.reference import (
+    has_result,
+    load,
+    load_masks,
+    load_result,
+    stored_names,
+    stored_runs,
+    stored_tables,
+)
 from maskopt_lib.runs.sweep import run_sweep
 from maskopt_lib.runs.tables import (
     means_table,

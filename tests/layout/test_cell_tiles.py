@@ -8,10 +8,10 @@ from klayout import db
 from scipy import ndimage
 
 from maskopt_lib import layout
+from maskopt_lib.data.turns import turned
 from maskopt_lib.errors import LayoutError, UnknownNameError
 from maskopt_lib.layout import cell_tiles
 from maskopt_lib.layout.blocks import Block, cut_marks, read_block, rectangles
-from maskopt_lib.layout.signature import turned
 
 RULE = layout.TileRule()
 METAL = (11, 0)

@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from maskopt_lib import layout
 from maskopt_lib.errors import LayoutError, MissingDataError, UnknownNameError
-from maskopt_lib.layout import demo
+from maskopt_lib.layout import benchmarks as demo
 
 #: Half-open areas in nm2 of M1_test1 .. M1_test10, those of the target images that curvyILT published.
 CONTEST_AREAS_NM2 = (215344, 169280, 213504, 82560, 281958, 286234, 229149, 128544, 317581, 102400)

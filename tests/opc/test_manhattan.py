@@ -263,8 +263,8 @@ def test_any_moves_end_legal_and_never_cross(seed, targets):
     raster = f.raster(snapped, 512, 4.0)
     assert set(raster.unique().tolist()) <= {0.0, 1.0}, "an outline crosses itself"
     for mask in raster.numpy() > 0.5:
-        assert metrics.width.min_width_nm(mask, 4.0) >= 40 - 1e-6
-        assert metrics.width.min_space_nm(mask, 4.0) >= 40 - 1e-6
+        assert metrics.min_width_nm(mask, 4.0) >= 40 - 1e-6
+        assert metrics.min_space_nm(mask, 4.0) >= 40 - 1e-6
 
 
 def test_small_jogs_are_closed_by_the_mean_of_their_sides():

@@ -12,7 +12,7 @@ import xarray as xr
 from maskopt_lib import study
 from maskopt_lib.errors import DamagedFileError, MissingDataError, SchemaError
 from maskopt_lib.runs import stores
-from maskopt_lib.runs.loading import load, load_masks
+from maskopt_lib.runs.reference import load, load_masks
 
 
 @pytest.fixture

@@ -38,6 +38,8 @@ class Training:
 class State:
     """Where a training stands: all of it, but for what follows from the number of the step."""
 
+    _PLAIN = ("step", "steps", "checks", "best_weights", "stopped")
+
     def __init__(self, *, model: MaskModel, critic: nn.Module | None) -> None:
         self.model, self.critic = model, critic
         self.optimisers: list[Any] = []
@@ -49,25 +51,20 @@ class State:
         self.stopped = ""
 
     def to_dict(self) -> dict[str, Any]:
-        return {
-            "step": self.step,
+        return {name: getattr(self, name) for name in self._PLAIN} | {
             "model": self.model.state_dict(),
             "critic": self.critic.state_dict() if self.critic is not None else {},
             "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
-            "steps": self.steps,
-            "checks": self.checks,
             "best": [self.best, self.best_check, self.since_best],
-            "best_weights": self.best_weights,
-            "stopped": self.stopped,
         }
 
     def restore(self, kept: dict[str, Any]) -> None:
         self.model.load_state_dict(kept["model"])
         if self.critic is not None:
             self.critic.load_state_dict(kept["critic"])
-        self.step, self.steps, self.checks = kept["step"], kept["steps"], kept["checks"]
+        for name in self._PLAIN:
+            setattr(self, name, kept[name])
         self.best, self.best_check, self.since_best = kept["best"]
-        self.best_weights, self.stopped = kept["best_weights"], kept["stopped"]
 
     def restore_optimisers(self, kept: dict[str, Any]) -> None:
         for optimiser, state in zip(self.optimisers, kept["optimisers"], strict=True):

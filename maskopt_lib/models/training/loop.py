@@ -130,9 +130,7 @@ def train(
         if said_of_training(folder / TRAININGS / name):
             return read_trained(folder / TRAININGS / name)
     if rule.batch % (rule.accumulate * devices):
-        raise ValueError(
-            f"a batch of {rule.batch} does not divide over {devices} devices, {rule.accumulate} times each"
-        )
+        raise ValueError(f"a batch of {rule.batch} does not divide over {devices} devices, {rule.accumulate} times")
     folder = run_dir / TRAININGS / name
     # Of the ways to start several processes a notebook can only take the one that copies it.
     interactive = hasattr(sys, "ps1")
@@ -147,7 +145,7 @@ def train(
 
 def train_key(rule: TrainRule, store: Path, kernels: SocsKernels) -> str:
     """Short hash of all that determines a training but the device and its arithmetic."""
-    network = ("conditioning", "layers", "losses", "middle_images", "model")
+    network = ("conditioning", "losses", "middle_images", "model")
     training = ("checks", "tiles", "loop", "objective")
     code = [MODELS[rule.model].build.__module__, *(f"maskopt_lib.models.{name}" for name in network)]
     code += [f"maskopt_lib.models.training.{name}" for name in training]

@@ -226,9 +226,7 @@ def _labelling(store: TileStore, parts: Sequence[Part], layer: str, plan: LabelP
 def _group(turns: Sequence[int]) -> np.ndarray:
     turns = np.asarray(turns)
     if any(composed(a, b) not in turns for a in turns.tolist() for b in turns.tolist()):
-        raise SchemaError(
-            f"the turns {turns.tolist()} are no group: one after the other gives a turn that is not there"
-        )
+        raise SchemaError(f"the turns {turns.tolist()} are no group: one after another gives a turn that is not there")
     return turns
 
 

@@ -203,9 +203,7 @@ def is_sound(store: TileStore, layer: str, kinds: Sequence[str]) -> bool:
         known = {(kind.layer, kind.name): kind for kind in shards.kinds(store.path)}
     except DamagedFileError:
         return False
-    return all(
-        (layer, kind) in known and shards.fixed_state(store.path, known[layer, kind]) == shards.WHOLE for kind in kinds
-    )
+    return all((layer, k) in known and shards.fixed_state(store.path, known[layer, k]) == shards.WHOLE for k in kinds)
 
 
 def read_keys(store: TileStore) -> dict[str, Any]:

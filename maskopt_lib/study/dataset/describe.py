@@ -121,9 +121,7 @@ def window_counts(tiles: Mapping[str, xr.Dataset]) -> xr.Dataset:
     """``tiles`` by layer, and row and column of the window in its cell."""
     places = {layer: ds[["row", "column"]].to_dataframe() for layer, ds in tiles.items()}
     last = pd.concat(places).max()
-    rows = {
-        layer: frame.value_counts().sort_index().to_xarray().to_dataset(name="tiles") for layer, frame in places.items()
-    }
+    rows = {layer: at.value_counts().sort_index().to_xarray().to_dataset(name="tiles") for layer, at in places.items()}
     ds = _over_layers(rows, {"tiles": "tiles"}, join="outer", fill_value=0)
     ds = ds.reindex({name: np.arange(last[name] + 1) for name in ("row", "column")}, fill_value=0)
     texts = {name: f"{name} of the window in the cell" for name in ("row", "column")}

@@ -151,9 +151,7 @@ def solve_batches(
 ) -> None:
     """Solve, score and keep batches that are not there; ``after`` is called here when one is done."""
     with cut.writing(cut.folder_of(batches)):
-        complete(
-            _solve, batches, client=client, title="labels", unit="mask", size=len, after=lambda batch, _: after(batch)
-        )
+        complete(_solve, batches, client=client, title="labels", unit="mask", size=len, after=lambda b, _: after(b))
 
 
 def label_times(batches: Sequence[Batch]) -> xr.Dataset:
@@ -251,7 +249,8 @@ def _solve(batch: Batch, kept: Kept) -> None:
     """What a worker does with a batch: read, solve, score, keep."""
     rule = batch.rule
     with torch_threads(1):
-        solver = kept(hashed([rule.to_dict(), batch.device]), partial(_ready_solver, rule, batch.device))
+        solver = kept(hashed([rule.to_dict(), batch.device]), partial(TileSolver, rule, device=batch.device))
+        solver.sim.to(batch.device)  # so that no mask's time holds that of the optics
         tiles = kept((batch.store, batch.layer), partial(batch.store.open, batch.layer))
         cut_rule = cut.tile_rule(batch.store)
         packed = np.stack([tiles["content"][sample].values for sample in batch.sample])
@@ -267,13 +266,6 @@ def _solve(batch: Batch, kept: Kept) -> None:
         {"masks": len(masks)} | dict(zip(_TIMES, np.diff(clocks, axis=0).ravel().tolist(), strict=True)),
         bits={"mask": np.packbits(masks, axis=-1, bitorder="little")},
     )
-
-
-def _ready_solver(rule: LabelRule, device: str) -> TileSolver:
-    """A solver that has its optics, so that no mask's time holds theirs."""
-    solver = TileSolver(rule, device=device)
-    solver.sim.to(device)
-    return solver
 
 
 def _clocks() -> tuple[float, float]:

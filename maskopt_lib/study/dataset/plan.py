@@ -106,10 +106,12 @@ def plan_designs(rule: BuildRule, folder: Path, *, client: distributed.Client | 
     folder = folder.resolve()
     code = source_hash(["maskopt_lib.layout.catalog", "maskopt_lib.layout.cell_tiles"])
     settings = [code, asdict(rule.tiles), sorted({rule.tile_rule(layer).step for layer in rule.layers})]
-    tasks = [
-        _Task(name, rule, part_path(folder, "design", Path(name).name, key=key_of([_design_key(name), *settings])))
-        for name in rule.designs
-    ]
+    known, tasks = manifest.load_manifest(), []
+    for name in rule.designs:
+        inputs = design_files(name)
+        hashes = [known.entry(item).sha256 if isinstance(item, str) else files.sha256_of(item) for item in inputs]
+        key = key_of([hashed([Path(name).name, *hashes]), *settings])
+        tasks.append(_Task(name, rule, part_path(folder, "design", Path(name).name, key=key)))
     with writing(folder):
         for task in tasks:
             if not task.has_its_oasis:
@@ -157,14 +159,6 @@ def design_files(name: str) -> list[str | Path]:
     info = design_info(name)
     platform = PLATFORMS.get(info.platform)
     return design_inputs(info.file or "", platform) if platform else []
-
-
-def _design_key(name: str) -> str:
-    """Hash of all files that a design is read from."""
-    known = manifest.load_manifest()
-    inputs = design_files(name)
-    hashes = [known.entry(item).sha256 if isinstance(item, str) else files.sha256_of(item) for item in inputs]
-    return hashed([Path(name).name, *hashes])
 
 
 @dataclass(frozen=True)

@@ -140,9 +140,7 @@ def place(
             far = rule.core_nm + margin_nm
             image = designs[name].rasterize(layer, (x - margin_nm, y - margin_nm, x + far, y + far), rule.pixel_nm)
             if not np.array_equal(_middle(image, content), _middle(drawn, content)):
-                raise MissingDataError(
-                    "the dataset was cut from other designs than there are: build it anew, notebook 22"
-                )
+                raise MissingDataError("dataset cut from other designs than there are: build it anew, notebook 22")
             key = key_of([digest, source_hash([__name__], follow=False), Bits.of(image, rule.pixel_nm).digest()])
             path = part_path(bench.run_dir, "surroundings", layer, kind, key=key)
             fields.append(_Field(image=image.astype(np.uint8), path=path))

@@ -198,9 +198,7 @@ def train_again(rule: TrainRule, store: str | Path, kernels: SocsKernels, run: R
     changes = (REFERENCE, HASH, THREADS)
     key = [train_key(rule, Path(store), kernels), dict(run.record.hardware), torch.__version__, _own_code()]
     what = {"rule": rule, "store": Path(store).resolve(), "kernels": kernels}
-    paths = {
-        change: part_path(run.out_dir, "training", rule.name, change, key=key_of([*key, change])) for change in changes
-    }
+    paths = {c: part_path(run.out_dir, "training", rule.name, c, key=key_of([*key, c])) for c in changes}
     tasks = [Teaching(change=change, path=path, **what) for change, path in paths.items()]
     _complete(_teach, tasks, title="trainings")
     made = {change: values for (change, values), _ in _runs(tasks, "weights")}

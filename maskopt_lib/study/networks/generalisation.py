@@ -27,6 +27,8 @@ from maskopt_lib.study.networks.benchmark import IDENTITY, LABELS, Bench, Compar
 
 OPTICS = "optics"
 _CLIP_SCORES = (schema.L2, schema.PVB, schema.EPE15, schema.EPE3, schema.SHOTS)
+#: How far beyond the core an unrolled descent minds its print, in nm; chosen from 0, 128, 192 and 256 on one window.
+RIM_NM = 192.0
 
 
 def way_to_label(scores: xr.Dataset, method: str, *, name: str = schema.L2, seed: int = 0) -> Effect:
@@ -126,10 +128,6 @@ def score_clips(
     ds = labelled(rows, (schema.METHOD, schema.SEED, schema.SAMPLE)).sortby(schema.SEED)
     ds["cell"] = schema.column(schema.SAMPLE, list(clips), "clip")
     return schema.label(ds.assign_attrs(kernels=sim.kernels.name))
-
-
-#: How far beyond the core an unrolled descent minds its print, in nm; chosen from 0, 128, 192 and 256 on one window.
-RIM_NM = 192.0
 
 
 def network_mask(

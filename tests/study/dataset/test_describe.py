@@ -12,6 +12,7 @@ import xarray as xr
 from maskopt_lib.data import schema
 from maskopt_lib.data.splits import SplitRule
 from maskopt_lib.data.tile_store import TileStore
+from maskopt_lib.data.turns import TURNS, turned
 from maskopt_lib.errors import MissingDataError, SchemaError, UnknownNameError
 from maskopt_lib.layout import signature
 from maskopt_lib.runs.bootstrap import intervals
@@ -72,7 +73,7 @@ def test_repeats_are_those_of_the_pixels(tmp_path, alike):
     for context in tile_stores.RULE["contexts_nm"]:
         inner = slice(32 - context, 96 + context)
         crops = [image[inner, inner] for image in alike]
-        kinds = {min(signature.turned(crop, t).tobytes() for t in signature.TURNS) for crop in crops}
+        kinds = {min(turned(crop, t).tobytes() for t in TURNS) for crop in crops}
         shown = [crop.tobytes() for crop in crops]
         one = found.sel(context_nm=context)
         assert int(one["images"]) == len(set(shown)) and int(one["geometries"]) == len(kinds)
