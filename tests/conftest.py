@@ -8,16 +8,19 @@ run; `.ci/run` repeats those with it.
 from __future__ import annotations
 
 import contextlib
-import functools
 import ipaddress
 import os
 import socket
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from maskopt_lib.optics import SocsKernels
 
 # Before torch is imported: a test that passes on the CPU must not depend on which machine has a GPU.
 if not os.environ.get("MASKOPT_TEST_GPU"):
@@ -38,8 +41,20 @@ OFF_BY_DEFAULT = {
 }
 
 
-#: Kernel sets that a session computes once; whether a test wrote into one is looked at in the end.
-_MADE_ONCE = ("embedded", "embedded-ideal")
+#: Kernel sets that a session computes once, with their hashes: whether a test wrote into one is looked at in the end.
+_MADE_ONCE: dict[str, tuple[SocsKernels, str]] = {}
+
+
+def _made_once(make: Callable[[str], SocsKernels]) -> Callable[[str], SocsKernels]:
+    def made(name: str) -> SocsKernels:
+        from maskopt_lib.optics.kernels import kernels_digest
+
+        if name not in _MADE_ONCE:
+            kernels = make(name)
+            _MADE_ONCE[name] = kernels, kernels_digest(kernels)
+        return _MADE_ONCE[name][0]
+
+    return made
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -49,8 +64,8 @@ def pytest_configure(config: pytest.Config) -> None:
     from maskopt_lib.optics import library
 
     # Two seconds of eigenvalues, which some eighty tests ask for.
-    for name in _MADE_ONCE:
-        library.KERNELS[name] = functools.cache(library.KERNELS[name])
+    for name in ("embedded", "embedded-ideal"):
+        library.KERNELS[name] = _made_once(library.KERNELS[name])
 
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     settings.register_profile("study", derandomize=True, deadline=None, print_blob=True, database=None)
@@ -58,12 +73,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    from maskopt_lib.optics import library
     from maskopt_lib.optics.kernels import kernels_digest
 
-    for name in _MADE_ONCE:
-        made = library.KERNELS[name]
-        if made.cache_info().currsize and kernels_digest(made(name)) != kernels_digest(made.__wrapped__(name)):
+    for name, (kernels, digest) in _MADE_ONCE.items():
+        if kernels_digest(kernels) != digest:
             raise pytest.UsageError(f"a test wrote into the kernel set {name!r}, which all tests share")
 
 
