@@ -28,6 +28,7 @@ def main() -> None:
 
     def stored() -> Iterator[Outcome]:
         yield from saves.killed_saves(folder / "saves")
+        yield from saves.killed_writers(folder / "files")
         yield from saves.reader_beside_writer(folder / "reader")
         yield from saves.threads_of_one_process(folder / "threads")
 

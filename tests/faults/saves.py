@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import random
 import shutil
@@ -9,13 +10,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import xarray as xr
 from outcome import Outcome
 
-from maskopt_lib import study
+from maskopt_lib import files, layout, study
 from maskopt_lib.errors import DamagedFileError
+from maskopt_lib.layout.mosaic import Tile, write_mosaic
 from maskopt_lib.runs.parts import is_whole
 
 N_KILLS = 120
@@ -69,6 +72,84 @@ def killed_saves(folder: Path, seed: int = 0) -> Iterator[Outcome]:
     sweep = Outcome(f"leftovers of the dead writers are swept by the next run ({len(left)} there)")
     sweep.note(None if swept else "leftovers stay")
     yield sweep
+
+
+def bars(n: int) -> np.ndarray:
+    """(y, x) mask of so many bars."""
+    image = np.zeros((256, 256), np.uint8)
+    for i in range(n):
+        image[8 + 24 * i : 24 + 24 * i, 8:200] = 1
+    return image
+
+
+def write_markers(path: Path, n: int) -> None:
+    """So many places where a rule is broken."""
+    places = {name: ("violation", np.full(n, 8.0)) for name in ("value", "x_nm", "y_nm", "extent_nm")}
+    report = xr.Dataset(
+        {"at_least": ("rule", [40.0]), "broken": ("violation", ["width"] * n), **places},
+        coords={"rule": ["width"], "violation": np.arange(n)},
+    )
+    layout.write_markers(report, path)
+
+
+def write_beside(path: Path, n: int) -> None:
+    """A mask beside a layout of its own."""
+    source = path.with_name("source.oas")
+    if not source.exists():
+        layout.write_mask(bars(1), source, contours="pixel", layer=(11, 0))
+    layout.write_mask(bars(n), path, contours="pixel", layer=(1, 0), beside=source)
+
+
+def n_drawn(path: Path) -> int:
+    """Shapes on the mask's layer."""
+    return len(layout.read_clip(path, (1, 0), window_nm=256).polygons)
+
+
+#: File -> its writer, told how many shapes, and a reader that counts them.
+FILES: dict[str, tuple[Callable[[Path, int], object], Callable[[Path], int]]] = {
+    "mask.oas": (lambda path, n: layout.write_mask(bars(n), path, contours="pixel"), n_drawn),
+    "mask.gds": (lambda path, n: layout.write_mask(bars(n), path, contours="pixel"), n_drawn),
+    "beside.oas": (write_beside, n_drawn),
+    "mosaic.oas": (
+        lambda path, n: write_mosaic([[Tile(image=bars(n), x_px=0, y_px=0)]], path, contours="pixel", layer=(1, 0)),
+        n_drawn,
+    ),
+    "mask.lyrdb": (write_markers, lambda path: len(ElementTree.parse(path).findall("items/item"))),
+}
+
+
+def write_for_ever(path: Path, last: multiprocessing.Value) -> None:
+    """Write one file after the other, of one to nine shapes, and say how often that was done."""
+    write, _ = FILES[path.name]
+    for i in itertools.count():
+        write(path, 1 + i % 9)
+        last.value = i
+
+
+def killed_writers(folder: Path, n: int = 8) -> Iterator[Outcome]:
+    """`kill -9` at random moments of the writers of layouts and of markers; the file is always whole, and the last."""
+    context, drawn = multiprocessing.get_context("forkserver"), random.Random(1)
+    outcome = Outcome("kill -9 of the writers of layouts and markers in a loop")
+    for name, _ in itertools.product(FILES, range(n)):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        last = context.Value("i", -1)
+        process = context.Process(target=write_for_ever, args=(path, last))
+        process.start()
+        while last.value < 0 and process.is_alive():
+            time.sleep(0.002)
+        time.sleep(drawn.uniform(0, _LONGEST_S))
+        process.kill()
+        process.join()
+        try:
+            found, known = FILES[name][1](path), [1 + i % 9 for i in (last.value, last.value + 1)]
+            outcome.note(None if found in known else f"{name} holds {found} shapes, not one of {known}")
+        except Exception as error:
+            outcome.note(f"{name}: {type(error).__name__}: {error}")
+    files.sweep(folder)
+    left = sorted(path.name for path in folder.iterdir() if path.name not in (*FILES, "source.oas"))
+    outcome.note(f"left beside: {', '.join(left)}" if left else None)
+    yield outcome
 
 
 def _trouble(folder: Path, safe: int) -> str | None:
