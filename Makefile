@@ -153,13 +153,10 @@ sweep: $(STAMP) $(if $(filter-out quick,$(VARIANT)),check-data) ## run NB=<noteb
 	  "or GRID=<file>.yaml (parameter: [values]) [VARIANT=quick] [JOBS=2] [NAME=<of the sweep>]"; exit 2; }
 	@$(PY) -m maskopt_lib.runs sweep $(NB) "$$GRID" --variant $(VARIANT) --jobs $(JOBS) $${NAME:+--name "$$NAME"}
 
-figures: $(STAMP) ## redraw the papers' figures from stored results, without simulating
-	@echo "== figures: $(or $(FIGURES),no notebook 9x yet)"
-
-figures: $(FIGURES:%=redraw-%)
-
-redraw-%: $(STAMP)
-	$(call run,$*,$(VARIANT))
+# Records where nothing else is asked for: they are there without a run.
+drawn = $(if $(filter command environment,$(firstword $(origin VARIANT))),$(VARIANT),records)
+figures: $(STAMP) ## redraw all figures from records or VARIANT's results, simulating nothing [FIG=name WIDTH=3.5 FORMAT=pdf]
+	@$(PY) -m maskopt_lib.study $(drawn) $(FIG:%=--fig %) $(WIDTH:%=--width %) $(FORMAT:%=--format %)
 
 # The quick variant shows that things work; its numbers are nobody's reference.
 records: $(STAMP) ## keep the small results of VARIANT (paper, or cpu) under data_manifest/records

@@ -209,7 +209,9 @@ def test_paper_looks_for_the_data_first_and_quick_does_not(study):
 def test_figures_redraws_without_rerunning(study):
     make(study, "study")
     age(study, "maskopt_lib/grid.py")
-    assert make(study, "figures")[2] == ["91_paper_figures"]
+    assert make(study, "figures")[2] == ["-m maskopt_lib.study records"]
+    asked = make(study, "figures", "VARIANT=paper", "FIG=41_growth", "WIDTH=3.5", "FORMAT=pdf")[2]
+    assert asked == ["-m maskopt_lib.study paper --fig 41_growth --width 3.5 --format pdf"]
 
 
 def test_sweep_hands_grid_and_settings_over_as_they_are(study):

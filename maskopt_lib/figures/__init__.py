@@ -1,6 +1,7 @@
-"""Figures: labelled Datasets in, HoloViews objects out, files by :func:`save`; no simulation, no torch.
+"""Figures: labelled Datasets in, :class:`~maskopt_lib.figures.page.Figure` out, files by :func:`save`; no simulation.
 
-Styles are those of HoloViews' matplotlib backend: call ``hv.extension("matplotlib")`` once before drawing.
+A figure has no size until it is drawn: :func:`save` takes the width of the page it is for. What a method is called, and
+its colour and marker, come from :mod:`maskopt_lib.data.methods`.
 """
 
 from maskopt_lib.figures import anatomy, dataset, designs, large_area, models

@@ -1,10 +1,9 @@
 """Pictures of a standard-cell library."""
 
-import holoviews as hv
 import numpy as np
 import xarray as xr
 
-from maskopt_lib.figures import marks, style
+from maskopt_lib.figures import marks, page, style
 from maskopt_lib.figures.marks import UM
 
 #: Layer -> colour and opacity; others are grey.
@@ -21,7 +20,7 @@ _ROW_NM = 12000.0
 _GAP_X_NM, _GAP_Y_NM, _LETTER_NM = 250.0, 620.0, 110.0
 
 
-def cell_gallery(cells: xr.Dataset) -> hv.Overlay:
+def cell_gallery(cells: xr.Dataset) -> page.Figure:
     """Cells side by side at one scale, each with its name and its pins.
 
     Parameters
@@ -35,7 +34,7 @@ def cell_gallery(cells: xr.Dataset) -> hv.Overlay:
     """
     boxes = dict(zip(style.names(cells["cell"]), marks.boxes_of(cells), strict=True))
     shifts = _places(boxes)
-    drawn: list[hv.Element] = []
+    drawn: list[page.Mark] = []
     starts = np.flatnonzero(np.diff(cells["polygon"].values)) + 1
     points = np.stack([cells["x_nm"].values, cells["y_nm"].values], axis=1)
     outlines = np.split(points, starts) if len(points) else []
@@ -48,21 +47,19 @@ def cell_gallery(cells: xr.Dataset) -> hv.Overlay:
             if on == layer
         ]
         if placed:
-            drawn += [marks.polygons(placed, colour, opacity), marks.key(layer, colour, 7, alpha=opacity)]
+            drawn += [marks.polygons(placed, colour, opacity), marks.key(layer, colour, 5, alpha=opacity)]
     placed = {name: (box + np.tile(shifts[name], 2)) * UM for name, box in boxes.items()}
-    drawn.append(marks.frames(placed.values(), "#000000", 0.7, linestyle="--"))
+    drawn.append(marks.frames(placed.values(), "#000000", 0.5, linestyle="--"))
     # Beside the rail, which stands out over the outline.
     titles = [(box[0], box[3] + 130 * UM, name) for name, box in placed.items()]
-    drawn.append(_texts(titles, size=7, weight="bold", **marks.RIGHT_ABOVE))
+    drawn.append(marks.texts(titles, fontweight="bold", **marks.RIGHT_ABOVE))
     pins = zip(*(cells[name].values.tolist() for name in ("on", "label_x_nm", "label_y_nm", "text")), strict=True)
     names = [((shifts[on][0] + x) * UM, (shifts[on][1] + y) * UM, text) for on, x, y, text in pins]
     if names:
-        drawn.append(_texts(names, size=6, weight="normal"))
-    return style.axes(
+        drawn.append(marks.names(names, "#000000", optional=True))
+    return page.single(
         drawn,
-        size_inch=11.0,
-        legend="top",
-        legend_cols=len(LAYERS),
+        aspect="equal",
         xlim=(-0.2, _ROW_NM * UM + 0.2),
         ylim=(-0.3, max(box[3] for box in placed.values()) + 0.5),
         xlabel="x (µm)",
@@ -79,12 +76,3 @@ def _places(boxes: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         shifts[name] = np.array([x - x0, y - y0])
         x, height = x + max(x1 - x0, _LETTER_NM * len(name)) + _GAP_X_NM, max(height, y1 - y0)
     return {name: shift - (0, y) for name, shift in shifts.items()}
-
-
-def _texts(rows: list, *, weight: str, **look) -> hv.Labels:
-    def clearer(plot, element) -> None:
-        for text in plot.handles["artist"]:
-            text.set_fontweight(weight)
-            text.set_bbox({"facecolor": "#FFFFFF", "alpha": 0.75, "edgecolor": "none", "pad": 0.6})
-
-    return marks.texts(rows, colour="#000000", hooks=[clearer], **look)

@@ -2,74 +2,70 @@
 
 from collections.abc import Sequence
 
-import holoviews as hv
 import numpy as np
 import xarray as xr
 
 from maskopt_lib.data import schema
-from maskopt_lib.figures import marks, style
-from maskopt_lib.figures.pictures import filled
+from maskopt_lib.figures import marks, page, style
+from maskopt_lib.figures.page import Figure, Panel
+from maskopt_lib.figures.pictures import NM, filled
+from maskopt_lib.figures.scores import distributions
 
-_WIDTH = 13.0  # inches
 
-
-def design_bars(counts: xr.Dataset) -> hv.Overlay:
+def design_bars(counts: xr.Dataset) -> Figure:
     """Tiles of each design, one bar a layer, on a logarithmic axis; the state of the design below its name.
 
     Parameters
     ----------
     counts : Dataset over ``layer`` and ``design`` with ``tiles`` and the coordinate ``state``.
     """
-    layers, designs, states = (style.names(counts[name]) for name in ("layer", "design", "state"))
-    tiles = counts["tiles"].transpose("layer", "design").values
-    # Logarithms with ticks of their own: bars have a foot.
-    heights = np.log10(np.where(tiles >= 1, tiles, np.nan))
-    top = float(np.nanmax(heights))
-    written = np.vectorize(" {:,}".format, otypes=[object])(tiles)
-    return style.axes(
-        marks.grouped_bars(heights, layers, written, rotation=90),
-        size_inch=(9.0, 4.0),
-        xlabel="",
-        ylabel=f"{style.axis_label(counts['tiles'])} (logarithmic)",
-        xticks=[(i, f"{name}\n{state}") for i, (name, state) in enumerate(zip(designs, states, strict=True))],
-        yticks=[(e, f"{10**e:,}") for e in range(int(np.ceil(top)) + 1)],
-        xlim=(-0.6, len(designs) - 0.4),
-        ylim=(0, top + 0.75),
-        xrotation=35,
+    shown = counts.isel(design=(counts["tiles"] > 0).any("layer").values)
+    designs, states = (style.names(shown[name]) for name in ("design", "state"))
+    tiles = shown["tiles"].transpose("layer", "design").values.astype(float)
+    wide = 0.8 / len(tiles)
+    drawn = []
+    for i, look in enumerate(style.looks(shown["layer"]).values()):
+        heights = len(designs) - 1 - np.arange(len(designs)) + 0.4 - (i + 1) * wide
+        there = np.flatnonzero(tiles[i] >= 1)
+        boxes = [(1.0, heights[j], tiles[i, j], heights[j] + 0.9 * wide) for j in there]
+        ends = [(1.15 * tiles[i, j], heights[j] + 0.45 * wide, f"{tiles[i, j]:,.0f}") for j in there]
+        drawn += [marks.bars(boxes, look.colour, look.name), marks.texts(ends, **marks.RIGHT)]
+    labels = [f"{name}, {state}" for name, state in zip(designs, states, strict=True)]
+    return page.single(
+        drawn,
+        aspect=None,
+        lines=1.0 * len(tiles) * len(designs),
+        most_inch=5.5,
+        xlabel=style.axis_label(shown["tiles"]),
+        log_x=True,
+        xlim=(0.9, 40 * float(np.nanmax(tiles))),
+        ylim=(-0.6, len(designs) - 0.4),
+        yticks=style.rows(labels, 24),
     )
 
 
-def window_maps(counts: xr.Dataset) -> hv.Layout:
+def window_maps(counts: xr.Dataset) -> Figure:
     """Tiles by row and column of their window in the cell, one panel a layer.
 
     Parameters
     ----------
     counts : Dataset of ``tiles`` over ``layer``, ``row`` and ``column``.
+
+    Returns
+    -------
+    Heat maps of a logarithmic scale.
     """
     panels = []
-    for layer, tiles in zip(
-        style.names(counts["layer"]), counts["tiles"].transpose("layer", "row", "column").values, strict=True
-    ):
-        n_rows, n_columns = tiles.shape
-        bounds = (-0.5, -0.5, n_columns - 0.5, n_rows - 0.5)
-        image = hv.Image(np.where(tiles > 0, tiles.astype(float), np.nan)[::-1], bounds=bounds, kdims=["x", "y"])
-        image.opts(cmap="cividis", colorbar=True, clabel="tiles", logz=bool(tiles.max() > 100), interpolation="nearest")
-        panels.append(
-            style.axes(
-                [image],
-                aspect="auto",
-                title=layer,
-                xlabel=style.axis_label(counts["column"]),
-                ylabel=style.axis_label(counts["row"]),
-                yticks=counts["row"].values.tolist(),
-            )
-        )
-    return style.grid(panels, size_inch=(_WIDTH, 2.6), hspace=0.5)
+    for layer, tiles in counts["tiles"].transpose("layer", "row", "column").astype(float).groupby("layer"):
+        values = tiles.squeeze("layer").where(lambda n: n > 0).values
+        x, y = counts["column"].values, counts["row"].values
+        image = marks.heat(values, x, y, limits=(1, max(10.0, float(np.nanmax(values)))), bar="tiles", log=True)
+        look = {"xlabel": style.axis_label(counts["column"]), "ylabel": style.axis_label(counts["row"])}
+        panels.append(Panel([image], aspect=None, lines=9, title=str(layer), yticks=4, **look))
+    return Figure(panels, columns=3, least_inch=2.2)
 
 
-def over_context(
-    shares: xr.Dataset, *, names: Sequence[str], ylabel: str, size_inch: tuple[float, float] = (7.5, 3.6)
-) -> hv.Overlay:
+def over_context(shares: xr.Dataset, *, names: Sequence[str], ylabel: str) -> Figure:
     """Shares over the context: a colour a layer, a dash a variable.
 
     Parameters
@@ -77,29 +73,19 @@ def over_context(
     shares : Dataset over ``layer`` and ``context_nm`` with ``long_name`` and ``units``.
     names : variables, in percent.
     ylabel : of the axis.
-    size_inch : width and height, legend included.
     """
-    layers, context = style.coloured(shares["layer"]), shares["context_nm"]
-    drawn, keys = [], [marks.key(layer, colour) for layer, colour in layers]
-    for name, dash, marker in zip(names, style.DASHES, style.MARKERS, strict=False):
-        for layer, colour in layers:
-            look = {"linestyle": dash, "marker": marker, "ms": 5}
-            drawn.append(marks.line(context.values, shares[name].sel(layer=layer).values, colour, **look))
-        label = shares[name].attrs["long_name"].partition(",")[0]
-        keys.append(marks.key(label, style.INK, 1.4, linestyle=dash, marker=marker))
-    return style.axes(
-        [*drawn, *keys],
-        size_inch=size_inch,
-        share=0.75,
-        xlabel=style.axis_label(context),
-        ylabel=ylabel,
-        xticks=context.values.tolist(),
-        ylim=(0, 105),
-        ruled=True,
-    )
+    layers, context = style.looks(shares["layer"]), shares["context_nm"]
+    drawn, keys = [], [marks.key(layer, look.colour) for layer, look in layers.items()]
+    for name, dash in zip(names, style.DASHES, strict=False):
+        for layer, look in layers.items():
+            values = shares[name].sel(layer=layer).values
+            drawn.append(marks.line(context.values, values, look.colour, linestyle=dash, marker=look.marker))
+        keys.append(marks.key(shares[name].attrs["long_name"].partition(",")[0], style.INK, 1.2, linestyle=dash))
+    look = {"xticks": context.values.tolist(), "ylim": (0, 105), "ruled": True, "most_inch": 5.0}
+    return page.single(drawn, aspect=1.6, xlabel=style.axis_label(context), ylabel=ylabel, keys=keys, **look)
 
 
-def density_histograms(densities: xr.Dataset) -> hv.Layout:
+def density_histograms(densities: xr.Dataset) -> Figure:
     """How much of the core is covered: one panel a layer, one stepped line a family of designs.
 
     Parameters
@@ -110,20 +96,16 @@ def density_histograms(densities: xr.Dataset) -> hv.Layout:
     for layer in style.names(densities["layer"]):
         one = densities.sel(layer=layer)
         edges, drawn = np.append(one["low"].values, one["high"].values[-1]), []
-        for i, (family, colour) in enumerate(style.coloured(densities["family"])):
+        for family, look in style.looks(densities["family"]).items():
             share = one["share"].sel(family=family).values
-            if np.isfinite(share).all():
-                look = {"linestyle": style.DASHES[i % 2], "interpolation": "steps-post"}
-                drawn.append(marks.line(edges, np.append(share, share[-1]), colour, family, width=1.5, **look))
-            else:
-                drawn.append(marks.key(family, colour, 1.5, linestyle=style.DASHES[i % 2]))
-        panels.append((drawn, {"title": layer, "xlim": (0, edges[-1])}))
-    look = {"aspect": 1.35, "xlabel": "covered share of the core (%)", "ylim": (0, None), "ruled": True}
-    ylabel = style.axis_label(densities["share"])
-    return style.side_by_side(panels, size_inch=(_WIDTH, 3.2), ylabel=ylabel, shared_axes=True, **look)
+            steps = np.append(share, share[-1]) if np.isfinite(share).all() else np.full(len(edges), np.nan)
+            drawn.append(marks.line(edges, steps, look.colour, family, drawstyle="steps-post"))
+        look = {"xlabel": "covered share of the core (%)", "ylabel": style.axis_label(densities["share"])}
+        panels.append(Panel(drawn, aspect=1.35, title=layer, xlim=(0, edges[-1]), ylim=(0, None), ruled=True, **look))
+    return Figure(panels, columns=3, least_inch=1.7)
 
 
-def cell_bars(frequencies: xr.Dataset, *, most: int = 60) -> hv.Overlay:
+def cell_bars(frequencies: xr.Dataset, *, most: int = 30) -> Figure:
     """Tiles of each cell, ranked, one stacked bar a cell and one colour a layer.
 
     Parameters
@@ -133,28 +115,26 @@ def cell_bars(frequencies: xr.Dataset, *, most: int = 60) -> hv.Overlay:
     """
     shown = frequencies.isel(cell=slice(most))
     cells = style.names(shown["cell"])
-    low, drawn = np.zeros(len(cells)), []
-    for layer, colour in style.coloured(shown["layer"]):
+    low, drawn, heights = np.zeros(len(cells)), [], np.arange(len(cells))[::-1]
+    for layer, look in style.looks(shown["layer"]).items():
         high = low + shown["tiles"].sel(layer=layer).values
-        boxes = [(i - 0.4, low[i], i + 0.4, high[i]) for i in range(len(cells))]
-        drawn += [marks.bars(boxes, colour), marks.key(layer, colour)]
+        boxes = [(a, at - 0.4, b, at + 0.4) for a, b, at in zip(low, high, heights, strict=True)]
+        drawn.append(marks.bars(boxes, look.colour, layer))
         low = high
     left_out = frequencies.sizes["cell"] - len(cells)
-    return style.axes(
+    return page.single(
         drawn,
-        size_inch=(11.0, 4.0),
-        share=0.85,
-        fonts={"xticks": 7},
-        xlabel=f"cell, most frequent first ({left_out} more are not shown)" if left_out else "cell",
-        ylabel="tiles",
-        xticks=list(enumerate(cells)),
-        xlim=(-0.7, len(cells) - 0.3),
-        ylim=(0, 1.05 * float(low.max())),
-        xrotation=90,
+        aspect=None,
+        lines=1.05 * len(cells),
+        most_inch=5.0,
+        xlabel="tiles" + (f" ({left_out} cells that come less often are not shown)" if left_out else ""),
+        xlim=(0, 1.05 * float(low.max())),
+        ylim=(-0.7, len(cells) - 0.3),
+        yticks=style.rows(cells),
     )
 
 
-def context_grid(pictures: xr.Dataset) -> hv.Layout:
+def context_grid(pictures: xr.Dataset) -> Figure:
     """One tile as each context shows it: a row of masks a kind, with what they print; columns are contexts.
 
     Parameters
@@ -170,22 +150,19 @@ def context_grid(pictures: xr.Dataset) -> hv.Layout:
     columns = [c for c in contexts if c >= 0] + [c for c in contexts if c < 0]
     middle = float(pictures["x"].values[[0, -1]].mean())
     low, high = middle - pictures.attrs["core_nm"] / 2, middle + pictures.attrs["core_nm"] / 2
-    ticks = [round(low), round(high)]
     rows = [(kind, *row) for kind in kinds for row in (("mask", "mask", style.MASK), ("print", "nominal", style.PRINT))]
     panels = []
     for kind, text, name, colour in rows:
         for context in columns:
             parts = filled(pictures.sel(kind=kind, context=context), (name, colour))
-            parts.append(marks.frames([(low, low, high, high)], style.BAND, 1, linestyle="--"))
-            i = len(panels)
-            place = style.outer(i, len(rows) * len(columns), len(columns), ylabel=f"{kind.upper()}, {text}\ny (nm)")
-            title = f"{context} nm" if context >= 0 else "all around"
-            look = {"title": title if i < len(columns) else "", "xticks": ticks, "yticks": ticks, "aspect": "equal"}
-            panels.append(style.axes(parts, **look, **place))
-    return style.grid(panels, columns=len(columns), size_inch=2.0, hspace=0.06, vspace=0.08)
+            parts.append(marks.frames([(low, low, high, high)], style.BAND, 0.8, linestyle="--"))
+            title = (f"{context} nm" if context >= 0 else "all around") if len(panels) < len(columns) else ""
+            look = NM | {"xticks": [round(low), round(high)], "yticks": [round(low), round(high)]}
+            panels.append(Panel(parts, title=title, **look | {"ylabel": f"{kind.upper()}, {text}\ny (nm)"}))
+    return Figure(panels, columns=len(columns), least_inch=0.55, shared="xy")
 
 
-def score_scatter(labels: xr.Dataset, *, x: str, y: str) -> hv.Layout:
+def score_scatter(labels: xr.Dataset, *, x: str, y: str) -> Figure:
     """One score of the masks against another, a point a label, a panel a layer, a colour and a marker a method.
 
     Parameters
@@ -196,47 +173,22 @@ def score_scatter(labels: xr.Dataset, *, x: str, y: str) -> hv.Layout:
     panels = []
     for layer in style.names(labels["layer"]):
         drawn = []
-        for (method, colour), marker in zip(style.coloured(labels[schema.METHOD]), style.MARKERS, strict=False):
+        for method, look in style.looks(labels[schema.METHOD]).items():
             at_x, at_y = (labels[name].sel({"layer": layer, schema.METHOD: method}).values for name in (x, y))
             there = np.isfinite(at_x + at_y)
-            look = {"marker": marker, "size": 14, "alpha": 0.55, "edgecolor": "none", "linewidth": 0}
-            drawn.append(marks.dots(at_x[there], at_y[there], colour, method, **look))
-        panels.append((drawn, {"title": layer}))
-    look = {"aspect": 1.15, "xlabel": style.axis_label(labels[x]), "xlim": (0, None), "ylim": (0, None), "ruled": True}
-    return style.side_by_side(panels, size_inch=(_WIDTH, 3.6), ylabel=style.axis_label(labels[y]), **look)
+            faint = {"marker": look.marker, "size": 5, "alpha": 0.5, "linewidth": 0, "rasterized": True}
+            drawn.append(marks.dots(at_x[there], at_y[there], look.colour, look.name, **faint))
+        x_label, y_label = (style.axis_label(labels[name], short=True) for name in (x, y))
+        panels.append(Panel(drawn, aspect=1.15, title=layer, ruled=True, xlabel=x_label, ylabel=y_label))
+    return Figure(panels, columns=3, least_inch=1.7)
 
 
-def score_distributions(labels: xr.Dataset, *, names: Sequence[str]) -> hv.Layout:
-    """What share of the labels is at or below a score: a row of panels a layer, a column a score, a line a method.
-
-    Parameters
-    ----------
-    labels : Dataset over ``layer``, ``label`` and ``method``; nan where a layer has fewer labels.
-    names : scores.
-    """
-    layers, panels = style.names(labels["layer"]), []
-    for layer in layers:
-        for name in names:
-            is_first = name == names[0]
-            panels.append(
-                style.axes(
-                    marks.distribution(labels[name].sel(layer=layer), schema.METHOD, dashed=True),
-                    aspect=1.7,
-                    legend=None if panels else "bottom_right",
-                    title=layer if is_first else "",
-                    xlabel=style.axis_label(labels[name], short=True) if layer == layers[-1] else "",
-                    ylabel="share of the labels (%)" if is_first else "",
-                    xlim=(0, None),
-                    ylim=(0, 104),
-                    xticks=5,
-                    ruled=True,
-                )
-            )
-    size = (_WIDTH, None)
-    return style.grid(panels, columns=len(names), size_inch=size, hspace=0.2, vspace=0.3, shared_axes=False)
+def score_distributions(labels: xr.Dataset, *, names: Sequence[str]) -> Figure:
+    """What share of the labels is at or below a score: a row of panels a layer; see :func:`distributions`."""
+    return distributions(labels, names=names, what="labels", rows="layer")
 
 
-def context_effect(means: xr.Dataset, *, names: Sequence[str], title: str) -> hv.Layout:
+def context_effect(means: xr.Dataset, *, names: Sequence[str], title: str) -> Figure:
     """Scores over the context, printed alone and in place, with 95 % intervals, and the oracle as a level line.
 
     Parameters
@@ -246,8 +198,8 @@ def context_effect(means: xr.Dataset, *, names: Sequence[str], title: str) -> hv
     title : over the first panel, before the kind.
     """
     contexts = np.array(sorted(c for c in means["context"].values.tolist() if c >= 0), float)
-    kinds, panels = style.names(means["kind"]), []
-    for kind in kinds:
+    panels = []
+    for kind in style.names(means["kind"]):
         for name in names:
             shown = means[name].where((means["context"] >= 0) | (means["printed"] == "in place"))
             drawn = []
@@ -255,20 +207,17 @@ def context_effect(means: xr.Dataset, *, names: Sequence[str], title: str) -> hv
                 values = means[name].sel(kind=kind, printed=printed, context=contexts)
                 drawn += marks.banded(contexts, values, colour, f"printed {printed}", dash)
             best = float(means[name].sel(kind=kind, printed="in place", context=-1, statistic="mean"))
-            ends = contexts[[0, -1]]
-            drawn.append(marks.line(ends, [best, best], "black", "oracle, in place", linestyle=":"))
+            drawn.append(marks.across(best, style.BLACK, linestyle=":"))
             panels.append(
-                style.axes(
+                Panel(
                     drawn,
                     aspect=1.3,
-                    legend="right" if len(panels) == len(names) - 1 else None,
-                    title=f"{title}, {kind.upper()}" if name == names[0] else "",
-                    xlabel="context (nm)" if kind == kinds[-1] else "",
-                    xticks=contexts.tolist(),
+                    title=", ".join(filter(None, (title, kind.upper()))),
+                    xlabel="context (nm)",
                     ylabel=style.axis_label(means[name], short=True),
                     ylim=style.limits(shown.values),
                     ruled=True,
                 )
             )
-    size = (_WIDTH, None)
-    return style.grid(panels, columns=len(names), size_inch=size, hspace=0.25, vspace=0.35, shared_axes=False)
+    oracle = marks.key("all of its surroundings, in place", style.BLACK, 1, linestyle=":")
+    return Figure(panels, columns=len(names), least_inch=1.5, keys=[oracle])

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
-import holoviews as hv
 import numpy as np
 import xarray as xr
 
-from maskopt_lib.figures import marks, style
+from maskopt_lib.figures import marks, page, style
 from maskopt_lib.figures.marks import UM
+from maskopt_lib.figures.page import Figure, Mark, Panel
 
 #: Of the kinds of cells; pale grey for what fills.
 _KINDS = ("#D9D9D9", style.BLACK, style.VERMILION, style.SKY, style.BLUE, style.ORANGE)
@@ -15,7 +15,7 @@ _SHAPES = (style.GREY, style.BLACK, "#7F2704")
 _EDGE = "#404040"
 
 
-def placement(cells: xr.Dataset, *, frame_nm: Sequence[float] = (), pixels: int = 900, title: str = "") -> hv.Overlay:
+def placement(cells: xr.Dataset, *, frame_nm: Sequence[float] = (), pixels: int = 900, title: str = "") -> Figure:
     """A whole design from above, each cell in the colour of its kind.
 
     Parameters
@@ -36,16 +36,16 @@ def placement(cells: xr.Dataset, *, frame_nm: Sequence[float] = (), pixels: int 
         kind_of[max(bottom, 0) : max(top, bottom + 1), max(left, 0) : max(right, left + 1)] = kind % len(_KINDS)
     image = marks.painted(*((kind_of == kind, colour) for kind, colour in enumerate(_KINDS)))
     bounds = (*origin, *(origin + step * np.array([n_x, n_y])))
-    drawn = [marks.picture(image, np.array(bounds) * UM), *_keys(cells), marks.frames([die * UM], style.GREY, 0.8)]
+    drawn = [marks.picture(image, np.array(bounds) * UM), *_keys(cells), marks.frames([die * UM], style.GREY, 0.6)]
     if len(frame_nm):
-        drawn.append(marks.frames([np.asarray(frame_nm) * UM], style.PINK, 2.2))
+        drawn.append(marks.frames([np.asarray(frame_nm) * UM], style.PINK, 1.4))
         drawn.append(marks.key("shown larger", style.PINK))
-    return _axes(drawn, die, title=title, size_inch=6.0)
+    return Figure([_panel(drawn, die, title)], most_inch=5.0)
 
 
 def placement_detail(
     cells: xr.Dataset, shapes: Mapping[str, Sequence[np.ndarray]], *, region_nm: Sequence[float], title: str = ""
-) -> hv.Overlay:
+) -> Figure:
     """A part of a design: cells in the colour of their kind, with their names, and shapes of layers above.
 
     Parameters
@@ -67,8 +67,8 @@ def placement_detail(
     has_room = (wide > 0.035 * (region_nm[2] - region_nm[0])) & (tall > 0.7 * (boxes[:, 3] - boxes[:, 1]))
     middle = (seen[:, :2] + seen[:, 2:]) / 2 * UM
     names = [(*middle[i], str(cells["cell"].values[i])) for i in np.flatnonzero(has_room)]
-    drawn += [marks.texts(names, colour="#000000", rotation=90)] if names else []
-    return _axes([*_cells(cells), *drawn, *_keys(cells)], region_nm, title=title, size_inch=7.0)
+    drawn += [marks.names(names, "#000000", optional=True)] if names else []
+    return Figure([_panel([*_cells(cells), *drawn, *_keys(cells)], region_nm, title)], most_inch=6.0)
 
 
 def legalised_detail(
@@ -78,7 +78,7 @@ def legalised_detail(
     region_nm: Sequence[float],
     row_nm: float,
     titles: tuple[str, str] = ("global placement", "on rows and sites"),
-) -> hv.Layout:
+) -> Figure:
     """The same part of a placement before and after its cells were put on rows.
 
     Parameters
@@ -94,16 +94,15 @@ def legalised_detail(
     first = float(levels[0]) if len(levels) else 0.0
     heights = np.arange(first + row_nm * np.ceil((y0 - first) / row_nm), y1 + 1e-6, row_nm)
     lines = [np.array([(x0, y), (x1, y)]) * UM for y in heights]
-    rows = hv.Path(lines, ["x", "y"]).opts(color=_EDGE, linewidth=0.7, linestyle="--")
+    rows = marks.paths(lines, _EDGE, 0.5, linestyle="--")
     panels = []
     for cells, title in zip((before, after), titles, strict=True):
         seen = _within(cells, region_nm)
-        legend = "right" if panels else None
-        panels.append(_axes([*_cells(seen), *_keys(seen), rows], region_nm, title=title, size_inch=5.6, legend=legend))
-    return style.grid(panels, size_inch=5.6, hspace=0.2)
+        panels.append(_panel([*_cells(seen), *_keys(seen), rows], region_nm, title))
+    return Figure(panels, columns=2, shared="xy")
 
 
-def move_histogram(moves: Mapping[str, xr.DataArray]) -> hv.Overlay:
+def move_histogram(moves: Mapping[str, xr.DataArray]) -> Figure:
     """How far cells were moved: share of the cells in each bin of 100 nm, one line a design, its mean dotted.
 
     Parameters
@@ -114,17 +113,17 @@ def move_histogram(moves: Mapping[str, xr.DataArray]) -> hv.Overlay:
     step = 100.0
     edges = np.arange(0, max(float(values.max()) for values in moves.values()) + step, step)
     drawn, highest = [], 0.0
-    for name, colour in style.coloured(list(moves)):
+    for name, look in style.looks(moves).items():
         values = moves[name]
         share = 100 * np.histogram(values.values, edges)[0] / max(values.size, 1)
         highest, mean = max(highest, float(share.max())), float(values.mean())
         label = f"{name}, mean {mean:.0f} {first.attrs['units']}"
-        drawn.append(marks.line(np.repeat(edges, 2)[1:-1], np.repeat(share, 2), colour, label))
-        drawn.append(hv.VLine(mean).opts(color=colour, linestyle=":", linewidth=1.5))
-    return style.axes(
+        drawn.append(marks.line(np.repeat(edges, 2)[1:-1], np.repeat(share, 2), look.colour, label))
+        drawn.append(marks.across(mean, look.colour, up=True, linestyle=":"))
+    return page.single(
         drawn,
-        size_inch=(7.0, 3.6),
-        legend="top_right",
+        aspect=1.6,
+        most_inch=5.0,
         title="moves of the legaliser",
         xlabel=style.axis_label(first),
         ylabel="share of the cells (%)",
@@ -148,18 +147,20 @@ def _kinds(cells: xr.Dataset) -> np.ndarray:
     return cells["kind"].values.astype(int)
 
 
-def _cells(cells: xr.Dataset) -> list[hv.Rectangles]:
+def _cells(cells: xr.Dataset) -> list[Mark]:
     boxes, kinds = marks.boxes_of(cells) * UM, _kinds(cells)
     return [
-        marks.bars(boxes[kinds == kind], _KINDS[kind % len(_KINDS)], edge=_EDGE, alpha=0.45, linewidth=0.9)
+        marks.bars(boxes[kinds == kind], _KINDS[kind % len(_KINDS)], edge=_EDGE, alpha=0.45, linewidth=0.6)
         for kind in np.unique(kinds)
     ]
 
 
-def _keys(cells: xr.Dataset) -> list[hv.Curve]:
+def _keys(cells: xr.Dataset) -> list[Mark]:
     kinds = cells["kind"].attrs["kinds"]
     return [marks.key(kinds[i], _KINDS[i % len(_KINDS)]) for i in np.unique(_kinds(cells))]
 
 
-def _axes(drawn: list, box_nm: Sequence[float], **options) -> hv.Overlay:
-    return style.map_axes(drawn, np.asarray(box_nm, float) * UM, unit="µm", **options)
+def _panel(drawn: list[Mark], box_nm: Sequence[float], title: str) -> Panel:
+    x0, y0, x1, y1 = np.asarray(box_nm, float) * UM
+    look = {"aspect": "equal", "xlabel": "x (µm)", "ylabel": "y (µm)", "xlim": (x0, x1), "ylim": (y0, y1)}
+    return Panel(drawn, title=title, **look)

@@ -2,15 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 
-import holoviews as hv
 import numpy as np
 import xarray as xr
 
-from maskopt_lib.data import schema
-from maskopt_lib.figures import marks, style
+from maskopt_lib.data import methods, schema
+from maskopt_lib.figures import marks, page, style
+from maskopt_lib.figures.page import Figure, Panel
+from maskopt_lib.figures.scores import dot_rows
 
 
-def training_curves(curves: Mapping[str, xr.Dataset], *, scores: Sequence[str], title: str = "") -> hv.Layout:
+def training_curves(curves: Mapping[str, xr.Dataset], *, scores: Sequence[str], title: str = "") -> Figure:
     """Losses over the steps, and scores of the checks: a panel a term and a score, a line a training.
 
     Parameters
@@ -25,38 +26,28 @@ def training_curves(curves: Mapping[str, xr.Dataset], *, scores: Sequence[str], 
     Panels; of losses thin lines are the steps as they came, thick ones the checks on tiles that are not trained on.
     """
     first = next(iter(curves.values()))
-    named = [(name, curves[name], colour) for name, colour in style.coloured(list(curves))]
+    named = [(look, curves[name]) for name, look in style.looks(curves).items()]
     terms = list(dict.fromkeys(term for ds in curves.values() for term in ds[schema.TERM].values.tolist()))
     panels: list[tuple[str, list]] = []
     for term in terms:
         drawn = []
-        for name, ds, colour in named:
+        for look, ds in named:
             if term in ds[schema.TERM].values:
                 one = ds.sel({schema.TERM: term})
-                drawn += _line(one[schema.STEP], one["loss"], colour, width=0.6, alpha=0.5)
-                drawn += _line(one["at_step"], one["validation_loss"], colour, name)
+                drawn += _line(one[schema.STEP], one["loss"], look, faint=True)
+                drawn += _line(one["at_step"], one["validation_loss"], look)
         panels.append((f"{term} loss", drawn))
     for score in scores:
-        drawn = [part for name, ds, colour in named for part in _line(ds["at_step"], ds[score], colour, name)]
+        drawn = [part for look, ds in named for part in _line(ds["at_step"], ds[score], look)]
         panels.append((style.axis_label(first[score], short=True), drawn))
-    columns = 3
-    grid = [
-        style.axes(
-            drawn,
-            aspect=1.25,
-            legend="right" if i == len(panels) - 1 else None,
-            title="" if i else title,
-            xlabel="steps",
-            ylabel=label,
-            ruled=True,
-        )
-        for i, (label, drawn) in enumerate(panels)
+    look = {"aspect": 1.25, "xlabel": "steps", "ruled": True, "yticks": 4}
+    drawn = [
+        Panel(drawn, title="" if i else title, ylabel=label, **look) for i, (label, drawn) in enumerate(panels) if drawn
     ]
-    size = (3.9 * min(columns, len(grid)), 2.7)
-    return style.grid(grid, columns=columns, size_inch=size, hspace=0.5, vspace=0.3, shared_axes=False)
+    return Figure(drawn, columns=3)
 
 
-def score_bars(rows: xr.Dataset, *, names: Sequence[str], title: str = "") -> hv.Layout:
+def score_bars(rows: xr.Dataset, *, names: Sequence[str], title: str = "") -> Figure:
     """Mean scores with their intervals: a row a method, a panel a score.
 
     Parameters
@@ -69,27 +60,12 @@ def score_bars(rows: xr.Dataset, *, names: Sequence[str], title: str = "") -> hv
     -------
     Dots with 95 % intervals, methods from top to bottom in their order; a method without a number has none.
     """
-    methods = style.names(rows[schema.METHOD])
-    heights = np.arange(len(methods))[::-1].astype(float)
-    panels = []
-    for name in names:
-        mean, low, high = marks.mean_low_high(rows[name])
-        there = np.isfinite(mean)
-        drawn = marks.intervals(low, heights, high, heights, "#555555", width=1.4)
-        drawn.append(marks.dots(mean[there], heights[there], style.BLUE, size=34))
-        look = {
-            "title": "" if panels else title,
-            "xlabel": style.axis_label(rows[name], short=True),
-            "xlim": style.limits(rows[name].values),
-            "xrotation": 30,
-            "ruled": True,
-        }
-        panels.append((drawn, look))
-    return style.row_grid(panels, methods, width_inch=12.0, share=0.8)
+    values = {style.axis_label(rows[name], short=True): np.stack(marks.mean_low_high(rows[name]), -1) for name in names}
+    return dot_rows(values, style.names(rows[schema.METHOD]), zero=False, title=title)
 
 
-def fidelity_map(rows: xr.Dataset, *, y: str = schema.EPE_MEAN_ABS, title: str = "") -> hv.Overlay:
-    """A score against the shots: a point a method, a curve a family of several.
+def fidelity_map(rows: xr.Dataset, *, y: str = schema.EPE_MEAN_ABS, title: str = "") -> Figure:
+    """A score against the shots: a point a method with its name, a curve a family of several.
 
     Parameters
     ----------
@@ -100,39 +76,32 @@ def fidelity_map(rows: xr.Dataset, *, y: str = schema.EPE_MEAN_ABS, title: str =
 
     Returns
     -------
-    Points with 95 % intervals along both axes; a family keeps its colour, and its place in the legend.
+    Points with 95 % intervals along both axes; a family keeps its colour.
     """
-    methods = style.names(rows[schema.METHOD])
-    family_of = np.array([name.partition(",")[0] for name in methods])
-    families = list(dict.fromkeys(family_of.tolist()))
-    colours = style.colours(families)
-    drawn, numbers = [], []
-    for family, colour, marker in zip(families, colours, style.markers(colours), strict=True):
+    family_of = np.array([name.partition(",")[0] for name in style.names(rows[schema.METHOD])])
+    drawn, named, colours = [], [], []
+    for family, look in style.looks(dict.fromkeys(family_of.tolist())).items():
         members = rows.isel({schema.METHOD: family_of == family})
-        at_x, at_y = (marks.mean_low_high(members[name]) for name in (schema.SHOTS, y))
-        drawn += marks.crosses(at_x, at_y, colour)
+        at_x, at_y = (np.array(marks.mean_low_high(members[name])) for name in (schema.SHOTS, y))
+        drawn += marks.crosses(at_x, at_y, look.colour)
         if len(at_x[0]) > 1:
-            drawn.append(marks.line(at_x[0], at_y[0], colour, width=1.8))
-            dials = [" " + name.partition(",")[2].split()[-1] for name in style.names(members[schema.METHOD])]
-            numbers += zip(at_x[0], at_y[0], dials, strict=True)
-        look = {"marker": marker, "size": 46, "edgecolor": "white", "linewidth": 0.5}
-        drawn.append(marks.dots(at_x[0], at_y[0], colour, family, **look))
-    shots = rows[schema.SHOTS]
-    left, right = float(shots.min()), float(shots.max())
-    margin = 0.04 * (right - left) or 1.0  # else the outermost points are cut in half
-    return style.axes(
-        [*drawn, marks.texts(numbers, **marks.RIGHT_ABOVE)],
-        size_inch=(9.5, 4.8),
-        share=0.62,
+            drawn.append(marks.line(at_x[0], at_y[0], look.colour))
+        drawn.append(marks.dots(at_x[0], at_y[0], look.colour, size=24, marker=look.marker, edgecolor="white"))
+        there = np.isfinite(at_x[0] + at_y[0])
+        texts = [methods.written(name).replace(", dial", ",") for name in style.names(members[schema.METHOD])]
+        named += [(*at, text) for *at, text, is_in in zip(at_x[0], at_y[0], texts, there, strict=True) if is_in]
+        colours += [style.shaded(look.colour, -0.25)] * int(there.sum())
+    return page.single(
+        [*drawn, marks.names(named, colours)],
         title=title,
-        xlim=(left - margin, right + margin),
-        xlabel=style.axis_label(rows[schema.SHOTS]),
-        ylabel=style.axis_label(rows[y]),
+        aspect=(0.85, 1.5),
+        xlabel=style.axis_label(rows[schema.SHOTS], short=True),
+        ylabel=style.axis_label(rows[y], short=True),
         ruled=True,
     )
 
 
-def refinement_curves(rows: xr.Dataset, *, y: str, goal: float | None = None, title: str = "") -> hv.Layout:
+def refinement_curves(rows: xr.Dataset, *, y: str, goal: float | None = None, title: str = "") -> Figure:
     """What several starts become, over the steps of a solver and over the seconds.
 
     Parameters
@@ -147,42 +116,39 @@ def refinement_curves(rows: xr.Dataset, *, y: str, goal: float | None = None, ti
     Two panels with 95 % intervals: steps, evenly spread as they were chosen, and seconds, logarithmic.
     """
     budgets = style.names(rows[schema.STEP])
-    seconds, means = rows[schema.RUNTIME].sel(statistic="mean"), rows[y].sel(statistic="mean")
-    times = seconds.values[seconds.values > 0]
+    seconds = rows[schema.RUNTIME].sel(statistic="mean")
     # What takes no time has no place on an axis of logarithms.
     places = {
         schema.STEP: xr.zeros_like(seconds) + np.arange(len(budgets)),
-        schema.RUNTIME: np.log10(seconds.where(seconds > 0)),
+        schema.RUNTIME: seconds.where(seconds > 0),
     }
-    ticks = {schema.STEP: list(enumerate(budgets)), schema.RUNTIME: style.log_ticks(times.min(), times.max())}
     panels = []
     for along, place in places.items():
-        drawn = []
-        for start, colour in style.coloured(rows["start"]):
+        drawn = [marks.across(goal, style.FAINT, linestyle="--")] if goal else []
+        for start, look in style.looks(rows["start"]).items():
             x = place.sel(start=start).values
-            mean, low, high = np.log10(marks.mean_low_high(rows[y].sel(start=start)))
+            mean, low, high = marks.mean_low_high(rows[y].sel(start=start))
             there = np.isfinite(x) & np.isfinite(mean)
-            drawn += marks.intervals(x, low, x, high, colour, width=0.9)
-            drawn.append(marks.line(x[there], mean[there], colour, start, width=1.8, marker="o", ms=3.5))
-        if goal:
-            drawn.append(hv.HLine(float(np.log10(goal))).opts(color=style.FAINT, linestyle="--", linewidth=1))
+            drawn += marks.intervals(x, low, x, high, look.colour, width=0.7)
+            drawn.append(marks.line(x[there], mean[there], look.colour, look.name, marker=look.marker))
+        is_step = along == schema.STEP
         panels.append(
-            style.axes(
+            Panel(
                 drawn,
-                aspect=1.3,
-                legend="right" if panels else None,
+                aspect=1.2,
                 title="" if panels else title,
                 xlabel=style.axis_label(rows[along]),
-                ylabel=style.axis_label(rows[y]),
-                xticks=ticks[along],
-                yticks=style.log_ticks(float(means.min()), float(means.max())),
+                ylabel=style.axis_label(rows[y], short=True),
+                xticks=list(enumerate(budgets)) if is_step else None,
+                log_x=not is_step,
+                log_y=True,
                 ruled=True,
             )
         )
-    return style.grid(panels, size_inch=(11.0, 4.0), hspace=0.3, shared_axes=False)
+    return Figure(panels, columns=2, least_inch=2.2)
 
 
-def context_lines(rows: xr.Dataset, *, names: Sequence[str], reference: str = "", title: str = "") -> hv.Layout:
+def context_lines(rows: xr.Dataset, *, names: Sequence[str], reference: str = "", title: str = "") -> Figure:
     """Scores over the context that networks are shown, printed alone and in place, with 95 % intervals.
 
     Parameters
@@ -197,7 +163,7 @@ def context_lines(rows: xr.Dataset, *, names: Sequence[str], reference: str = ""
     -------
     Panels; all surroundings stand apart, at the right end. Panels of a score share its axis.
     """
-    contexts = np.array([c for c in rows["context"].values.tolist() if c >= 0], float)
+    contexts = np.array(sorted(c for c in rows["context"].values.tolist() if c >= 0), float)
     end = contexts.max() + (contexts.max() / (len(contexts) - 1) if len(contexts) > 1 else 16)
     networks = [name for name in style.names(rows["network"]) if name != reference]
     panels = []
@@ -210,30 +176,28 @@ def context_lines(rows: xr.Dataset, *, names: Sequence[str], reference: str = ""
                 if -1 in rows["context"].values:
                     mean, low, high = marks.mean_low_high(values.sel(context=-1))
                     drawn += marks.intervals(end, low, end, high, colour)
-                    drawn += [marks.dots([end], [mean], colour, marker="D", size=36)] if np.isfinite(mean) else []
+                    drawn += [marks.dots([end], [mean], colour, marker="D")] if np.isfinite(mean) else []
             if reference:
                 best = float(rows[name].sel(network=reference, printed="in place", context=-1, statistic="mean"))
-                label = f"{reference}, all around"
-                drawn.append(marks.line([0, end], [best, best], "black", label, width=1.4, linestyle=":"))
+                drawn.append(marks.across(best, style.BLACK, linestyle=":"))
+            heading = ", ".join(filter(None, (title, methods.written(network))))
             panels.append(
-                style.axes(
+                Panel(
                     drawn,
                     aspect=1.3,
-                    legend="right" if len(panels) == len(names) - 1 else None,
-                    title=", ".join(filter(None, (title, network))) if name == names[0] else "",
-                    xlabel="context shown (nm)" if network == networks[-1] else "",
-                    xticks=[(c, f"{c:g}") for c in contexts] + [(end, "all")],
-                    xlim=(-0.05 * end, 1.05 * end),
+                    title=heading,
+                    xlabel="context shown (nm)",
+                    xticks=[(c, f"{c:g}") for c in (contexts[0], contexts[-1])] + [(end, "all")],
                     ylabel=style.axis_label(rows[name], short=True),
                     ylim=style.limits(rows[name].values),
                     ruled=True,
                 )
             )
-    size = (3.6 * len(names) + 1.4, None)
-    return style.grid(panels, columns=len(names), size_inch=size, hspace=0.3, vspace=0.4, shared_axes=False)
+    keys = [marks.key(f"{methods.written(reference)}, all around", style.BLACK, 1, linestyle=":")] if reference else []
+    return Figure(panels, columns=len(names), least_inch=1.5, keys=keys)
 
 
-def interval_rows(rows: xr.Dataset, *, along: str, panels: str, title: str = "", width_inch: float = 10.0) -> hv.Layout:
+def interval_rows(rows: xr.Dataset, *, along: str, panels: str, title: str = "") -> Figure:
     """Effects with their intervals beside zero: a row each, a panel a condition.
 
     Parameters
@@ -242,57 +206,47 @@ def interval_rows(rows: xr.Dataset, *, along: str, panels: str, title: str = "",
     along : dimension of the rows; the first stands at the top.
     panels : dimension of the panels.
     title : of the figure, before the name of the first panel.
-    width_inch : of the figure.
 
     Returns
     -------
-    Dots with 95 % intervals: filled where the interval leaves out zero, hollow where it does not or is not known.
+    Dots with 95 % intervals: filled where the interval leaves out zero, hollow where it does not or is not known. Rows
+    and panels without any number are left out.
     """
-    labels = style.names(rows[along])
-    heights = np.arange(len(labels))[::-1].astype(float)
-    ends = np.stack([rows[name].values for name in ("mean", "low", "high")])
-    reach = 1.1 * float(np.abs(ends[np.isfinite(ends)]).max(initial=0.0)) or 1.0
-    columns = []
-    for i, condition in enumerate(style.names(rows[panels])):
-        mean, low, high = (rows[name].isel({panels: i}).values.astype(float) for name in ("mean", "low", "high"))
-        drawn = [hv.VLine(0).opts(color=style.FAINT, linewidth=1)]
-        drawn += marks.intervals(low, heights, high, heights, style.BLUE, width=1.4)
-        is_decided = (low > 0) | (high < 0)
-        for chosen, face in ((is_decided, style.BLUE), (~is_decided, "#FFFFFF")):
-            there = chosen & np.isfinite(mean)
-            drawn.append(marks.dots(mean[there], heights[there], face, size=34, edgecolor=style.BLUE, linewidth=1.4))
-        look = {
-            "title": f"{title}, {condition}" if title and i == 0 else condition,
-            "xlabel": f"({rows['mean'].attrs.get('units', '1')})" if i else style.axis_label(rows["mean"]),
-            "xlim": (-reach, reach),
-            "ruled": True,
-        }
-        columns.append((drawn, look))
-    return style.row_grid(columns, labels, width_inch=width_inch, share=0.75)
+    shown = rows[["mean", "low", "high"]].dropna(along, how="all", subset=["mean"])
+    shown = shown.dropna(panels, how="all", subset=["mean"])
+    conditions = style.names(shown[panels])
+    values = {
+        condition: np.stack([shown[name].isel({panels: i}).values for name in ("mean", "low", "high")], axis=-1)
+        for i, condition in enumerate(conditions)
+    }
+    label = style.axis_label(rows["mean"])
+    return dot_rows(values, style.names(shown[along]), xlabels=dict.fromkeys(conditions, label), title=title)
 
 
-def embedding_map(space: xr.Dataset, *, title: str = "") -> hv.Overlay:
+def embedding_map(space: xr.Dataset, *, title: str = "") -> Figure:
     """Cells where a network puts them, on the two directions of largest variance, told apart by their family.
 
     Parameters
     ----------
     space : Dataset over ``cell`` and ``component``: ``position``, ``explained`` (component), and ``family`` (cell).
     title : over the figure.
+
+    Returns
+    -------
+    Points; those whose name has room bear it.
     """
     position = space["position"].transpose("cell", "component").values
     position = np.pad(position, ((0, 0), (0, max(0, 2 - position.shape[1]))))[:, :2]
     member = space["family"].values.astype(str)
-    families = sorted(set(member.tolist()))
     drawn = [
-        marks.dots(*position[member == family].T, colour, family, size=34, marker=style.MARKERS[i % len(style.MARKERS)])
-        for i, (family, colour) in enumerate(style.coloured(families))
+        marks.dots(*position[member == family].T, look.colour, family, marker=look.marker)
+        for family, look in style.looks(sorted(set(member.tolist()))).items()
     ]
-    beside = [(x, y, f" {name}") for (x, y), name in zip(position, style.names(space["cell"]), strict=True)]
+    named = [(x, y, name) for (x, y), name in zip(position, style.names(space["cell"]), strict=True)]
     shares = [*(100 * space["explained"].values), 0.0, 0.0]
-    return style.axes(
-        [*drawn, marks.texts(beside, size=6, **marks.RIGHT_ABOVE)],
-        size_inch=(9.5, 5.2),
-        share=0.62,
+    return page.single(
+        [*drawn, marks.names(named, optional=True)],
+        aspect=(0.9, 1.5),
         title=title,
         xlabel=f"first component ({shares[0]:.0f} % of the variance)",
         ylabel=f"second component ({shares[1]:.0f} %)",
@@ -300,9 +254,10 @@ def embedding_map(space: xr.Dataset, *, title: str = "") -> hv.Overlay:
     )
 
 
-def _line(x: xr.DataArray, y: xr.DataArray, colour: str, label: str = "", *, width: float = 1.8, **look) -> list:
+def _line(x: xr.DataArray, y: xr.DataArray, look: style.Look, *, faint: bool = False) -> list[page.Mark]:
     there = np.isfinite(y.values)
     if not there.any():
         return []
-    look |= {"marker": "o", "ms": 3} if label else {}
-    return [marks.line(x.values[there], y.values[there], colour, label, width=width, **look)]
+    if faint:
+        return [marks.line(x.values[there], y.values[there], look.colour, width=0.4, alpha=0.5)]
+    return [marks.line(x.values[there], y.values[there], look.colour, look.name, marker=look.marker)]

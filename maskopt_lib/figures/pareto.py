@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
-import holoviews as hv
 import numpy as np
 import xarray as xr
 
-from maskopt_lib.figures import marks, style
+from maskopt_lib.data import methods
+from maskopt_lib.figures import marks, page, style
+from maskopt_lib.figures.scores import nothing
 
 _DOMINATED = "#EFEFEF"
 
@@ -20,7 +21,7 @@ def pareto_front(
     numbered: Sequence[str] | None = None,
     log_x: bool = False,
     limits: Mapping[str, tuple[float, float]] | None = None,
-) -> hv.Overlay:
+) -> page.Figure:
     """Settings of several families as points, the staircase of those that none beats, and what it dominates in grey.
 
     Parameters
@@ -44,51 +45,43 @@ def pareto_front(
         one[np.logical_and.reduce([one[a].between(*limits[a]) for a in limits] or [one["x"].notna()])]
         for one in (frame, others)
     )
+    if not len(shown):
+        return nothing("no setting within these limits")
     reach = {a: np.concatenate([shown[a], others[a]]) for a in ("x", "y")}
-    x_low, x_high = limits.get("x") or (
+    left, right = limits.get("x") or (
         (0.8 * reach["x"].min(), 1.25 * reach["x"].max()) if log_x else style.limits(reach["x"])
     )
     bottom, top = limits.get("y") or style.limits(reach["y"])
-    at = np.log10 if log_x else np.asarray
-    left, right = float(at(x_low)), float(at(x_high))
-
     drawn = []
     if len(stairs):
-        step_x, step_y = _steps(at(stairs["x"].values), stairs["y"].values, right, top)
-        above = hv.Area((step_x, step_y, np.full(len(step_x), top)), "x", ["y", "y2"])
-        drawn.append(above.opts(facecolor=_DOMINATED, edgecolor=_DOMINATED, linewidth=0))
-        drawn.append(marks.line(step_x, step_y, style.INK, width=1.1))
-    families = list(dict.fromkeys(frame["family"]))
-    colours = style.colours(families)
-    for family, colour, marker in zip(families, colours, style.markers(colours), strict=True):
+        step_x, step_y = _steps(stairs["x"].values, stairs["y"].values, right, top)
+        drawn.append(marks.area(step_x, step_y, np.full(len(step_x), top), _DOMINATED, alpha=1.0))
+        drawn.append(marks.line(step_x, step_y, style.INK, width=0.8))
+    for family, look in style.looks(dict.fromkeys(frame["family"])).items():
         mine = shown[shown["family"] == family]
-        look = {"marker": marker, "size": 40, "edgecolor": "white", "linewidth": 0.5}
-        drawn.append(marks.dots(at(mine["x"].values), mine["y"].values, colour, family, **look))
+        dots = {"marker": look.marker, "size": 20, "edgecolor": "white", "linewidth": 0.4}
+        drawn.append(marks.dots(mine["x"], mine["y"], look.colour, look.name, **dots))
     if len(others):
-        look = {"marker": "*", "size": 110, "edgecolor": "black", "linewidth": 0.9}
-        drawn.append(marks.dots(at(others["x"].values), others["y"].values, "white", "published", **look))
-    lift, beside = 0.014 * (top - bottom), 0.014 * (right - left)
+        stars = {"marker": "*", "size": 60, "edgecolor": "black"}
+        drawn.append(marks.dots(others["x"], others["y"], "white", "published", **stars))
     numbers = [
-        (float(at(shown["x"][name])), shown["y"][name] - lift, str(number))
+        (shown["x"][name], shown["y"][name], str(number))
         for number, name in enumerate(stairs.index if numbered is None else numbered, start=1)
         if name in shown.index
     ]
-    drawn.append(marks.texts(numbers, verticalalignment="top", horizontalalignment="right"))
-    named = [(float(at(one.x)) + beside, one.y, one.Index) for one in others.itertuples()]
-    drawn.append(marks.texts(named, **marks.RIGHT))
-    return style.axes(
-        drawn,
-        size_inch=(9.5, 5.0),
-        share=0.68,
+    named = [(one.x, one.y, methods.written(one.Index)) for one in others.itertuples()]
+    return page.single(
+        [*drawn, marks.names([*named, *numbers], "#000000", optional=True)],
+        aspect=(0.9, 1.5),
         xlabel=style.axis_label(points[x]),
         ylabel=style.axis_label(points[y]),
         xlim=(left, right),
         ylim=(bottom, top),
-        xticks=style.log_ticks(x_low, x_high) if log_x else None,
+        log_x=log_x,
     )
 
 
-def attainment_curves(attained: xr.Dataset) -> hv.Overlay:
+def attainment_curves(attained: xr.Dataset) -> page.Figure:
     """Which pairs of L2 and PV band are attained in which share of the clips.
 
     Parameters
@@ -98,28 +91,20 @@ def attainment_curves(attained: xr.Dataset) -> hv.Overlay:
 
     Returns
     -------
-    One staircase a share, the darker the more clips.
+    One staircase a share.
     """
     x, y = attained["l2_width_nm"], attained["pvb_width_nm"]
     (left, right), (bottom, top) = style.limits(x.values), style.limits(y.values)
     shares, drawn = np.unique(attained["share"].values), []
-    for share, colour in zip(shares, style.colours([str(share) for share in shares]), strict=True):
+    for share, look in zip(shares, style.looks([str(share) for share in shares]).values(), strict=True):
         mine = attained.isel(point=attained["share"].values == share).sortby(x.name)
         steps = _steps(mine[x.name].values, mine[y.name].values, right, top)
-        drawn.append(marks.line(*steps, colour, f"{share:.0%} of the clips", width=1.8))
-    return style.axes(
-        drawn,
-        size_inch=(6.0, 3.8),
-        share=0.72,
-        xlabel=style.axis_label(x),
-        ylabel=style.axis_label(y),
-        xlim=(left, right),
-        ylim=(bottom, top),
-        ruled=True,
-    )
+        drawn.append(marks.line(*steps, look.colour, f"{share:.0%} of the clips"))
+    look = {"xlabel": style.axis_label(x), "ylabel": style.axis_label(y), "ruled": True, "most_inch": 5.0}
+    return page.single(drawn, aspect=1.5, xlim=(left, right), ylim=(bottom, top), **look)
 
 
-def hypervolume_bars(volumes: xr.Dataset) -> hv.Layout:
+def hypervolume_bars(volumes: xr.Dataset) -> page.Figure:
     """What each family dominates by itself, and what is lost without it: a row of panels, one bar a family.
 
     Parameters
@@ -138,16 +123,23 @@ def hypervolume_bars(volumes: xr.Dataset) -> hv.Layout:
     for name in ("alone", "lost"):
         for space, values in zip(spaces, ordered[name].transpose("space", "family").values, strict=True):
             most = float(np.max(values)) or 1.0
+            boxes = [(0.0, at - 0.38, end, at + 0.38) for at, end in zip(heights, values, strict=True)]
             ends = [(float(value) + 0.02 * most, at, f"{value:.3f}") for at, value in zip(heights, values, strict=True)]
-            drawn = [
-                marks.bars(
-                    [(0.0, at - 0.38, end, at + 0.38) for at, end in zip(heights, values, strict=True)], style.BLUE
-                ),
-                marks.texts(ends, **marks.RIGHT),
-            ]
             title = f"{volumes[name].attrs.get('long_name', name)}\n{space}"
-            panels.append((drawn, {"title": title, "xlabel": "share of the box", "xlim": (0, 1.18 * most)}))
-    return style.row_grid(panels, families, width_inch=11.0, share=0.72, columns=len(spaces))
+            panels.append(
+                page.Panel(
+                    [marks.bars(boxes, style.BLUE), marks.texts(ends, **marks.RIGHT)],
+                    aspect=None,
+                    lines=1.15 * len(families),
+                    title=title,
+                    xlabel="share of the box",
+                    xlim=(0, 1.7 * most),
+                    xticks=3,
+                    ylim=(-0.7, len(families) - 0.3),
+                    yticks=style.rows(families),
+                )
+            )
+    return page.Figure(panels, columns=len(spaces), least_inch=1.3, shared="y")
 
 
 def _finite(points: xr.Dataset, x: str, y: str):

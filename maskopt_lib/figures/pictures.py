@@ -1,14 +1,15 @@
 """Pictures of masks and what they print."""
 
-import textwrap
 from collections.abc import Sequence
 
-import holoviews as hv
 import numpy as np
 import xarray as xr
+from matplotlib.collections import PathCollection
 
+from maskopt_lib.data import methods
 from maskopt_lib.errors import UnknownNameError
-from maskopt_lib.figures import marks, style
+from maskopt_lib.figures import marks, page, style
+from maskopt_lib.figures.page import Figure, Mark, Panel
 
 _PALE = "#C8C8C8"
 #: Panels by name: what is filled, in which order and colour.
@@ -20,11 +21,11 @@ PANELS = {
 }
 #: What stays, what is taken away, what is added.
 KEPT, TAKEN, ADDED = _PALE, style.VERMILION, style.BLUE
-# As many as stand over a panel of the gallery without touching those of the next.
-_TITLE_CHARACTERS = 27
+#: Axes of layouts.
+NM = {"aspect": "equal", "xlabel": "x (nm)", "ylabel": "y (nm)", "xticks": 3, "yticks": 3}
 
 
-def filled(entry: xr.Dataset, *fills: tuple[str, str]) -> list[hv.Element]:
+def filled(entry: xr.Dataset, *fills: tuple[str, str]) -> list[Mark]:
     """Images (y, x) of an entry, each in its colour, and the outline of its ``target``."""
     image = marks.painted(*((entry[name].transpose("y", "x").values > 0, colour) for name, colour in fills))
     return [marks.picture(image, marks.extent(entry)), marks.contours(entry["target"])]
@@ -35,8 +36,7 @@ def mask_panels(
     *,
     panels: Sequence[str] = ("mask", "nominal print", "PV band"),
     rows: str | None = None,
-    size_inch: float = 3.2,
-) -> hv.Layout:
+) -> Figure:
     """Target outline over mask, print and process-variation band, one row a clip or method.
 
     Parameters
@@ -45,7 +45,6 @@ def mask_panels(
         and, where ``rows`` is given, one more dimension.
     panels : keys of :data:`PANELS`.
     rows : the dimension that makes the rows.
-    size_inch : side of a panel.
 
     Returns
     -------
@@ -60,18 +59,16 @@ def mask_panels(
     entries = [pictures] if rows is None else [pictures.isel({rows: i}) for i in range(pictures.sizes[rows])]
     drawn = []
     for i, entry in enumerate(entries):
-        label = "y (nm)" if rows is None else f"{entry[rows].item()}\ny (nm)"
+        label = "y (nm)"
+        if rows is not None:
+            label = f"{methods.written(str(entry[rows].item()))}\ny (nm)"
         for name in panels:
-            place = style.outer(len(drawn), len(entries) * len(panels), len(panels), ylabel=label)
-            parts = filled(entry, *PANELS[name])
-            few = style.few_ticks(entry["x"])
-            drawn.append(style.axes(parts, title="" if i else name, aspect="equal", **few, **place))
-    return style.grid(drawn, columns=len(panels), size_inch=size_inch, hspace=0.1, vspace=0.12)
+            look = NM | {"ylabel": label, "title": "" if i else name}
+            drawn.append(Panel(filled(entry, *PANELS[name]), **look))
+    return Figure(drawn, columns=len(panels), least_inch=1.0, shared="xy", most_inch=2.3 * len(panels) + 0.4)
 
 
-def mask_gallery(
-    pictures: xr.Dataset, *, along: str = "sample", panel: str = "mask", columns: int = 3, size_inch: float = 2.8
-) -> hv.Layout:
+def mask_gallery(pictures: xr.Dataset, *, along: str = "sample", panel: str = "mask", columns: int = 3) -> Figure:
     """Several masks side by side, each under its name.
 
     Parameters
@@ -80,32 +77,23 @@ def mask_gallery(
     along : dimension of the panels.
     panel : what is drawn, a key of :data:`PANELS`.
     columns : panels in a row.
-    size_inch : side of a panel.
 
     Returns
     -------
     Grid of panels with axes in nm where they end; the target's outline is black.
     """
-    titles = [
-        "\n".join(part for line in name.split("\n") for part in textwrap.wrap(line, _TITLE_CHARACTERS))
-        for name in style.names(pictures[along])
-    ]
     drawn = [
-        style.axes(
-            filled(pictures.isel({along: i}), *PANELS[panel]),
-            title=title,
-            aspect="equal",
-            fonts={"title": 9},
-            **style.few_ticks(pictures["x"]),
-            **style.outer(i, len(titles), columns),
-        )
-        for i, title in enumerate(titles)
+        Panel(filled(pictures.isel({along: i}), *PANELS[panel]), **NM | {"title": _titled(name)})
+        for i, name in enumerate(style.names(pictures[along]))
     ]
-    vspace = 0.1 + 0.08 * max(title.count("\n") for title in titles)
-    return style.grid(drawn, columns=columns, size_inch=size_inch, hspace=0.1, vspace=vspace)
+    return Figure(drawn, columns=columns, least_inch=1.5, shared="xy")
 
 
-def mask_changes(before: xr.DataArray, after: xr.DataArray, target: xr.DataArray, *, along: str) -> hv.Layout:
+def _titled(name: str) -> str:
+    return "\n".join(methods.written(line) for line in name.split("\n"))
+
+
+def mask_changes(before: xr.DataArray, after: xr.DataArray, target: xr.DataArray, *, along: str) -> Figure:
     """Masks before and after a change on top of each other, one panel each.
 
     Parameters
@@ -113,22 +101,18 @@ def mask_changes(before: xr.DataArray, after: xr.DataArray, target: xr.DataArray
     before, after : (along, y, x), 0 or 1, y and x in nm.
     target : (y, x), outlined in black.
     along : dimension of the panels; its labels are their titles.
-
-    Returns
-    -------
-    Panels: grey what stays, orange what is taken away, blue what is added.
     """
-    panels = []
-    for i, name in enumerate(before[along].values):
+    drawn = []
+    for name in before[along].values:
         old, new = (masks.sel({along: name}).transpose("y", "x").values > 0 for masks in (before, after))
         image = marks.painted((old & new, KEPT), (old & ~new, TAKEN), (new & ~old, ADDED))
         parts = [marks.picture(image, marks.extent(before)), marks.contours(target)]
-        place = {"ylabel": "", "yaxis": "bare"} if i else {"ylabel": "y (nm)"}
-        panels.append(style.axes(parts, title=str(name), xlabel="x (nm)", aspect="equal", **place))
-    return style.grid(panels, columns=3, size_inch=3.8, hspace=0.1, vspace=0.25)
+        drawn.append(Panel(parts, **NM | {"title": _titled(str(name))}))
+    keys = marks.keys({"stays": (KEPT, 5), "taken away": (TAKEN, 5), "added": (ADDED, 5)})
+    return Figure(drawn, columns=3, least_inch=1.5, shared="xy", keys=keys, most_inch=3.2 * len(drawn) + 0.4)
 
 
-def edge_errors(picture: xr.Dataset, sites: xr.Dataset, *, limit_nm: float = 15.0) -> hv.Overlay:
+def edge_errors(picture: xr.Dataset, sites: xr.Dataset, *, limit_nm: float = 15.0) -> Figure:
     """The print of one clip with signed errors as coloured dots: of each EPE site, or along the outline.
 
     Parameters
@@ -144,19 +128,17 @@ def edge_errors(picture: xr.Dataset, sites: xr.Dataset, *, limit_nm: float = 15.
     along an outline stand so close that they make a line.
     """
     is_outline = "contour_error_nm" in sites
-    x, y, error = (sites[name].values for name in ("x_nm", "y_nm", f"{'contour' if is_outline else 'edge'}_error_nm"))
+    kind = "contour" if is_outline else "edge"
+    x, y, error = (sites[name].values for name in ("x_nm", "y_nm", f"{kind}_error_nm"))
     lost = np.isnan(error)
-    points = hv.Points((x[~lost], y[~lost], error[~lost]), ["x", "y"], "error").opts(
-        color="error",
-        cmap="PuOr",
-        clim=(-limit_nm, limit_nm),
-        colorbar=True,
-        clabel=f"signed {'contour' if is_outline else 'edge'} error (nm), + = outside",
-        s=10 if is_outline else 16,
-        edgecolor="none" if is_outline else "black",
-        linewidth=0.4,
-    )
-    drawn = [*filled(picture, *PANELS["mask, print"]), points]
+    look = {"s": 5, "linewidth": 0} if is_outline else {"s": 9, "edgecolor": "black", "linewidth": 0.3}
+
+    def points(axes) -> PathCollection:
+        made = axes.scatter(x[~lost], y[~lost], c=error[~lost], cmap="PuOr", vmin=-limit_nm, vmax=limit_nm, **look)
+        made.colour_bar = f"signed {kind} error (nm), + = outside"
+        return made
+
+    drawn = [*filled(picture, *PANELS["mask, print"]), Mark("dots", points, np.stack([x[~lost], y[~lost]], axis=-1))]
     if lost.any():
-        drawn.append(marks.dots(x[lost], y[lost], "red", size=36, marker="X", edgecolor="white"))
-    return style.map_axes(drawn, (), size_inch=5.0)
+        drawn.append(marks.dots(x[lost], y[lost], "red", "no printed edge", marker="X", edgecolor="white"))
+    return page.single(drawn, most_inch=5.0, **NM)

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 
-import holoviews as hv
 import matplotlib as mpl
 import numpy as np
 import xarray as xr
 
-from maskopt_lib.data import schema
-from maskopt_lib.figures import marks, style
+from maskopt_lib.data import methods, schema
+from maskopt_lib.figures import marks, page, style
+from maskopt_lib.figures.page import Figure, Mark, Panel
 
 _FOCUS, _EXPOSURE = "defocus_nm", "exposure"
 #: Shapes drawn in a window, by name.
@@ -17,7 +17,7 @@ _SHAPES = {"rectangle": style.VERMILION, "ellipse": style.BLUE}
 _RANGE, _COLUMNS = (0.7, 1.4), 3
 
 
-def bossung(cd: xr.DataArray, *, target_cd_nm: float, tolerance: float = 0.1, title: str = "") -> hv.Overlay:
+def bossung(cd: xr.DataArray, *, target_cd_nm: float, tolerance: float = 0.1, title: str = "") -> Figure:
     """Bossung plot: width of one feature through focus, a curve for each exposure.
 
     Parameters
@@ -45,12 +45,13 @@ def bossung(cd: xr.DataArray, *, target_cd_nm: float, tolerance: float = 0.1, ti
     shades = mpl.colormaps["cividis_r"](np.linspace(0.05, 1.0, max(len(chosen), 2)))
     for i, shade in reversed(list(zip(chosen, shades, strict=False))):
         # As lines break at nan, a lost feature is a gap.
-        look = {"width": 2.4 if i == nominal else 1.4, "marker": "o", "ms": 3}
+        look = {"width": 1.8 if i == nominal else 1.0, "marker": "o"}
         drawn.append(marks.line(focus, widths[i], mpl.colors.to_hex(shade), f"exposure {dose[i]:.3g}", **look))
-    drawn.append(hv.HLine(target_cd_nm).opts(color="black", linestyle="--", linewidth=1))
-    return style.axes(
+    drawn.append(marks.across(target_cd_nm, "black", linestyle="--"))
+    return page.single(
         drawn,
-        size_inch=(6.2, 4.0),
+        aspect=1.5,
+        most_inch=5.0,
         title=title,
         xlabel="defocus (nm)",
         ylabel="critical dimension (nm)",
@@ -61,7 +62,7 @@ def bossung(cd: xr.DataArray, *, target_cd_nm: float, tolerance: float = 0.1, ti
 
 def focus_exposure_map(
     values: xr.DataArray, window: xr.Dataset, *, limits: tuple[float, float] | None = None
-) -> hv.Layout:
+) -> Figure:
     """A quantity over focus and exposure as a heat map, one panel a method, with the outline of the process window.
 
     Parameters
@@ -76,19 +77,17 @@ def focus_exposure_map(
     """
     names = style.names(values[schema.METHOD])
     focus, dose = values[_FOCUS].values, values[_EXPOSURE].values
-    clim = limits or (float(values.min()), float(values.max()))
+    scale = limits or style.robust(values.values)
     panels = []
     for i, image in enumerate(values.transpose(schema.METHOD, _EXPOSURE, ...).values):
-        is_last = i % _COLUMNS == _COLUMNS - 1 or i == len(names) - 1
-        mesh = hv.QuadMesh((focus, dose, image), ["x", "y"])
-        mesh.opts(cmap="cividis", clim=clim, colorbar=is_last, clabel=style.axis_label(values))
-        cross = marks.dots([0.0], [1.0], "white", size=50, marker="P", edgecolor="black")
-        drawn = [mesh, _outline(window.isel({schema.METHOD: i}), 1.8), cross]
-        panels.append(_axes(drawn, i, title=names[i], xlim=_edges(focus), ylim=_edges(dose)))
-    return style.grid(panels, columns=_COLUMNS, size_inch=3.0, hspace=0.25, vspace=0.35)
+        mesh = marks.heat(image, focus, dose, limits=scale, bar=style.axis_label(values))
+        cross = marks.dots([0.0], [1.0], "white", size=24, marker="P", edgecolor="black")
+        drawn = [mesh, _outline(window.isel({schema.METHOD: i}), 1.2), cross]
+        panels.append(_panel(drawn, title=methods.written(names[i]), xlim=_edges(focus), ylim=_edges(dose)))
+    return Figure(panels, columns=_COLUMNS, least_inch=1.3, shared="xy")
 
 
-def process_windows(windows: xr.Dataset) -> hv.Layout:
+def process_windows(windows: xr.Dataset) -> Figure:
     """Process windows with the largest rectangle and ellipse of one exposure latitude in them, one panel a mask.
 
     Parameters
@@ -113,11 +112,10 @@ def process_windows(windows: xr.Dataset) -> hv.Layout:
     for i, name in enumerate(style.names(windows[schema.METHOD])):
         one = windows.isel({schema.METHOD: i})
         bottom, top = one["lowest"].values, one["highest"].values
-        drawn: list[hv.Element] = []
+        drawn: list[Mark] = []
         for run in _runs(np.isfinite(bottom)):
-            area = hv.Area((focus[run], bottom[run], top[run]), "x", ["y", "top"])
-            drawn.append(area.opts(facecolor=style.LIGHT, edgecolor=style.LIGHT))
-        drawn.append(_outline(one, 1.4))
+            drawn.append(marks.area(focus[run], bottom[run], top[run], style.LIGHT, alpha=1.0))
+        drawn.append(_outline(one, 1.0))
         depths = []
         for shape, colour in _SHAPES.items():
             depth, middle, dose = (
@@ -127,17 +125,19 @@ def process_windows(windows: xr.Dataset) -> hv.Layout:
             depths.append(f"{'≥ ' if depth >= np.ptp(focus) - 1e-6 else ''}{depth:.0f}")
             if depth > 0:
                 corners = (middle, dose) + _shape(shape) * (depth / 2, latitude * dose / 2)
-                drawn.append(marks.paths([corners], colour, 2))
+                drawn.append(marks.paths([corners], colour, 1.4))
         text = f"DOF {' / '.join(depths)} nm"
         if not np.isfinite(bottom).any():
             text = "none"
-            drawn.append(hv.Text(float(focus.mean()), (low + high) / 2, "no common window").opts(fontsize=10))
+            drawn.append(marks.texts([(float(focus.mean()), (low + high) / 2, "no common\nwindow")]))
         limits = {"xlim": (float(focus.min()), float(focus.max())), "ylim": (low, high)}
-        panels.append(_axes(drawn, i, title=f"{name}\n{text}" if name else text, **limits))
-    return style.grid(panels, columns=_COLUMNS, size_inch=3.0, hspace=0.2, vspace=0.4)
+        heading = methods.written(name)
+        panels.append(_panel(drawn, title=f"{heading}\n{text}" if name else text, **limits))
+    keys = [marks.key(f"largest {shape}", colour, 1.4) for shape, colour in _SHAPES.items()]
+    return Figure(panels, columns=_COLUMNS, least_inch=1.3, shared="xy", keys=keys)
 
 
-def latitude_curves(windows: xr.Dataset, *, mark_percent: float, title: str = "") -> hv.Overlay:
+def latitude_curves(windows: xr.Dataset, *, mark_percent: float, title: str = "") -> Figure:
     """Exposure latitude against depth of focus, of the largest ellipse, a curve for each mask.
 
     Parameters
@@ -148,17 +148,17 @@ def latitude_curves(windows: xr.Dataset, *, mark_percent: float, title: str = ""
     """
     depth = windows["depth_of_focus_nm"].values
     latitudes = windows["latitude_percent"].sel(shape="ellipse").transpose(schema.METHOD, ...).values
-    drawn: list[hv.Element] = []
-    for i, ((name, colour), latitude) in enumerate(zip(style.coloured(windows[schema.METHOD]), latitudes, strict=True)):
+    drawn: list[Mark] = []
+    for look, latitude in zip(style.looks(windows[schema.METHOD]).values(), latitudes, strict=True):
         # The first depth that does not fit ends the curve on the axis.
         end = 1 + (int(np.argmax(latitude <= 0)) if (latitude <= 0).any() else len(depth) - 1)
-        label = name if latitude[0] > 0 else f"{name} (no window)"
-        dash = style.DASHES[i % len(style.DASHES)]
-        drawn.append(marks.line(depth[:end], latitude[:end], colour, label, width=1.8, linestyle=dash))
-    drawn.append(hv.HLine(mark_percent).opts(color=style.GREY, linestyle=":", linewidth=1))
-    return style.axes(
+        label = look.name if latitude[0] > 0 else f"{look.name} (no window)"
+        drawn.append(marks.line(depth[:end], latitude[:end], look.colour, label, linestyle=look.dash))
+    drawn.append(marks.across(mark_percent, style.GREY, linestyle=":"))
+    return page.single(
         drawn,
-        size_inch=(6.2, 3.8),
+        aspect=1.6,
+        most_inch=5.0,
         title=title,
         xlabel="depth of focus (nm)",
         ylabel="exposure latitude (%)",
@@ -168,7 +168,7 @@ def latitude_curves(windows: xr.Dataset, *, mark_percent: float, title: str = ""
     )
 
 
-def cumulative(values: Mapping[str, xr.DataArray]) -> hv.Layout:
+def cumulative(values: Mapping[str, xr.DataArray]) -> Figure:
     """Share of features at or below a value, a panel for each quantity and a curve for each mask.
 
     Parameters
@@ -183,15 +183,13 @@ def cumulative(values: Mapping[str, xr.DataArray]) -> hv.Layout:
     for label, array in values.items():
         finite = array.values[np.isfinite(array.values)]
         low, high = np.percentile(finite, [1, 98]) if finite.size else (0, 1)
-        own = {"xlabel": label, "xlim": (float(low), float(high))}
-        panels.append((marks.distribution(array, schema.METHOD), own))
-    look = {"aspect": 3.6 / 3.2, "ylim": (0, 100), "ruled": True}
-    return style.side_by_side(panels, size_inch=3.6, ylabel="features below (%)", hspace=0.25, **look)
+        look = {"xlabel": label, "ylabel": "features below (%)", "xlim": (float(low), float(high)), "ylim": (0, 102)}
+        panels.append(Panel(marks.distribution(array, schema.METHOD), aspect=1.2, ruled=True, **look))
+    return Figure(panels, columns=2, least_inch=1.6, shared="y", most_inch=5.5)
 
 
-def _axes(drawn: list, i: int, **options) -> hv.Overlay:
-    place = {"yaxis": "bare", "ylabel": ""} if i % _COLUMNS else {"ylabel": "relative exposure"}
-    return style.axes(drawn, legend=None, aspect="square", xlabel="defocus (nm)", **place, **options)
+def _panel(drawn: list[Mark], **look) -> Panel:
+    return Panel(drawn, aspect=1.0, xlabel="defocus (nm)", ylabel="relative exposure", xticks=3, **look)
 
 
 def _runs(keeps: np.ndarray) -> list[slice]:
@@ -200,7 +198,7 @@ def _runs(keeps: np.ndarray) -> list[slice]:
     return [slice(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
 
 
-def _outline(window: xr.Dataset, width: float) -> hv.Path:
+def _outline(window: xr.Dataset, width: float) -> Mark:
     """Closed outline of a window, a path for each of its parts."""
     focus, low, high = (window[name].values for name in (_FOCUS, "lowest", "highest"))
     outlines = [

@@ -2,26 +2,35 @@
 
 from pathlib import Path
 
-import holoviews as hv
 import matplotlib as mpl
 from IPython.display import Image
 
 from maskopt_lib import files
+from maskopt_lib.figures import page
 
 #: Pixels an inch that a notebook shows a figure with.
-SHOWN_DPI = 72
+SHOWN_DPI = 110
+# A date would make equal figures differ.
+_METADATA = {"svg": {"Date": None}, "pdf": {"CreationDate": None, "ModDate": None}, "png": {}}
 
 
 def save(
-    figure, name: str, folder: str | Path, *, dpi: int = 150, formats: tuple[str, ...] = ("svg", "png")
+    figure: page.Figure,
+    name: str,
+    folder: str | Path,
+    *,
+    width_inch: float = page.PAGE,
+    dpi: int = 150,
+    formats: tuple[str, ...] = ("svg", "png"),
 ) -> Image | None:
-    """Write a figure as ``<name>.svg`` and ``<name>.png`` through the matplotlib backend.
+    """Write a figure as ``<name>.svg`` and ``<name>.png``.
 
     Parameters
     ----------
-    figure : HoloViews object, drawn with matplotlib's styles.
+    figure : of one of the functions of :mod:`maskopt_lib.figures`.
     name : file name without folder and ending.
     folder : made where it does not exist.
+    width_inch : of the page or column that it is for; text has 7 to 8 pt there.
     dpi : dots an inch of rasters.
     formats : endings to write, of those that matplotlib knows.
 
@@ -32,23 +41,16 @@ def save(
 
     Notes
     -----
-    Equal data, name and dpi give equal files, byte for byte: SVGs carry no date, their identifiers derive from the
-    name. PDFs carry a date, that of ``SOURCE_DATE_EPOCH`` where the environment sets it (the Makefile does). A file of
-    the same name is replaced once the new one is complete.
+    Equal data, name, width and dpi give equal files, byte for byte: no file carries a date, and identifiers in an SVG
+    derive from the name. A file of the same name is replaced once the new one is complete.
     """
     folder = Path(folder)
-    with mpl.rc_context(
-        {"svg.hashsalt": name, "svg.fonttype": "none", "figure.dpi": dpi, "savefig.facecolor": "white"}
-    ):
-        drawn = hv.renderer("matplotlib").get_plot(figure).state
-        # Found once for all files: matplotlib goes through the whole figure for it.
-        drawn.draw_without_rendering()
-        box = drawn.get_tightbbox().padded(mpl.rcParams["savefig.pad_inches"])
+    canvas = page.draw(figure, width_inch)
+    with mpl.rc_context(page.LOOK | {"svg.hashsalt": name, "svg.fonttype": "none", "pdf.fonttype": 42}):
         for ending in formats:
-            metadata = {"Date": None} if ending == "svg" else None
             with files.replacing(folder / f"{name}.{ending}") as beside:
-                drawn.savefig(beside, format=ending, dpi=dpi, bbox_inches=box, metadata=metadata)
-    mpl.pyplot.close(drawn)
+                canvas.savefig(beside, format=ending, dpi=dpi, facecolor="white", metadata=_METADATA.get(ending))
     if "png" not in formats:
         return None
-    return Image(filename=folder / f"{name}.png", width=round(box.width * SHOWN_DPI), alt=name)
+    width = round(float(canvas.get_size_inches()[0]) * SHOWN_DPI)
+    return Image(filename=folder / f"{name}.png", width=width, alt=name)

@@ -1,21 +1,19 @@
-"""Scores as bars, matrices, curves and points."""
+"""Scores as bars, matrices, curves, rows and points."""
 
 from collections.abc import Mapping, Sequence
 
-import holoviews as hv
 import numpy as np
 import xarray as xr
 
-from maskopt_lib.data import schema
-from maskopt_lib.figures import marks, style
+from maskopt_lib.data import methods, schema
+from maskopt_lib.figures import marks, page, style
+from maskopt_lib.figures.page import Figure, Panel
 
-# Share of an axis that separates two named points.
-_APART = 0.07
 # Ten thousand pixels moved and more are one colour.
 _BRIGHTEST = 4.0
 
 
-def case_bars(scores: xr.Dataset, *, names: Sequence[str], groups: str) -> hv.Layout:
+def case_bars(scores: xr.Dataset, *, names: Sequence[str], groups: str) -> Figure:
     """Grouped bars, one panel a score: one group a clip, one bar a method or kernel set.
 
     Parameters
@@ -28,97 +26,87 @@ def case_bars(scores: xr.Dataset, *, names: Sequence[str], groups: str) -> hv.La
     -------
     Panels one below the other; a score that is not finite has no bar.
     """
-    members = style.names(scores[groups])
-    cases = [_short(name) for name in style.names(scores[schema.SAMPLE])]
-    width, height = 9.0, 2.4
+    cases = list(enumerate(_short(name) for name in style.names(scores[schema.SAMPLE])))
     panels = []
     for name in names:
         values = scores[name].transpose(groups, schema.SAMPLE).values
-        panels.append(
-            style.axes(
-                marks.grouped_bars(values, members),
-                aspect=width / height,
-                legend="right" if len(members) > 1 else None,
-                title=scores[name].attrs.get("long_name", name),
-                xlabel="",
-                ylabel=style.unit_of(scores[name]),
-                xticks=list(enumerate(cases)),
-                xrotation=25,
-                xlim=(-0.6, len(cases) - 0.4),
-                ylim=(0, 1.08 * float(np.nanmax(values)) or 1),
-            )
-        )
-    return style.grid(panels, columns=1, size_inch=(width, height), vspace=0.55)
+        look = {"title": scores[name].attrs.get("long_name", name), "ylabel": style.unit_of(scores[name])}
+        look |= {"xlim": (-0.6, len(cases) - 0.4), "ylim": (0, 1.08 * float(np.nanmax(values)) or 1)}
+        drawn = marks.grouped_bars(values, style.names(scores[groups]))
+        panels.append(Panel(drawn, aspect=None, lines=8, xticks=cases, **look))
+    return Figure(panels, columns=1, shared="x")
 
 
-def cross_matrix(scores: xr.DataArray, *, rows: str, columns: str, fmt: str = "{:,.0f}", title: str = "") -> hv.Overlay:
+def cross_matrix(scores: xr.DataArray, *, rows: str, columns: str, fmt: str = "", title: str = "") -> Figure:
     """A matrix of numbers on colours: who is scored along the rows, by what along the columns.
 
     Parameters
     ----------
-    scores : DataArray over ``rows`` and ``columns``, with at least one finite value.
+    scores : DataArray over ``rows`` and ``columns``.
     rows, columns : dimensions; the first row stands at the top.
-    fmt : format of the number in a cell.
+    fmt : format of the number in a cell; whole numbers by default, thousands where they are large.
     title : over the matrix; the label of the values by default.
 
     Returns
     -------
-    Colours with the numbers on them; a dash where the value is not finite.
+    Colours with the numbers on them, on a scale that a few values far off do not stretch; a dash where a value is not
+    finite. Rows and columns without any number are left out.
     """
-    values = scores.transpose(rows, columns).values
-    lowest, highest = float(np.nanmin(values)), float(np.nanmax(values))
-    written = [[fmt.format(value) if np.isfinite(value) else "-" for value in row] for row in values]
-    is_dark = values < (lowest + highest) / 2
-    return style.axes(
-        _cells(values, (lowest, highest), written, is_dark, ~is_dark),
-        size_inch=_matrix_inches(scores, rows, columns),
-        title=title or style.axis_label(scores),
-        invert_yaxis=True,
-        xlabel="",
-        ylabel="",
-        xticks=list(enumerate(_short(name) for name in style.names(scores[columns]))),
-        yticks=list(enumerate(_short(name) for name in style.names(scores[rows]))),
-        xrotation=20,
-    )
+    return cross_matrices([scores], rows=rows, columns=columns, fmt=fmt, titles=[title])
 
 
 def cross_matrices(
-    scores: Sequence[xr.DataArray], *, rows: str, columns: str, fmt: str = "{:,.0f}", titles: Sequence[str] = ()
-) -> hv.Layout:
-    """Several matrices of one shape, one below the other.
+    scores: Sequence[xr.DataArray], *, rows: str, columns: str, fmt: str = "", titles: Sequence[str] = ()
+) -> Figure:
+    """Several matrices, one below the other.
 
     Parameters
     ----------
-    scores : DataArrays over ``rows`` and ``columns``, of equal shape.
+    scores : DataArrays over ``rows`` and ``columns``; one without any number is left out.
     rows, columns, fmt : as for :func:`cross_matrix`.
     titles : one each; the labels of the values by default.
     """
-    panels = [
-        cross_matrix(values, rows=rows, columns=columns, fmt=fmt, title=title)
-        for values, title in zip(scores, titles or [""] * len(scores), strict=True)
-    ]
-    return style.grid(panels, columns=1, size_inch=_matrix_inches(scores[0], rows, columns), vspace=0.35)
+    panels = []
+    for values, title in zip(scores, titles or [""] * len(scores), strict=True):
+        shown = values.transpose(rows, columns).dropna(rows, how="all").dropna(columns, how="all")
+        if not shown.size:
+            continue
+        numbers, text, name = shown.values, fmt or "{:,.0f}", title or style.axis_label(shown, short=True)
+        if not fmt and np.nanmax(np.abs(numbers)) >= 10_000:
+            numbers = numbers / 1000
+            name = name.replace(" (", " (1,000 ") if " (" in name else f"{name} (thousands)"
+        written = [[text.format(value) if np.isfinite(value) else "–" for value in row] for row in numbers]
+        panels.append(_matrix(numbers, style.robust(numbers), written, name, shown[rows], shown[columns]))
+    if not panels:
+        return nothing("no number to show")
+    is_one = len({tuple(text for _, text in panel.xticks) for panel in panels}) == 1
+    return Figure(panels, columns=1, shared="x" if is_one else "")
 
 
-def _cells(
-    values: np.ndarray,
-    clim: tuple[float, float],
-    written: Sequence[Sequence[str]],
-    white: np.ndarray,
-    black: np.ndarray,
-) -> list[hv.Element]:
-    """A matrix (y, x) in colours from ``clim``, with white texts on some cells and black ones on others."""
+def nothing(why: str) -> Figure:
+    """A figure that says why there is none."""
+    return page.single([marks.texts([(0.5, 0.5, why)])], aspect=None, lines=3, bare=True, xlim=(0, 1), ylim=(0, 1))
+
+
+def _matrix(values, limits, written, title: str, rows: xr.DataArray, columns: xr.DataArray) -> Panel:
+    """A matrix (y, x) in colours, with white texts on dark cells and black ones on others."""
     n_rows, n_columns = values.shape
-    image = hv.Image(values[::-1], bounds=(-0.5, -0.5, n_columns - 0.5, n_rows - 0.5), kdims=["x", "y"])
-    texts = [
-        marks.texts([(j, i, written[i][j]) for i, j in np.argwhere(chosen)], colour=colour, size=9)
-        for chosen, colour in ((white, "white"), (black, "black"))
+    is_dark = values < sum(limits) / 2
+    on = [
+        marks.texts([(j, i, written[i][j]) for i, j in np.argwhere(chosen)], colour=colour)
+        for chosen, colour in ((is_dark, "white"), (~is_dark, "black"))
     ]
-    return [image.opts(cmap="cividis", clim=clim, interpolation="nearest"), *texts]
-
-
-def _matrix_inches(scores: xr.DataArray, rows: str, columns: str) -> tuple[float, float]:
-    return 2.0 + 0.9 * scores.sizes[columns], 0.8 + 0.36 * scores.sizes[rows]
+    return Panel(
+        [marks.heat(values, np.arange(n_columns), np.arange(n_rows), limits=limits), *on],
+        aspect=None,
+        lines=1.1 * n_rows,
+        title=title,
+        xlim=(-0.5, n_columns - 0.5),
+        ylim=(-0.5, n_rows - 0.5),
+        xticks=list(enumerate(_short(methods.written(name)) for name in style.names(columns))),
+        yticks=list(enumerate(_short(methods.written(name)) for name in style.names(rows))),
+        upside_down=True,
+    )
 
 
 def _short(name: str) -> str:
@@ -134,8 +122,7 @@ def curves(
     log_y: bool = False,
     title: str = "",
     mark: tuple[float, str] | None = None,
-    size_inch: tuple[float, float] = (5.0, 3.2),
-) -> hv.Overlay:
+) -> Figure:
     """Lines over one dimension, one for each entry of another.
 
     Parameters
@@ -146,101 +133,88 @@ def curves(
     log_y : logarithmic y axis.
     title : over the figure.
     mark : x position of a vertical line, and the title where none is given.
-    size_inch : width and height.
-
-    Returns
-    -------
-    Lines on one pair of axes.
     """
-    members = [""] if lines is None else style.names(values[lines])
-    entries = values.expand_dims("line") if lines is None else values.transpose(lines, along)
-    x_label, y_label = style.axis_label(values[along]), style.axis_label(values)
-    look = {"linewidth": 1.6, "marker": "o" if values.sizes[along] == 1 else ""}  # a point alone makes no line
-    drawn: list[hv.Element] = [
-        # Panels whose dimensions have one name share their axes.
-        hv.Curve((values[along].values, entry), x_label, y_label, label=member).opts(color=colour, **look)
-        for member, entry, colour in zip(members, entries.values, style.colours(members), strict=True)
+    members = values.expand_dims("line").assign_coords(line=[""]) if lines is None else values.transpose(lines, along)
+    looks = style.looks(members[lines or "line"]).values()
+    drawn = [
+        marks.line(values[along].values, entry, look.colour, look.name, linestyle=look.dash)
+        for look, entry in zip(looks, members.values, strict=True)
     ]
     if mark:
-        drawn.append(hv.VLine(mark[0]).opts(color=style.FAINT, linestyle="--", linewidth=1))
-        title = title or mark[1]
-    return style.axes(
+        drawn.insert(0, marks.across(mark[0], style.FAINT, up=True, linestyle="--"))
+    return page.single(
         drawn,
-        size_inch=size_inch,
-        legend=None if lines is None else "right",
-        title=title,
-        xlabel=x_label,
-        ylabel=y_label,
-        logy=log_y,
+        title=title or (mark[1] if mark else ""),
+        xlabel=style.axis_label(values[along]),
+        ylabel=style.axis_label(values),
+        log_y=log_y,
         ruled=True,
+        aspect=1.6,
+        most_inch=5.0,
     )
 
 
 def tradeoff(
-    scores: xr.Dataset,
-    *,
-    x: str,
-    y: str,
-    groups: Mapping[str, str] | None = None,
-    log_x: bool = False,
-    title: str = "",
-    size_inch: tuple[float, float] = (9.0, 4.6),
-) -> hv.Overlay:
-    """One score against another, one numbered point a method; variants of a method share its colour.
+    scores: xr.Dataset, *, x: str, y: str, groups: Mapping[str, str] | None = None, log_x: bool = False, title: str = ""
+) -> Figure:
+    """One score against another, a point a method with its name beside it; variants of a method share its colour.
 
     Parameters
     ----------
     scores : Dataset over ``method``, with ``long_name`` and ``units``: means over the clips; or over ``method`` and
         ``statistic`` (mean, low, high), whose intervals are drawn as well.
     x, y : scores on the axes; both are better when smaller.
-    groups : method -> group that shares a colour, such as "network" or "solver"; by default what stands before a comma
-        in its name, what stands after it is the variant.
+    groups : method -> group that shares a colour, for what is in no table of methods.
     log_x : logarithmic x axis.
     title : over the figure.
-    size_inch : width and height, legend included.
 
     Returns
     -------
-    Points with their numbers; the legend says which is which. A method without finite scores is left out.
+    Points and names; a method without finite scores is left out. An axis is logarithmic where its largest value is far
+    above its median, so that a few points far off do not push all others into a corner.
     """
     if "statistic" not in scores.dims:
         scores = scores[[x, y]].expand_dims(statistic=["mean"]).reindex(statistic=["mean", "low", "high"])
     at_x, at_y = (np.array(marks.mean_low_high(scores[name])) for name in (x, y))
     finite = np.isfinite(at_x[0]) & np.isfinite(at_y[0])
     at_x, at_y = at_x[:, finite], at_y[:, finite]
-    methods = [name for name, is_known in zip(style.names(scores[schema.METHOD]), finite, strict=True) if is_known]
-    ticks = None
-    if log_x:
-        ticks = style.log_ticks(0.8 * at_x[0].min(), 1.25 * at_x[0].max())
-        at_x = np.log10(at_x)
-    families = [(groups or {}).get(name, name.partition(",")[0]) for name in methods]
-    colour_of = dict(style.coloured(list(dict.fromkeys(families))))
-    chosen = [colour_of[family] for family in families]
-    drawn, numbers = [], []
-    for i, (method, colour, marker) in enumerate(zip(methods, chosen, style.markers(chosen), strict=True)):
-        point = (at_x[:1, i], at_y[:1, i])
-        drawn += marks.crosses(at_x[:, i], at_y[:, i], colour)
-        look = {"marker": marker, "edgecolor": "white", "linewidth": 0.5}
-        drawn.append(marks.dots(*point, colour, f"{i + 1}  {method}", size=46, **look))
-        # Above and below in turn, so that neighbours rarely cover each other.
-        lift = (-1) ** i * 0.012 * float(np.ptp(at_y[0]))
-        text = (float(point[0][0]), float(point[1][0]) + lift, str(i + 1))
-        numbers.append(marks.texts([text], verticalalignment="top" if i % 2 else "bottom"))
-    return style.axes(
-        [*drawn, *numbers],
-        size_inch=size_inch,
-        share=0.62,
-        ruled=True,
+    shown = [name for name, is_known in zip(style.names(scores[schema.METHOD]), finite, strict=True) if is_known]
+    if not shown:
+        return nothing("no method has both scores")
+    # One colour and marker a method, whatever its variant: the name beside the point says which.
+    method_of = {name: methods.find(name)[0] for name in shown}
+    family = {
+        name: method.name if method else (groups or {}).get(name) or name.partition(",")[0]
+        for name, method in method_of.items()
+    }
+    looks = style.looks(dict.fromkeys(family.values()))
+    drawn, named = [], []
+    for i, name in enumerate(shown):
+        look = looks[family[name]]
+        drawn += marks.crosses(at_x[:, i], at_y[:, i], look.colour)
+        drawn.append(marks.dots(at_x[:1, i], at_y[:1, i], look.colour, size=26, marker=look.marker, edgecolor="white"))
+        named.append((at_x[0, i], at_y[0, i], methods.written(name), style.shaded(look.colour, -0.25)))
+    # Those at the rim have the fewest places to choose from.
+    named.sort(key=lambda row: -abs(row[0] - np.median(at_x[0])) / np.ptp(at_x[0] + [0]) if np.ptp(at_x[0]) else 0)
+    drawn.append(marks.names([row[:3] for row in named], [row[3] for row in named]))
+    return page.single(
+        drawn,
         title=title,
-        xlabel=style.axis_label(scores[x]),
-        ylabel=style.axis_label(scores[y]),
-        xlim=style.limits(at_x),
-        ylim=style.limits(at_y, 0.08),
-        xticks=ticks,
+        aspect=(0.72, 1.35) if len(shown) > 8 else 1.35,
+        most_inch=page.PAGE if len(shown) > 8 else 5.0,
+        xlabel=style.axis_label(scores[x], short=True),
+        ylabel=style.axis_label(scores[y], short=True),
+        log_x=log_x or _is_wide(at_x[0]),
+        log_y=_is_wide(at_y[0]),
+        ruled=True,
     )
 
 
-def ranked(merit: xr.DataArray) -> hv.Overlay:
+def _is_wide(values: np.ndarray) -> bool:
+    return bool(values.min() > 0 and values.max() > 1.5 * np.median(values))
+
+
+def ranked(merit: xr.DataArray) -> Figure:
     """Settings of each method from the best to the worst: how much a search gains, and how flat its bottom is.
 
     Parameters
@@ -253,31 +227,107 @@ def ranked(merit: xr.DataArray) -> hv.Overlay:
     ordered = merit.copy(data=np.sort(merit.values, axis=-1)).assign_coords({settings: place})
     # What the merit is made of is too long for an axis.
     title, ordered.attrs = merit.attrs.get("long_name", ""), merit.attrs | {"long_name": "merit"}
-    return curves(ordered, along=settings, lines=schema.METHOD, title=title, size_inch=(7.0, 4.2))
+    return curves(ordered, along=settings, lines=schema.METHOD, title=title)
 
 
-def distributions(scores: xr.Dataset, *, names: Sequence[str]) -> hv.Layout:
+def distributions(
+    scores: xr.Dataset, *, names: Sequence[str], what: str = "clips", rows: str = "", title: str = ""
+) -> Figure:
     """What share of the clips a method keeps below which score, one panel a score, one line a method.
 
     Parameters
     ----------
-    scores : Dataset over ``method`` and ``sample`` with ``long_name`` and ``units``.
+    scores : Dataset over ``method`` and other dimensions with ``long_name`` and ``units``; nan is left out.
     names : scores to draw, side by side.
+    what : is counted.
+    rows : dimension whose entries have a row of panels each.
+    title : over the first panel.
 
     Returns
     -------
-    Panels with the score on the x axis and the share of clips at or below it on the y axis.
+    Panels with the score on the x axis and the share of clips at or below it on the y axis. The axis ends where all
+    methods have at least 98 % of theirs; how many lie beyond is what the line lacks of 100 %.
     """
-    panels = [
-        (marks.distribution(scores[name], schema.METHOD), {"xlabel": style.axis_label(scores[name])}) for name in names
-    ]
-    look = {"aspect": 1.25, "xrotation": 30, "ylim": (0, 102), "ruled": True}
-    return style.side_by_side(panels, size_inch=(13.0, 3.4), ylabel="share of clips (%)", hspace=0.25, **look)
+    panels = []
+    for entry in style.names(scores[rows]) if rows else [""]:
+        for name in names:
+            values = scores[name].sel({rows: entry}) if rows else scores[name]
+            by_method = values.stack(all=[dim for dim in values.dims if dim != schema.METHOD])
+            ends = by_method.quantile([0, 0.98, 1], "all")
+            low, high = float(ends[0].min()), float(ends[1].max())
+            high = high if high > low else float(ends[2].max())
+            panels.append(
+                Panel(
+                    marks.distribution(values, schema.METHOD),
+                    aspect=1.3,
+                    title=entry if rows else (title if not panels else ""),
+                    xlabel=style.axis_label(values, short=True),
+                    ylabel=f"share of {what} (%)",
+                    xlim=(min(low, 0) if low < 0.3 * high else low, 1.02 * high or 1),
+                    ylim=(0, 102),
+                    ruled=True,
+                )
+            )
+    return Figure(panels, columns=len(names), least_inch=1.1, shared="y")
+
+
+def dot_rows(
+    values: Mapping[str, np.ndarray],
+    labels: Sequence[str],
+    *,
+    spread: Mapping[str, float] | None = None,
+    zero: bool = True,
+    stems: bool = False,
+    xlabels: Mapping[str, str] | None = None,
+    title: str = "",
+) -> Figure:
+    """Values with intervals beside zero: a row each, a panel a quantity.
+
+    Parameters
+    ----------
+    values : title of a panel -> (row, 3): mean, low and high; nan where there is none.
+    labels : of the rows, the first at the top.
+    spread : title -> half the width of a band around zero.
+    zero : the axis is around zero, and a dot is hollow where its interval holds zero.
+    stems : lines go from zero to the values, in place of intervals.
+    xlabels : title -> label of the x axis.
+    title : of the figure, before that of the first panel.
+    """
+    heights, panels, ticks = np.arange(len(labels))[::-1].astype(float), [], style.rows(labels)
+    line = 2.3 if any("\n" in text for _, text in ticks) else 1.15
+    for name, rows in values.items():
+        mean, low, high = np.asarray(rows, float).T
+        drawn = [marks.across(0, style.FAINT, up=True)] if zero else []
+        if spread and np.isfinite(spread.get(name, np.nan)):
+            drawn.insert(0, marks.span(-spread[name], spread[name], up=True))
+        low, high = (np.zeros_like(mean), mean) if stems else (low, high)
+        drawn += marks.intervals(low, heights, high, heights, style.BLUE)
+        is_open = ~((low > 0) | (high < 0)) & np.isfinite(low) & (zero and not stems)
+        for chosen, face in ((~is_open, style.BLUE), (is_open, "#FFFFFF")):
+            there = chosen & np.isfinite(mean)
+            drawn.append(marks.dots(mean[there], heights[there], face, edgecolor=style.BLUE, linewidth=1.0))
+        ends = np.asarray(rows, float)
+        reach = 1.15 * float(np.abs(ends[np.isfinite(ends)]).max(initial=0.0)) or 1.0
+        look = {"xlim": (-reach, reach) if zero else style.limits(ends), "ylim": (-0.7, len(labels) - 0.3)}
+        panels.append(
+            Panel(
+                drawn,
+                aspect=None,
+                lines=max(line * len(labels), 4),
+                title=f"{title}, {name}" if title and not panels else name,
+                xlabel=(xlabels or {}).get(name, ""),
+                yticks=ticks,
+                xticks=4,
+                ruled=True,
+                **look,
+            )
+        )
+    return Figure(panels, columns=5, least_inch=1.35, shared="y")
 
 
 def deviations(
     scores: xr.Dataset, *, names: Sequence[str], along: str, reference: str, spread: xr.Dataset | None = None
-) -> hv.Layout:
+) -> Figure:
     """Mean deviation of each variation from the reference, one panel a score.
 
     Parameters
@@ -294,64 +344,46 @@ def deviations(
     """
     mean = scores.mean(schema.SAMPLE, keep_attrs=True)
     changed = mean.drop_sel({along: reference})
-    rows = style.names(changed[along])
-    heights = np.arange(len(rows))[::-1]
-    panels = []
+    values, bands, xlabels = {}, {}, {}
     for name in names:
         base = float(mean[name].sel({along: reference}))
         scale, unit = (100 / base, "%") if base else (1.0, style.unit_of(mean[name]))
-        values = (changed[name].values - base) * scale
-        finite = np.isfinite(values)
-        reach = 1.15 * max(float(np.abs(values[finite]).max(initial=0.0)), 1e-3)
-        drawn = [hv.VLine(0).opts(color=style.FAINT, linewidth=1)]
-        if spread is not None and np.isfinite(band := 2 * float(spread[name]) * scale):
-            drawn.insert(0, hv.VSpan(-band, band).opts(facecolor=style.LIGHT, edgecolor="none", alpha=1.0))
-        drawn += marks.intervals(0, heights, values, heights, style.BLUE, width=1)
-        drawn.append(marks.dots(values[finite], heights[finite], style.BLUE))
-        look = {
-            "title": style.axis_label(mean[name].assign_attrs(units="1"), short=True),
-            "xlabel": f"change ({unit})" if unit else "change",
-            "xlim": (-reach, reach),
-            "ruled": True,
-        }
-        panels.append((drawn, look))
-    return style.row_grid(panels, rows, width_inch=9.0)
+        title = style.axis_label(mean[name].assign_attrs(units="1"), short=True)
+        column = (changed[name].values - base) * scale
+        values[title] = np.stack([column] * 3, axis=-1)
+        xlabels[title] = f"change ({unit})" if unit else "change"
+        if spread is not None:
+            bands[title] = 2 * float(spread[name]) * scale
+    return dot_rows(values, style.names(changed[along]), spread=bands, xlabels=xlabels, stems=True)
 
 
-def limit_curves(scores: xr.Dataset, *, x: str, y: str, along: str) -> hv.Overlay:
+def limit_curves(scores: xr.Dataset, *, x: str, y: str, along: str) -> Figure:
     """One score against another while a limit grows: one line a method, each point named by the limit.
 
     Parameters
     ----------
     scores : Dataset over ``along`` and ``method``, means over the clips, with ``long_name`` and ``units``.
     x, y : scores on the axes.
-    along : dimension of the limit; of points close to each other only the first is named.
+    along : dimension of the limit; points whose name has no room have none.
     """
-    places = np.stack([scores[name].transpose(schema.METHOD, along).values for name in (x, y)], axis=-1)
-    low, high = np.nanmin(places, axis=(0, 1)), np.nanmax(places, axis=(0, 1))
-    room = np.where(high > low, high - low, 1.0)
-    drawn = []
-    for (name, colour), points in zip(style.coloured(scores[schema.METHOD]), places, strict=True):
-        drawn.append(marks.line(*points.T, colour, name, width=1.4, marker="o", ms=5.5))
-        limits: list[tuple[float, float, str]] = []
-        for point, limit in zip(points, scores[along].values, strict=True):
-            # Names closer than this would lie on top of each other.
-            if not limits or np.max(np.abs(point - limits[-1][:2]) / room) > _APART:
-                limits.append((*point, f" {limit:g}"))
-        drawn.append(marks.texts(limits, colour=colour, **marks.RIGHT_ABOVE))
-    return style.axes(
-        drawn,
-        size_inch=(6.8, 4.4),
-        legend="top",
+    drawn, named, colours = [], [], []
+    for name, look in style.looks(scores[schema.METHOD]).items():
+        points = [scores[score].sel({schema.METHOD: name}).values for score in (x, y)]
+        drawn.append(marks.line(*points, look.colour, look.name, marker=look.marker))
+        named += [(*at, f"{limit:g}") for *at, limit in zip(*points, scores[along].values, strict=True)]
+        colours += [look.colour] * scores.sizes[along]
+    return page.single(
+        [*drawn, marks.names(named, colours, optional=True)],
+        title=f"at each point: {style.axis_label(scores[along])}",
+        aspect=1.5,
+        most_inch=5.0,
         xlabel=style.axis_label(scores[x]),
         ylabel=style.axis_label(scores[y]),
-        xlim=(low[0] - 0.05 * room[0], high[0] + 0.12 * room[0]),
-        ylim=(low[1] - 0.08 * room[1], high[1] + 0.12 * room[1]),
         ruled=True,
     )
 
 
-def moved_pixels(pixels: xr.DataArray, kinds: xr.DataArray) -> hv.Overlay:
+def moved_pixels(pixels: xr.DataArray, kinds: xr.DataArray) -> Figure:
     """Pixels moved as a map: one row a solver or network, one column a kind of change.
 
     Parameters
@@ -361,44 +393,16 @@ def moved_pixels(pixels: xr.DataArray, kinds: xr.DataArray) -> hv.Overlay:
 
     Returns
     -------
-    Colours by the logarithm of the largest of the clips, with mean and largest on them; a dash where there is none.
+    Colours by the logarithm of the largest of the clips, which stands on them; a dash where there is none.
     """
     changes = [name for name in style.names(pixels["change"]) if name != "reference"]
-    shown = pixels.sel({"change": changes}).transpose(schema.METHOD, "change", schema.SAMPLE)
-    mean, largest = (shown.reduce(reduce, schema.SAMPLE).values for reduce in (np.mean, np.max))
-    n_rows, n_columns = largest.shape
-    written = [[_moved_text(*pair) for pair in zip(*rows, strict=True)] for rows in zip(mean, largest, strict=True)]
-    shade = np.log10(1 + largest)
-    is_dark = ~(shade > _BRIGHTEST / 2)
-    missing = [(j, i, "-") for i, j in np.argwhere(np.isnan(largest))]
+    largest = pixels.sel({"change": changes}).max(schema.SAMPLE, skipna=False).transpose(schema.METHOD, "change")
+    written = [[f"{value:,.0f}" if np.isfinite(value) else "–" for value in row] for row in largest.values]
+    shade = np.log10(1 + largest.values)
+    title = "pixels moved, in the clip that moves most"
+    panel = _matrix(shade, (0, _BRIGHTEST), written, title, pixels[schema.METHOD], largest["change"])
     kind = kinds.values
-    borders = [i - 0.5 for i in range(1, n_rows) if kind[i] != kind[i - 1]]
-    return style.axes(
-        [
-            *_cells(shade, (0, _BRIGHTEST), written, is_dark & np.isfinite(largest), ~is_dark),
-            *([marks.texts(missing, colour=style.INK, size=9)] if missing else []),
-            *[marks.line([-0.5, n_columns - 0.5], [at, at], "#FFFFFF", width=2.5) for at in borders],
-        ],
-        size_inch=(2.6 + 1.15 * n_columns, 1.1 + 0.34 * n_rows),
-        share=0.8,
-        legend=None,
-        title="pixels moved: mean (largest) of the clips",
-        invert_yaxis=True,
-        xlabel="",
-        ylabel="",
-        xticks=list(enumerate(changes)),
-        yticks=list(enumerate(style.names(pixels[schema.METHOD]))),
-    )
-
-
-def _moved_text(mean: float, largest: float) -> str:
-    """Nothing moved is one number.
-
-    Examples
-    --------
-    >>> _moved_text(0.0, 0.0), _moved_text(1.5, 3.0), _moved_text(12345.6, 20000.0)
-    ('0', '1.5 (3)', '12,346 (20,000)')
-    """
-    if largest == 0:
-        return "0"
-    return f"{mean:,.1f} ({largest:,.0f})" if mean < 10 else f"{mean:,.0f} ({largest:,.0f})"
+    borders = [i - 0.5 for i in range(1, len(kind)) if kind[i] != kind[i - 1]]
+    ticks = [(at, style.wrapped(text, 12)) for at, text in panel.xticks]
+    lines = [marks.across(at, "#FFFFFF", width=2.0) for at in borders]
+    return page.single(**{**vars(panel), "marks": [*panel.marks, *lines], "xticks": ticks})

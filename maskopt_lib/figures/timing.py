@@ -2,19 +2,24 @@
 
 from collections.abc import Mapping
 
-import holoviews as hv
 import numpy as np
 import xarray as xr
 
 from maskopt_lib.data import schema
-from maskopt_lib.figures import marks, style
+from maskopt_lib.figures import marks, page, style
 
 #: Phases keep their colour in all figures.
 _PHASES = {"prepare": style.SKY, "optimise": style.BLUE, "finish": style.ORANGE}
 _BATCH = "batch"
 
 
-def over_batch(values: xr.DataArray, *, lines: str = schema.METHOD, log_y: bool = False) -> hv.Overlay:
+def over_batch(
+    values: xr.DataArray,
+    *,
+    lines: str = schema.METHOD,
+    log_y: bool = False,
+    aims: Mapping[str, float] | None = None,
+) -> page.Figure:
     """A quantity over the batch size, which doubles from tick to tick, one line a method.
 
     Parameters
@@ -22,62 +27,42 @@ def over_batch(values: xr.DataArray, *, lines: str = schema.METHOD, log_y: bool 
     values : DataArray (lines, batch), positive; NaN where nothing was measured.
     lines : dimension of the lines.
     log_y : logarithmic y axis; else it begins at zero.
-
-    Returns
-    -------
-    Lines with a mark at each measurement.
-    """
-    drawn = _lines(values, lines, log_y=log_y)
-    lowest, highest = float(values.min()), float(values.max())
-    look = {"ylim": (0, 1.08 * highest)}
-    if log_y:
-        look = _log_axis(lowest / 1.4, 1.4 * highest)
-    return style.axes(drawn, size_inch=(7.0, 3.4), **_batches(values), **look)
-
-
-def beside_aims(values: xr.DataArray, aims: Mapping[str, float], *, lines: str = "series") -> hv.Overlay:
-    """A quantity over the batch on logarithmic axes, with what is aimed at, or published, as level lines.
-
-    Parameters
-    ----------
-    values : (lines, batch), positive; NaN where nothing was measured.
-    aims : what a level stands for -> its value, in the unit of the values.
-    lines : dimension of the lines.
+    aims : what a level stands for -> its value, in the unit of the values: what is aimed at, or published.
 
     Returns
     -------
     Lines with a mark at each measurement, and one dashed level an aim.
     """
-    drawn = _lines(values, lines, log_y=True)
-    for i, (name, aim) in enumerate(aims.items()):
-        dash = ("dashed", "dotted", "dashdot")[i % 3]
-        drawn += marks.across(float(np.log10(aim)), "#444444", name, 1.3, linestyle=dash)
-    reached = [*aims.values(), float(values.min()), float(values.max())]
-    look = _log_axis(min(reached) / 1.5, 1.5 * max(reached))
-    return style.axes(drawn, size_inch=(8.6, 3.6), **_batches(values), **look)
-
-
-def _lines(values: xr.DataArray, lines: str, *, log_y: bool) -> list:
     drawn = []
-    for i, (name, colour) in enumerate(style.coloured(values[lines])):
+    for i, look in enumerate(style.looks(values[lines]).values()):
         measured = values.isel({lines: i}).dropna(_BATCH)
-        at = np.log2(measured[_BATCH].values), np.log10(measured.values) if log_y else measured.values
-        drawn.append(marks.line(*at, colour, name, marker="o", ms=5))
-    return drawn
+        at = measured[_BATCH].values, measured.values
+        drawn.append(marks.line(*at, look.colour, look.name, marker=look.marker, linestyle=look.dash))
+    for i, (name, aim) in enumerate((aims or {}).items()):
+        dash = style.DASHES[1:][i % 3]
+        drawn += [marks.across(aim, "#444444", linestyle=dash), marks.key(name, "#444444", 0.9, linestyle=dash)]
+    sizes = values[_BATCH].values
+    return page.single(
+        drawn,
+        aspect=1.6,
+        most_inch=5.5,
+        xlabel=style.axis_label(values[_BATCH]),
+        ylabel=style.axis_label(values),
+        log_x=True,
+        log_y=log_y,
+        xticks=[(size, f"{size:g}") for size in sizes],
+        xlim=(sizes.min() / 1.15, sizes.max() * 1.15),
+        ylim=None if log_y else (0, 1.08 * float(values.max())),
+        ruled=True,
+    )
 
 
-def _log_axis(low: float, high: float) -> dict:
-    return {"ylim": (float(np.log10(low)), float(np.log10(high))), "yticks": style.log_ticks(low, high)}
+def beside_aims(values: xr.DataArray, aims: Mapping[str, float], *, lines: str = "series") -> page.Figure:
+    """A quantity over the batch on logarithmic axes, with what is aimed at as level lines; see :func:`over_batch`."""
+    return over_batch(values, lines=lines, log_y=True, aims=aims)
 
 
-def _batches(values: xr.DataArray) -> dict:
-    """Options of an axis of batch sizes, and of that of the values."""
-    ticks = [(float(np.log2(size)), str(size)) for size in values[_BATCH].values.tolist()]
-    labels = {"xlabel": style.axis_label(values[_BATCH]), "ylabel": style.axis_label(values)}
-    return {"xticks": ticks, "xlim": (ticks[0][0] - 0.2, ticks[-1][0] + 0.2), "ruled": True, **labels}
-
-
-def phase_bars(seconds: xr.Dataset) -> hv.Overlay:
+def phase_bars(seconds: xr.Dataset) -> page.Figure:
     """Seconds a clip as bars, split by phase: one bar a method, the first at the top.
 
     Parameters
@@ -94,16 +79,17 @@ def phase_bars(seconds: xr.Dataset) -> hv.Overlay:
     for phase, colour in _PHASES.items():
         right = left + np.nan_to_num(seconds[f"{phase}_s"].values)
         boxes = [(a, at - 0.36, b, at + 0.36) for a, b, at in zip(left, right, heights, strict=True)]
-        drawn += [marks.bars(boxes, colour), marks.key(phase, colour)]
+        drawn.append(marks.bars(boxes, colour, phase))
         left = right
-    reach = 1.12 * float(left.max())
+    reach = 1.16 * float(left.max())
     sums = [(end + 0.01 * reach, at, f"{end:.2f}") for end, at in zip(left, heights, strict=True)]
-    return style.axes(
-        [*drawn, marks.texts(sums, size=9, **marks.RIGHT)],
-        size_inch=(8.0, 0.9 + 0.27 * len(names)),
+    return page.single(
+        [*drawn, marks.texts(sums, **marks.RIGHT)],
+        aspect=None,
+        lines=1.15 * len(names),
+        most_inch=5.5,
         xlabel="time a clip (s)",
-        ylabel="",
         xlim=(0, reach),
         ylim=(-0.6, len(names) - 0.4),
-        yticks=list(zip(heights.tolist(), names, strict=True)),
+        yticks=style.rows(names),
     )

@@ -15,7 +15,6 @@ import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import holoviews as hv
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -25,6 +24,7 @@ from maskopt_lib import figures, files, layout, litho, models, optics, study
 from maskopt_lib.__main__ import say
 from maskopt_lib.data import card, manifest, parquet
 from maskopt_lib.data.tile_store import TileStore
+from maskopt_lib.figures import marks, page
 from maskopt_lib.layout.mosaic import Tile, write_mosaic
 from maskopt_lib.models import weights
 from maskopt_lib.runs import reference, tables
@@ -64,7 +64,6 @@ def writers(folder: Path, source: Path) -> dict[str, Callable[[int], object]]:
     folder : on the disk that fills.
     source : a folder elsewhere, with what writers read.
     """
-    hv.extension("matplotlib")
     rng = np.random.default_rng(0)
 
     def mask(n: int) -> np.ndarray:
@@ -130,8 +129,11 @@ def writers(folder: Path, source: Path) -> dict[str, Callable[[int], object]]:
     def network(n: int) -> None:
         weights.save(models.build("neural_ilt", width=0.125 * n, pixel_nm=8), folder / "network" / "w.safetensors", {})
 
+    def drawn(n: int) -> page.Figure:
+        return page.single([marks.line(np.arange(1000 * n), rng.random(1000 * n), "#000000")])
+
     def curve(n: int) -> None:
-        figures.save(hv.Curve(rng.random(3000 * n)), "curve", folder / "figure", formats=("svg",))
+        figures.save(drawn(3 * n), "curve", folder / "figure", formats=("svg",))
 
     found = {
         "Run.save": lambda n: run("results").save(dataset(n), "numbers"),
@@ -156,9 +158,7 @@ def writers(folder: Path, source: Path) -> dict[str, Callable[[int], object]]:
         "optics.write_kernels": lambda n: optics.write_kernels(kernels, folder / "kernels", order="openilt"),
         "models.weights.save": network,
         "figures.save": curve,
-        "figures.save, PDF": lambda n: figures.save(
-            hv.Curve(rng.random(9000 * n)), "curve", folder / "paper", formats=("pdf",)
-        ),
+        "figures.save, PDF": lambda n: figures.save(drawn(9 * n), "curve", folder / "paper", formats=("pdf",)),
         "runs.tables.write_csv": lambda n: tables.write_csv(table(n), run("csv"), "table"),
         "the answers of the commands": lambda n: say({"numbers": rng.random(4000 * n)}, folder / "answer" / "a.json"),
         "study.start": lambda n: study.start(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import holoviews as hv
 import numpy as np
 import pytest
 import xarray as xr
@@ -37,8 +36,8 @@ def texts(drawn, tmp_path):
 
 def test_cells_are_painted_where_they_are_placed():
     drawn = designs.placement(cells(), pixels=28, frame_nm=(100, 100, 500, 500))
-    (picture,) = [part for part in drawn if isinstance(part, hv.RGB)]
-    image = np.stack([picture.dimension_values(i, flat=False) for i in (2, 3, 4)], axis=-1)
+    (picture,) = drawn.of("picture")
+    image = picture.data
     assert image.shape == (28, 16, 3)
     lower, upper = image[:14], image[14:]
     np.testing.assert_array_equal(lower[:, :4], 0xD9)  # the filler
@@ -55,10 +54,9 @@ def test_the_legend_names_what_is_there_and_only_that(tmp_path):
 def test_a_detail_shows_cells_names_and_shapes(tmp_path):
     square = np.array([(100, 100), (300, 100), (300, 300), (100, 300)], dtype=float)
     drawn = designs.placement_detail(cells(), {"metal1": [square], "via1": []}, region_nm=(0, 0, 1600, 1400))
-    rectangles = [part for part in drawn if isinstance(part, hv.Rectangles)]
-    np.testing.assert_allclose(rectangles[1].array(), [[0.4, 0, 1.6, 1.4]])
-    (areas,) = [part for part in drawn if isinstance(part, hv.Polygons)]
-    np.testing.assert_allclose(areas.array().max(axis=0), [0.3, 0.3])
+    np.testing.assert_allclose(drawn.of("bars")[1].data, [[0.4, 0, 1.6, 1.4]])
+    (areas,) = drawn.of("polygons")
+    np.testing.assert_allclose(areas.data[0].max(axis=0), [0.3, 0.3])
     shown = texts(drawn, tmp_path)
     assert {"NAND2_X1", "FILLCELL_X2", "metal1"} <= set(shown)
     assert "via1" not in shown and "DFF_X1" not in shown  # a layer without shapes, a cell outside
@@ -67,18 +65,17 @@ def test_a_detail_shows_cells_names_and_shapes(tmp_path):
 def test_before_and_after_have_the_same_frame_and_rows(tmp_path):
     region = (0, 0, 1600, 2800)
     drawn = designs.legalised_detail(cells(70.0), cells(), region_nm=region, row_nm=1400)
-    for panel, left in zip(drawn, (0.07, 0.0), strict=True):
-        (rows,) = [part for part in panel if isinstance(part, hv.Path) and not isinstance(part, hv.Polygons)]
-        heights = [line.array()[:, 1] for line in rows.split()]
+    for panel, left in zip(drawn.panels, (0.07, 0.0), strict=True):
+        (rows,) = panel.of("paths")
+        heights = [line[:, 1] for line in rows.data]
         np.testing.assert_allclose(heights, [[0, 0], [1.4, 1.4], [2.8, 2.8]])
-        assert min(p.array()[:, 0].min() for p in panel if isinstance(p, hv.Rectangles)) == pytest.approx(left)
+        assert min(np.array(bars.data)[:, 0].min() for bars in panel.of("bars")) == pytest.approx(left)
     assert {"global placement", "on rows and sites"} <= set(texts(drawn, tmp_path))
 
 
 def test_shares_add_up_and_means_are_told(tmp_path):
     drawn = designs.move_histogram({"one": moves([0, 50, 150, 350]), "two": moves([100, 100])})
-    curves = [part for part in drawn if isinstance(part, hv.Curve)]
-    one, two = (curve.array() for curve in curves)
+    one, two = (line.data for line in drawn.of("line"))
     assert one[::2, 1].tolist() == [50, 25, 0, 25] and two[::2, 1].tolist() == [0, 100, 0, 0]
     assert one[[0, -1], 0].tolist() == [0, 400]
     shown = texts(drawn, tmp_path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import holoviews as hv
 import numpy as np
 import pytest
 import xarray as xr
@@ -27,12 +26,12 @@ METHODS = ["GAN-OPC", "DAMO", "labels", "ours, dial 0", "ours, dial 0.5", "ours,
 def test_a_dial_is_a_curve_with_its_values(tmp_path):
     found = rows([schema.METHOD], {schema.METHOD: METHODS}, [schema.SHOTS, schema.EPE_MEAN_ABS])
     drawn = figures.models.fidelity_map(found, title="metal1, ilt")
-    points = {one.label: one for one in drawn.values() if isinstance(one, hv.Points)}
-    assert list(points) == ["GAN-OPC", "DAMO", "labels", "ours"] and len(points["ours"]) == 3
+    points = [one.data for one in drawn.of("dots")]
+    assert [len(one) for one in points] == [1, 1, 1, 3]
     expected = found[schema.SHOTS].sel({"method": "DAMO", "statistic": "mean"}).item()
-    assert points["DAMO"]["x"][0] == pytest.approx(expected)
-    labels = next(one for one in drawn.values() if isinstance(one, hv.Labels))
-    assert [text.strip() for text in labels["text"]] == ["0", "0.5", "1"]
+    assert points[1][0, 0] == pytest.approx(expected)
+    (names,) = drawn.of("names")
+    assert [text for *_, text in names.data] == ["GAN-OPC", "DAMO", "labels", "ours, 0", "ours, 0.5", "ours, 1"]
     figures.save(drawn, "map", tmp_path)
     assert {path.suffix for path in tmp_path.iterdir()} >= {".png", ".svg"}
 
@@ -43,10 +42,8 @@ def test_starts_are_lines_over_steps_and_seconds(tmp_path):
     # The layout itself takes no time.
     found[schema.RUNTIME][dict(start=0, step=0)] = 0.0
     drawn = figures.models.refinement_curves(found, y=schema.L2, goal=100.0, title="metal1")
-    over_steps, over_seconds = (
-        [c for c in panel.values() if isinstance(c, hv.Curve) and c.label] for panel in drawn.values()
-    )
-    assert [c.label for c in over_steps] == [c.label for c in over_seconds] == coords["start"]
-    assert [len(c) for c in over_steps] == [4, 4, 4] and [len(c) for c in over_seconds] == [3, 4, 4]
+    over_steps, over_seconds = (panel.of("line") for panel in drawn.panels)
+    assert [c.label for c in over_steps] == [c.label for c in over_seconds] == ["target as mask", "DAMO", "random"]
+    assert [len(c.data) for c in over_steps] == [4, 4, 4] and [len(c.data) for c in over_seconds] == [3, 4, 4]
     figures.save(drawn, "starts", tmp_path)
     assert {path.suffix for path in tmp_path.iterdir()} >= {".png", ".svg"}

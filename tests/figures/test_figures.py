@@ -6,7 +6,6 @@ import inspect
 import subprocess
 import sys
 
-import holoviews as hv
 import numpy as np
 import pytest
 import xarray as xr
@@ -15,7 +14,7 @@ from drawn_texts import texts_of
 from maskopt_lib import figures
 from maskopt_lib.data import schema
 from maskopt_lib.errors import UnknownNameError
-from maskopt_lib.figures import style
+from maskopt_lib.figures import page, style
 from maskopt_lib.metrics import rule_report
 
 PNG_HEAD = b"\x89PNG\r\n\x1a\n"
@@ -304,15 +303,15 @@ def test_a_matrix_shows_every_number_in_its_cell(tmp_path):
         [[1.0, 2.0, 3.0], [4.0, 5.0, np.nan]], dims=("r", "c"), coords={"r": ["p", "q"], "c": ["u", "v", "w"]}
     )
     matrix = figures.cross_matrix(values, rows="r", columns="c", fmt="{:.1f}")
-    labels = {(x, y): text for label in matrix if isinstance(label, hv.Labels) for x, y, text in label.array()}
+    labels = {(x, y): text for texts in matrix.of("texts") for x, y, text in texts.data}
     assert labels == {
-        (0, 0): "1.0", (1, 0): "2.0", (2, 0): "3.0", (0, 1): "4.0", (1, 1): "5.0", (2, 1): "-",
+        (0, 0): "1.0", (1, 0): "2.0", (2, 0): "3.0", (0, 1): "4.0", (1, 1): "5.0", (2, 1): "–",
     }  # fmt: skip
     # The colours stand where the numbers do.
-    image = next(part for part in matrix if isinstance(part, hv.Image))
+    (image,) = matrix.of("heat")
     for (x, y), text in labels.items():
-        if text != "-":
-            assert image[float(x), float(y)] == float(text)
+        if text != "–":
+            assert image.data[y, x] == float(text)
     figures.save(matrix, "matrix", tmp_path, formats=("svg",))
     svg = (tmp_path / "matrix.svg").read_bytes()
     assert all(text in texts(svg) for text in ("p", "q", "u", "v", "w", "5.0"))
@@ -328,16 +327,16 @@ def test_a_matrix_of_equal_numbers_can_be_drawn(value, tmp_path):
 def test_pictures_are_not_flipped():
     """Row 0 is the lowest y: what lies low in the data lies low in the picture, and inside of the outline."""
     picture = pictures().isel(sample=0)
-    panel = next(iter(figures.mask_panels(picture, panels=["mask"])))
-    rgb, outline = panel.RGB.I, panel.Path.I
+    drawn = figures.mask_panels(picture, panels=["mask"])
+    (image,), (outline,) = drawn.of("picture"), drawn.of("paths")
 
     def is_empty(x_nm, y_nm):
-        return all(int(rgb[x_nm, y_nm, channel]) == 255 for channel in "RGB")
+        return bool((image.data[int(y_nm // 4), int(x_nm // 4)] == 255).all())
 
     assert [is_empty(100.0, y_nm) for y_nm in (42.0, 58.0, 74.0, 130.0)] == [True, False, True, True]
     assert [is_empty(x_nm, 58.0) for x_nm in (34.0, 58.0, 150.0)] == [True, False, True]
-    (x0, x1), (y0, y1) = outline.range("x"), outline.range("y")
-    assert (x0, x1, y0, y1) == pytest.approx((32, 152, 40, 80))
+    ends = np.concatenate(outline.data)
+    assert [*ends.min(axis=0), *ends.max(axis=0)] == pytest.approx([32, 40, 152, 80])
 
 
 def test_an_unknown_panel_is_answered_with_the_known_ones():
@@ -346,23 +345,31 @@ def test_an_unknown_panel_is_answered_with_the_known_ones():
 
 
 def test_a_lost_edge_is_marked():
-    parts = [part for part in DRAWINGS["edge_errors"]() if isinstance(part, hv.Points)]
-    assert [part.array()[:, :2].tolist() for part in parts] == [[[90.0, 40.0]], [[90.0, 80.0]]]
+    assert [dots.data.tolist() for dots in DRAWINGS["edge_errors"]().of("dots")] == [[[90.0, 40.0]], [[90.0, 80.0]]]
     none_lost = figures.edge_errors(pictures().isel(sample=0), sites().isel(site=[0]))
-    assert sum(isinstance(part, hv.Points) for part in none_lost) == 1
+    assert len(none_lost.of("dots")) == 1
 
 
 def test_a_target_at_the_border_keeps_its_outline():
     picture = pictures().isel(sample=0, y=slice(12, 18))
-    panel = next(iter(figures.mask_panels(picture, panels=["mask"])))
-    assert panel.Path.I.range("y") == pytest.approx((48, 72))
+    (outline,) = figures.mask_panels(picture, panels=["mask"]).of("paths")
+    rows = np.concatenate(outline.data)[:, 1]
+    assert (rows.min(), rows.max()) == pytest.approx((48, 72))
 
 
 def test_known_names_keep_their_colour_and_others_do_not_take_it():
-    first, second = style.colours(["unknown", "iccad13"]), style.colours(["iccad13", "curvy-paper"])
-    assert first[1] == second[0] == style.COLOURS["iccad13"]
-    assert first[0] != first[1]
-    assert len(set(style.colours(["embedded", "p", "q", "r"]))) == 4
+    first, second = style.looks(["unknown", "iccad13"]), style.looks(["iccad13", "curvy-paper"])
+    assert first["iccad13"].colour == second["iccad13"].colour == style.COLOURS["iccad13"]
+    assert first["unknown"].colour != first["iccad13"].colour
+    assert len({look.colour for look in style.looks(["embedded", "p", "q", "r"]).values()}) == 4
+
+
+def test_variants_of_a_method_have_shades_of_its_colour_and_dashes_of_their_own():
+    looks = style.looks(["curvy", "curvyILT CDR", "multilevel"])
+    assert [look.name for look in looks.values()] == ["CurvyILT", "CurvyILT, CDR", "MultiILT"]
+    first, second, third = looks.values()
+    assert first.marker == second.marker != third.marker
+    assert len({look.colour for look in looks.values()}) == 3 and first.dash != second.dash
 
 
 def test_every_kernel_set_has_a_colour_of_its_own():
@@ -373,9 +380,8 @@ def test_every_kernel_set_has_a_colour_of_its_own():
 
 def test_drawing_needs_no_torch():
     program = (
-        "import sys, holoviews as hv, numpy as np, xarray as xr\n"
+        "import sys, numpy as np, xarray as xr\n"
         "from maskopt_lib import figures\n"
-        "hv.extension('matplotlib', logo=False)\n"
         "line = xr.DataArray([1.0, 2.0], dims='x', coords={'x': [0.0, 1.0]}, name='line')\n"
         "figures.curves(line, along='x')\n"
         "sys.exit('torch' in sys.modules)"
@@ -391,28 +397,28 @@ def test_a_ranking_goes_from_the_best_setting_to_the_worst():
         attrs={"long_name": "merit", "units": "nm2"},
     )
     drawn = figures.ranked(merit)
-    lines = {curve.label: curve.dimension_values(1).tolist() for curve in drawn.traverse(lambda c: c, [hv.Curve])}
+    lines = {line.label: line.data[:, 1].tolist() for line in drawn.of("line")}
     assert lines["a"] == [1.0, 2.0, 3.0] and lines["b"][:2] == [4.0, 5.0]
 
 
 def test_distributions_end_with_all_clips(tmp_path):
     drawn = figures.distributions(scores(), names=[schema.L2, schema.EPE3])
-    curves = drawn.traverse(lambda c: c, [hv.Curve])
-    assert len(curves) == 6
-    for curve in curves:
-        share = curve.dimension_values(1)
-        assert share[-1] == 100 and (np.diff(share) > 0).all() and (np.diff(curve.dimension_values(0)) >= 0).all()
+    assert len(drawn.of("line")) == 6
+    for line in drawn.of("line"):
+        value, share = line.data.T
+        assert share[-1] == 100 and (np.diff(share) > 0).all() and (np.diff(value) >= 0).all()
     figures.save(drawn, "distributions", tmp_path)
 
 
-def test_tradeoff_numbers_every_method_and_groups_its_variants(tmp_path):
+def test_tradeoff_names_every_method_and_groups_its_variants(tmp_path):
     means = scores(methods=("a", "a, tuned", "b")).isel(sample=[0, 1]).mean(schema.SAMPLE, keep_attrs=True)
     drawn = figures.tradeoff(means, x=schema.L2, y=schema.EPE3, log_x=True, title="t")
-    points = drawn.traverse(lambda p: p, [hv.Points])
-    assert [p.label for p in points] == ["1  a", "2  a, tuned", "3  b"]
-    for i, point in enumerate(points):
-        assert 10 ** point.dimension_values(0)[0] == pytest.approx(float(means[schema.L2][i]))
-    colours = [hv.Store.lookup_options("matplotlib", p, "style").kwargs["color"] for p in points]
+    points = drawn.of("dots")
+    assert [dots.data[0, 0] for dots in points] == pytest.approx(means[schema.L2].values.tolist())
+    assert {text for *_, text in drawn.of("names")[0].data} == {"a", "a, tuned", "b"}
+    colours = [
+        tuple(axes.get_facecolor()[0]) for axes in page.draw(drawn).axes[0].collections if axes.get_offsets().size
+    ]
     assert colours[0] == colours[1] != colours[2]
     figures.save(drawn, "tradeoff", tmp_path)
 
@@ -426,5 +432,4 @@ def test_deviations_are_in_percent_of_the_reference():
         )
     )
     drawn = figures.deviations(ds, names=[schema.L2], along="change", reference="as it is")
-    (points,) = drawn.traverse(lambda p: p, [hv.Points])
-    assert points.dimension_values(0).tolist() == pytest.approx([20.0, -10.0])
+    assert drawn.of("dots")[0].data[:, 0].tolist() == pytest.approx([20.0, -10.0])

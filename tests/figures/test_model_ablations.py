@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import holoviews as hv
 import numpy as np
 import pytest
 import xarray as xr
@@ -46,17 +45,16 @@ def space(n: int = 3) -> xr.Dataset:
 
 
 def points(drawn) -> list[list[float]]:
-    return [list(point) for part in drawn.traverse(lambda p: p, [hv.Points]) for point in part.array()[:, :2]]
+    return [list(point) for dots in drawn.of("dots") for point in dots.data]
 
 
 def test_all_surroundings_stand_apart(tmp_path):
     drawn = models.context_lines(context_rows(), names=[schema.L2], reference="labels", title="metal1")
-    curves = {}
-    for curve in drawn.traverse(lambda p: p, [hv.Curve]):
-        curves.setdefault(curve.label, curve.array().tolist())
+    curves = {line.label: line.data.tolist() for line in drawn.of("line") if len(line.data)}
     assert curves["printed alone"] == [[0, 10], [32, 30]] and curves["printed in place"] == [[0, 20], [32, 40]]
     # Where there is nothing printed alone, nothing is drawn; the reference is a level.
-    assert points(drawn) == [[64, 5]] and {y for _, y in curves["labels, all around"]} == {5}
+    assert points(drawn) == [[64, 5]] and {level.data for level in drawn.of("across")} == {5}
+    assert [key.label for key in drawn.keys] == ["labels, all around"]
     figures.save(drawn, "contexts", tmp_path)
     text = (tmp_path / "contexts.svg").read_text()
     assert "metal1, net" in text and "nm²" in text and ">all<" in text
@@ -64,12 +62,13 @@ def test_all_surroundings_stand_apart(tmp_path):
 
 def test_effects_without_a_doubt_are_filled(tmp_path):
     drawn = models.interval_rows(effects(), along="row", panels="cells", title="via1")
-    filled, hollow = [], []
-    for part in drawn.traverse(lambda p: p, [hv.Points]):
-        colour = hv.Store.lookup_options("matplotlib", part, "style").kwargs["color"]
-        (hollow if colour == "#FFFFFF" else filled).extend(part.array()[:, :2].tolist())
-    assert filled == [[5, 1]] and hollow == [[2, 0], [-4, 1]]
-    assert len(drawn.traverse(lambda p: p, [hv.Curve])) == 2
+    filled, hollow = ([], []), ([], [])
+    for n, panel in enumerate(drawn.panels):
+        for chosen, dots in zip((filled, hollow), panel.of("dots"), strict=True):
+            chosen[n].extend(dots.data.tolist())
+    # What is not known is not said to be undecided.
+    assert filled == ([[5, 1], [2, 0]], []) and hollow == ([], [[-4, 1]])
+    assert len(drawn.of("paths")) == 2
     figures.save(drawn, "effects", tmp_path)
     assert "gain (%)" in (tmp_path / "effects.svg").read_text()
 
@@ -77,7 +76,7 @@ def test_effects_without_a_doubt_are_filled(tmp_path):
 @pytest.mark.parametrize("n", [3, 1])
 def test_cells_lie_where_the_network_puts_them(n, tmp_path):
     drawn = models.embedding_map(space(n))
-    by_family = {part.label: part.array()[:, :2].tolist() for part in drawn.traverse(lambda p: p, [hv.Points])}
+    by_family = {dots.label: dots.data.tolist() for dots in drawn.of("dots")}
     assert by_family == ({"gates": [[0, 1], [4, 5]], "others": [[2, 3]]} if n == 3 else {"gates": [[0, 1]]})
     figures.save(drawn, "space", tmp_path)
     text = (tmp_path / "space.svg").read_text()

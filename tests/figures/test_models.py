@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import holoviews as hv
 import numpy as np
 import xarray as xr
 
@@ -37,34 +36,32 @@ def curves(terms=("label", "l2")) -> xr.Dataset:
 
 
 def points(drawn) -> list[list[float]]:
-    return [list(point) for part in drawn.traverse(lambda p: p, [hv.Points]) for point in part.array()[:, :2]]
+    return [list(point) for dots in drawn.of("dots") for point in dots.data]
 
 
 def test_training_curves_have_a_panel_a_term_and_a_score(tmp_path):
     drawn = figures.models.training_curves(
         {"one": curves(), "two": curves(terms=("label",))}, scores=[schema.L2, schema.SHOTS], title="metal1"
     )
-    panels = list(drawn)
+    panels = drawn.panels
     assert len(panels) == 4
-    labels = [hv.renderer("matplotlib").get_plot(panel).handles["axis"].get_ylabel() for panel in panels]
+    labels = [panel.ylabel for panel in panels]
     assert labels == ["label loss", "l2 loss", "L2 (nm²)", "shots"]
     # Steps and checks of the term that comes late: four steps, one check, of one training.
-    lines = panels[1].traverse(lambda p: p, [hv.Curve])
-    assert [line.array()[:, 0].tolist() for line in lines] == [[5, 6, 7, 8], [8]]
+    assert [line.data[:, 0].tolist() for line in panels[1].of("line")] == [[5, 6, 7, 8], [8]]
     figures.save(drawn, "curves", tmp_path)
 
 
 def test_score_bars_stand_in_the_order_of_the_methods(tmp_path):
     drawn = figures.models.score_bars(rows(), names=[schema.L2, schema.SHOTS], title="metal1, ilt")
-    first = next(iter(drawn))
+    first = drawn.panels[0]
     assert points(first) == [[10000.0, 2.0], [20000.0, 1.0]]
-    intervals = first.traverse(lambda p: p, [hv.Curve])
-    assert [line.array().tolist() for line in intervals] == [[[8000.0, 2.0], [12000.0, 2.0]]]
+    assert [line.tolist() for line in first.of("paths")[0].data] == [[[8000.0, 2.0], [12000.0, 2.0]]]
     figures.save(drawn, "scores", tmp_path)
 
 
-def test_tradeoff_of_means_with_intervals_numbers_its_methods(tmp_path):
+def test_tradeoff_of_means_with_intervals_names_its_methods(tmp_path):
     drawn = figures.tradeoff(rows(), x="shots", y="epe3", groups={"a": "network", "b": "network"})
     assert points(drawn) == [[15.0, 10.0], [25.0, 20.0]]
-    assert [point.label for point in drawn.traverse(lambda p: p, [hv.Points])] == ["1  a", "2  b"]
+    assert {text for *_, text in drawn.of("names")[0].data} == {"a", "b"}
     figures.save(drawn, "fidelity", tmp_path)

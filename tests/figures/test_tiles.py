@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import holoviews as hv
 import numpy as np
 import pytest
 import xarray as xr
@@ -25,29 +24,24 @@ def scene(block):
     return layout.tile_scene(design, ["metal1", "contact"], windows, int(first), rule), windows.isel(tile=int(first))
 
 
-def parts(element, kind) -> list:
-    return [part for part in element.traverse(lambda x: x, [kind])]
-
-
 def test_windows_are_numbered_and_the_origin_is_the_cells(block, scene):
     picture, chosen = scene
     cells = block[0].instances()
-    panel = figures.tile_reading(picture, cells)[0]
-    texts = [text for labels in parts(panel, hv.Labels) for *_, text in labels.array()]
+    panel = figures.tile_reading(picture, cells).panels[0]
+    texts = [text for labels in panel.of("texts") for *_, text in labels.data]
     rows, columns = int(chosen["n_rows"]), int(chosen["n_columns"])
     assert {f"{r}, {c}" for r in range(rows) for c in range(columns)} <= set(texts)
-    (ring,) = parts(panel, hv.Points)
+    (ring,) = panel.of("dots")
     own = cells.sel(instance=chosen["instance"].item())
     # Turned over about the x axis, the cell's lower left corner is the upper left one.
-    assert ring.array().tolist() == [[float(own["x0_nm"]), float(own["y1_nm"])]]
+    assert ring.data.tolist() == [[float(own["x0_nm"]), float(own["y1_nm"])]]
 
 
 def test_an_image_shows_what_the_tile_holds_and_grey_beyond(block, scene):
     design, *_ = block
     picture, chosen = scene
-    panel = figures.tile_reading(picture, design.instances(), contexts_nm=[32])[2]
-    (image,) = parts(panel, hv.RGB)
-    colours = np.stack([image.dimension_values(i, flat=False) for i in (2, 3, 4)], axis=-1)
+    panel = figures.tile_reading(picture, design.instances(), contexts_nm=[32]).panels[2]
+    (image,) = panel.of("picture")
     expected = np.ones((1024, 1024, 3))
     for layer in ("metal1", "contact"):
         x0, y0 = (float(chosen[axis]) - 256 for axis in ("x_nm", "y_nm"))
@@ -56,7 +50,7 @@ def test_an_image_shows_what_the_tile_holds_and_grey_beyond(block, scene):
     beyond = np.ones((1024, 1024), bool)
     beyond[224:800, 224:800] = False
     expected[beyond] = to_rgb(drawn._NOTHING)
-    np.testing.assert_allclose(colours, 255 * expected, atol=1)
+    np.testing.assert_allclose(image.data, 255 * expected, atol=1)
 
 
 def test_scenes_hold_the_layout_around_all_windows_of_the_cell(block, scene):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import holoviews as hv
 import numpy as np
 
 from maskopt_lib import data, figures, layout, litho, metrics, models, opc, optics, study
@@ -34,7 +33,6 @@ def main(installed: Path) -> None:
     assert layout.layer_names("freepdk45")["metal1"] == (11, 0) and layout.design_names()
     assert litho.load_process("immersion193-na135").deck and study.read_deck("curvilinear")
     assert len(data.published("iccad13")) and data.golden_scores().sizes["sample"] == 10
-    hv.extension("matplotlib", logo=False)
     value = result.history["value"].isel(sample=0).assign_attrs(long_name="objective", units="1")
     assert figures.curves(value, along="step", lines="term")
     shipped.path("ours-metal1")

@@ -6,7 +6,6 @@ import os
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 
-import holoviews as hv
 import numpy as np
 import pytest
 import torch
@@ -149,11 +148,6 @@ def test_wrong_requests_are_refused(run, wanted, kernels):
 # Figures of the measurements
 
 
-@pytest.fixture(scope="module", autouse=True)
-def backend():
-    hv.extension("matplotlib", logo=False)
-
-
 @pytest.fixture
 def measured(run, wanted, kernels, monkeypatch) -> xr.Dataset:
     other = {name: value for name, value in MEASURED.items() if name != "optimise_s"} | {"finish_s": 0.3}
@@ -163,10 +157,10 @@ def measured(run, wanted, kernels, monkeypatch) -> xr.Dataset:
 
 def test_figures_draw_what_was_measured_and_leave_out_what_was_not(measured, tmp_path):
     lines = figures.over_batch(measured["peak_memory_gb"])
-    assert [len(curve) for curve in lines.values() if isinstance(curve, hv.Curve)] == [2, 1]
+    assert [len(line.data) for line in lines.of("line")] == [2, 1]
     bars = figures.phase_bars(measured.sel(batch=1))
-    (texts,) = (element for element in bars.values() if isinstance(element, hv.Labels))
-    assert texts.dimension_values("text").tolist() == ["1.20", "0.40"]
+    (texts,) = bars.of("texts")
+    assert [text for *_, text in texts.data] == ["1.20", "0.40"]
     for name, figure in {"lines": lines, "bars": bars}.items():
         figures.save(figure, name, tmp_path)
         assert (tmp_path / f"{name}.png").stat().st_size > 1000
