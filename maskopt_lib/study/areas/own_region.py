@@ -1,12 +1,13 @@
 """Somebody's layout as an area: which file, which layer, which region, and how that is cut into windows."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from maskopt_lib.errors import LayoutError
+from maskopt_lib.errors import LayoutError, LayoutWarning
 from maskopt_lib.layout.benchmarks import demo_layout, layout_inputs
 from maskopt_lib.layout.clip_reader import read_clip
 from maskopt_lib.layout.contours import DATABASE_NM
@@ -117,7 +118,8 @@ def plan_of(
     pixel_nm : side of a pixel; 0 takes the process's.
     core_nm : side of a window of many; 0 takes half the field, or what the context leaves of it.
 
-    Warns where the region has features below resolution, see :meth:`maskopt_lib.litho.Process.warned_k1`.
+    Warns where the region has features below resolution, see :meth:`maskopt_lib.litho.Process.warned_k1`, or straight
+    edges between pixels.
 
     Raises
     ------
@@ -139,15 +141,41 @@ def plan_of(
         region_nm=tuple(region_nm), core_nm=float(side_nm), pixel_nm=pixel_nm, field_nm=field_nm,
         context_nm=context_nm, rim_nm=context_nm,
     )  # fmt: skip
-    if not design.polygons(area.layer, plan.region_nm):
+    polygons = design.polygons(area.layer, plan.region_nm)
+    if not polygons:
         x0, y0, x1, y1 = design.bounds_nm(area.layer)
         raise LayoutError(
             f"nothing is drawn on layer {area.layer!r} in region_nm={list(region_nm)}; the layer spans x "
             f"{x0:g}..{x1:g}, y {y0:g}..{y1:g} nm"
         )
     smallest = design.smallest_nm(area.layer, area.process.unit_nm, plan.region_nm, around_nm=plan.context_nm)
-    area.process.warned_k1(smallest, f"layer {area.layer!r} in region_nm={list(plan.region_nm)}")
+    what = f"layer {area.layer!r} in region_nm={list(plan.region_nm)}"
+    area.process.warned_k1(smallest, what)
+    _warn_between_pixels(polygons, plan, what)
     return plan
+
+
+def _warn_between_pixels(polygons: Sequence[np.ndarray], plan: Plan, what: str) -> None:
+    """Say where straight edges lie between pixels: half a pixel is then a fault of the target, not of the print."""
+    places = []
+    for points in polygons:
+        steps = np.roll(points, -1, axis=0) - points
+        places += [(points - plan.region_nm[:2])[steps[:, axis] == 0, axis] for axis in (0, 1)]
+    edges_nm = np.concatenate(places)
+
+    def farthest_nm(pixel_nm: float) -> float:
+        return float(np.abs(edges_nm - np.rint(edges_nm / pixel_nm) * pixel_nm).max(initial=0.0))
+
+    if (off_nm := farthest_nm(plan.pixel_nm)) > 1e-3:
+        whole = (plan.pixel_nm / n for n in (2, 3, 4, 5, 8, 10, 16, 20) if farthest_nm(plan.pixel_nm / n) <= 1e-3)
+        fits = next(whole, None)
+        advice = f"pixel_nm={fits:g} has all of them on borders of pixels" if fits else "take smaller pixels"
+        warnings.warn(
+            f"{what} has straight edges up to {off_nm:.3g} nm from the borders of its {plan.pixel_nm:g} nm pixels: the "
+            f"target has them there, with notches where two meet, and so has every score of them; {advice}",
+            LayoutWarning,
+            stacklevel=3,
+        )
 
 
 def with_rim(plan: Plan) -> Plan:

@@ -18,7 +18,7 @@ from klayout import db, rdb
 from maskopt_lib import layout, litho, metrics, opc, study
 from maskopt_lib.__main__ import main
 from maskopt_lib.data import schema
-from maskopt_lib.errors import LayoutError
+from maskopt_lib.errors import LayoutError, LayoutWarning, NothingPrintsWarning
 from maskopt_lib.study.areas import area as tiles
 from maskopt_lib.study.areas import focus_window, own_layout, prints, score_sheet
 
@@ -139,6 +139,83 @@ def test_only_what_is_drawn_is_held_against_the_resolution(tmp_path, small):
     own_layout.plan_of(own_layout.read(path, tmp_path, small), [1040, 0, 1440, 400])
     with pytest.warns(UserWarning, match="width of 20 nm"):
         own_layout.plan_of(own_layout.read(path, tmp_path, small), [1800, 400, 2200, 800])
+
+
+def test_edges_between_pixels_are_said_with_the_pixel_that_has_them(tmp_path, small):
+    """A via of 70 nm on pixels of 4 nm has a notch of 2 nm that no print fills."""
+    area = own_layout.read(drawn(tmp_path / "via.gds", boxes((100, 100, 170, 170))), tmp_path, small)
+    with pytest.warns(LayoutWarning, match=r"up to 2 nm from the borders of its 4 nm pixels.*pixel_nm=2 has all"):
+        own_layout.plan_of(area)
+    assert own_layout.plan_of(area, pixel_nm=2).pixel_nm == 2
+    odd = own_layout.read(drawn(tmp_path / "odd.gds", boxes((100, 100, 170.1, 180))), tmp_path, small)
+    with pytest.warns(LayoutWarning, match=r"pixel_nm=0\.1 has all"):
+        own_layout.plan_of(odd, pixel_nm=2)
+    own_layout.plan_of(own_layout.read(drawn(tmp_path / "c.gds", SHAPES["curved"]), tmp_path, small))
+
+
+def test_a_file_holds_what_its_score_says(tmp_path, small):
+    """Without a region nothing is cut off, neither the mask nor what prints: the file scores as the solve did."""
+    path, out = drawn(tmp_path / "a.gds", boxes((100, 100, 180, 400))), tmp_path / "mask.oas"
+    made = own_layout.optimize(
+        path, out, tmp_path / "run", process=small, method="edge_gradient", options={"n_steps": 3}, contours="pixel"
+    )
+    found = own_layout.score(out, path, tmp_path / "again", process=small, layer="11/0")
+    for name, value in made["scores"]["edge_gradient"].items():
+        assert found[name] == pytest.approx(value, nan_ok=True), name
+    assert found["region_nm"] == made["region_nm"] == [100 - 256, 100 - 256, 180 + 256, 400 + 256]
+
+
+def test_shapes_of_which_nothing_prints_are_said(tmp_path, small):
+    path = drawn(tmp_path / "a.gds", boxes((100, 100, 180, 500), (340, 300, 384, 344)))
+    with pytest.warns(NothingPrintsWarning, match=r"nothing prints of 1 shape of the target, at \(362, 322\) nm"):
+        with pytest.warns(UserWarning, match="width of 44"):
+            made = own_layout.optimize(path, tmp_path / "m.oas", tmp_path / "run", process=small, method="identity")
+    assert made["not_printed"] == [(362.0, 322.0)]
+
+
+def test_what_cannot_be_written_is_said_before_anything_is_solved(tmp_path, small, monkeypatch):
+    path = drawn(tmp_path / "a.gds", SHAPES["via"])
+    monkeypatch.setattr(own_layout, "solve", lambda *_, **__: pytest.fail("solved"))
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder.oas").mkdir()
+    for out, how, message in [
+        (tmp_path / "file" / "mask.oas", {}, "mask.oas"),
+        (tmp_path / "folder.oas", {}, "a folder is in the place of a file"),
+        (tmp_path / "mask.txt", {}, "cannot write the suffix"),
+        (path, {}, "is the layout itself"),
+        (tmp_path / "mask.oas", {"beside": True, "mask_layer": "11/0"}, "has shapes already"),
+        (tmp_path / "mask.gds", {"mask_layer": (70000, 0)}, "GDS has layers"),
+        (tmp_path / "mask.oas", {"vertex_tolerance_nm": 0.01}, "cannot be kept"),
+        (tmp_path / "mask.oas", {"markers": tmp_path / "file" / "m.lyrdb"}, "m.lyrdb"),
+    ]:
+        with pytest.raises((LayoutError, OSError), match=message):
+            own_layout.optimize(path, out, tmp_path / "run", process=small, **how)
+    assert sorted(p.name for p in tmp_path.glob("mask*")) == []
+
+
+def test_what_was_solved_is_kept_until_all_is_written(tmp_path, small):
+    path, out = drawn(tmp_path / "a.gds", SHAPES["manhattan"]), tmp_path / "ä b" / "mask.oas"
+
+    def ask(draw):
+        with own_layout.work_folder(out) as folder:
+            how = {"method": "edge_gradient", "options": {"n_steps": 2}}
+            return own_layout.optimize(path, out, folder, process=small, draw=draw, **how)
+
+    def full(shown):
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left") as error:
+        ask(full)
+    assert "goes on from there" in error.value.__notes__[0]
+    assert list(out.parent.glob("mask.oas.work/parts/windows*"))
+    shown = []
+    made = ask(shown.append)
+    assert shown[0].sizes["shown"] == 2 and made["seconds"] > 0
+    assert [p.name for p in out.parent.iterdir()] == ["mask.oas"]
+    # What is refused at once leaves nothing.
+    with pytest.raises(LayoutError), own_layout.work_folder(out) as folder:
+        own_layout.optimize(path, out, folder, process=small, layer="9/9")
+    assert [p.name for p in out.parent.iterdir()] == ["mask.oas"]
 
 
 def test_a_mask_of_several_windows_is_written_as_one(tmp_path, small):
