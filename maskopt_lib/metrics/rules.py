@@ -163,9 +163,13 @@ def _radius(mask: np.ndarray, limit: float, box: _Box, below: float) -> _Found:
 def _area(mask: np.ndarray, limit: float, box: _Box, below: float) -> _Found:
     part, (y0, x0) = crop(mask)
     labels, n = ndimage.label(part)
-    y, x = np.nonzero(part)
-    numbers = np.unique(labels[y, x][_inside(x + x0 + 0.5, y + y0 + 0.5, box)])
-    if not n or not numbers.size:
+    if not n:
+        return float("nan"), []
+    numbers = np.arange(1, n + 1)
+    if not _inside(*np.array([[x0, x0 + part.shape[1]], [y0, y0 + part.shape[0]]]), box).all():
+        y, x = np.nonzero(part)
+        numbers = np.unique(labels[y, x][_inside(x + x0 + 0.5, y + y0 + 0.5, box)])
+    if not numbers.size:
         return float("nan"), []
     areas = np.bincount(labels.ravel())
     small = numbers[areas[numbers] < limit]

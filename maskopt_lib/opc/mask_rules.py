@@ -18,7 +18,7 @@ projection says which rules it breaks, and where.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
@@ -160,7 +160,7 @@ class _Mending:
     target: np.ndarray | None
 
     def of(self, grow: float) -> tuple[np.ndarray, list[Violation]]:
-        part, found, around, moved = self.original, self.violations(self.original, more=True), None, False
+        part, found, around, moved = self.original, self.first_violation(), None, False
         for i in range(_ROUNDS):
             if not (found or moved):
                 return part, []
@@ -175,9 +175,16 @@ class _Mending:
             found = self.violations(part)
         return part, found
 
-    def violations(self, mask: np.ndarray, *, more: bool = False) -> list[Violation]:
+    def first_violation(self) -> list[Violation]:
+        """Violations of the first rule, the quickest to measure first, that the mask breaks as it came."""
+        rules = asdict(self.deck)
+        return next(filter(None, (self.violations(self.original, more=True, rules=[rule]) for rule in rules)), [])
+
+    def violations(
+        self, mask: np.ndarray, *, more: bool = False, rules: Sequence[str] | None = None
+    ) -> list[Violation]:
         """What a report finds where the mask may change, of the deck or of a little more than it asks."""
-        deck = {rule: limit for rule, limit in asdict(self.deck).items() if limit > 0}
+        deck = {rule: limit for rule, limit in asdict(self.deck).items() if limit > 0 and rule in (rules or (rule,))}
         if more and self.pixel_nm < _FINE_NM:
             deck = {rule: limit * (_MORE_AREA if rule == schema.MSA else _MORE) for rule, limit in deck.items()}
         report = rule_report(mask, deck, self.pixel_nm, only_broken=True)

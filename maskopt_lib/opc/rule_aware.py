@@ -17,8 +17,8 @@ deck allows. ``core`` is the signed distance of shapes near the smallest area: t
 shrink. ``|grad phi|`` is held fixed in the gradient and makes the mask grey over the same width everywhere: pixels that
 the outline cuts carry the area inside it, an edge moves by fractions of a pixel, and a grid of 8 nm will do. What the
 projection cost is so won back around what it changed, in one round or more, and a last projection at the target's own
-pixels finds little to do. It is the one that guarantees the deck: area and distance as they are scored, width and space
-to within a pixel; of a radius, the discs only.
+pixels finds little to do. It is the one that guarantees the deck, all five rules as they are reported; where the deck
+would cost a main feature the feature stays, and the result names what it breaks.
 
 *Areas instead of squares.* All terms are areas in nm2, the units of the scores:
 

@@ -58,6 +58,18 @@ def test_worst_values_are_the_scores_whatever_the_limits(seed, pixel_nm, scale):
             assert (found.value < found.limit).all()
 
 
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10_000), st.sampled_from([0.2, 0.5, 1.0, 2.0]))
+def test_what_is_broken_is_found_as_well_where_nothing_else_is_measured(seed, scale):
+    mask, deck = blobs(seed), {rule: limit * scale for rule, limit in DECK.items()}
+    full, quick = (rule_report(mask, deck, 1.0, only_broken=only) for only in (False, True))
+    for name in ("broken", "value", "x_nm", "y_nm", "violations"):
+        assert quick[name].values.tolist() == full[name].values.tolist()
+    kept = full["violations"] == 0
+    assert np.isnan(quick["worst"].where(kept)).all()
+    np.testing.assert_array_equal(quick["worst"].where(~kept), full["worst"].where(~kept))
+
+
 @pytest.mark.parametrize("mask", [boxes(), boxes((100, 100, 200, 200))], ids=["nothing", "one square"])
 def test_where_there_is_nothing_to_measure_there_is_nothing_to_report(mask):
     report = rule_report(mask, {"msd_nm": 30, "min_space_nm": 30}, 1)

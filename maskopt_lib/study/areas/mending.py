@@ -1,17 +1,18 @@
 """Mask rules at the borders of windows: what no window could mend is mended in windows that have it in their middle."""
 
+import warnings
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import distributed
 import numpy as np
 
-from maskopt_lib.errors import DamagedFileError
+from maskopt_lib.errors import DamagedFileError, RulesBrokenWarning
 from maskopt_lib.layout.windows import Plan, StitchedMask, Window
 from maskopt_lib.opc.mask_rules import MaskRules
 from maskopt_lib.runs.gather import complete
 from maskopt_lib.runs.hashing import hashed, key_of, source_hash
-from maskopt_lib.runs.parts import part_path, read_part, write_part
+from maskopt_lib.runs.parts import part_path, read_part, said_of, write_part
 from maskopt_lib.runs.record import Run
 from maskopt_lib.runs.spread import Kept
 from maskopt_lib.study.areas.batches import apart, open_mask, stitching
@@ -46,8 +47,10 @@ def mend(
 
     Returns
     -------
-    The mended mask, and the number of pixels that changed.
+    The mended mask, and the number of pixels that changed. A `RulesBrokenWarning` names the rules that a core could not
+    keep, with places in nm from its context's corner.
     """
+    broken: list[str] = []
     settings = hashed([asdict(rules), source_hash(["maskopt_lib.opc.mask_rules"]), plan.pixel_nm, CONTEXT_NM])
     changed = 0
     with stitching(run, name, plan, start=stitched) as mended:
@@ -61,8 +64,13 @@ def mend(
             complete(_mend, tasks, client=client, title=f"{name}, group {i + 1} of 4", unit="window")
             for task in tasks:
                 core = read_part(task.path)["core"]
+                broken += [f"window {task.window.core_nm}: {rule}" for rule in said_of(task.path)["broken_rules"]]
                 changed += int((mended.read(task.window.core_nm) != core).sum())
                 mended.write(task.window.core_nm, core)
+    if broken:
+        warnings.warn(
+            f"{name} keeps its features but not its deck: {'; '.join(broken)}", RulesBrokenWarning, stacklevel=2
+        )
     return open_mask(run.out_dir / f"{name}.zarr"), changed
 
 
