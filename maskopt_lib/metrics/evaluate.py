@@ -139,8 +139,8 @@ _EPE = _PRINT - {schema.L2, schema.PVB}
 _CONTOUR = set(schema.CONTOUR_ERRORS)
 _BETWEEN = set(schema.BETWEEN_SITES)
 _SHAPES = {schema.SHAPES, schema.MSA, schema.MSD}
-#: Every score of every target, in the order in which tables show them; curved ones have contour errors as well.
 _OTHERS = {schema.RUNTIME, schema.PEAK_MEMORY, *schema.WRITING, *schema.CONTOUR_ERRORS, *schema.BETWEEN_SITES}
+#: Every score of every target, in the order in which tables show them; curved ones have contour errors as well.
 SCORES = tuple(name for name in schema.VARIABLES if name not in _OTHERS)
 #: Those that come only where they are asked for as well.
 ALL_SCORES = tuple(name for name in schema.VARIABLES if name in {*SCORES, *_CONTOUR, *_BETWEEN})

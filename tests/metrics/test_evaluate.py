@@ -45,7 +45,8 @@ def bars(n: int = 1024) -> np.ndarray:
 
 def test_every_score_is_there_labelled_and_with_its_unit():
     scores = evaluate(bars(), bars(), Blur())
-    others = {schema.RUNTIME, schema.PEAK_MEMORY, *schema.WRITING, *schema.CONTOUR_ERRORS}  # of solvers, curved targets
+    # Of solvers, of writers, of curved targets, and between the sites where asked for.
+    others = {schema.RUNTIME, schema.PEAK_MEMORY, *schema.WRITING, *schema.CONTOUR_ERRORS, *schema.BETWEEN_SITES}
     assert tuple(scores.data_vars) == SCORES == tuple(n for n in schema.VARIABLES if n not in others)
     schema.validate(scores)
     assert not scores.sizes and evaluate(bars()[None], bars()[None], Blur()).sizes == {schema.SAMPLE: 1}
