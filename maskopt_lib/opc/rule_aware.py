@@ -68,6 +68,8 @@ from maskopt_lib.options import Count, Finite, LostShare, NotNegative, Odd, Opti
 
 TERMS = (schema.NOMINAL, "edge_placement", "sites", "pv_band", "corners", "outline")
 
+# In fewer evaluations than these L-BFGS learns little of the objective of a leg.
+_SHORTEST_LEG = 10
 # Images are periodic, masks are not: along the field's border this much stays dark, where no target is this near.
 _FRAME_NM, _BESIDE_NM = 16.0, 64.0
 
@@ -115,7 +117,7 @@ class RuleAwareOptions(Options):
     free_rate : learning rate of these, for a latent image from 0 to 1.
     free_optimizer : of these, see :class:`~maskopt_lib.opc.descent.Stepper`. ``"lbfgs"`` needs an objective that stays
         what it is, so for it the resist gets steeper in ``free_legs`` legs instead of with each step.
-    free_legs : as many legs of equal length.
+    free_legs : as many legs of equal length, fewer where one would have less than ten evaluations.
     coarse_nm : pixel of the first leg; None for ``pixel_nm``.
     n_rounds, n_steps : rounds of projection and optimisation, and the evaluations of each.
     rate_nm : learning rate of the outline's displacement in nm.
@@ -401,10 +403,11 @@ def _legs(options: RuleAwareOptions) -> Iterator[tuple[str, float | None, int, i
     if options.free_optimizer != "lbfgs":
         yield "free", None, options.free_steps, 1
         return
-    ends = np.linspace(0, options.free_steps, options.free_legs + 1).round().astype(int)
+    legs = max(min(options.free_legs, options.free_steps // _SHORTEST_LEG), 1)
+    ends = np.linspace(0, options.free_steps, legs + 1).round().astype(int)
     for i, n_steps in enumerate(np.diff(ends).tolist()):
         size = whole(options.coarse_nm or options.pixel_nm, options.pixel_nm, "coarse_nm") if i == 0 else 1
-        yield f"free, leg {i + 1}", i / max(options.free_legs - 1, 1), max(n_steps, 1), size
+        yield f"free, leg {i + 1}", i / max(legs - 1, 1), n_steps, size
 
 
 def _squared_gradient(image: Tensor) -> Tensor:

@@ -58,8 +58,7 @@ def test_a_deck_too_coarse_costs_no_feature_and_is_named(sim, clips):
 def test_history_falls_and_names_its_terms(solved):
     history = solved.history
     assert tuple(history[schema.TERM].values) == rule_aware.TERMS
-    # Each of the three legs, and the round, has a start of its own.
-    assert history.sizes[schema.STEP] == SMALL["free_steps"] + 3 + SMALL["n_steps"] + 1
+    assert history.sizes[schema.STEP] == SMALL["free_steps"] + 1 + SMALL["n_steps"] + 1
     total = (history["value"] * history["weight"]).sum(schema.TERM)
     assert (total.isel({schema.STEP: -1}) < 0.7 * total.isel({schema.STEP: 0})).all()
 
@@ -160,6 +159,16 @@ def test_displacement_is_the_edge_error_of_the_scores(sim):
             assert displacement[k] == pytest.approx(float(error), abs=1.0)
             compared += 1
     assert compared >= 10
+
+
+def test_legs_of_rising_steepness_share_the_steps():
+    def legs(**changes):
+        return list(rule_aware._legs(opc.options_of("rule_aware", **changes)))
+
+    assert [leg[1:] for leg in legs(free_steps=100, coarse_nm=16.0)] == [(0.0, 33, 2), (0.5, 34, 1), (1.0, 33, 1)]
+    # Too few evaluations to learn from make fewer legs; Adam has one, and its resist gets steeper with each step.
+    assert [leg[1:] for leg in legs(free_steps=4)] == [(0.0, 4, 1)]
+    assert [leg[1:] for leg in legs(free_optimizer="adam")] == [(None, 150, 1)]
 
 
 def test_points_keep_away_from_corners():
