@@ -316,11 +316,8 @@ def _given(asked: Mapping[str, Any]) -> dict[str, Any]:
 
 def _draw(shown: Any, path: Path) -> None:
     """Masks and prints, one row each, as one picture."""
-    import holoviews as hv
-
     from maskopt_lib import figures
 
-    hv.extension("matplotlib", logo=False)
     figures.save(figures.mask_panels(shown, rows="shown"), path.stem, path.parent, formats=(path.suffix[1:],))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pandas as pd
 import xarray as xr
 
 from maskopt_lib import files
-from maskopt_lib.data import schema
+from maskopt_lib.data import methods, schema
 from maskopt_lib.errors import SchemaError, UnknownNameError
 from maskopt_lib.runs.record import Run
 
@@ -222,13 +223,18 @@ def write_table(table: pd.DataFrame, to: Run | str | Path, name: str, *, caption
     folder = to.tables_dir if isinstance(to, Run) else Path(to)
     flat = table.copy()
     flat.columns = [f"{score} {label}".strip() for score, label in table.columns]
-    latex = _texts(table).map(_latex).rename(columns=_latex, index=_latex)
+    shown, notes = _with_notes_below(table)
+    latex = _texts(shown).map(_latex).rename(columns=_latex, index=_latex)
     latex.index.name = _latex(table.index.name or "case")
-    align = "l" + "".join(r"p{0.3\linewidth}" if column == NOTE else "r" for column in table.columns)
+    align = "l" + "r" * len(latex.columns)
+    tex = latex.style.to_latex(hrules=True, column_format=align, multicol_align="c", caption=_latex(caption))
+    below = "".join(rf"\par\footnotesize {_latex(note)}" + "\n" for note in notes)
     texts = {
         "html": style(table, caption=caption).to_html(doctype_html=True, table_uuid=name),
         "csv": flat.to_csv(lineterminator="\n"),
-        "tex": latex.style.to_latex(hrules=True, column_format=align, multicol_align="c", caption=_latex(caption)),
+        "tex": tex.replace(r"\end{table}", below + r"\end{table}").replace(
+            "\n", "\n\\small\\setlength{\\tabcolsep}{3pt}\n", 1
+        ),
     }
     paths = {ending: folder / f"{name}.{ending}" for ending in texts}
     for ending, text in texts.items():
@@ -246,28 +252,39 @@ def write_csv(frame: pd.DataFrame, run: Run, name: str) -> Path:
 
 
 def style(table: pd.DataFrame, *, caption: str = "") -> pd.io.formats.style.Styler:
-    """A table of this module, dressed for a notebook: rules between scores, dashes where there is nothing."""
+    """A table of this module, dressed for a notebook: rules between scores, dashes where there is nothing.
+
+    Columns without any number are left out. Notes stand below, and rows name them by a letter.
+    """
+    table, notes = _with_notes_below(table)
     first = [i for i, (score, _) in enumerate(table.columns) if i == 0 or table.columns[i - 1][0] != score]
     rules = [
         {
             "selector": "",
             "props": "border-collapse: collapse; font: 13px/1.5 sans-serif; color: #222; background: #fff",
         },
-        {"selector": "caption", "props": "caption-side: top; text-align: left; padding: 0 0 6px; color: #444"},
+        {"selector": "caption", "props": "caption-side: bottom; text-align: left; padding: 6px 0; color: #444"},
         {"selector": "th, td", "props": "padding: 2px 9px; text-align: right; font-variant-numeric: tabular-nums"},
-        {"selector": "thead th", "props": "font-weight: 600; border-bottom: 1px solid #999"},
+        {"selector": "thead th", "props": "font-weight: 600; border-bottom: 1px solid #999; max-width: 9em"},
         {"selector": "th.col_heading.level0", "props": "text-align: center; border-bottom: none"},
         {"selector": "tbody th", "props": "text-align: left; font-weight: 400"},
         *([{"selector": "tbody tr:last-child > *", "props": _MEAN_ROW}] if list(table.index)[-1:] == [MEAN] else []),
-        *(
-            {"selector": f"td.col{i}", "props": "text-align: left; max-width: 34em"}
-            for i, column in enumerate(table.columns)
-            if column == NOTE
-        ),
         *({"selector": f".col{i}", "props": "border-left: 1px solid #ddd"} for i in first),
     ]
     dressed = _texts(table).rename(columns=_spelled, level=0).rename(columns=_label, level=1)
-    return dressed.style.set_table_styles(rules).set_caption(caption)
+    return dressed.style.set_table_styles(rules).set_caption("<br>".join(map(html.escape, [caption, *notes])))
+
+
+def _with_notes_below(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """The columns that hold something, rows of methods by their names, and the notes, each behind its letter."""
+    said = table[NOTE].astype(str) if NOTE in table else pd.Series("", index=table.index)
+    letters = {note: chr(ord("a") + i) for i, note in enumerate(dict.fromkeys(said[said != ""]))}
+    shown = table.drop(columns=[NOTE], errors="ignore").dropna(axis="columns", how="all")
+    is_method = table.index.name == schema.METHOD
+    rows = [methods.written(str(row)) if is_method else str(row) for row in table.index]
+    marked = [f"{row} ({letters[note]})" if note else row for row, note in zip(rows, said, strict=True)]
+    shown.index = pd.Index(marked, name=table.index.name)
+    return shown, [f"({letter}) {note}" for note, letter in letters.items()]
 
 
 _MEAN_ROW = "border-top: 1px solid #999; font-weight: 600"

@@ -171,8 +171,15 @@ def test_a_run_keeps_the_table_as_a_dataset_too(published, ours, tmp_path):
         assert math.isnan(kept[schema.L2].sel({"method": "other", "column": column}).item())
     assert kept["note"].sel({"method": "curvy"}) == "a & b"
     html, tex = paths["html"].read_text(encoding="utf-8"), paths["tex"].read_text(encoding="utf-8")
-    assert "–" in html and "+1.0 %" in html and "a & b" in html
-    assert r"a \& b" in tex and r"p{0.3\linewidth}" in tex
+    assert "–" in html and "+1.0 %" in html and "(a) a &amp; b" in html
+    assert "CurvyILT (a)" in html and "CurvyILT (a)" in tex and r"(a) a \& b" in tex  # notes stand below
+
+
+def test_columns_that_hold_nothing_are_left_out_of_what_is_read(ours, tmp_path):
+    table = tables.published_beside_ours({}, {"curvy": ours}, scores=[schema.L2])
+    paths = study.write_table(table, tmp_path, "alone", caption="Nothing published")
+    html, csv = (paths[ending].read_text(encoding="utf-8") for ending in ("html", "csv"))
+    assert "published" not in html.replace("Nothing published", "") and "published" in csv
 
 
 def test_a_table_of_cases_is_a_dataset_over_cases(published, ours):
