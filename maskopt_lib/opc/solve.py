@@ -47,16 +47,20 @@ class Method:
         has the corners ``nominal``, ``outer`` and ``inner``.
     presets : named options; the first is the default.
     summary : one line.
+    takes_initial : whether it starts from masks that it is given; one that moves the edges of its target does not.
     """
 
     run: Callable[..., OpcResult]
     presets: Mapping[str, Any]
     summary: str
+    takes_initial: bool = True
 
 
 #: The library's own. Adding a solver adds a file and a line here.
 _OWN = {
-    module.__name__.rpartition(".")[2]: Method(module.solve, module.PRESETS, summary)
+    module.__name__.rpartition(".")[2]: Method(
+        module.solve, module.PRESETS, summary, takes_initial=module not in (model_based_opc, edge_gradient)
+    )
     for module, summary in (
         (identity, "the target as its own mask"),
         (model_based_opc, "model-based OPC: edge fragments, fed back with their EPE"),

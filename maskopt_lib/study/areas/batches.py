@@ -17,7 +17,7 @@ from maskopt_lib.layout.layers import Layer
 from maskopt_lib.layout.platforms import Platform
 from maskopt_lib.layout.windows import Plan, StitchedMask, Window, grown
 from maskopt_lib.litho import Process, Simulator
-from maskopt_lib.opc.solve import method_digest, options_of, solve
+from maskopt_lib.opc.solve import METHODS, method_digest, options_of, solve
 from maskopt_lib.optics.kernels import kernels_digest
 from maskopt_lib.runs import stores
 from maskopt_lib.runs.gather import complete
@@ -265,6 +265,8 @@ def _solve(batch: WindowBatch, kept: Kept) -> None:
         read = [_digest(design, area, window, batch.plan, stitched) for window in batch.windows]
         if read != list(batch.digests):
             raise DamagedFileError(f"{batch.start} or {area.layout_file} reads differently here; run it again")
+    if not METHODS[trial.method].takes_initial:  # solved anew, with the border in the middle of its field
+        start = None
     targets = np.stack([target_of(design, area, window, batch.plan) for window in batch.windows])
     with torch_threads(area.threads):
         result = solve(targets, sim, method=trial.method, preset=trial.preset, initial=start, **trial.options)
