@@ -20,6 +20,7 @@ import xarray as xr
 from IPython.display import Markdown
 
 from maskopt_lib.data import schema
+from maskopt_lib.errors import SchemaError
 from maskopt_lib.runs import bootstrap
 from maskopt_lib.runs.effects import gain
 from maskopt_lib.runs.paths import resolved, root
@@ -99,22 +100,31 @@ class Answers:
         table.attrs["caption"] = stored.attrs["caption"]
         return table
 
-    def say(self, question: str, sentence: str) -> Markdown:
-        """Answer a question by what was read since the last answer.
+    def about(self, question: str) -> None:
+        """Begin a question: what is loaded from here on is what its answer is from."""
+        self._read.clear()
+        self._said[question] = {}
+
+    def say(self, sentence: str) -> Markdown:
+        """Answer the question that was begun last.
 
         Parameters
         ----------
-        question : in words.
-        sentence : the answer, with its numbers and their intervals.
+        sentence : with its numbers and their intervals.
 
         Returns
         -------
         The sentence, and below it notebook and record that its numbers are from: commit, day, kernels, raster, scale.
+
+        Raises
+        ------
+        SchemaError : there is no question, or nothing was read for it.
         """
+        if not self._said or not self._read:
+            raise SchemaError("an answer needs a question (about) and stored results that it is from (load, table)")
         lines = [self._origin(notebook, name, stored) for (notebook, name), stored in self._read.items()]
         origin = "<br>".join(dict.fromkeys(lines))
-        self._said[question] = {"answer": sentence, "origin": origin}
-        self._read.clear()
+        self._said[list(self._said)[-1]] |= {"answer": sentence, "origin": origin}
         return Markdown(f"**{sentence}**\n\n<small>{origin}</small>")
 
     def save(self) -> xr.Dataset:

@@ -32,6 +32,9 @@ LIST = "checksums.json"
 #: Stores larger than this stay out of the repository.
 LARGEST_BYTES = 2_000_000
 
+#: Pictures that a record keeps, as they were drawn in its run: those that the README shows.
+PICTURES = {"00_first_mask": ("before_and_after",)}
+
 
 def load_result(folder: str | Path, name: str) -> xr.Dataset:
     """A result of a run, or its committed record.
@@ -97,7 +100,8 @@ def keep(run_dir: str | Path, records_dir: str | Path) -> list[Path]:
     Parameters
     ----------
     run_dir : ``results/<notebook>/<variant>``; single masks and histories below ``parts`` are left out.
-    records_dir : written anew for every result that is small enough; pictures and masks never are kept.
+    records_dir : written anew for every result that is small enough; images and masks never are kept, of figures those
+        that :data:`PICTURES` names for the notebook.
 
     Raises
     ------
@@ -114,6 +118,9 @@ def keep(run_dir: str | Path, records_dir: str | Path) -> list[Path]:
             continue
         written.append(records_dir / f"{store.stem}.nc")
         _write(written[-1], _narrow(ds))
+    for name in PICTURES.get(run_dir.parent.name, ()):
+        written.append(records_dir / f"{name}.png")
+        files.write_bytes(written[-1], (run_dir / "figures" / f"{name}.png").read_bytes())
     if written:
         kept = {path.name: files.checksum(path) for path in written}
         files.write_json(records_dir / LIST, _listed(records_dir) | kept)
