@@ -22,9 +22,11 @@ endif
 LOCKS := data_manifest/locks
 LIB   := $(wildcard maskopt_lib/*.py maskopt_lib/*/*.py maskopt_lib/*/*/*.py)
 
+RECORDS := $(wildcard data_manifest/records/*/*)
+
 NOTEBOOKS := $(sort $(basename $(notdir $(wildcard notebooks/[0-9][0-9]_*.ipynb))))
-# The 9x notebooks redraw stored results: they come after all others and read their runs.
-FIGURES   := $(filter 9%,$(NOTEBOOKS))
+# Notebook 91 redraws stored results: it comes after all others and reads their runs. 90 reads committed records.
+FIGURES   := $(filter 91%,$(NOTEBOOKS))
 # quick and paper are scales of every notebook, with its defaults where it has no file of that name; any other variant is
 # one of those notebooks that have a file, and of the others it takes the paper scale.
 has       = $(or $(filter quick paper,$(2)),$(wildcard notebooks/params/$(1)/$(2).yaml))
@@ -32,14 +34,15 @@ STUDIED   := $(foreach n,$(NOTEBOOKS),$(if $(call has,$(n),$(VARIANT)),$(n)))
 RUNS      := $(foreach n,$(STUDIED),results/$(n)/$(VARIANT)/run.ipynb)
 # Which runs a notebook reads: NEEDS_<notebook> := <notebooks>
 include notebooks/needs.mk
-$(foreach n,$(FIGURES),$(eval NEEDS_$(n) := $(filter-out $(FIGURES),$(NOTEBOOKS))))
+$(foreach n,$(FIGURES),$(eval NEEDS_$(n) := $(filter-out 9%,$(NOTEBOOKS))))
 
 # Quick notebooks are small and leave cores idle: JOBS of them run at a time, with one thread each. Not beside others:
 # those that measure times, and the figures, which read all runs.
 ALONE    := $(filter 13_ilt_runtime_memory 43_device_benchmark,$(NOTEBOOKS)) $(FIGURES)
-# Those that others read go first, so that no chain of them is left for the end.
-READ      = $(sort $(foreach n,$(filter-out $(ALONE),$(NOTEBOOKS)),$(NEEDS_$(n))))
-TOGETHER  = $(READ) $(filter-out $(ALONE) $(READ),$(NOTEBOOKS))
+# What there is to see first goes first; then those that others read, so that no chain of them is left for the end.
+SEEN      = $(filter 00% 17% 90%,$(NOTEBOOKS))
+READ      = $(filter-out $(SEEN),$(sort $(foreach n,$(filter-out $(ALONE),$(NOTEBOOKS)),$(NEEDS_$(n)))))
+TOGETHER  = $(SEEN) $(READ) $(filter-out $(ALONE) $(SEEN) $(READ),$(NOTEBOOKS))
 # What each one says comes as a whole when it is done, where this make can do so (4.0 and later).
 SIDE_BY_SIDE = $(MAKE) --no-print-directory -j$(JOBS) $(if $(filter output-sync,$(.FEATURES)),-Otarget) \
   AT_ONCE=yes OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
@@ -81,7 +84,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 ifndef AT_ONCE
 .NOTPARALLEL:
 endif
-.PHONY: help env data check-data check-params study sweep figures records views report test test-library test-notebooks bench faults fuzz lint lock clean
+.PHONY: help env data check-data check-params study notebook lab sweep figures records views compare report test test-library test-notebooks bench faults fuzz lint lock clean
 
 help: ## explain the targets
 	@echo "make <target> [VARIANT=quick|paper|cpu] [THREADS=2] [JOBS=2] [PYTHON=python3] [MASKOPT_MIRROR=folder]"
@@ -122,25 +125,38 @@ check-data: $(STAMP) ## say whether the real data that the notebooks read are he
 check-params: $(STAMP) ## say whether every notebook has the variant and knows its parameters
 	@$(PY) -m maskopt_lib.runs check $(VARIANT) $(or $(STUDIED),$(NOTEBOOKS))
 
-study: $(STAMP) check-params $(if $(filter-out quick,$(VARIANT)),check-data $(RUNS)) ## run every notebook (VARIANT=quick needs no data)
+study: $(STAMP) check-params $(if $(filter-out quick,$(VARIANT)),check-data) ## run every notebook (VARIANT=quick needs no data)
+	@$(MAKE) --no-print-directory -n $(RUNS) | $(PY) -m maskopt_lib.runs plan --jobs $(if $(filter quick,$(VARIANT)),$(JOBS),1)
 ifeq ($(VARIANT),quick)
-	@echo "== $(JOBS) notebooks at a time; each one's log comes when it is done"
 	@$(SIDE_BY_SIDE) $(TOGETHER:%=results/%/$(VARIANT)/run.ipynb)
-	@$(MAKE) --no-print-directory $(RUNS)
 endif
+	@$(MAKE) --no-print-directory $(RUNS)
 	@echo "== done: $(words $(RUNS)) notebooks, variant $(VARIANT); see results/*/$(VARIANT)/"
+	@$(PY) -m maskopt_lib.runs open $(VARIANT)
+
+# One notebook by its number or name, after those that it reads.
+NAMED = $(filter $(NB) $(NB)_%,$(NOTEBOOKS))
+notebook: $(STAMP) ## run one notebook with what it needs: NB=17 [VARIANT=..]; a file in notebooks/params/<notebook>/ is a variant
+	@test -n "$(NAMED)" || { echo "make notebook NB=<number or name> [VARIANT=quick]; there are: $(NOTEBOOKS)"; exit 2; }
+	@$(PY) -m maskopt_lib.runs check $(VARIANT) $(NAMED)
+	@$(MAKE) --no-print-directory -n $(NAMED:%=results/%/$(VARIANT)/run.ipynb) | $(PY) -m maskopt_lib.runs plan
+	@$(MAKE) --no-print-directory $(NAMED:%=results/%/$(VARIANT)/run.ipynb)
+	@echo "   open $(NAMED:%=results/%/$(VARIANT)/run.ipynb)"
+
+lab: $(STAMP) ## open JupyterLab in the environment, at the notebooks
+	@$(PY) -m jupyter lab --notebook-dir=. notebooks/$(or $(firstword $(NAMED)),$(firstword $(NOTEBOOKS))).ipynb
 
 # Without shell words around it the command is a child of make itself, and ends with it.
 # $(call run,notebook,variant)
 define run
-	@$(PY) -m maskopt_lib.runs execute $(1) $(2) --with-parent
+	@$(PY) -m maskopt_lib.runs execute $(1) $(2) --with-parent --quiet
 endef
 
 # One explicit rule for each notebook and variant: files of pattern rules would count as intermediate, and a missing one
 # would not make what depends on it stale.
 needed = results/$(1)/$(if $(call has,$(1),$(2)),$(2),paper)/run.ipynb
 define NOTEBOOK_RULE
-results/$(1)/$(2)/run.ipynb: notebooks/$(1).ipynb $(wildcard notebooks/params/$(1)/$(2).yaml) $(LIB) $(STAMP) $(foreach n,$(NEEDS_$(1)),$(call needed,$(n),$(2)))
+results/$(1)/$(2)/run.ipynb: notebooks/$(1).ipynb $(wildcard notebooks/params/$(1)/$(2).yaml) $(LIB) $(STAMP) $(foreach n,$(NEEDS_$(1)),$(call needed,$(n),$(2))) $(if $(filter 90%,$(1)),$(RECORDS))
 	$$(call run,$(1),$(2))
 endef
 variants = $(sort quick paper $(basename $(notdir $(wildcard notebooks/params/$(1)/*.yaml))))
@@ -164,6 +180,10 @@ records: $(STAMP) ## keep the small results of VARIANT (paper, or cpu) under dat
 
 views: $(STAMP) ## print the masks that notebooks 11 and 18 stored with VARIANT, for the interactive page of the site
 	@$(PY) notebooks/site/views.py $(foreach n,11 18,$(wildcard results/$(n)_*/$(VARIANT)))
+
+BASE ?= HEAD
+compare: $(STAMP) ## what moved beyond its tolerance since BASE=<commit, or folder of records or results>, as a page
+	@$(PY) -m maskopt_lib.runs compare "$(BASE)"
 
 report: $(SITE) ## the study as a static site in results/site/html, from runs and records, without simulating
 	@$(PY) notebooks/site

@@ -25,6 +25,8 @@ case "$*" in
     mv $folder/partial.ipynb $folder/run.ipynb; echo "== $4, variant $5: 1 s" ;;
   *"maskopt_lib.runs check"*)
     echo "checked variant $4" >&2; test "$4" != unknown ;;
+  *"maskopt_lib.runs plan"*) grep -o "execute [0-9a-z_]* [a-z]*" | sed "s/^execute/planned/" ;;
+  *"maskopt_lib.runs open"*) echo "open results/*/$4" ;;
   *) echo "$*" >> log ;;
 esac
 """
@@ -186,6 +188,43 @@ def test_failure_leaves_a_partial_run_says_so_and_continues_there(study):
     status, _, ran = make(study, "study")
     assert status == 0 and ran == ["11_do_that", "91_paper_figures"]
     assert [p.name for p in folder.iterdir()] == ["run.ipynb"]
+
+
+def test_a_study_says_first_what_will_run_and_last_what_to_open(study):
+    status, text, _ = make(study, "study", "JOBS=1")
+    lines = [line for line in text.splitlines() if "checked" not in line]  # which is said on stderr
+    assert status == 0 and [f"planned {name} quick" for name in NOTEBOOKS] == lines[:3]
+    assert lines[-1] == "open results/*/quick"
+    assert "planned" not in make(study, "study")[1]
+    # A dry run runs nothing.
+    age(study, "maskopt_lib/grid.py")
+    assert make(study, "-n", "study")[2] == []
+
+
+def test_one_notebook_runs_after_what_it_reads(study):
+    for name in ("22_build_dataset", "31_train_models"):
+        (study / "notebooks" / f"{name}.ipynb").write_text("{}")
+    status, text, ran = make(study, "notebook", "NB=31")
+    assert status == 0 and ran == ["22_build_dataset", "31_train_models"], text
+    assert "\n   open results/31_train_models/quick/run.ipynb\n" in text
+    (study / "notebooks" / "params" / "11_do_that" / "mine.yaml").write_text("{}")
+    assert make(study, "notebook", "NB=11_do_that", "VARIANT=mine")[2] == ["11_do_that"]
+    for given in ((), ("NB=77",)):
+        status, text, ran = make(study, "notebook", *given)
+        assert status != 0 and ran == [] and "there are: 01_do_this" in text
+
+
+def test_answers_are_made_again_when_a_record_changes(study):
+    (study / "notebooks" / "90_results.ipynb").write_text("{}")
+    (study / "data_manifest" / "records" / "01_do_this").mkdir(parents=True)
+    (study / "data_manifest" / "records" / "01_do_this" / "scores.nc").touch()
+    assert make(study, "study", "JOBS=1")[2][0] == "90_results"
+    age(study, "data_manifest/records/01_do_this/scores.nc")
+    assert make(study, "study")[2] == ["90_results"]
+
+
+def test_lab_opens_the_notebook_that_is_named(study):
+    assert make(study, "lab", "NB=11")[2] == ["11_do_that"]
 
 
 def test_a_change_of_the_library_makes_all_runs_stale(study):

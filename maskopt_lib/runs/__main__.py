@@ -11,7 +11,7 @@ from papermill.exceptions import PapermillExecutionError
 
 from maskopt_lib import yaml_files
 from maskopt_lib.errors import MaskOptError, SchemaError
-from maskopt_lib.runs import execute
+from maskopt_lib.runs import execute, plan
 from maskopt_lib.runs.params import read_variant
 from maskopt_lib.runs.paths import root
 from maskopt_lib.runs.processes import leave_with_parent
@@ -52,11 +52,13 @@ def check(variant: str, notebooks: Sequence[str]) -> None:
 @click.option("--out", type=FOLDER, help="Folder of the results; default: results/NOTEBOOK/VARIANT.")
 @click.option("--parameters", "file", type=FOLDER, help="YAML file of parameters, in place of a variant's.")
 @click.option("--with-parent", is_flag=True, help="End when the process ends that began this one.")
-def execute_notebook(notebook: str, variant: str, out: Path | None, file: Path | None, with_parent: bool) -> None:
+@click.option("--quiet", is_flag=True, help="One line in the end; what cells print goes to run.log.")
+def execute_notebook(
+    notebook: str, variant: str, out: Path | None, file: Path | None, with_parent: bool, quiet: bool
+) -> None:
     """Run NOTEBOOK from the first cell to the last, with the parameters of VARIANT."""
     if with_parent:
         leave_with_parent()
-    execute.log_to_terminal()
     if file:
         parameters = yaml_files.read(file).value or {}
         if not isinstance(parameters, dict):
@@ -65,9 +67,11 @@ def execute_notebook(notebook: str, variant: str, out: Path | None, file: Path |
         parameters = read_variant(notebook, variant)
     folder = out or root() / "results" / Path(notebook).stem / variant
     begun = time.monotonic()
-    click.echo(f"== {notebook}, variant {variant}")
+    execute.log_to(folder / execute.LOG if quiet else None)
+    if not quiet or (plan.cost_s(notebook, variant) or 0) > 300:
+        click.echo(f"== {notebook}, variant {variant}")
     try:
-        execute.execute(notebook, parameters, folder, tell=click.echo)
+        execute.execute(notebook, parameters, folder, show_progress=not quiet, tell=click.echo)
     except PapermillExecutionError as error:
         click.echo(f"{error.ename}: {error.evalue}")
         click.echo(
@@ -75,7 +79,24 @@ def execute_notebook(notebook: str, variant: str, out: Path | None, file: Path |
             "marked; then repeat the command: what is done is not run again."
         )
         sys.exit(1)
-    click.echo(f"== {notebook}, variant {variant}: {time.monotonic() - begun:.0f} s")
+    took = f"{notebook}, variant {variant}: {time.monotonic() - begun:.0f} s"
+    click.echo("; ".join(filter(None, [f"== {took}", plan.left()])))
+
+
+@main.command("plan")
+@click.option("--jobs", default=1, help="Notebooks at a time.")
+def make_plan(jobs: int) -> None:
+    """Say what the commands on stdin, those of `make -n`, will run and what it costs."""
+    for line in plan.make_plan(sys.stdin.read(), jobs=jobs):
+        click.echo(line)
+
+
+@main.command("open")
+@click.argument("variant")
+def to_open(variant: str) -> None:
+    """Say which results of VARIANT to open first."""
+    for line in plan.to_open(variant):
+        click.echo(line)
 
 
 @main.command()
@@ -92,6 +113,22 @@ def keep(variant: str, results: Path | None) -> None:
         for path in reference.keep(run_dir, reference.FOLDER / run_dir.parent.name):
             size_kb = path.stat().st_size / 1e3
             click.echo(f"{size_kb:8.0f} kB  {path.relative_to(reference.FOLDER.parents[1])}")
+
+
+@main.command()
+@click.argument("base")
+@RESULTS
+def compare(base: str, results: Path | None) -> None:
+    """Say what moved since BASE, a commit or a folder of records or results; exit status 1 where something did."""
+    from maskopt_lib.runs import compare as comparing  # as above
+
+    with comparing.sets(base) as (then, now):
+        found = comparing.compare(then, now)
+        page = comparing.write_page(found, base, (results or root() / "results") / "compare")
+    for name, count in found.moved[~found.moved["is_measured"]].groupby("store").size().items():
+        click.echo(f"{count:8d} moved  {name}")
+    click.echo(f"{found.n_stores} stored results, {found.n_moved} numbers moved; open {page}")
+    sys.exit(1 if found.n_moved else 0)
 
 
 @main.command()

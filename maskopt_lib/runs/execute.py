@@ -15,6 +15,8 @@ from maskopt_lib.runs.locks import FolderLock
 from maskopt_lib.runs.paths import results_folder
 
 RUN, PARTIAL = "run.ipynb", "partial.ipynb"
+#: What the cells of a run print, where it is not shown.
+LOG = "run.log"
 #: How long one waits for another run in the same folder, in s; two studies at once then do the same work once.
 LONGEST_WAIT_S = 7 * 24 * 3600.0
 
@@ -24,6 +26,7 @@ def execute(
     parameters: Mapping[str, Any],
     out_dir: str | Path,
     *,
+    show_progress: bool = True,
     tell: Callable[[str], None] = lambda sentence: None,
 ) -> Path:
     """Run a notebook from the first cell to the last; gives the path of ``run.ipynb``.
@@ -33,6 +36,7 @@ def execute(
     notebook : name such as ``"15_ilt_ablation"``.
     parameters : name -> value, in place of its defaults.
     out_dir : folder of its results, from the study's root where it is not absolute.
+    show_progress : a bar on the terminal.
     tell : called with a sentence when there is one to wait for.
 
     Raises
@@ -54,6 +58,7 @@ def execute(
             kernel_name="python3",
             cwd=params.NOTEBOOKS,
             log_output=True,
+            progress_bar=show_progress,
             request_save_on_cell_execute=True,
         )
         files.flush(folder / PARTIAL)
@@ -61,6 +66,9 @@ def execute(
     return folder / RUN
 
 
-def log_to_terminal() -> None:
-    """Show what cells print, as papermill's own command does."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+def log_to(path: Path | None = None) -> None:
+    """Show what cells print, as papermill's own command does; or write it to a file, whose folder is made."""
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    where = {} if path is None else {"filename": path, "filemode": "w", "encoding": "utf-8"}
+    logging.basicConfig(level=logging.INFO, format="%(message)s", **where)
