@@ -125,8 +125,11 @@ check-data: $(STAMP) ## say whether the real data that the notebooks read are he
 check-params: $(STAMP) ## say whether every notebook has the variant and knows its parameters
 	@$(PY) -m maskopt_lib.runs check $(VARIANT) $(or $(STUDIED),$(NOTEBOOKS))
 
+# Behind a name of its own, since a recipe that says $(MAKE) is run by `make -n` as well.
+WOULD_RUN = $(MAKE) --no-print-directory -n
+
 study: $(STAMP) check-params $(if $(filter-out quick,$(VARIANT)),check-data) ## run every notebook (VARIANT=quick needs no data)
-	@$(MAKE) --no-print-directory -n $(RUNS) | $(PY) -m maskopt_lib.runs plan --jobs $(if $(filter quick,$(VARIANT)),$(JOBS),1)
+	@$(WOULD_RUN) $(RUNS) | $(PY) -m maskopt_lib.runs plan --jobs $(if $(filter quick,$(VARIANT)),$(JOBS),1)
 ifeq ($(VARIANT),quick)
 	@$(SIDE_BY_SIDE) $(TOGETHER:%=results/%/$(VARIANT)/run.ipynb)
 endif
@@ -139,7 +142,7 @@ NAMED = $(filter $(NB) $(NB)_%,$(NOTEBOOKS))
 notebook: $(STAMP) ## run one notebook with what it needs: NB=17 [VARIANT=..]; a file in notebooks/params/<notebook>/ is a variant
 	@test -n "$(NAMED)" || { echo "make notebook NB=<number or name> [VARIANT=quick]; there are: $(NOTEBOOKS)"; exit 2; }
 	@$(PY) -m maskopt_lib.runs check $(VARIANT) $(NAMED)
-	@$(MAKE) --no-print-directory -n $(NAMED:%=results/%/$(VARIANT)/run.ipynb) | $(PY) -m maskopt_lib.runs plan
+	@$(WOULD_RUN) $(NAMED:%=results/%/$(VARIANT)/run.ipynb) | $(PY) -m maskopt_lib.runs plan
 	@$(MAKE) --no-print-directory $(NAMED:%=results/%/$(VARIANT)/run.ipynb)
 	@echo "   open $(NAMED:%=results/%/$(VARIANT)/run.ipynb)"
 

@@ -31,6 +31,7 @@ from tqdm import tqdm
 
 from maskopt_lib import files
 from maskopt_lib.data import tile_arrays as ta
+from maskopt_lib.data.croissant import write_croissant
 from maskopt_lib.data.splits import EXCLUDED, SPLITS, SplitRule
 from maskopt_lib.data.splits import splits as split_of
 from maskopt_lib.data.tile_dataset import TileDataset
@@ -60,6 +61,8 @@ def export_parquet(
     allow_unlicensed: bool = False,
 ) -> list[Path]:
     """Write the labelled tiles of a layer, one row for each tile, context and method; gives the paths of the files.
+
+    Beside them stands ``croissant.json``, which says what the files and their columns are.
 
     Parameters
     ----------
@@ -97,6 +100,8 @@ def export_parquet(
             path = Path(folder) / f"{split}-{i:05d}-of-{n_files:05d}.parquet"
             _write(pa.Table.from_pylist(list(islice(rows, rows_a_file)), _schema()), path)
             written.append(path)
+    if written:
+        write_croissant(store, written, layer=layer)
     return written
 
 

@@ -104,7 +104,8 @@ def to_open(variant: str) -> None:
 @RESULTS
 def keep(variant: str, results: Path | None) -> None:
     """Copy the small results of VARIANT to data_manifest/records."""
-    from maskopt_lib.runs import reference  # it imports torch, which takes seconds, and a notebook's run needs not here
+    # They import torch, which takes seconds, and which a notebook's run does not need here.
+    from maskopt_lib.runs import outputs, reference
 
     results = results or root() / "results"
     run_dirs = sorted(results.glob(f"[0-8]*/{variant}"))
@@ -113,6 +114,7 @@ def keep(variant: str, results: Path | None) -> None:
         for path in reference.keep(run_dir, reference.FOLDER / run_dir.parent.name):
             size_kb = path.stat().st_size / 1e3
             click.echo(f"{size_kb:8.0f} kB  {path.relative_to(reference.FOLDER.parents[1])}")
+    click.echo(f"manifest of all records: {outputs.write_manifest().name}")
 
 
 @main.command()

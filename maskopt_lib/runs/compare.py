@@ -26,8 +26,8 @@ from maskopt_lib.errors import MissingDataError, SchemaError
 from maskopt_lib.runs.paths import root
 from maskopt_lib.runs.reference import FOLDER, load_result, stored_names
 
-#: By how much a number may move, by its unit: (share of it, in that unit). Threads and batches move L2 by 0.05 %, double
-#: precision moves it by up to 3 % where a solver's steps are chaotic (notebook 44).
+#: By how much a number may move, by its unit: (share of it, in that unit). Threads and batches move L2 by 0.05 %,
+#: double precision moves it by up to 3 % where a solver's steps are chaotic (notebook 44).
 TOLERANCES = {"nm²": (0.01, 8.0), "nm2": (0.01, 8.0), "nm": (0.01, 0.1), "%": (0.01, 1.0), "1": (0.01, 1.0)}
 #: What is measured anew in every run and never the same: listed, and no reason to say that something moved.
 MEASURED = ("s", "min", "h", "ms", "GB", "MB", "GiB")
@@ -198,9 +198,9 @@ def write_page(found: Comparison, base: str, folder: Path) -> Path:
     """Write ``index.html`` with its figures to a folder, and return its path."""
     files.remove(folder)
     blocks = [
-        f"<p>{found.n_stores} stored results beside those of <code>{html.escape(base)}</code>: <b>{found.n_moved} numbers "
-        f"moved</b> beyond their tolerance; {int(found.moved['is_measured'].sum())} times and amounts of memory, which "
-        f"are never the same, and {len(found.figures)} figures are drawn otherwise.</p>"
+        f"<p>{found.n_stores} stored results beside those of <code>{html.escape(base)}</code>: "
+        f"<b>{found.n_moved} numbers moved</b> beyond their tolerance; {int(found.moved['is_measured'].sum())} times and "
+        f"amounts of memory, which are never the same, and {len(found.figures)} figures are drawn otherwise.</p>"
     ]
     for title, is_measured in (("What moved", False), ("Measured anew", True)):
         rows = found.moved[found.moved["is_measured"] == is_measured]
@@ -222,9 +222,11 @@ def write_page(found: Comparison, base: str, folder: Path) -> Path:
     return page
 
 
-_HEAD = """<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content="width=device-width">
+_HEAD = """<!doctype html><html lang=en><meta charset=utf-8>
+<meta name=viewport content="width=device-width">
 <title>What moved</title><style>
-:root { color-scheme: light dark } main { max-width: 72rem; margin: 2rem auto; padding: 0 1rem; font: 15px/1.5 sans-serif }
+:root { color-scheme: light dark; font: 15px/1.5 sans-serif }
+main { max-width: 72rem; margin: 2rem auto; padding: 0 1rem }
 table { border-collapse: collapse; display: block; overflow-x: auto } td, th { padding: .2rem .7rem; text-align: left }
 .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(18rem, 1fr)); gap: 1rem }
 figure { margin: 0 } img { max-width: 100%; background: white }</style><main>"""

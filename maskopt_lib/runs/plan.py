@@ -66,7 +66,9 @@ def make_plan(commands: str, *, jobs: int) -> list[str]:
     wide = max(map(len, listed)) + 3
     rows = ["".join(text.ljust(wide) for text in listed[i : i + 3]).rstrip() for i in range(0, len(listed), 3)]
     total = spoken(sum(expected.values()) / max(1, jobs))
-    head = f"== {len(costs)} notebooks, about {total} on two cores; what each says: results/<notebook>/<variant>/run.log"
+    head = (
+        f"== {len(costs)} notebooks, about {total} on two cores; what each says: results/<notebook>/<variant>/run.log"
+    )
     return [head, *(f"   {row}" for row in rows)]
 
 
