@@ -97,7 +97,8 @@ def croissant(store: TileStore, paths: Sequence[Path], *, layer: str) -> dict[st
         "name": f"{store.path.name}-{layer}",
         "description": (
             f"{store.attrs.get('title') or 'Tiles of open designs with masks'}: {layer}, "
-            f"cores of {rule['core_nm']:g} nm with up to {rule['context_nm']:g} nm of context; digest of the store {store.digest()}."
+            f"cores of {rule['core_nm']:g} nm with up to {rule['context_nm']:g} nm of context; "
+            f"digest of the store {store.digest()}."
         ),
         "license": licences,
         "url": "README.md",

@@ -197,9 +197,10 @@ def sets(base: str) -> Iterator[tuple[Path, Path]]:
 def write_page(found: Comparison, base: str, folder: Path) -> Path:
     """Write ``index.html`` with its figures to a folder, and return its path."""
     files.remove(folder)
+    n_measured = int(found.moved["is_measured"].sum())
     blocks = [
         f"<p>{found.n_stores} stored results beside those of <code>{html.escape(base)}</code>: "
-        f"<b>{found.n_moved} numbers moved</b> beyond their tolerance; {int(found.moved['is_measured'].sum())} times and "
+        f"<b>{found.n_moved} numbers moved</b> beyond their tolerance; {n_measured} times and "
         f"amounts of memory, which are never the same, and {len(found.figures)} figures are drawn otherwise.</p>"
     ]
     for title, is_measured in (("What moved", False), ("Measured anew", True)):
