@@ -84,7 +84,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 ifndef AT_ONCE
 .NOTPARALLEL:
 endif
-.PHONY: help env data check-data check-params study notebook lab sweep figures records views compare report test test-library test-notebooks bench faults fuzz lint lock clean
+.PHONY: help env data check-data check-params study notebook lab sweep figures records views compare report test test-library test-notebooks test-site bench faults fuzz lint lock clean
 
 help: ## explain the targets
 	@echo "make <target> [VARIANT=quick|paper|cpu] [THREADS=2] [JOBS=2] [PYTHON=python3] [MASKOPT_MIRROR=folder]"
@@ -188,7 +188,13 @@ BASE ?= HEAD
 compare: $(STAMP) ## what moved beyond its tolerance since BASE=<commit, or folder of records or results>, as a page
 	@$(PY) -m maskopt_lib.runs compare "$(BASE)"
 
-report: $(SITE) ## the study as a static site in results/site/html, from runs and records, without simulating
+# What the site shows of the records is drawn again where they, or what draws them, changed.
+results/site/.drawn: $(wildcard data_manifest/records/*/*.nc notebooks/9*.ipynb) $(LIB) | $(STAMP)
+	@$(MAKE) --no-print-directory figures VARIANT=records
+	@for notebook in $(filter 90_%,$(NOTEBOOKS)); do $(PY) -m maskopt_lib.runs execute $$notebook quick || exit 1; done
+	@mkdir -p $(@D) && touch $@
+
+report: $(SITE) results/site/.drawn ## the study as a static site in results/site/html, from runs and records, without simulating
 	@$(PY) notebooks/site
 
 test: test-library test-notebooks ## pytest (library, doctests) and nbval (every notebook with its quick defaults)
@@ -208,6 +214,9 @@ nbval-$(1): $(STAMP) $(if $(filter $(1),$(TOGETHER)),$(NEEDS_$(1):%=nbval-%))
 	  --nbval-cell-timeout 900 notebooks/$(1).ipynb
 endef
 $(foreach n,$(NOTEBOOKS),$(eval $(call NBVAL_RULE,$(n))))
+
+test-site: $(SITE) ## build the site and try it in a real browser, where there is a Chromium (test leaves it out)
+	$(PY) -m pytest -q -m slow tests/site
 
 bench: $(STAMP) ## measure speed and memory (tests/bench)
 	@for script in tests/bench/bench_*.py; do echo "== $$script"; $(PY) "$$script" || exit 1; done

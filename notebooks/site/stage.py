@@ -216,57 +216,67 @@ def front_page(source: Path, results: Path) -> None:
 
 
 def gallery(source: Path, results: Path) -> None:
-    """Every figure of every run that a page shows: picture, data, record, and the line that draws it again."""
+    """Every figure that was drawn: picture, what is seen, data, record, and the line that draws it again.
+
+    Those drawn from the records (`make figures`) come before those that a run has left.
+    """
+    text = ["# Figures\n", "Each with what it is drawn from and the line that draws it again.\n"]
+    shown = runs(results)
+    for notebook, of_variant in shown.items():
+        drawn = list(_of_record(source, results, notebook))
+        if of_variant:
+            variant, run_dir = next(iter(of_variant.items()))
+            drawn += _of_run(source, notebook, variant, run_dir)
+        if drawn:
+            title, _ = _title_and_question(root() / "notebooks" / f"{notebook}.ipynb")
+            text += [
+                f"## {notebook[:2]} {title}\n",
+                "```{raw} html",
+                '<div class="gallery">',
+                *drawn,
+                "</div>",
+                "```",
+                "",
+            ]
+    if len(text) == 2:
+        text.append("Nothing has been drawn on this machine: `make figures` draws what is of record.")
     folder = source / "figures"
     folder.mkdir(exist_ok=True)
-    text = ["# Figures\n", "Each with what it is drawn from and the line that draws it again.\n"]
-    for notebook, of_variant in runs(results).items():
-        for variant, run_dir in list(of_variant.items())[:1]:
-            pictures = sorted((run_dir / "figures").glob("*.png"))
-            if not pictures:
-                continue
-            title, _ = _title_and_question(root() / "notebooks" / f"{notebook}.ipynb")
-            text += [f"## {notebook[:2]} {title}\n", _origin(study.record_of(run_dir), variant) + "\n"]
-            text += ["```{raw} html", '<div class="gallery">']
-            text += [_card(source, notebook, variant, picture) for picture in pictures]
-            text += ["</div>", "```", ""]
-    if len(text) == 2:
-        text.append("No run on this machine has left figures: `make figures VARIANT=records` draws those of record.")
     (folder / "index.md").write_text("\n".join(text), encoding="utf-8")
 
 
-def _card(source: Path, notebook: str, variant: str, picture: Path) -> str:
-    at = f"{notebook}/{variant}"
-    shown = [path for path in (picture, picture.with_suffix(".svg"), picture.with_suffix(".pdf")) if path.exists()]
-    for path in shown:
+def _of_record(source: Path, results: Path, notebook: str) -> Iterator[str]:
+    """Cards of figures that were drawn from the records of a notebook, whose number begins their names."""
+    pictures = sorted((results / "figures" / "records").glob(f"{notebook[:2]}_*.png"))
+    kept = _records(notebook) if pictures else []
+    for picture in pictures:
+        links = ", ".join(f'<a href="../records/{notebook}/{path.name}">{path.stem}</a>' for path in kept)
+        origin = _origin(study.record_of(reference.load_result(kept[0].parent, kept[0].stem)), "of record")
+        yield _card(source, f"records/{notebook}", picture, links, origin, f"make figures FIG={picture.stem}")
+
+
+def _of_run(source: Path, notebook: str, variant: str, run_dir: Path) -> Iterator[str]:
+    """Cards of the figures that a run left beside its results."""
+    stores = ", ".join(f"{name}.zarr" for name in reference.stored_names(run_dir))
+    data = f"results/{notebook}/{variant}: {stores}"
+    origin = _origin(study.record_of(run_dir), variant)
+    command = f"python -m maskopt_lib.runs execute {notebook} {variant}"
+    for picture in sorted((run_dir / "figures").glob("*.png")):
+        yield _card(source, f"{notebook}/{variant}", picture, data, origin, command)
+
+
+def _card(source: Path, at: str, picture: Path, data: str, origin: str, command: str) -> str:
+    endings = [path for ending in (".png", ".svg", ".pdf") if (path := picture.with_suffix(ending)).exists()]
+    for path in endings:
         _copy(path, source / "extra" / "figures" / at / path.name)
-    name = picture.stem
-    files = " ".join(f'<a href="{at}/{path.name}">{path.suffix[1:].upper()}</a>' for path in shown)
+    links = " ".join(f'<a href="{at}/{path.name}">{path.suffix[1:].upper()}</a>' for path in endings)
+    name = html.escape(picture.stem)
+    origin = re.sub("`(.*?)`", r"<code>\1</code>", html.escape(origin))
     return (
-        f'<figure id="{notebook}-{name}"><a href="{at}/{shown[-1].name}"><img loading="lazy" src="{at}/{picture.name}" '
-        f'alt="{html.escape(name)}"></a><figcaption><b>{html.escape(name.replace("_", " "))}</b> {files}<br>'
-        f"data: {_data_of(notebook, name)}<br><code>{html.escape(_redraw(notebook, variant, name))}</code>"
-        "</figcaption></figure>"
+        f'<figure><a href="{at}/{picture.name}"><img loading="lazy" src="{at}/{picture.name}" alt="{name}"></a>'
+        f"<figcaption><b>{name}</b> {links}<details><summary>data and record</summary>"
+        f"{data}<br>{origin}</details><pre>{html.escape(command)}</pre></figcaption></figure>"
     )
-
-
-def _redraw(notebook: str, variant: str, name: str) -> str:
-    if notebook.startswith("9"):
-        return f"make figures VARIANT={variant} FIG={name}"
-    return f"python -m maskopt_lib.runs execute {notebook} {variant}"
-
-
-def _data_of(notebook: str, name: str) -> str:
-    """Links to the records that the cell of a figure reads, or to the notebook whose run has them."""
-    nb = nbformat.read(root() / "notebooks" / f"{notebook}.ipynb", as_version=4)
-    codes = [cell.source for cell in nb.cells if cell.cell_type == "code"]
-    own = next((code for code in codes if f'"{name}"' in code), "\n".join(codes))
-    read = re.findall(r'load_result\(folders\["(\w+)"\], f?"([\w-]+)', own)
-    links = []
-    for stage, stored in dict.fromkeys(read):
-        for path in sorted(reference.FOLDER.glob(f"[0-9][0-9]_{stage}/{stored}*.nc")):
-            links.append(f'<a href="../records/{path.parent.name}/{path.name}">{path.parent.name}/{path.stem}</a>')
-    return ", ".join(links) or f'<a href="../notebooks/{notebook}.html">notebook {notebook[:2]}</a>'
 
 
 # ---- masks side by side ----------------------------------------------------------------------------------------------
