@@ -207,7 +207,7 @@ def misplaced(displacement: Tensor, counts: Tensor, limit_nm: float, width_nm: f
     A site violates a limit ``l`` where the print's edge is farther than ``l`` from the target's. Read off with an error
     of logistic density and width ``w``, a displacement ``d`` violates it with the probability
     ``sigmoid((|d| - l) / w)``, the smooth form of a count. Its slope vanishes a few ``w`` beyond the limit, so nothing
-    would call back an edge that is 20 nm away. Counted for every limit from ``l`` on instead of for one,
+    would call back an edge that is 20 nm away. Counted for every limit from ``l`` on instead of for one::
 
         integral from l to infinity of sigmoid((|d| - l') / w) dl' = w softplus((|d| - l) / w),
 

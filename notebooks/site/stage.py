@@ -22,6 +22,7 @@ from maskopt_lib.data import manifest
 from maskopt_lib.runs import reference
 from maskopt_lib.runs.execute import RUN
 from maskopt_lib.runs.paths import root
+from maskopt_lib.study import redraw
 
 HERE = Path(__file__).resolve().parent
 #: Which run of a notebook its page shows first: the largest scale.
@@ -224,7 +225,7 @@ def gallery(source: Path, results: Path) -> None:
     shown = runs(results)
     for notebook, of_variant in shown.items():
         drawn = list(_of_record(source, results, notebook))
-        if of_variant:
+        if of_variant and not notebook.startswith("9"):  # those draw what is here already
             variant, run_dir = next(iter(of_variant.items()))
             drawn += _of_run(source, notebook, variant, run_dir)
         if drawn:
@@ -246,13 +247,23 @@ def gallery(source: Path, results: Path) -> None:
 
 
 def _of_record(source: Path, results: Path, notebook: str) -> Iterator[str]:
-    """Cards of figures that were drawn from the records of a notebook, whose number begins their names."""
-    pictures = sorted((results / "figures" / "records").glob(f"{notebook[:2]}_*.png"))
-    kept = _records(notebook) if pictures else []
-    for picture in pictures:
-        links = ", ".join(f'<a href="../records/{notebook}/{path.name}">{path.stem}</a>' for path in kept)
-        origin = _origin(study.record_of(reference.load_result(kept[0].parent, kept[0].stem)), "of record")
-        yield _card(source, f"records/{notebook}", picture, links, origin, f"make figures FIG={picture.stem}")
+    """Cards of figures that were drawn from the records of a notebook."""
+    folder = reference.FOLDER / notebook
+    for picture in sorted((results / "figures" / "records").glob(f"{notebook[:2]}_*.png")):
+        if (entry := _entry_of(picture.stem, notebook)) is None:  # drawn by an earlier version
+            continue
+        needs = [path for need in entry.needs for path in sorted(folder.glob(f"{need}.nc"))]
+        links = ", ".join(f'<a href="../records/{notebook}/{path.name}">{path.stem}</a>' for path in needs)
+        origin = _origin(study.record_of(reference.load_result(folder, needs[0].stem)), "of record")
+        yield _card(
+            source, f"records/{notebook}", picture, links, origin, f"make figures FIG={picture.stem}", entry.says
+        )
+
+
+def _entry_of(figure: str, notebook: str) -> redraw.Entry | None:
+    """What the catalogue says of a figure: the entry whose name is the longest beginning of the figure's."""
+    names = {f"{notebook[:2]}_{entry.name}": entry for entry in redraw.CATALOGUE if entry.notebook == notebook}
+    return names.get(max((name for name in names if figure.startswith(name)), key=len, default=""))
 
 
 def _of_run(source: Path, notebook: str, variant: str, run_dir: Path) -> Iterator[str]:
@@ -265,7 +276,7 @@ def _of_run(source: Path, notebook: str, variant: str, run_dir: Path) -> Iterato
         yield _card(source, f"{notebook}/{variant}", picture, data, origin, command)
 
 
-def _card(source: Path, at: str, picture: Path, data: str, origin: str, command: str) -> str:
+def _card(source: Path, at: str, picture: Path, data: str, origin: str, command: str, says: str = "") -> str:
     endings = [path for ending in (".png", ".svg", ".pdf") if (path := picture.with_suffix(ending)).exists()]
     for path in endings:
         _copy(path, source / "extra" / "figures" / at / path.name)
@@ -274,7 +285,7 @@ def _card(source: Path, at: str, picture: Path, data: str, origin: str, command:
     origin = re.sub("`(.*?)`", r"<code>\1</code>", html.escape(origin))
     return (
         f'<figure><a href="{at}/{picture.name}"><img loading="lazy" src="{at}/{picture.name}" alt="{name}"></a>'
-        f"<figcaption><b>{name}</b> {links}<details><summary>data and record</summary>"
+        f"<figcaption><b>{name}</b> {links}<br>{html.escape(says)}<details><summary>data and record</summary>"
         f"{data}<br>{origin}</details><pre>{html.escape(command)}</pre></figcaption></figure>"
     )
 

@@ -101,16 +101,16 @@ def test_a_run_is_shown_as_it_ran_without_loaders_and_with_bars_at_their_end(sta
 
 def test_a_figure_comes_with_data_record_and_the_line_that_draws_it(stage, tmp_path):
     a_run(tmp_path / "results", "15_ilt_ablation", "quick", ("steps",))
-    of_record = tmp_path / "results" / "figures" / "records" / "15_seeds.png"
+    of_record = tmp_path / "results" / "figures" / "records" / "15_history.png"
     of_record.parent.mkdir(parents=True)
     of_record.write_bytes(b"png")
     stage.gallery(tmp_path / "source", tmp_path / "results")
     page = (tmp_path / "source" / "figures" / "index.md").read_text(encoding="utf-8")
     assert "Run <code>quick</code> of 2026-01-02" in page and 'src="15_ilt_ablation/quick/steps.png"' in page
     assert "<pre>python -m maskopt_lib.runs execute 15_ilt_ablation quick</pre>" in page
-    assert "<pre>make figures FIG=15_seeds</pre>" in page and 'href="../records/15_ilt_ablation/seeds.nc"' in page
+    assert "<pre>make figures FIG=15_history</pre>" in page and 'href="../records/15_ilt_ablation/histories.nc"' in page
     assert (tmp_path / "source" / "extra" / "figures" / "15_ilt_ablation" / "quick" / "steps.svg").exists()
-    assert (tmp_path / "source" / "extra" / "figures" / "records" / "15_ilt_ablation" / "15_seeds.png").exists()
+    assert (tmp_path / "source" / "extra" / "figures" / "records" / "15_ilt_ablation" / "15_history.png").exists()
 
 
 def test_views_of_runs_and_records_are_merged_by_clip_and_kernels(stage, tmp_path):
@@ -144,9 +144,11 @@ def test_how_to_pages_name_notebooks_targets_and_parameters_that_exist(path):
 
 
 def test_docstrings_quote_shapes_that_begin_with_a_star():
-    """Else the site's builder takes the star for the begin of an emphasis, and warns."""
+    """Else the site's builder takes the star for the begin of an emphasis, as it takes bars for a substitution."""
     for path in (ROOT / "maskopt_lib").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
                 prose = re.sub(r"``[^`]*``|(?m:^ *(?:>>>|\.\.\.).*)", "", ast.get_docstring(node) or "")
-                assert not re.search(r"\(\*[a-z,]", prose), f"{path.name}: write ``(*batch, y, x)``"
+                prose = re.sub(r"::\n\n(?:(?: +.*)?\n)*", "", prose + "\n")
+                found = re.search(r"\(\*[a-z,]|(?<![\w|])\|\w+\|", prose)
+                assert not found, f"{path.name}: write ``{found[0]}...``"
