@@ -250,9 +250,10 @@ def _of_record(source: Path, results: Path, notebook: str) -> Iterator[str]:
     """Cards of figures that were drawn from the records of a notebook."""
     folder = reference.FOLDER / notebook
     for picture in sorted((results / "figures" / "records").glob(f"{notebook[:2]}_*.png")):
-        if (entry := _entry_of(picture.stem, notebook)) is None:  # drawn by an earlier version
+        entry = _entry_of(picture.stem, notebook)
+        needs = [path for need in entry.needs for path in sorted(folder.glob(f"{need}.nc"))] if entry else []
+        if not needs:  # drawn by an earlier version, or from records that are gone
             continue
-        needs = [path for need in entry.needs for path in sorted(folder.glob(f"{need}.nc"))]
         links = ", ".join(f'<a href="../records/{notebook}/{path.name}">{path.stem}</a>' for path in needs)
         origin = _origin(study.record_of(reference.load_result(folder, needs[0].stem)), "of record")
         yield _card(
