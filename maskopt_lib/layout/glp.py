@@ -24,6 +24,7 @@ import numpy as np
 
 from maskopt_lib.errors import LayoutError
 from maskopt_lib.layout.polygons import fault_of
+from maskopt_lib.options import LARGEST
 
 _Refuse = Callable[[str], LayoutError]
 _UNITS_NM = {"MICRON": 1000.0, "MICRONS": 1000.0, "UM": 1000.0, "NM": 1.0, "NANOMETER": 1.0}
@@ -144,6 +145,10 @@ def _points(key: str, words: list[str], unit_nm: float, grid_nm: float | None, r
     values = np.array([float(word) for word in words]) * unit_nm
     if unit_nm == 1:
         values = np.array([float(word) for word in words])
+    if not np.abs(values).max(initial=0.0) <= LARGEST:
+        raise refuse(
+            f"a coordinate of {np.abs(values).max():g} nm, where {LARGEST:g} nm are the most; is a blank missing?"
+        )
     if grid_nm is not None:
         off = np.flatnonzero(np.abs(values / grid_nm - np.rint(values / grid_nm)) > 1e-6)
         if off.size:

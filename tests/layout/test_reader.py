@@ -120,6 +120,7 @@ def test_layers_are_chosen_by_name(glp):
         ("RECT N M1 10 20 0 40", "line 7: RECT of 0 x 40 nm has no area"),
         ("RECT N M1 10 20 -30 40", "line 7: RECT of -30 x 40 nm has no area"),
         ("RECT N M1 10 20 3O 40", "line 7: '3O' is not a number"),
+        (f"RECT N M1 10 20 30 {'9' * 400}", "line 7: a coordinate of inf nm, where 1e.12 nm are the most"),
         ("RECT N M1 10 20 nan 40", "line 7: 'nan' is not a number"),
         ("RECT N M1 10.5 20 30 40", "line 7: coordinate 10.5 is 10.5 nm, off the grid of 1 nm; snap it, or pass"),
         ("RECT R90 M1 10 20 30 40", "line 7: orientation 'R90'; only N"),
