@@ -187,9 +187,8 @@ class RuleAwareOptions(Options):
 #: Compared on every 45th StdMetal clip before the last projection; notebook 18 does it again on clips of its own.
 #: L-BFGS and Adam reach one sum of L2 and PV band in as many evaluations, L-BFGS with fewer misplaced edges; more
 #: weight of the PV band in the free steps than after them has the least sum; twice the pull at the sites takes an
-#: eighth
-#: of the violations more at the same sum; coarse pixels first save little, since imaging gets no cheaper.
-#: It is no blind choice: that a term at the sites wins was found on the ICCAD13 clips.
+#: eighth of the violations more at the same sum; coarse pixels first save little, since imaging gets no cheaper. It is
+#: no blind choice: that a term at the sites wins was found on the ICCAD13 clips.
 TUNED = RuleAwareOptions()
 
 #: For less than half of the time: fewer steps, assist features near the target only.
