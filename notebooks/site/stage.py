@@ -252,10 +252,11 @@ def _of_record(source: Path, results: Path, notebook: str) -> Iterator[str]:
     for picture in sorted((results / "figures" / "records").glob(f"{notebook[:2]}_*.png")):
         entry = _entry_of(picture.stem, notebook)
         needs = [path for need in entry.needs for path in sorted(folder.glob(f"{need}.nc"))] if entry else []
-        if not needs:  # drawn by an earlier version, or from records that are gone
+        if entry is None or (entry.needs and not needs):  # of an earlier version, or of records that are gone
             continue
         links = ", ".join(f'<a href="../records/{notebook}/{path.name}">{path.stem}</a>' for path in needs)
-        origin = _origin(study.record_of(reference.load_result(folder, needs[0].stem)), "of record")
+        record = study.record_of(reference.load_result(folder, needs[0].stem)) if needs else None
+        origin = _origin(record, "of record") if record else "Nothing is read: an example, drawn as it is computed."
         yield _card(
             source, f"records/{notebook}", picture, links, origin, f"make figures FIG={picture.stem}", entry.says
         )
