@@ -95,7 +95,9 @@ def curve_costs(
         if tolerance_nm:
             curves = bezier_outlines(image, pixel_nm, tolerance_nm=tolerance_nm)
             rings = mask_rings(image, pixel_nm, vertex_tolerance_nm=tolerance_nm)
-            fitted = painted(bezier_polygons(curves), len(image), pixel_nm)
+            # Of a shape at the field's border a curve may leave it, within the tolerance.
+            pieces = [points.clip(0, float(sim.kernels.period_nm)) for points in bezier_polygons(curves)]
+            fitted = painted(pieces, len(image), pixel_nm)
             counts = {schema.SEGMENTS: sum(map(len, curves)), schema.VERTICES: sum(map(len, rings))}
         scores = metrics.evaluate(fitted, target, sim, only=_OF_CURVES)
         rows[(tolerance_nm,)] = counts | {name: float(scores[name]) for name in _OF_CURVES}

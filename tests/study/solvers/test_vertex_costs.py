@@ -30,9 +30,10 @@ def test_curves_are_fewer_than_vertices_and_print_much_the_same():
     sim = litho.Simulator(optics.load("embedded"))
     y, x = (np.mgrid[:512, :512] + 0.5) * 4
     target = (np.hypot(y - 1024, x - 1024) < 200).astype(np.uint8)
+    target[-10:, 60:90] = 1  # curves of what ends at the border may leave the field
     costs = curve_costs(target, target, sim, tolerances_nm=(2.0,))
     itself, fitted = costs.sel(tolerance_nm=0), costs.sel(tolerance_nm=2)
-    assert fitted["segments"] <= 4 < fitted["vertices"]
+    assert fitted["segments"] < fitted["vertices"]
     assert float(itself["l2_nm2"]) == float(metrics.evaluate(target, target, sim, only=["l2_nm2"])["l2_nm2"])
     assert abs(float(fitted["l2_nm2"] - itself["l2_nm2"])) < 4000
     schema.validate(costs)
