@@ -112,7 +112,16 @@ def _as_it_ran(path: Path, said: str) -> nbformat.NotebookNode:
         if cell.cell_type == "code":
             shown = [o for o in cell.outputs if not _LOADERS & set(o.get("data", {}))]
             cell.outputs = _as_a_terminal_shows([o for o in shown if "esms-options" not in str(o.get("data", ""))])
+            for data in (output.data for output in cell.outputs if "data" in output):
+                for mime in {"text/html", "text/markdown"} & set(data):
+                    data[mime] = _with_links_of_the_site(data[mime])
     return _with_note(nb, path.parts[-3][:2], said)
+
+
+def _with_links_of_the_site(text: str) -> str:
+    """Links from a run to notebooks and records of the repository, as a page of a folder of the site has them."""
+    text = re.sub(r"(?:\.\./){3}notebooks/(\w+)\.ipynb", r"../notebooks/\1.html", text)
+    return text.replace("../../../data_manifest/records/", "../records/")
 
 
 def _with_note(nb: nbformat.NotebookNode, number: str, said: str) -> nbformat.NotebookNode:
@@ -202,6 +211,9 @@ def front_page(source: Path, results: Path) -> None:
         nb.cells = [cell for cell in nb.cells if cell.cell_type == "markdown" or cell.outputs]
         for cell in nb.cells:
             cell.metadata["tags"] = ["remove-input"]
+            for data in (output.data for output in cell.get("outputs", []) if "data" in output):
+                for mime in {"text/html", "text/markdown"} & set(data):
+                    data[mime] = re.sub(r"\.\./(notebooks|records)/", r"\1/", data[mime])
         (source / "index.md").unlink()
         nbformat.write(nb, source / "index.ipynb")
     else:
