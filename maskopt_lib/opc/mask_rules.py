@@ -164,7 +164,8 @@ class _Mending:
         for i in range(_ROUNDS):
             if not (found or moved):
                 return part, []
-            mended, moved = self.mended(part, grow if i < _ROUNDS // 3 else np.inf, i, around)
+            # What has grown once and is too small again has no room: to grow it again would push on its neighbours.
+            mended, moved = self.mended(part, grow if i == 0 else np.inf, i, around)
             part = self.kept(mended if around is None else np.where(around, mended, part))
             found = self.violations(part, more=True)
             # Later on, what keeps the rules is left alone.
