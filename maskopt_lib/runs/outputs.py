@@ -9,9 +9,9 @@ from typing import Any
 import yaml
 
 from maskopt_lib import files
+from maskopt_lib.runs import reference
 from maskopt_lib.runs.paths import root
 from maskopt_lib.runs.record import record_of
-from maskopt_lib.runs.reference import FOLDER, load_result, stored_names
 from maskopt_lib.yaml_files import read
 
 MANIFEST = "codecheck.yml"
@@ -22,15 +22,15 @@ def manifest() -> dict[str, Any]:
     """What :func:`write_manifest` writes: paper, and one entry a file, with the command that makes it."""
     cited = read(root() / "CITATION.cff").value
     entries = []
-    for folder in sorted(FOLDER.iterdir()):
-        if not (names := stored_names(folder)):
+    for folder in sorted(reference.FOLDER.iterdir()):
+        if not (names := reference.stored_names(folder)):
             continue
-        record = record_of(load_result(folder, names[0]))
+        record = record_of(reference.load_result(folder, names[0]))
         scale = Path(record["params"].get("out_dir", "")).name or "paper"
         made = f"make notebook NB={folder.name[:2]} VARIANT={scale}"
         pictures = [(path.name, "picture") for path in sorted(folder.glob("*.png"))]
         for file, what in [(f"{name}.nc", name) for name in names] + pictures:
-            path = (folder / file).relative_to(FOLDER.parents[1]).as_posix()
+            path = (folder / file).relative_to(reference.FOLDER.parents[1]).as_posix()
             entries.append({"file": path, "comment": f"{what}: {record['title']}; {made}"})
     return {
         "version": "https://codecheck.org.uk/spec/config/1.0/",
@@ -44,8 +44,8 @@ def manifest() -> dict[str, Any]:
 
 
 def write_manifest() -> Path:
-    """Write ``codecheck.yml`` at the root of the study."""
-    path = root() / MANIFEST
+    """Write ``codecheck.yml`` at the root of the study that the records belong to."""
+    path = reference.FOLDER.parents[1] / MANIFEST
     text = yaml.safe_dump(manifest(), sort_keys=False, width=120, allow_unicode=True)
     files.write_bytes(path, (_HEAD + text).encode())
     return path

@@ -125,7 +125,7 @@ def test_wrong_names_and_grids_are_refused(sim, targets):
     with pytest.raises(GridMismatchError, match="retarget_nm"):
         opc.solve(targets, sim, retarget_nm=39.0)  # 39 nm on a 4 nm grid
     with pytest.raises(UnknownNameError, match="adam"):
-        curvy.CurvyOptions(optimizer="lbfgs")
+        curvy.CurvyOptions(optimizer="adma")
 
 
 def test_box_mean_equals_average_pooling_and_is_its_own_adjoint():

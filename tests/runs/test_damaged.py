@@ -143,5 +143,9 @@ def test_a_flipped_byte_in_a_committed_record(run, tmp_path):
 
 def test_every_committed_record_has_its_checksum():
     for folder in filter(Path.is_dir, reference.FOLDER.iterdir()):
-        known = {path.name: files.checksum(path) for path in folder.glob("*.nc")}
+        # Views of masks, the only other ones, are sealed each for itself.
+        kept = [*folder.glob("*.nc"), *folder.glob("*.png")]
+        if not (known := {path.name: files.checksum(path) for path in kept}):
+            assert all(files.read_json(path) for path in folder.rglob("*.json")), folder.name
+            continue
         assert files.read_json(folder / reference.LIST) == known, folder.name

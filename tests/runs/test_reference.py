@@ -56,7 +56,8 @@ def test_command_keeps_the_records_of_one_variant(run, tmp_path, monkeypatch, ca
     monkeypatch.setattr(reference, "FOLDER", tmp_path / "repository/data_manifest/records")
     command.main(["keep", "paper", "--results", str(tmp_path)], standalone_mode=False)
     assert (reference.FOLDER / "00_test_records/scores.nc").is_file()
-    assert capsys.readouterr().out.split()[1:] == ["kB", "data_manifest/records/00_test_records/scores.nc"]
+    assert capsys.readouterr().out.split()[1:3] == ["kB", "data_manifest/records/00_test_records/scores.nc"]
+    assert "data_manifest/records/00_test_records/scores.nc" in (tmp_path / "repository/codecheck.yml").read_text()
     with pytest.raises(SystemExit):
         command.main(["keep", "quick", "--results", str(tmp_path)])
     assert "make study VARIANT=quick" in capsys.readouterr().err
