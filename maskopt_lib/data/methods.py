@@ -40,8 +40,8 @@ METHODS = (
     Method("level set", "#5A2D00", "<", "solver", ("level_set",)),
     Method("CurvMulti", "#96D2B4", ">", "solver", ("curv_multi",)),
     Method("A2-ILT", "#8787FF", "h", "solver", ("attention_ilt",)),
-    Method("CurvyILT", "#0072B2", "o", "solver", ("curvy", "curvyILT", "curvilinear ILT", "ilt")),
-    Method("rule-aware", "#D55E00", "D", "solver", ("rule_aware",)),
+    Method("CurvyILT", "#0072B2", "o", "solver", ("curvy", "curvyILT", "curvilinear ILT")),
+    Method("rule-aware", "#D55E00", "D", "solver", ("rule_aware", "ilt")),  # "ilt": of the dataset's masks
     Method("GAN-OPC", "#693C3C", "s", "network", ("gan_opc",)),
     Method("Neural-ILT", "#004BB4", "v", "network", ("neural_ilt",)),
     Method("DAMO", "#783C69", "^", "network", ("damo",)),

@@ -111,8 +111,8 @@ SHOWN = {
     "density_histograms": ("aes", "gcd", "metal1", "covered share of the core (%)", "share of the tiles (%)"),
     "cell_bars": ("NAND2_X1", "INV_X1", "tiles (1 cells that come less often are not shown)", "via1"),
     "context_grid": ("0 nm", "128 nm", "all around", "OPC, mask", "OPC, print", "x (nm)", "144", "656"),
-    "score_scatter": ("OPC", "CurvyILT", "metal1", "shots", "PV band (nm²)"),
-    "score_distributions": ("OPC", "CurvyILT", "via1", "shots", "PV band (nm²)", "share of labels (%)"),
+    "score_scatter": ("OPC", "rule-aware", "metal1", "shots", "PV band (nm²)"),
+    "score_distributions": ("OPC", "rule-aware", "via1", "shots", "PV band (nm²)", "share of labels (%)"),
     "context_effect": (
         "metal1, ILT",
         "printed alone",
