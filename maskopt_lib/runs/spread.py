@@ -188,24 +188,36 @@ def spread(
 
 
 def _on_workers(do: Callable[[Any], Any], tasks: Iterator[Any], client: distributed.Client) -> Iterator:
-    waiting: dict[str, Any] = {}
+    waiting: dict[str, tuple[distributed.Future, Any]] = {}
     done = distributed.as_completed(loop=client.loop)
 
     def next_one() -> tuple[Any, Any]:
         future = next(done)
-        task = waiting.pop(future.key)
+        _, task = waiting.pop(future.key)
         with _noted(task):
             return task, future.result()
 
-    for task in tasks:
-        future = client.submit(do, task, pure=False)
-        waiting[future.key] = task
-        done.add(future)
-        # A cluster may grow or lose workers while it works.
-        if len(waiting) >= 2 * max(1, len(client.nthreads())):
+    try:
+        for task in tasks:
+            future = client.submit(do, task, pure=False)
+            waiting[future.key] = future, task
+            done.add(future)
+            # A cluster may grow or lose workers while it works.
+            if len(waiting) >= 2 * max(1, len(client.nthreads())):
+                yield next_one()
+        while waiting:
             yield next_one()
-    while waiting:
-        yield next_one()
+    except Exception:
+        begun = {key for keys in client.run(_executing, on_error="ignore").values() for key in keys}
+        for future in distributed.as_completed([future for key, (future, _) in waiting.items() if key in begun]):
+            if future.status == "finished":
+                yield waiting[future.key][1], future.result()
+        raise
+
+
+def _executing(dask_worker: distributed.Worker) -> list[str]:
+    """Keys of the tasks that a worker is at."""
+    return [task.key for task in dask_worker.state.executing]
 
 
 def _with_kept(do: Callable[[Any, Kept], Any], keep: int, name: str, task: Any) -> Any:
