@@ -257,7 +257,7 @@ def log_ticks(low: float, high: float, most: int = 6) -> list[float]:
     Examples
     --------
     >>> log_ticks(30, 6000)
-    [100.0, 1000.0]
+    [30.0, 100.0, 300.0, 1000.0, 3000.0]
     >>> log_ticks(30, 3000)
     [50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0]
     """
