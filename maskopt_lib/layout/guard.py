@@ -33,8 +33,10 @@ import sys
 from klayout import db
 try:
     import resource
-    resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[2]),) * 2)
-    resource.setrlimit(resource.RLIMIT_CPU, (int(sys.argv[3]), int(sys.argv[3]) + 1))
+    for what, most in ((resource.RLIMIT_AS, int(sys.argv[2])), (resource.RLIMIT_CPU, int(sys.argv[3]))):
+        # Nobody may raise what the user's shell or a batch system has set.
+        hard = resource.getrlimit(what)[1]
+        resource.setrlimit(what, (most, hard) if hard == resource.RLIM_INFINITY else (min(most, hard), hard))
 except ImportError:
     pass
 options = db.LoadLayoutOptions()

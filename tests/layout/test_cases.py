@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import math
 import struct
+import subprocess
+import sys
 
 import gds_records as gds
 import gdstk
@@ -197,6 +199,20 @@ def test_the_time_of_a_reader_is_that_of_the_processor_not_that_of_a_busy_machin
     monkeypatch.setattr(guard, "_PROBE", at_work)
     with pytest.raises(LayoutError, match="take more than 1 s"):
         guard._probe(path, 0)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no limits of this kind")
+def test_lower_limits_of_a_shell_or_a_batch_system_are_kept(tmp_path):
+    path = tmp_path / "a.oas"
+    path.write_bytes(oasis(RECTANGLE))
+    program = """
+import resource, sys
+from pathlib import Path
+from maskopt_lib.layout import guard
+resource.setrlimit(resource.RLIMIT_CPU, (guard._PROBE_S - 5,) * 2)
+guard._probe(Path(sys.argv[1]), 0)
+"""
+    subprocess.run([sys.executable, "-c", program, str(path)], check=True)
 
 
 def test_many_polygons_in_seconds(tmp_path):
