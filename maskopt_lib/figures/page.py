@@ -340,6 +340,8 @@ def _fit(canvas: Canvas, figure: Figure, cells, columns: int, text: float) -> No
             break
         canvas.set_size_inches(size[0], max(0.6, size[1] + float((wanted - given).sum())))
         cells.set_height_ratios(wanted)
+    # Once more for the last change of ticks, whose labels may be longer.
+    canvas.get_layout_engine().execute(canvas)
     for text_inside in inside:
         text_inside.set_visible(True)
     # Files are drawn as it is now, and not laid out again.

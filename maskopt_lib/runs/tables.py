@@ -296,11 +296,12 @@ def _spelled(score: str) -> str:
 
 
 def _label(label: str) -> str:
-    return label.replace(DEVIATION, "deviation")
+    name, comma, rest = label.partition(",")
+    return (_spelled(name) + comma + rest).replace(DEVIATION, "deviation")
 
 
 def _latex(text: str) -> str:
-    text = _label(_spelled(text)) if text in schema.VARIABLES else _label(text)
+    text = _label(text)
     for sign in "_%&#":
         text = text.replace(sign, rf"\{sign}")
     return text

@@ -139,16 +139,16 @@ def _aerial_difference(comparison: xr.Dataset) -> Figure:
     return figures.case_bars(percent.to_dataset(name="aerial_rms"), names=["aerial_rms"], groups="focus")
 
 
+def _matrices(values: xr.DataArray, along: str, title: str, **look: str) -> Figure:
+    """A matrix for each label of a dimension, which ends its title."""
+    labels = values[along].values
+    parts = [values.sel({along: label}) for label in labels]
+    return figures.cross_matrices(parts, titles=[f"{title} {label}" for label in labels], **look)
+
+
 def _tcc_distances(kernel_sets: xr.Dataset) -> Figure:
     percent = 100 * kernel_sets["tcc_distance"]
-    foci = [str(focus) for focus in percent["focus"].values]
-    return figures.cross_matrices(
-        [percent.sel(focus=focus) for focus in foci],
-        rows="relative_to",
-        columns="set",
-        fmt="{:.2f}",
-        titles=[f"TCC distance (%), {focus}" for focus in foci],
-    )
+    return _matrices(percent, "focus", "TCC distance (%),", rows="relative_to", columns="set", fmt="{:.2f}")
 
 
 def _histories(histories: xr.Dataset) -> dict[str, Figure]:
@@ -217,14 +217,7 @@ def _moves(moves: xr.Dataset) -> Figure:
 
 def _failures(found: xr.Dataset) -> Figure:
     learnt = found["difference"].assign_attrs(long_name="worst tiles less the others", units="1")
-    scores = found["score"].values
-    return figures.cross_matrices(
-        [learnt.sel(score=score) for score in scores],
-        rows="method",
-        columns="trait",
-        fmt="{:+.1f}",
-        titles=[f"worst by {score}" for score in scores],
-    )
+    return _matrices(learnt, "score", "worst by", rows="method", columns="trait", fmt="{:+.1f}")
 
 
 def _contexts(means: xr.Dataset) -> Figure:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from drawn_texts import texts_of
+from picture_faults import faults
 
 from maskopt_lib import figures
 from maskopt_lib.data import schema
@@ -348,6 +349,15 @@ def test_a_lost_edge_is_marked():
     assert [dots.data.tolist() for dots in DRAWINGS["edge_errors"]().of("dots")] == [[[90.0, 40.0]], [[90.0, 80.0]]]
     none_lost = figures.edge_errors(pictures().isel(sample=0), sites().isel(site=[0]))
     assert len(none_lost.of("dots")) == 1
+
+
+@pytest.mark.parametrize("width_inch", [3.5, 7.16])
+@pytest.mark.parametrize("corner_nm", [1124.0, 20_000.0])
+def test_labels_of_long_numbers_beside_a_colour_bar_stay_on_the_page(corner_nm, width_inch):
+    picture, where = pictures().isel(sample=0), sites()
+    picture = picture.assign_coords(y=5 * picture["y"] + corner_nm, x=5 * picture["x"] + corner_nm)
+    where = where.assign(y_nm=5 * where["y_nm"] + corner_nm, x_nm=5 * where["x_nm"] + corner_nm)
+    assert not faults(page.draw(figures.edge_errors(picture, where, limit_nm=8), width_inch), width_inch)
 
 
 def test_a_target_at_the_border_keeps_its_outline():

@@ -20,7 +20,7 @@ PIXEL = (
 
 
 def scores(l2=(30000.0, 10.0), epe=(3.0, np.nan), seconds=(1.0, 2.0), names=("a", "b")) -> xr.Dataset:
-    columns = {"l2_nm2": (l2, "nm²"), "epe15": (epe, "1"), "runtime_s": (seconds, "s")}
+    columns = {"l2_nm2": (l2, "nm2"), "epe15": (epe, "1"), "runtime_s": (seconds, "s")}
     values = {name: ("sample", list(column), {"units": unit}) for name, (column, unit) in columns.items()}
     return xr.Dataset(values, coords={"sample": list(names)}, attrs={"record": json.dumps({"notebook": "11_x"})})
 
