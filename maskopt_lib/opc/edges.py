@@ -15,7 +15,7 @@ positive where it lies outside of the target: the step of Newton's method toward
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -173,6 +173,14 @@ class EdgePoints:
             _probe(x / period, n, slope=True) * (-outward_x[..., None] / period),
         ]
         return cls(*(torch.as_tensor(m, device=sim.device, dtype=sim.dtype) for m in (*matrices, counts)))
+
+    def weighted(self, clips: Sequence[np.ndarray], weights: Tensor, pixel_nm: float) -> EdgePoints:
+        """The same points, each displacement times the weight, (b, y, x), of the pixel that it lies in."""
+        counts = self.counts.clone()
+        for i, edges in enumerate(clips):
+            y, x = (edges[:, :2] / pixel_nm).astype(int).clip(0, weights.shape[-1] - 1).T
+            counts[i, : len(edges)] *= weights[i, y, x].to(counts.dtype)
+        return replace(self, counts=counts)
 
     def displacement(self, intensity: Tensor, threshold: float) -> Tensor:
         """How far the print's edge is outside of the target's, in nm, to first order.

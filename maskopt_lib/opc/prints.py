@@ -39,15 +39,17 @@ class Prints:
     wanted : (b, rows, columns) targets, 0 to 1, inside the box.
     sim : the imaging model, with the corners ``nominal``, ``outer`` and ``inner``.
     rows, columns : (rows, s), (columns, s) from samples of the intensity to the pixels of the box.
+    weights : (b, rows, columns) of the pixels in :meth:`areas`; None where all count alike.
     """
 
     wanted: Tensor
     sim: Simulator
     rows: Tensor
     columns: Tensor
+    weights: Tensor | None = None
 
     @classmethod
-    def around(cls, wanted: Tensor, clear: Tensor, sim: Simulator) -> Prints:
+    def around(cls, wanted: Tensor, clear: Tensor, sim: Simulator, weights: Tensor | None = None) -> Prints:
         """Prints around targets and whatever may be clear on their masks.
 
         Parameters
@@ -55,6 +57,7 @@ class Prints:
         wanted : (b, y, x) targets, 0 to 1, on the mask's grid.
         clear : (y, x) boolean, True where a mask of the batch may be clear.
         sim : the imaging model.
+        weights : (b, y, x) of the pixels in :meth:`areas`.
         """
         grid = sim.grid(wanted)
         used = clear | (wanted > 0).any(0)
@@ -64,7 +67,8 @@ class Prints:
             grid.n, samples, shift=0.5 / grid.n - 0.5 / samples, device=sim.device, dtype=sim.dtype
         )
         y, x = (_around(used.any(axis), reach) for axis in (1, 0))
-        return cls(wanted[:, y, x].contiguous(), sim, matrix[y].contiguous(), matrix[x].contiguous())
+        inside = None if weights is None else weights[:, y, x].contiguous()
+        return cls(wanted[:, y, x].contiguous(), sim, matrix[y].contiguous(), matrix[x].contiguous(), inside)
 
     def intensity(self, mask: Tensor) -> Tensor:
         """Samples of the intensity at nominal dose: (b, y, x) to (b, focus, s, s)."""
@@ -175,7 +179,10 @@ class _AreaTerms(torch.autograd.Function):
 
         nominal, outer, inner = map(soft, corners)
         off, band = nominal - prints.wanted, outer - inner
-        terms = torch.stack([off.square().sum((-2, -1)), band.abs().sum((-2, -1))], dim=-1)
+        sizes = [off.square(), band.abs()]
+        if prints.weights is not None:
+            sizes = [prints.weights * size for size in sizes]
+        terms = torch.stack([size.sum((-2, -1)) for size in sizes], dim=-1)
         # d sigmoid(s x) = s z (1 - z) dx; what follows is written over what is not needed any more.
         factors = [steepness * c.intensity_factor for c in corners]
         at_nominal = nominal.addcmul_(nominal, nominal, value=-1).mul_(off).mul_(2 * factors[0])
@@ -184,7 +191,8 @@ class _AreaTerms(torch.autograd.Function):
         at_inner = inner.addcmul_(inner, inner, value=-1).mul_(sign).mul_(-factors[2])
         ctx.prints, ctx.foci = prints, [c.focus for c in corners]
         ctx.shape = intensity.shape
-        ctx.save_for_backward(at_nominal, at_outer, at_inner)
+        slopes = (at_nominal, at_outer, at_inner)
+        ctx.save_for_backward(*(slopes if prints.weights is None else (slope * prints.weights for slope in slopes)))
         return terms
 
     @staticmethod

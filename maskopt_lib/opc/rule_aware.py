@@ -213,8 +213,19 @@ PLACEMENT = replace(TUNED, site_weight=3.0, pvb_weight=3.6)
 PRESETS = {"tuned": TUNED, "fast": FAST, "contact": CONTACT, "placement": PLACEMENT}
 
 
-def solve(target: Tensor, sim: Simulator, options: RuleAwareOptions, *, initial: Tensor | None, **loop) -> OpcResult:
+def solve(
+    target: Tensor,
+    sim: Simulator,
+    options: RuleAwareOptions,
+    *,
+    initial: Tensor | None,
+    weights: Tensor | None = None,
+    **loop,
+) -> OpcResult:
     """Optimise masks that keep a rule deck for a batch of targets, from the targets or first masks.
+
+    ``weights`` (batch, y, x) say how much each place counts in the areas between print and target, between the outer
+    and the inner print, and along straight edges.
 
     The simulator needs the corners of ``corner_weights`` as well. A stop condition ends the free steps, and each round,
     for itself; the next part goes on from there.
@@ -237,7 +248,7 @@ def solve(target: Tensor, sim: Simulator, options: RuleAwareOptions, *, initial:
     free = _near(wanted, options) & window
     kept = torch.zeros_like(target) if initial is None else (initial >= 0.5).to(target.dtype)
     around = coarse(kept, factor, sim.dtype) * ~window
-    objective = _Objective.of(target, wanted, sim, options, around=around, free=free)
+    objective = _Objective.of(target, wanted, sim, options, around=around, free=free, weights=weights)
     parts = []
     phases("prepare")
 
@@ -341,10 +352,19 @@ class _Objective:
     options: RuleAwareOptions
     intensity: SampledIntensity
     prints: Prints
+    weights: Tensor | None
 
     @classmethod
     def of(
-        cls, target: Tensor, wanted: Tensor, sim: Simulator, options: RuleAwareOptions, *, around: Tensor, free: Tensor
+        cls,
+        target: Tensor,
+        wanted: Tensor,
+        sim: Simulator,
+        options: RuleAwareOptions,
+        *,
+        around: Tensor,
+        free: Tensor,
+        weights: Tensor | None = None,
     ) -> _Objective:
         if options.energy_lost:
             sim = Simulator(
@@ -352,19 +372,26 @@ class _Objective:
                 energy_lost=options.energy_lost, mode=sim.mode, matmul_dtype=sim.matmul_dtype,
             )  # fmt: skip
         pixel_nm, clips = sim.grid(target).pixel_nm, target.cpu().numpy()
-        straight = EdgePoints.of([straight_edges(clip, pixel_nm) for clip in clips], sim)
+        edges = [straight_edges(clip, pixel_nm) for clip in clips]
+        straight = EdgePoints.of(edges, sim)
+        if weights is not None:
+            straight = straight.weighted(edges, weights, pixel_nm)
+            weights = coarse(weights, target.shape[-1] // wanted.shape[-1], sim.dtype)
         sites = EdgePoints.of([options.sites.of(clip, pixel_nm) for clip in clips], sim)
-        return cls._on(wanted, around, free, sim, straight, sites, options)
+        return cls._on(wanted, around, free, weights, sim, straight, sites, options)
 
     @classmethod
-    def _on(cls, wanted: Tensor, around: Tensor, free: Tensor, sim: Simulator, *more) -> _Objective:
-        prints = Prints.around(wanted, free.any(0) | (around > 0).any(0), sim)
-        return cls(wanted, around, free, sim, *more, SampledIntensity(sim, wanted.shape[-1]), prints)
+    def _on(
+        cls, wanted: Tensor, around: Tensor, free: Tensor, weights: Tensor | None, sim: Simulator, *more
+    ) -> _Objective:
+        prints = Prints.around(wanted, free.any(0) | (around > 0).any(0), sim, weights)
+        return cls(wanted, around, free, sim, *more, SampledIntensity(sim, wanted.shape[-1]), prints, weights)
 
     def coarser(self, factor: int) -> _Objective:
         """The same on pixels ``factor`` times as large."""
         wanted, around, free = (coarse(t, factor, self.sim.dtype) for t in (self.wanted, self.around, self.free))
-        return self._on(wanted, around, free > 0.5, self.sim, self.straight, self.sites, self.options)
+        weights = None if self.weights is None else coarse(self.weights, factor, self.sim.dtype)
+        return self._on(wanted, around, free > 0.5, weights, self.sim, self.straight, self.sites, self.options)
 
     def of_latent(self, latent: Tensor, step: int, leg: float | None) -> tuple[Tensor, ...]:
         """Terms of a latent image, at a step or where a leg is, from 0 to 1."""

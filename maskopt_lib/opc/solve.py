@@ -48,19 +48,25 @@ class Method:
     presets : named options; the first is the default.
     summary : one line.
     takes_initial : whether it starts from masks that it is given; one that moves the edges of its target does not.
+    takes_weights : whether places of its objective can count more than others; ``run`` then takes ``weights=``.
     """
 
     run: Callable[..., OpcResult]
     presets: Mapping[str, Any]
     summary: str
     takes_initial: bool = True
+    takes_weights: bool = False
 
 
 #: The library's own. Adding a solver adds a file and a line here.
 _OWN = {
     module.__name__.rpartition(".")[2]: Method(
-        module.solve, module.PRESETS, summary, takes_initial=module not in (model_based_opc, edge_gradient)
-    )
+        module.solve,
+        module.PRESETS,
+        summary,
+        takes_initial=module not in (model_based_opc, edge_gradient),
+        takes_weights=module is rule_aware,
+    )  # fmt: skip
     for module, summary in (
         (identity, "the target as its own mask"),
         (model_based_opc, "model-based OPC: edge fragments, fed back with their EPE"),
@@ -135,6 +141,7 @@ def solve(
     preset: str | None = None,
     options: Any = None,
     initial: ArrayLike | Tensor | None = None,
+    weights: ArrayLike | Tensor | None = None,
     stop=None,
     progress: bool = False,
     **changes: Any,
@@ -149,6 +156,7 @@ def solve(
     preset : one of the method's named presets; its first by default.
     options : a whole options object instead of a preset.
     initial : ``(*batch, y, x)`` masks in [0, 1] to start from, on the target's grid; by default the method's own start.
+    weights : ``(*batch, y, x)``, 0 and more: how much each place counts in the objective, for methods that look at it.
     stop : a further stop condition, see :mod:`maskopt_lib.opc.result`.
     progress : show a progress bar.
     **changes : single options that differ from the preset, such as ``n_steps=100``; an option that holds options of its
@@ -162,7 +170,7 @@ def solve(
     ------
     UnknownNameError : an unknown method, preset or option; the message lists the known ones.
     ImageError : the target is not binary, or first masks are no images from 0 to 1.
-    ValueError : preset and options are both given.
+    ValueError : preset and options are both given, or weights to a method that takes none.
     GridMismatchError : the target does not span the kernels' period, or a length of the options is no whole number
         of its pixels.
     DivergedError : the objective is not finite any more.
@@ -201,7 +209,13 @@ def solve(
                 f"initial masks must have the targets' shape {target.shape}, got {tuple(initial.shape)}"
             )
         initial = initial.reshape(flat.shape)
-    result = chosen.run(flat, in_units(sim, scale), options, initial=initial, stop=stop, progress=progress)
+    more: dict[str, Any] = {"initial": initial, "stop": stop, "progress": progress}
+    if weights is not None:
+        if not chosen.takes_weights:
+            known = ", ".join(name for name, each in METHODS.items() if each.takes_weights)
+            raise ValueError(f"{method} has no weights of places; methods that have: {known}")
+        more["weights"] = _weights(weights, target, sim).reshape(flat.shape)
+    result = chosen.run(flat, in_units(sim, scale), options, **more)
     _warn_of_dark(result.mask, flat, sim, method)
     result = replace(
         result,
@@ -221,6 +235,16 @@ def solve(
                 stacklevel=2,
             )
     return result
+
+
+def _weights(weights: ArrayLike | Tensor, target: np.ndarray, sim: Simulator) -> Tensor:
+    image = torch.as_tensor(np.asarray(weights, float), device=sim.device, dtype=sim.dtype)
+    if image.shape != target.shape or not torch.isfinite(image).all() or float(image.min()) < 0:
+        raise GridMismatchError(
+            f"weights are finite, 0 and more, of the targets' shape {target.shape}; got {tuple(image.shape)}, the "
+            f"smallest {float(image.min()):g}"
+        )
+    return image
 
 
 def _warn_of_dark(masks: np.ndarray, targets: Tensor, sim: Simulator, method: str) -> None:

@@ -229,3 +229,19 @@ def test_sites_move_the_edges_where_they_are(sim, clips):
         for weight in (0.0, 3.0)
     ]
     assert errors[1] < errors[0]
+
+
+def test_weights_of_ones_change_nothing_and_a_place_that_counts_more_prints_better(sim, clips):
+    target = clips["demo-metal-tips"][::2, ::2]
+    quick = {"method": "rule_aware", "free_optimizer": "adam", **SMALL}
+    plain = opc.solve(target, sim, **quick).mask
+    assert (opc.solve(target, sim, weights=np.ones(target.shape), **quick).mask == plain).all()
+    left = np.arange(target.shape[1]) < target.shape[1] // 2
+    weights = np.where(left, 8.0, 1.0) * np.ones(target.shape)
+    mask = opc.solve(target, sim, weights=weights, **quick).mask
+    off = [np.sum((sim.printed(each)[0].numpy() != target)[:, left]) for each in (mask, plain)]
+    assert off[0] < off[1]
+    with pytest.raises(ValueError, match="curvy has no weights of places; methods that have: rule_aware"):
+        opc.solve(target, sim, method="curvy", weights=weights)
+    with pytest.raises(ValueError, match="smallest -1"):
+        opc.solve(target, sim, method="rule_aware", weights=-np.ones(target.shape))

@@ -40,6 +40,8 @@ class Area:
     process : to solve and print with.
     device : of each worker: one GPU a worker where it is "cuda".
     threads : of each solve; part of what determines a mask, as sums may be taken in another order.
+    sensitivity : (layer, weight): what lies under shapes of the layer counts so many times in the objective, where
+        layers overlap the largest; for a method that takes weights.
     """
 
     layout_file: Path
@@ -48,6 +50,7 @@ class Area:
     process: Process
     device: str = "cpu"
     threads: int = 1
+    sensitivity: tuple[tuple[Layer, float], ...] = ()
 
     def imaging_digest(self) -> str:
         """Hash of what makes a print of a mask: kernels, corners and resist."""
@@ -232,12 +235,25 @@ def solve_batches(
     return Solved(digests, {digest: task for task in tasks for digest in task.digests}, len(new))
 
 
-def target_of(design: Design, area: Area, window: Window, plan: Plan) -> np.ndarray:
-    """(y, x) uint8 of what a window is solved for: what is drawn in its core and context, in a field else empty."""
+def target_of(design: Design, area: Area, window: Window, plan: Plan, layer: Layer | None = None) -> np.ndarray:
+    """(y, x) uint8 of what a window is solved for: what is drawn in its core and context, in a field else empty.
+
+    Another ``layer`` in place of the area's gives what is drawn on that one.
+    """
     n = round(plan.field_nm / plan.pixel_nm)
     field, seen = np.zeros((n, n), np.uint8), plan.seen(window)
-    field[pixels_of(seen, window.field_nm[:2], plan.pixel_nm)] = design.rasterize(area.layer, seen, plan.pixel_nm)
+    drawn = design.rasterize(layer or area.layer, seen, plan.pixel_nm)
+    field[pixels_of(seen, window.field_nm[:2], plan.pixel_nm)] = drawn
     return field
+
+
+def weights_of(design: Design, area: Area, window: Window, plan: Plan) -> np.ndarray:
+    """(y, x) float32 of how much each place of a window counts: 1, or what the area's sensitivity says."""
+    n = round(plan.field_nm / plan.pixel_nm)
+    weights = np.ones((n, n), np.float32)
+    for layer, weight in sorted(area.sensitivity, key=lambda pair: pair[1]):
+        weights[target_of(design, area, window, plan, layer) > 0] = weight
+    return weights
 
 
 def pixels_of(box_nm: Sequence[float], corner_nm: Sequence[float], pixel_nm: float) -> tuple[slice, slice]:
@@ -252,7 +268,8 @@ def _digest(design: Design, area: Area, window: Window, plan: Plan, stitched: St
     if not polygons:
         return ""
     start = b"" if stitched is None else np.packbits(stitched.read(window.field_nm)).tobytes()
-    return hashed(b"|".join(sorted(points.tobytes() for points in polygons)), start)
+    weights = [weights_of(design, area, window, plan).tobytes()] if area.sensitivity else []
+    return hashed(b"|".join(sorted(points.tobytes() for points in polygons)), start, *weights)
 
 
 def _solve(batch: WindowBatch, kept: Kept) -> None:
@@ -268,8 +285,11 @@ def _solve(batch: WindowBatch, kept: Kept) -> None:
     if not METHODS[trial.method].takes_initial:  # solved anew, with the border in the middle of its field
         start = None
     targets = np.stack([target_of(design, area, window, batch.plan) for window in batch.windows])
+    more = dict(trial.options)
+    if area.sensitivity and METHODS[trial.method].takes_weights:
+        more["weights"] = np.stack([weights_of(design, area, window, batch.plan) for window in batch.windows])
     with torch_threads(area.threads):
-        result = solve(targets, sim, method=trial.method, preset=trial.preset, initial=start, **trial.options)
+        result = solve(targets, sim, method=trial.method, preset=trial.preset, initial=start, **more)
     kept_px, n = slice(*batch.kept_px), len(batch.windows)
     costs = {schema.RUNTIME: result.runtime_s / n, schema.PEAK_MEMORY: peak_memory_bytes(area.device) / 1e9}
     write_part(
