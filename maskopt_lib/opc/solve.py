@@ -66,7 +66,7 @@ _OWN = {
         summary,
         takes_initial=module not in (model_based_opc, edge_gradient),
         takes_weights=module is rule_aware,
-    )  # fmt: skip
+    )
     for module, summary in (
         (identity, "the target as its own mask"),
         (model_based_opc, "model-based OPC: edge fragments, fed back with their EPE"),
