@@ -6,6 +6,7 @@ import contextlib
 import functools
 import http.server
 import io
+import itertools
 import os
 import shutil
 import subprocess
@@ -35,8 +36,10 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
 import tile_stores
 
 _DISK_MB = 24
-#: What is left on a disk that is full at once, and on one that fills in the middle of a file.
-_ROOMS = (0, 12_288)
+#: What is left on a disk that is full at once, and on one that fills in the middle: shares of what is written.
+_ROOMS = (0.0, 0.4)
+#: Bytes that a file in memory takes at least.
+_PAGE = 4096
 #: Those that write several files, each whole or not there, have no state in the middle that is the old one.
 _OF_SEVERAL_FILES = ("optics.write_kernels", "study.write_table", "runs.reference.keep", "areas.own_layout.optimize")
 
@@ -105,12 +108,14 @@ def writers(folder: Path, source: Path) -> dict[str, Callable[[int], object]]:
     @functools.cache
     def tiles() -> TileStore:
         store = TileStore.create(folder / "tiles", rule=tile_stores.RULE, title="a test")
-        store.reserve_tiles("metal1", 16, names=tile_stores.NAMES, shard_size=8)
+        store.reserve_tiles("metal1", 128, names=tile_stores.NAMES, shard_size=8)
         return store
+
+    fresh = itertools.count(1)
 
     def shard(n: int) -> None:
         images = rng.integers(0, 2, (8, 128, 128), dtype=np.uint8)
-        tiles().write_tiles("metal1", int(n > 1), tile_stores.tile_arrays(images, n))
+        tiles().write_tiles("metal1", next(fresh) if n > 1 else 0, tile_stores.tile_arrays(images, n))
 
     def drawing(n: int) -> Path:
         path = source / f"drawing {n}.oas"
@@ -127,7 +132,7 @@ def writers(folder: Path, source: Path) -> dict[str, Callable[[int], object]]:
             own_layout.optimize(drawing(n), out / "mask.oas", work, **how)
 
     def network(n: int) -> None:
-        weights.save(models.build("neural_ilt", width=0.125 * n, pixel_nm=8), folder / "network" / "w.safetensors", {})
+        weights.save(models.build("neural_ilt", width=0.03125 * n, pixel_nm=8), folder / "network" / "w.safetensors", {})
 
     def drawn(n: int) -> page.Figure:
         return page.single([marks.line(np.arange(1000 * n), rng.random(1000 * n), "#000000")])
@@ -201,7 +206,7 @@ def _fill(path: Path, room: int = 0) -> None:
     """Write to the end of the disk, or so many bytes less."""
     with path.open("wb", buffering=0) as file, contextlib.suppress(OSError):
         while True:
-            file.write(b"0" * 4096)
+            file.write(b"0" * _PAGE)
     os.truncate(path, path.stat().st_size - room)
 
 
@@ -213,7 +218,12 @@ def _state(folder: Path) -> dict[str, str]:
     }
 
 
-def _on_full_disk(name: str, write: Callable[[int], object], disk: Path, room: int) -> str | None:
+def _on_full_disk(name: str, write: Callable[[int], object], disk: Path, share: float) -> str | None:
+    write(1)
+    old = _state(disk)
+    write(8)
+    new = [disk / path for path, content in _state(disk).items() if old.get(path) != content]
+    room = _PAGE * int(share * sum(-(-path.stat().st_size // _PAGE) for path in new))
     write(1)
     before = _state(disk)
     filling = disk / "filling"
