@@ -38,6 +38,8 @@ import tile_stores
 _DISK_MB = 24
 #: What is left on a disk that is full at once, and on one that fills in the middle: shares of what is written.
 _ROOMS = (0.0, 0.4)
+#: Chunks of a shard that has no list of its files yet: nobody reads them, and the next build writes them again.
+_BEGUN = "tiles/tiles.zarr/"
 #: Bytes that a file in memory takes at least.
 _PAGE = 4096
 #: Those that write several files, each whole or not there, have no state in the middle that is the old one.
@@ -236,7 +238,8 @@ def _on_full_disk(name: str, write: Callable[[int], object], disk: Path, share: 
         trouble = f"{name}: reports success"
     after = _state(disk)
     filling.unlink()
-    if changed := sorted(k for k in {*before, *after} if before.get(k) != after.get(k)):
+    new = {path for path in after if path not in before and not path.startswith(_BEGUN)}
+    if changed := sorted({*new, *(path for path in before if before[path] != after.get(path))}):
         return f"{name}: {', '.join(changed[:3])} changed or left"
     if trouble is None:
         write(2)  # with room again it goes on
