@@ -224,8 +224,8 @@ def _on_full_disk(name: str, write: Callable[[int], object], disk: Path, share: 
     write(1)
     old = _state(disk)
     write(8)
-    new = [disk / path for path, content in _state(disk).items() if old.get(path) != content]
-    room = _PAGE * int(share * sum(-(-path.stat().st_size // _PAGE) for path in new))
+    written = [disk / path for path, content in _state(disk).items() if old.get(path) != content]
+    room = _PAGE * int(share * sum(-(-path.stat().st_size // _PAGE) for path in written))
     write(1)
     before = _state(disk)
     filling = disk / "filling"
