@@ -134,7 +134,8 @@ def writers(folder: Path, source: Path) -> dict[str, Callable[[int], object]]:
             own_layout.optimize(drawing(n), out / "mask.oas", work, **how)
 
     def network(n: int) -> None:
-        weights.save(models.build("neural_ilt", width=0.03125 * n, pixel_nm=8), folder / "network" / "w.safetensors", {})
+        model = models.build("neural_ilt", width=0.03125 * n, pixel_nm=8)
+        weights.save(model, folder / "network" / "w.safetensors", {})
 
     def drawn(n: int) -> page.Figure:
         return page.single([marks.line(np.arange(1000 * n), rng.random(1000 * n), "#000000")])
