@@ -17,7 +17,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import distributed
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -34,13 +33,13 @@ from maskopt_lib.layout.writer import WrittenMask, writable_name
 from maskopt_lib.runs.parts import FOLDER, file_name
 from maskopt_lib.runs.record import Run
 from maskopt_lib.runs.spread import workers
-from maskopt_lib.study.areas.batches import Area, Solved, apart, open_mask, solve_batches, stitching
+from maskopt_lib.study.areas.batches import Area, Solved, TiledArea, apart, open_mask, solve_batches, stitching
 from maskopt_lib.study.areas.tables import TILE, table
 from maskopt_lib.study.solvers.masks import Trial
 
 __all__ = [
-    "Area", "Plan", "StitchedMask", "Window", "cost_of", "growth", "open_mask", "read_back", "seam_pass",
-    "solve_area", "solve_windows", "stitching", "workers", "write_area",
+    "Area", "Plan", "StitchedMask", "TiledArea", "Window", "cost_of", "growth", "open_mask", "read_back",
+    "seam_pass", "solve_area", "solve_windows", "stitching", "workers", "write_area",
 ]  # fmt: skip
 
 _COLUMNS = {
@@ -60,26 +59,14 @@ _COSTS = {
 }
 
 
-def solve_area(
-    area: Area,
-    plan: Plan,
-    trial: Trial,
-    run: Run,
-    *,
-    name: str = "mask",
-    client: distributed.Client | None = None,
-    batch: int = 4,
-) -> tuple[StitchedMask, xr.Dataset]:
+def solve_area(tiled: TiledArea, trial: Trial, *, name: str = "mask") -> tuple[StitchedMask, xr.Dataset]:
     """Solve every window of a plan by itself, and stitch the cores.
 
     Parameters
     ----------
-    area, plan : what and where.
+    tiled : what, where and by whom.
     trial : the way to make masks.
-    run : parts and the store are kept below its folder; parts that are there and whole are taken.
     name : of the store, ``<name>.zarr``.
-    client : of :func:`workers`; None works in this process.
-    batch : windows solved together; memory grows with it, not with the area.
 
     Returns
     -------
@@ -91,36 +78,27 @@ def solve_area(
         that is taken up again adds to it); ``pixel_nm``, ``core_nm``, ``field_nm``, ``batch``.
     """
     begun = time.perf_counter()
-    windows = list(plan.windows)
-    solved = solve_batches(windows, area, plan, trial, run, client=client, batch=batch, title=name)
-    with stitching(run, name, plan) as stitched:
+    windows = list(tiled.plan.windows)
+    solved = solve_batches(tiled, windows, trial, title=name)
+    with stitching(tiled.run, name, tiled.plan) as stitched:
         solved.stitch(stitched)
-    return _finished(run, name, begun, plan, [solved], windows, batch)
+    return _finished(tiled, name, begun, [solved], windows)
 
 
 def seam_pass(
-    area: Area,
-    plan: Plan,
-    trial: Trial,
-    stitched: StitchedMask,
-    run: Run,
-    *,
-    name: str = "mask_seamless",
-    client: distributed.Client | None = None,
-    batch: int = 4,
-    moved: Plan | None = None,
+    tiled: TiledArea, trial: Trial, stitched: StitchedMask, *, name: str = "mask_seamless", moved: Plan | None = None,
     places_nm: np.ndarray | None = None,
-) -> tuple[StitchedMask, xr.Dataset]:
+) -> tuple[StitchedMask, xr.Dataset]:  # fmt: skip
     """Solve windows that lie across the borders of a plan, each beside what its neighbours have become.
 
     Parameters
     ----------
-    area, plan : as for :func:`solve_area`; the windows are those of the plan moved by half a core.
+    tiled : what, where and by whom; the windows are those of its plan moved by half a core.
     trial : the way to change masks. A method that can, should change no more than the core: ``window_nm`` of
         "rule_aware" is to be the core's side, what lies beyond then counts as it is. Of other methods the core is cut
         out.
     stitched : the mask to start from; it is kept.
-    run, name, client, batch : as for :func:`solve_area`.
+    name : of the new store.
     moved : other windows than those moved by half a core.
     places_nm : (n, 2) x and y; only windows whose core holds one of them are solved. All by default.
 
@@ -134,36 +112,25 @@ def seam_pass(
     their fields overlap only where nobody changes anything.
     """
     begun = time.perf_counter()
-    moved = replace(moved or replace(plan, shifted=not plan.shifted), rim_nm=0.0)  # only cores change
-    windows = [w for w in moved.windows if places_nm is None or _holds(w, places_nm)]
+    plan = tiled.plan
+    across = replace(tiled, plan=replace(moved or replace(plan, shifted=not plan.shifted), rim_nm=0.0))  # cores alone
+    windows = [w for w in across.plan.windows if places_nm is None or _holds(w, places_nm)]
     passes = []
-    with stitching(run, name, plan, start=stitched) as seamless:
+    with stitching(tiled.run, name, plan, start=stitched) as seamless:
         for i, group in enumerate(apart(windows)):
-            solved = solve_batches(
-                group, area, moved, trial, run, client=client, batch=batch, start=seamless.path,
-                title=f"{name}, group {i + 1} of 4",
-            )  # fmt: skip
+            title = f"{name}, group {i + 1} of 4"
+            solved = solve_batches(across, group, trial, start=seamless.path, title=title)
             solved.stitch(seamless)
             passes.append(solved)
-    return _finished(run, name, begun, moved, passes, windows, batch)
+    return _finished(across, name, begun, passes, windows)
 
 
-def growth(
-    area: Area,
-    plan: Plan,
-    trial: Trial,
-    run: Run,
-    sizes: Sequence[int],
-    *,
-    client: distributed.Client | None = None,
-    batch: int = 4,
-) -> xr.Dataset:
+def growth(tiled: TiledArea, trial: Trial, sizes: Sequence[int]) -> xr.Dataset:
     """Time what areas of several sizes take: squares of windows in the middle of a plan, each solved from nothing.
 
     Parameters
     ----------
-    area, plan, trial, client, batch : as for :func:`solve_area`.
-    run : what was timed is kept below its folder, and not timed again.
+    tiled, trial : as for :func:`solve_area`; what was timed is kept below the run's folder, and not timed again.
     sizes : windows along a side.
 
     Returns
@@ -171,6 +138,7 @@ def growth(
     Dataset over ``area_um2``: ``wall_s``, ``windows``, ``solver_s`` (sum over the windows) and ``peak_memory_gb``, the
     most that a worker has needed.
     """
+    plan, run = tiled.plan, tiled.run
     rows, columns = plan.grid
     costs = []
     for size in sorted(sizes):
@@ -178,7 +146,7 @@ def growth(
         side = size * plan.core_nm
         square = replace(plan, region_nm=(x0, y0, x0 + side, y0 + side))
         inner = Run(record=run.record, out_dir=run.out_dir / f"growth_{size}")
-        costs.append(cost_of(solve_area(area, square, trial, inner, client=client, batch=batch)[1], square))
+        costs.append(cost_of(solve_area(replace(tiled, plan=square, run=inner), trial)[1], square))
     return xr.concat(costs, "area_um2")
 
 
@@ -195,27 +163,16 @@ def cost_of(windows: xr.Dataset, plan: Plan) -> xr.Dataset:
     return cost.assign_coords(area_um2=("area_um2", [area_um2], {"long_name": "area", "units": "um2"}))
 
 
-def solve_windows(
-    area: Area,
-    plan: Plan,
-    windows: Sequence[Window],
-    trial: Trial,
-    run: Run,
-    *,
-    client: distributed.Client | None = None,
-    batch: int = 4,
-) -> Iterator[np.ndarray]:
+def solve_windows(tiled: TiledArea, windows: Sequence[Window], trial: Trial) -> Iterator[np.ndarray]:
     """Masks of single windows, whole fields (y, x) uint8, solved as :func:`solve_area` solves; for references.
 
     Parameters
     ----------
-    area, plan, trial, run, client, batch : as for :func:`solve_area`.
+    tiled, trial : as for :func:`solve_area`.
     windows : of the plan, or others of its size.
     """
-    solved = solve_batches(
-        windows, area, plan, trial, run, client=client, batch=batch, whole=True, title="reference windows"
-    )
-    side = round(plan.field_nm / plan.pixel_nm)
+    solved = solve_batches(tiled, windows, trial, whole=True, title="reference windows")
+    side = round(tiled.plan.field_nm / tiled.plan.pixel_nm)
     for window in windows:
         yield solved.mask(window) if solved.digests[window] else np.zeros((side, side), np.uint8)
 
@@ -318,7 +275,7 @@ def read_back(
 
 
 def _finished(
-    run: Run, name: str, begun: float, plan: Plan, passes: Sequence[Solved], windows: Sequence[Window], batch: int
+    tiled: TiledArea, name: str, begun: float, passes: Sequence[Solved], windows: Sequence[Window]
 ) -> tuple[StitchedMask, xr.Dataset]:
     """The stitched mask, and the table of windows in their order."""
     costs = {window: row for solved in passes for window, row in solved.rows()}
@@ -326,11 +283,12 @@ def _finished(
         [w.row, w.column, (w.core_nm[0] + w.core_nm[2]) / 2, (w.core_nm[1] + w.core_nm[3]) / 2, *costs[w]]
         for w in windows
     ]
+    plan, run = tiled.plan, tiled.run
     columns = pd.DataFrame(rows, columns=list(_COLUMNS), dtype=None if rows else float)
     new = sum(solved.new for solved in passes)
     solved_windows = table(columns, TILE, _COLUMNS).assign_attrs(
         wall_s=_wall_s(run, name, begun, new), new=new, core_nm=plan.core_nm, field_nm=plan.field_nm,
-        pixel_nm=plan.pixel_nm, batch=batch,
+        pixel_nm=plan.pixel_nm, batch=tiled.batch,
     )  # fmt: skip
     return open_mask(run.out_dir / f"{name}.zarr"), solved_windows
 

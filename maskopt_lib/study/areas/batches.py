@@ -68,6 +68,29 @@ class Area:
         return (kept or Kept())(simulator_key, lambda: self.process.simulator(device=self.device))
 
 
+@dataclass(frozen=True, kw_only=True)
+class TiledArea:
+    """An area in windows, where what is solved of them is kept, and who solves: what all passes over it share.
+
+    Attributes
+    ----------
+    area, plan : what and where.
+    run : parts and stores are kept below its folder; parts that are there and whole are taken.
+    client : of :func:`maskopt_lib.runs.spread.workers`; None works in this process.
+    batch : windows solved together, at least 1; memory grows with it, not with the area.
+    """
+
+    area: Area
+    plan: Plan
+    run: Run
+    client: distributed.Client | None = None
+    batch: int = 4
+
+    def __post_init__(self) -> None:
+        if self.batch < 1:
+            raise ValueError(f"batch must be at least 1, got {self.batch}")
+
+
 def open_mask(path: str | Path) -> StitchedMask:
     """A stitched mask to read, each byte held against the list in its store; one that is not finished as it is.
 
@@ -171,26 +194,14 @@ class Solved:
 
 
 def solve_batches(
-    windows: Sequence[Window],
-    area: Area,
-    plan: Plan,
-    trial: Trial,
-    run: Run,
-    *,
-    client: distributed.Client | None,
-    batch: int,
-    title: str,
-    start: Path | None = None,
+    tiled: TiledArea, windows: Sequence[Window], trial: Trial, *, title: str, start: Path | None = None,
     whole: bool = False,
-) -> Solved:
+) -> Solved:  # fmt: skip
     """Form batches of windows that differ, and have those solved whose parts are not there.
 
     Parameters
     ----------
-    windows, area, plan, trial : what is solved, and how.
-    run : parts are kept below its folder.
-    client : of workers; None works in this process.
-    batch : windows solved together, at least 1.
+    tiled, windows, trial : what is solved, and how.
     title : of the progress bar.
     start : store of a stitched mask to start from.
     whole : keep whole fields, not only cores.
@@ -199,8 +210,7 @@ def solve_batches(
     ------
     GridMismatchError : fields of another size than the optics' period.
     """
-    if batch < 1:
-        raise ValueError(f"batch must be at least 1, got {batch}")
+    area, plan, batch = tiled.area, tiled.plan, tiled.batch
     if plan.field_nm != area.process.period_nm:
         raise GridMismatchError(
             f"fields of {plan.field_nm:g} nm, but the kernels have a period of {area.process.period_nm:g} nm"
@@ -220,7 +230,7 @@ def solve_batches(
     tasks = []
     for together in (tuple(order[i : i + batch]) for i in range(0, len(order), batch)):
         # Sums in a batch may be taken in another order than alone: who is solved together is part of the key.
-        path = part_path(run.out_dir, "windows", key=key_of([settings, *together]))
+        path = part_path(tiled.run.out_dir, "windows", key=key_of([settings, *together]))
         tasks.append(
             WindowBatch(
                 area=area, trial=trial, plan=plan, kept_px=kept_px, digests=together, start=start,
@@ -229,7 +239,7 @@ def solve_batches(
         )  # fmt: skip
     new: list[Window] = []
     complete(
-        _solve, tasks, client=client, title=title, unit="window", size=lambda task: len(task.windows),
+        _solve, tasks, client=tiled.client, title=title, unit="window", size=lambda task: len(task.windows),
         after=lambda task, _: new.extend(task.windows),
     )  # fmt: skip
     return Solved(digests, {digest: task for task in tasks for digest in task.digests}, len(new))

@@ -3,31 +3,23 @@
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import distributed
 import numpy as np
 
 from maskopt_lib.errors import DamagedFileError
-from maskopt_lib.layout.windows import Plan, StitchedMask, Window
+from maskopt_lib.layout.windows import StitchedMask, Window
 from maskopt_lib.opc.mask_rules import MaskRules
 from maskopt_lib.runs.gather import complete
 from maskopt_lib.runs.hashing import hashed, key_of, source_hash
 from maskopt_lib.runs.parts import part_path, read_part, write_part
-from maskopt_lib.runs.record import Run
 from maskopt_lib.runs.spread import Kept
-from maskopt_lib.study.areas.batches import apart, open_mask, stitching
+from maskopt_lib.study.areas.batches import TiledArea, apart, open_mask, stitching
 
 #: What is seen around a core; a shape that leaves it is larger than any rule asks.
 CONTEXT_NM = 128.0
 
 
 def mend(
-    plan: Plan,
-    rules: MaskRules,
-    stitched: StitchedMask,
-    run: Run,
-    *,
-    name: str = "mask_mended",
-    client: distributed.Client | None = None,
+    tiled: TiledArea, rules: MaskRules, stitched: StitchedMask, *, name: str = "mask_mended"
 ) -> tuple[StitchedMask, int]:
     """Project a stitched mask onto a rule deck, window by window.
 
@@ -37,17 +29,16 @@ def mend(
 
     Parameters
     ----------
-    plan : the first windows.
+    tiled : with the plan of the first windows.
     rules : the deck.
     stitched : the mask; it is kept.
-    run : parts and the new store are kept below its folder.
-    name : of the store, ``<name>.zarr``.
-    client : of :func:`maskopt_lib.study.areas.area.workers`; None works in this process.
+    name : of the new store, ``<name>.zarr``.
 
     Returns
     -------
     The mended mask, and the number of pixels that changed.
     """
+    plan, run = tiled.plan, tiled.run
     settings = hashed([asdict(rules), source_hash(["maskopt_lib.opc.mask_rules"]), plan.pixel_nm, CONTEXT_NM])
     changed = 0
     with stitching(run, name, plan, start=stitched) as mended:
@@ -58,7 +49,7 @@ def mend(
                     digest = _digest(_around(mended, window))
                     path = part_path(run.out_dir, "mended", key=key_of([settings, digest]))
                     tasks.append(_Mending(stitched=mended.path, window=window, digest=digest, rules=rules, path=path))
-            complete(_mend, tasks, client=client, title=f"{name}, group {i + 1} of 4", unit="window")
+            complete(_mend, tasks, client=tiled.client, title=f"{name}, group {i + 1} of 4", unit="window")
             for task in tasks:
                 core = read_part(task.path)["core"]
                 changed += int((mended.read(task.window.core_nm) != core).sum())

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import distributed
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -32,7 +31,7 @@ from maskopt_lib.runs.parts import FOLDER
 from maskopt_lib.runs.record import Run, start
 from maskopt_lib.runs.spread import workers as workers_of
 from maskopt_lib.study.areas import focus_window, prints, score_sheet
-from maskopt_lib.study.areas.area import Area, check_written, seam_pass, solve_area, write_area, written_cell
+from maskopt_lib.study.areas.area import Area, TiledArea, check_written, seam_pass, solve_area, write_area, written_cell
 from maskopt_lib.study.areas.batches import open_mask, pixels_of, stitching, target_of
 from maskopt_lib.study.areas.mending import mend
 from maskopt_lib.study.areas.own_region import inputs_of, middle_nm, plan_of, read, read_mask, with_rim
@@ -98,27 +97,17 @@ def trials_of(
 
 
 def solve(
-    area: Area,
-    plan: Plan,
-    trials: tuple[Trial, Trial],
-    run: Run,
-    *,
-    deck: Mapping[str, float],
-    rules_every: int = 1,
-    client: distributed.Client | None = None,
-    batch: int = 1,
+    tiled: TiledArea, trials: tuple[Trial, Trial], *, deck: Mapping[str, float], rules_every: int = 1,
     one_window: bool | None = None,
-) -> Solution:
+) -> Solution:  # fmt: skip
     """The mask of a region, window by window where it is larger than one.
 
     Parameters
     ----------
-    area, plan : what and where.
+    tiled : what, where and by whom.
     trials : of :func:`trials_of`.
-    run : parts and stores are kept below its folder.
     deck : mask rules; a method that keeps them is mended by them in the end.
-    rules_every, client, batch : as for :func:`maskopt_lib.study.areas.prints.measure` and
-        :func:`maskopt_lib.study.areas.area.solve_area`.
+    rules_every : as for :func:`maskopt_lib.study.areas.prints.measure`.
     one_window : whether the first windows are all there is; by default where there is only one.
 
     Returns
@@ -128,33 +117,33 @@ def solve(
     projection onto the deck, where the method keeps rules.
     """
     first, again = trials
-    how = {"client": client, "batch": batch}
-    stitched, windows = solve_area(area, plan, first, run, **how)
+    plan = tiled.plan
+    stitched, windows = solve_area(tiled, first)
     if plan.grid == (1, 1) if one_window is None else one_window:
         return Solution(masks={FIRST: stitched}, passes={FIRST: windows})
-    seamless, second = seam_pass(area, plan, again, stitched, run, **how)
+    seamless, second = seam_pass(tiled, again, stitched)
     checked = {rule: limit for rule, limit in deck.items() if limit > 0}
-    measured = prints.measure(area, plan, seamless, run, deck=checked, rules_every=rules_every, client=client)
+    measured = prints.measure(tiled, seamless, deck=checked, rules_every=rules_every)
     repaired, third = seam_pass(
-        area, plan, again, seamless, run, name="mask_repaired", moved=replace(plan, offset_nm=quarter_nm(plan)),
-        places_nm=prints.violating_places(measured), **how,
+        tiled, again, seamless, name="mask_repaired", moved=replace(plan, offset_nm=quarter_nm(plan)),
+        places_nm=prints.violating_places(measured),
     )  # fmt: skip
     masks = {FIRST: stitched, SEAMLESS: seamless, REPAIRED: repaired}
     passes = {FIRST: windows, SEAMLESS: second, REPAIRED: third}
     if first.method != KEEPS_RULES:
         return Solution(masks=masks, passes=passes)
-    masks[MENDED], changed = mend(plan, first.resolved.deck, repaired, run, client=client)
+    masks[MENDED], changed = mend(tiled, first.resolved.deck, repaired)
     return Solution(masks=masks, passes=passes, changed=changed)
 
 
 def drawn(
-    area: Area, plan: Plan, draw: Callable[[np.ndarray], tuple[np.ndarray, float, Any]], run: Run, *, name: str
+    tiled: TiledArea, draw: Callable[[np.ndarray], tuple[np.ndarray, float, Any]], *, name: str
 ) -> tuple[StitchedMask, float, Any]:
     """A mask of a region that something else than a solver draws, field by field, such as a network.
 
     Parameters
     ----------
-    area, plan, run : as for :func:`solve`.
+    tiled : as for :func:`solve`.
     draw : of a target (y, x) the mask (y, x), the seconds it took, and what there is to say.
     name : of the store, ``<name>.zarr``.
 
@@ -162,8 +151,9 @@ def drawn(
     -------
     The mask, its seconds, and what was said of the last field; None where nothing is drawn.
     """
+    area, plan = tiled.area, tiled.plan
     design, seconds, said = area.design(), 0.0, None
-    with stitching(run, name, plan) as stitched:
+    with stitching(tiled.run, name, plan) as stitched:
         for window in plan.windows:
             target = target_of(design, area, window, plan)
             if target.any():
@@ -171,31 +161,25 @@ def drawn(
                 seconds += spent_s
                 box = plan.kept(window)
                 stitched.write(box, mask[pixels_of(box, window.field_nm[:2], plan.pixel_nm)])
-    return open_mask(run.out_dir / f"{name}.zarr"), seconds, said
+    return open_mask(tiled.run.out_dir / f"{name}.zarr"), seconds, said
 
 
 def score_masks(
-    masks: Mapping[str, StitchedMask],
-    area: Area,
-    plan: Plan,
-    run: Run,
-    *,
-    deck: Mapping[str, float],
-    client: distributed.Client | None = None,
+    tiled: TiledArea, masks: Mapping[str, StitchedMask], *, deck: Mapping[str, float]
 ) -> tuple[xr.Dataset, dict[str, xr.Dataset], dict[str, prints.Measured]]:
     """Print, score and check masks: score sheet of all, rule report of each, and what was measured."""
     every = {rule: deck.get(rule) or _NO_LIMIT for rule in metrics.RULES}
-    found = {name: prints.measure(area, plan, mask, run, deck=every, client=client) for name, mask in masks.items()}
+    found = {name: prints.measure(tiled, mask, deck=every) for name, mask in masks.items()}
     return (
-        score_sheet.score(masks, area, plan, found),
+        score_sheet.score(masks, tiled.area, tiled.plan, found),
         {name: score_sheet.report_of(each, deck) for name, each in found.items()},
         found,
     )
 
 
-def target_mask(area: Area, plan: Plan, run: Run) -> StitchedMask:
+def target_mask(tiled: TiledArea) -> StitchedMask:
     """The layout as its own mask: what is printed without correction."""
-    return solve_area(area, plan, Trial(label="target", method="identity"), run, name="target", batch=1)[0]
+    return solve_area(replace(tiled, batch=1), Trial(label="target", method="identity"), name="target")[0]
 
 
 def quarter_nm(plan: Plan) -> float:
@@ -305,9 +289,10 @@ def optimize(
     for path in filter(None, (out, around)):
         check_written(area, path, plan, run, **how)
     with workers_of(workers if plan.grid != (1, 1) else 0) as client:
-        solution = solve(area, plan, trials, run, deck=rules, client=client)
-        masks = {"target": target_mask(area, plan, run), method: solution.mask}
-        scores, reports, measured = score_masks(masks, area, counted, run, deck=rules, client=client)
+        tiled = TiledArea(area=area, plan=plan, run=run, client=client, batch=1)
+        solution = solve(tiled, trials, deck=rules)
+        masks = {"target": target_mask(tiled), method: solution.mask}
+        scores, reports, measured = score_masks(replace(tiled, plan=counted), masks, deck=rules)
     if lost := measured[method].not_printed:
         warnings.warn(said_of(lost), NothingPrintsWarning, stacklevel=2)
     file = write_area(solution.mask, area, out, box_nm=counted.region_nm, **how)
@@ -366,7 +351,7 @@ def score(
             stitched.write(box, design.rasterize(mask.layer, box, plan.pixel_nm))
     counted = plan if region else with_rim(plan)
     masks = {"mask": open_mask(run.out_dir / "mask.zarr")}
-    scores, reports, measured = score_masks(masks, area, counted, run, deck=rules)
+    scores, reports, measured = score_masks(TiledArea(area=area, plan=counted, run=run), masks, deck=rules)
     found = {name: values.item() for name, values in scores.isel({schema.METHOD: 0}).items()}
     about = scores.attrs | {"context_nm": plan.context_nm}
     return {"process": process.name, **found, **_report(reports["mask"], measured["mask"]), **about}

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import distributed
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -18,36 +17,25 @@ from maskopt_lib.metrics.contour import PLACE
 from maskopt_lib.runs.gather import complete
 from maskopt_lib.runs.hashing import hashed, key_of, source_hash
 from maskopt_lib.runs.parts import part_path, read_part, write_part
-from maskopt_lib.runs.record import Run
 from maskopt_lib.runs.spread import Kept, torch_threads
-from maskopt_lib.study.areas.batches import Area, open_mask, pixels_of
+from maskopt_lib.study.areas.batches import Area, TiledArea, open_mask, pixels_of
 from maskopt_lib.study.areas.tables import OUTLINE_COLUMNS, RULE_COLUMNS, SITE_COLUMNS, TILE, Measured, table
 from maskopt_lib.study.labelled_images import images, pictures
 
 _AT_ONCE = 8
 
 
-def measure(
-    area: Area,
-    plan: Plan,
-    stitched: StitchedMask,
-    run: Run,
-    *,
-    deck: Mapping[str, float],
-    rules_every: int = 1,
-    client: distributed.Client | None = None,
-) -> Measured:
+def measure(tiled: TiledArea, stitched: StitchedMask, *, deck: Mapping[str, float], rules_every: int = 1) -> Measured:
     """Print a stitched mask window by window, and score every core.
 
     Parameters
     ----------
-    area, plan : of the mask; the plan's windows are printed, whatever windows the mask was made with.
+    tiled : the plan's windows are printed, whatever windows the mask was made with.
     stitched : the mask.
-    run : parts are kept below its folder.
     deck : mask rules, as for :func:`maskopt_lib.metrics.rule_report`.
     rules_every : check the rules in every n-th window only, counted along rows; 1 checks all.
-    client : as for :func:`maskopt_lib.study.areas.area.solve_area`.
     """
+    area, plan = tiled.area, tiled.plan
     settings = hashed([
         stitched.digest(), area.imaging_digest(), files.sha256_of(area.layout_file), str(area.layer),
         list(deck.items()), area.device, area.threads,  # a part holds its rules by their place in the deck
@@ -63,11 +51,11 @@ def measure(
         tasks.append(
             _Print(
                 area=area, stitched=stitched.path, plan=plan, windows=printed, checked=checked,
-                deck=dict(deck), path=part_path(run.out_dir, "print", key=key),
+                deck=dict(deck), path=part_path(tiled.run.out_dir, "print", key=key),
             )
         )  # fmt: skip
     complete(
-        _print, tasks, client=client, title=f"print {stitched.path.stem}", unit="window",
+        _print, tasks, client=tiled.client, title=f"print {stitched.path.stem}", unit="window",
         size=lambda task: len(task.windows),
     )  # fmt: skip
     parts = [read_part(task.path) for task in tasks]

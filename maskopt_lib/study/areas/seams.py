@@ -8,7 +8,6 @@ in the interior, and against the same place solved in the middle of a window of 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-import distributed
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -17,8 +16,7 @@ from maskopt_lib import metrics
 from maskopt_lib.data import schema
 from maskopt_lib.layout.windows import OPTICAL_RADIUS_NM, Plan, StitchedMask, Window
 from maskopt_lib.runs.gather import labelled
-from maskopt_lib.runs.record import Run
-from maskopt_lib.study.areas.area import Area, solve_windows
+from maskopt_lib.study.areas.area import TiledArea, solve_windows
 from maskopt_lib.study.areas.prints import edge_sites
 from maskopt_lib.study.areas.tables import RULE_COLUMNS, SITE_COLUMNS, Measured
 from maskopt_lib.study.solvers.masks import Trial
@@ -155,25 +153,16 @@ def _beside(x: np.ndarray, y: np.ndarray, normal: str, centre: Sequence[float], 
 
 
 def against_reference(
-    area: Area,
-    plan: Plan,
-    places: Sequence[tuple[str, Window]],
-    trial: Trial,
-    masks: Mapping[str, StitchedMask],
-    run: Run,
-    *,
-    client: distributed.Client | None = None,
-    batch: int = 4,
+    tiled: TiledArea, places: Sequence[tuple[str, Window]], trial: Trial, masks: Mapping[str, StitchedMask]
 ) -> tuple[xr.Dataset, xr.Dataset]:
     """Stitched masks at seams, held against the same place solved in the middle of a window of its own.
 
     Parameters
     ----------
-    area, plan : of the masks.
+    tiled : of the masks.
     places : of :func:`seam_places`.
     trial : the solver of the first masks, which makes the reference.
     masks : name -> stitched mask.
-    run, client, batch : as for :func:`maskopt_lib.study.areas.area.solve_area`.
 
     Returns
     -------
@@ -182,12 +171,13 @@ def against_reference(
     difference : Dataset over ``mask``, ``border`` and ``distance_nm`` (to the seam): ``xor_nm2_per_um``, area in which
         a mask differs from the reference within that bin on both sides, for each um of border.
     """
+    area, plan = tiled.area, tiled.plan
     sim, design = area.simulator(), area.design()
     half, px = plan.core_nm / 2, plan.pixel_nm
     centres = (np.arange(round(plan.field_nm / px)) + 0.5) * px - plan.field_nm / 2
     bins = np.minimum((np.abs(centres) // _BIN_NM).astype(int), round(half / _BIN_NM))
     errors, differences = [], []
-    fields = solve_windows(area, plan, [w for _, w in places], trial, run, client=client, batch=batch)
+    fields = solve_windows(tiled, [w for _, w in places], trial)
     for (normal, window), reference in zip(places, fields, strict=True):
         target = design.rasterize(area.layer, window.field_nm, px)
         images = [mask.read(window.field_nm) for mask in masks.values()]

@@ -57,6 +57,10 @@ def plan_of(region=REGION, **changes):
     return tiles.Plan(region_nm=region, **({"pixel_nm": PIXEL} | changes))
 
 
+def tiled(area, plan, run, **how):
+    return tiles.TiledArea(area=area, plan=plan, run=run, **how)
+
+
 def rows_of_bars(path, *, period, columns, rows):
     """A cell of bars, repeated each ``period`` nm."""
     library = gdstk.Library(unit=1e-6, precision=1e-10)
@@ -126,24 +130,24 @@ def test_impossible_plans_are_refused(changes, message):
 
 def test_stitched_windows_of_the_target_are_the_target(area, run):
     plan = plan_of()
-    stitched, windows = tiles.solve_area(area, plan, IDENTITY, run)
+    stitched, windows = tiles.solve_area(tiled(area, plan, run), IDENTITY)
     drawn = area.design().rasterize("metal1", REGION, PIXEL)
     np.testing.assert_array_equal(stitched.read(REGION), drawn)
     assert windows.sizes["tile"] == 6 and windows.new == 6
-    again, _ = tiles.seam_pass(area, plan, IDENTITY, stitched, run)
+    again, _ = tiles.seam_pass(tiled(area, plan, run), IDENTITY, stitched)
     assert again.digest() == stitched.digest() and again.path != stitched.path
     some, repaired = tiles.seam_pass(
-        area, plan, IDENTITY, stitched, run, moved=plan_of(offset_nm=256.0), places_nm=np.array([[300.0, 300.0]])
+        tiled(area, plan, run), IDENTITY, stitched, moved=plan_of(offset_nm=256.0), places_nm=np.array([[300.0, 300.0]])
     )
     assert repaired.sizes["tile"] == 1 and some.digest() == stitched.digest()
-    _, none = tiles.seam_pass(area, plan, IDENTITY, stitched, run, places_nm=np.zeros((0, 2)))
+    _, none = tiles.seam_pass(tiled(area, plan, run), IDENTITY, stitched, places_nm=np.zeros((0, 2)))
     assert none.sizes["tile"] == 0
     with xr.open_zarr(stitched.path, consolidated=False) as opened:
         assert opened["x"].values[[0, -1]].tolist() == [4, 2996] and int(opened["mask"].sum()) == drawn.sum()
 
 
 def test_a_read_beyond_the_region_is_dark_and_off_the_pixels_an_error(area, run):
-    stitched, _ = tiles.solve_area(area, plan_of(), IDENTITY, run)
+    stitched, _ = tiles.solve_area(tiled(area, plan_of(), run), IDENTITY)
     around = stitched.read((-80, -80, 80, 80))
     assert not around[:10].any() and not around[:, :10].any()
     with pytest.raises(GridMismatchError, match="off the mask's pixels of 8 nm"):
@@ -155,7 +159,7 @@ def test_a_read_beyond_the_region_is_dark_and_off_the_pixels_an_error(area, run)
 def test_equal_windows_are_solved_once_and_empty_ones_never(tmp_path, process, run):
     area = area_of(rows_of_bars(tmp_path / "bars.oas", period=1024, columns=6, rows=3), process)
     plan = plan_of((0.0, 0.0, 6144.0, 6144.0))
-    stitched, windows = tiles.solve_area(area, plan, CURVY, run)
+    stitched, windows = tiles.solve_area(tiled(area, plan, run), CURVY)
     solved = windows["solved"].values.reshape(6, 6)
     # The lowest row is alone in having nothing below it; within a row, inner windows are all alike.
     assert (solved[:3, 2:5] == 0).sum() == 9 - 0 and (solved[:3, [0, 1, 5]] == 1).all()
@@ -166,18 +170,18 @@ def test_equal_windows_are_solved_once_and_empty_ones_never(tmp_path, process, r
 
 def test_batches_and_names_may_differ_but_parts_are_shared_only_by_equals(area, run):
     plan = plan_of()
-    first, windows = tiles.solve_area(area, plan, CURVY, run, batch=2)
-    again, repeated = tiles.solve_area(area, plan, CURVY, run, batch=2, name="again")
+    first, windows = tiles.solve_area(tiled(area, plan, run, batch=2), CURVY)
+    again, repeated = tiles.solve_area(tiled(area, plan, run, batch=2), CURVY, name="again")
     assert windows.new == 6 and repeated.new == 0 and again.digest() == first.digest()
     other = study.Trial(label="curvy", method="curvy", options={**CURVY.options, "n_steps": 39})
-    _, changed = tiles.solve_area(area, plan, other, run, batch=2, name="other")
+    _, changed = tiles.solve_area(tiled(area, plan, run, batch=2), other, name="other")
     assert changed.new == 6
 
 
 def test_lost_and_damaged_parts_are_made_again_and_nothing_changes(area, run):
     plan = plan_of()
-    first, _ = tiles.solve_area(area, plan, CURVY, run, batch=2)
-    second, _ = tiles.seam_pass(area, plan, CURVY, first, run, batch=2)
+    first, _ = tiles.solve_area(tiled(area, plan, run, batch=2), CURVY)
+    second, _ = tiles.seam_pass(tiled(area, plan, run, batch=2), CURVY, first)
     digests = first.digest(), second.digest()
     kept = sorted((run.out_dir / parts.FOLDER).glob("*.npz"))
     kept[0].unlink()
@@ -185,8 +189,8 @@ def test_lost_and_damaged_parts_are_made_again_and_nothing_changes(area, run):
     data[120:160] = bytes(40)
     kept[1].write_bytes(data)
     kept[2].write_bytes(kept[2].read_bytes()[:100])
-    first, windows = tiles.solve_area(area, plan, CURVY, run, batch=2)
-    second, moved = tiles.seam_pass(area, plan, CURVY, first, run, batch=2)
+    first, windows = tiles.solve_area(tiled(area, plan, run, batch=2), CURVY)
+    second, moved = tiles.seam_pass(tiled(area, plan, run, batch=2), CURVY, first)
     assert windows.new + moved.new >= 3 and (first.digest(), second.digest()) == digests
 
 
@@ -195,9 +199,9 @@ def test_a_stitched_mask_is_whole_or_not_there_and_a_run_that_was_stopped_goes_o
     with monkeypatch.context() as patched:
         patched.setattr(tiles.StitchedMask, "write", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
-            tiles.solve_area(area, plan, CURVY, run)
+            tiles.solve_area(tiled(area, plan, run), CURVY)
     assert [path.name for path in run.out_dir.glob("*mask*")] == []
-    first, windows = tiles.solve_area(area, plan, CURVY, run)
+    first, windows = tiles.solve_area(tiled(area, plan, run), CURVY)
     assert windows.new == 0  # all from parts
     assert "mask.zarr" in study.record_of(run.out_dir)["outputs"] and study.load(first.path)["mask"].any()
     chunk = next(path for path in (first.path / "mask").rglob("*") if path.is_file() and path.name != "zarr.json")
@@ -209,14 +213,14 @@ def test_a_stitched_mask_is_whole_or_not_there_and_a_run_that_was_stopped_goes_o
     chunk.unlink()
     with pytest.raises(DamagedFileError, match=r"mask\.zarr: the file mask/c/"):
         tiles.open_mask(first.path)
-    again, _ = tiles.solve_area(area, plan, CURVY, run)
+    again, _ = tiles.solve_area(tiled(area, plan, run), CURVY)
     assert again.read(plan.region_nm).any()
 
 
 def test_a_killed_worker_changes_nothing(area, run, tmp_path):
     plan = plan_of((0.0, 0.0, 3000.0, 1000.0))
-    undisturbed, _ = tiles.solve_area(area, plan, CURVY, run, batch=1)
-    undisturbed_seams, _ = tiles.seam_pass(area, plan, CURVY, undisturbed, run, batch=1)
+    undisturbed, _ = tiles.solve_area(tiled(area, plan, run, batch=1), CURVY)
+    undisturbed_seams, _ = tiles.seam_pass(tiled(area, plan, run, batch=1), CURVY, undisturbed)
     other = run_in(tmp_path / "other")
     with tiles.workers(2) as client:
         processes = client.run(os.getpid)
@@ -229,9 +233,9 @@ def test_a_killed_worker_changes_nothing(area, run, tmp_path):
 
         killer = threading.Thread(target=kill)
         killer.start()
-        stitched, windows = tiles.solve_area(area, plan, CURVY, other, client=client, batch=1)
+        stitched, windows = tiles.solve_area(tiled(area, plan, other, client=client, batch=1), CURVY)
         killer.join()
-        seamless, _ = tiles.seam_pass(area, plan, CURVY, stitched, other, client=client, batch=1)
+        seamless, _ = tiles.seam_pass(tiled(area, plan, other, client=client, batch=1), CURVY, stitched)
         assert victim not in client.run(os.getpid).values()
     assert windows.new == 3
     assert stitched.digest() == undisturbed.digest() and seamless.digest() == undisturbed_seams.digest()
@@ -243,7 +247,7 @@ def test_memory_does_not_grow_with_the_area(tmp_path, process, run):
     for columns in (4, 30):
         plan = plan_of((0.0, 0.0, 1024.0 * columns, 1024.0), pixel_nm=4.0)
         tracemalloc.start()
-        tiles.solve_area(area, plan, IDENTITY, run, name=f"of_{columns}")
+        tiles.solve_area(tiled(area, plan, run), IDENTITY, name=f"of_{columns}")
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 1.5 * peaks[0]
@@ -268,10 +272,10 @@ def test_broken_rules_at_all_kinds_of_borders_are_mended_and_the_rest_stays(area
     for y, x in ((128, 128), (64, 192), (128, 256), (192, 60), (96, 320)):  # at borders, moved borders, crossings
         image[y - 2 : y + 2, x - 2 : x + 2] = 1
     stitched.write(plan.region_nm, image)
-    mended, changed = mending.mend(plan, rules, stitched, run)
+    mended, changed = mending.mend(tiled(area, plan, run), rules, stitched)
     np.testing.assert_array_equal(mended.read(plan.region_nm), kept)
     assert changed == (image != kept).sum()
-    again, none = mending.mend(plan, rules, mended, run, name="again")
+    again, none = mending.mend(tiled(area, plan, run), rules, mended, name="again")
     assert none == 0 and again.digest() == mended.digest()
 
 
@@ -282,15 +286,15 @@ def test_broken_rules_at_all_kinds_of_borders_are_mended_and_the_rest_stays(area
 def perfect(area, tmp_path_factory):
     run = run_in(tmp_path_factory.mktemp("perfect"))
     plan = plan_of((-352.0, -480.0, 4096.0, 2320.0))
-    return plan, tiles.solve_area(area, plan, IDENTITY, run)[0], run
+    return plan, tiles.solve_area(tiled(area, plan, run), IDENTITY)[0], run
 
 
 def test_windows_are_scored_as_the_study_scores_a_window(area, tmp_path):
     region = (1000.0, 800.0, 2024.0, 1312.0)
     run, plan = run_in(tmp_path), plan_of(region)
     whole = plan_of((0.0, 0.0, 4096.0, 2048.0))  # with all that is around the region
-    stitched, _ = tiles.solve_area(area, whole, IDENTITY, run)
-    found = prints.measure(area, plan, stitched, run, deck=DECK)
+    stitched, _ = tiles.solve_area(tiled(area, whole, run), IDENTITY)
+    found = prints.measure(tiled(area, plan, run), stitched, deck=DECK)
     field = plan.window(0, 0).field_nm
     sim = area.simulator()
     mask, target = stitched.read(field), area.design().rasterize("metal1", field, PIXEL)
@@ -316,7 +320,7 @@ def test_a_fault_at_a_border_is_seen_there_and_only_there(area, perfect):
     broken.write(plan.region_nm, image)
     levels = seams.seam_levels(
         {
-            name: prints.measure(area, plan, mask, run, deck=DECK)
+            name: prints.measure(tiled(area, plan, run), mask, deck=DECK)
             for name, mask in (("perfect", stitched), ("broken", broken))
         },
         plan,
@@ -331,20 +335,20 @@ def test_a_fault_at_a_border_is_seen_there_and_only_there(area, perfect):
 
 def test_what_was_measured_is_kept_until_the_mask_changes(area, perfect):
     plan, stitched, run = perfect
-    found = prints.measure(area, plan, stitched, run, deck=DECK)
+    found = prints.measure(tiled(area, plan, run), stitched, deck=DECK)
     before = set((run.out_dir / parts.FOLDER).iterdir())
-    again = prints.measure(area, plan, stitched, run, deck=DECK)
+    again = prints.measure(tiled(area, plan, run), stitched, deck=DECK)
     assert set((run.out_dir / parts.FOLDER).iterdir()) == before and again.sites.identical(found.sites)
-    turned = prints.measure(area, plan, stitched, run, deck=dict(reversed(DECK.items()))).violations
+    turned = prints.measure(tiled(area, plan, run), stitched, deck=dict(reversed(DECK.items()))).violations
     for rule in DECK:  # by its name, whatever its place in the deck
         assert turned["worst"].sel(rule=rule) == found.violations["worst"].sel(rule=rule)
 
 
 def test_a_mask_does_not_differ_from_a_reference_that_is_the_same(area, perfect):
     plan, stitched, run = perfect
-    measured = prints.measure(area, plan, stitched, run, deck=DECK)
+    measured = prints.measure(tiled(area, plan, run), stitched, deck=DECK)
     places = seams.seam_places(measured, plan, n=4)
-    errors, difference = seams.against_reference(area, plan, places, IDENTITY, {"mask": stitched}, run)
+    errors, difference = seams.against_reference(tiled(area, plan, run), places, IDENTITY, {"mask": stitched})
     # The distances of some borders reach beyond the region, where the stitched mask is dark and the reference is not.
     x0, y0, x1, y1 = plan.region_nm
     cores = [window.core_nm for _, window in places]

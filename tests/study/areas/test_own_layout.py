@@ -46,6 +46,10 @@ def small():
     return litho.load_process(SMALL)
 
 
+def tiled(area, plan, run):
+    return tiles.TiledArea(area=area, plan=plan, run=run)
+
+
 def drawn(path, polygons, layer=11):
     library = gdstk.Library(unit=1e-9, precision=1e-10)
     cell = library.new_cell("TOP")
@@ -75,10 +79,10 @@ def scored(path, folder, process, mask=None, region_nm=(), **how):
     run = run_in(folder)
     area = own_layout.read(path, folder, process)
     plan = own_layout.plan_of(area, region_nm, **({"pixel_nm": PIXEL} | how))
-    masks = {"target": own_layout.target_mask(area, plan, run)}
+    masks = {"target": own_layout.target_mask(tiled(area, plan, run))}
     if mask is not None:
-        masks["mask"] = own_layout.drawn(area, plan, lambda field: (mask(field), 0.0, None), run, name="made")[0]
-    scores, reports, measured = own_layout.score_masks(masks, area, plan, run, deck=DECK)
+        masks["mask"] = own_layout.drawn(tiled(area, plan, run), lambda field: (mask(field), 0.0, None), name="made")[0]
+    scores, reports, measured = own_layout.score_masks(tiled(area, plan, run), masks, deck=DECK)
     return scores, reports, measured, plan
 
 
@@ -106,7 +110,7 @@ def test_a_mask_goes_on_around_the_region_and_is_the_same_in_one_window_and_in_m
     found = []
     for region in ([1000, 100, 1400, 400], [800, 100, 1900, 400]):
         plan = own_layout.plan_of(area, region)
-        mask = own_layout.target_mask(area, plan, run_in(tmp_path / str(plan.grid[1])))
+        mask = own_layout.target_mask(tiled(area, plan, run_in(tmp_path / str(plan.grid[1]))))
         around = [region[0] - 256, region[1] - 100, region[2] + 256, region[3] + 100]
         np.testing.assert_array_equal(mask.read(around), area.design().rasterize(area.layer, around, PIXEL))
         found.append(plan.grid)
@@ -320,7 +324,7 @@ def test_a_mask_of_pixels_of_half_a_nanometre_is_written_as_it_is(tmp_path):
     area = own_layout.read(drawn(tmp_path / "a.gds", [[(0, 0), (20, 0), (20, 20), (0, 20)]]), tmp_path, process)
     with pytest.warns(UserWarning, match=r"width of 20 nm, k1 = 0\.093"):
         plan = own_layout.plan_of(area, (0, 0, 40, 40))
-    mask = own_layout.target_mask(area, plan, run_in(tmp_path / "run"))
+    mask = own_layout.target_mask(tiled(area, plan, run_in(tmp_path / "run")))
     file = tiles.write_area(mask, area, tmp_path / "m.oas", box_nm=plan.region_nm, contours="pixel")
     assert file.area_nm2 == pytest.approx(400) and layout.read_design(file.path).bounds_nm("111/0") == (0, 0, 20, 20)
 
@@ -328,7 +332,7 @@ def test_a_mask_of_pixels_of_half_a_nanometre_is_written_as_it_is(tmp_path):
 def test_a_region_is_pictured_whatever_the_field(tmp_path, small):
     run, area = run_in(tmp_path / "run"), own_layout.read(drawn(tmp_path / "a.gds", SHAPES["via"]), tmp_path, small)
     plan = own_layout.plan_of(area)
-    shown = prints.picture(area, own_layout.target_mask(area, plan, run), plan.region_nm)
+    shown = prints.picture(area, own_layout.target_mask(tiled(area, plan, run)), plan.region_nm)
     np.testing.assert_array_equal(shown["target"], area.design().rasterize(area.layer, plan.region_nm, PIXEL))
 
 
@@ -338,7 +342,7 @@ def test_a_process_window_is_that_of_the_region(tmp_path, small):
         own_layout.read(drawn(tmp_path / "a.gds", SHAPES["manhattan"]), tmp_path, small),
     )
     plan = own_layout.plan_of(area)
-    masks = {"target": own_layout.target_mask(area, plan, run)}
+    masks = {"target": own_layout.target_mask(tiled(area, plan, run))}
     share, windows = focus_window.through_focus(masks, area, plan)
     assert 0 <= share.min() < share.max() <= 100 and (windows["dof_nm"] >= 0).all()
     curved = own_layout.read(drawn(tmp_path / "b.gds", SHAPES["curved"]), tmp_path, small)
