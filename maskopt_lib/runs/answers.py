@@ -24,7 +24,7 @@ from maskopt_lib.errors import SchemaError
 from maskopt_lib.runs import bootstrap
 from maskopt_lib.runs.effects import gain
 from maskopt_lib.runs.paths import resolved, root
-from maskopt_lib.runs.record import Run, record_of
+from maskopt_lib.runs.record import Run, in_history, record_of
 from maskopt_lib.runs.reference import load_result
 from maskopt_lib.runs.tables import TABLE, table_frame
 
@@ -140,8 +140,9 @@ class Answers:
         said = record["conventions"]
         scale = Path(record["params"].get("out_dir", "")).name or "scratch"
         kernels = said.get("kernels") or "named in it"
+        stale = " (not in this history)" if in_history(record["git_commit"]) is False else ""
         parts = {
-            "commit": f"`{record['git_commit'][:8]}`, {record['created_at'][:10]}",
+            "commit": f"`{record['git_commit'][:8]}`{stale}, {record['created_at'][:10]}",
             "kernels": kernels if isinstance(kernels, str) else ", ".join(kernels),
             "raster": said.get("raster", "none"),
             "scale": f"`{scale}`",

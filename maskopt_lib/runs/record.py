@@ -328,13 +328,29 @@ def _hashes(inputs: Iterable[str | Path]) -> dict[str, str]:
     return {item if isinstance(item, str) else relative(item): sha256(item) for item in inputs}
 
 
-def _git_state() -> tuple[str, bool | None]:
-    def git(*arguments: str) -> str:
-        command = ["git", "-C", str(root()), *arguments]
-        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=30).stdout.strip()
-
+def in_history(commit: str) -> bool | None:
+    """Whether today's commit descends from one; None where nobody can tell: without a repository, or all of it."""
     try:
-        return git("rev-parse", "HEAD"), bool(git("status", "--porcelain"))
+        if _git("rev-parse", "--is-shallow-repository") == "true":
+            return None
+        _git("rev-parse", "HEAD")
+    except (OSError, subprocess.SubprocessError):
+        return None
+    try:
+        _git("merge-base", "--is-ancestor", commit, "HEAD")
+    except subprocess.CalledProcessError:
+        return False
+    return True
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", "-C", str(root()), *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=30).stdout.strip()
+
+
+def _git_state() -> tuple[str, bool | None]:
+    try:
+        return _git("rev-parse", "HEAD"), bool(_git("status", "--porcelain"))
     except (OSError, subprocess.SubprocessError):
         return "unknown", None
 

@@ -59,3 +59,10 @@ def test_a_notebook_that_had_another_number_is_found(answers):
     answers.about("A block?")
     answers.load("large_area", "levels")
     assert "notebooks/41_large_area.ipynb)" in answers.say("Yes.").data
+
+
+def test_a_commit_that_this_history_lacks_is_said_to_be(answers, monkeypatch):
+    monkeypatch.setattr("maskopt_lib.runs.answers.in_history", lambda commit: False)
+    answers.about("Which?")
+    answers.load("pareto", "points")
+    assert "(not in this history)" in answers.say("This one.").data

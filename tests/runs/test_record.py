@@ -14,7 +14,8 @@ from maskopt_lib import study
 from maskopt_lib.data import schema
 from maskopt_lib.errors import MissingDataError, SchemaError, UnknownNameError
 from maskopt_lib.runs.paths import root
-from maskopt_lib.runs.record import start
+from maskopt_lib.runs.record import in_history, start
+from maskopt_lib.runs.reference import FOLDER, load_result, stored_names
 
 #: Of the lock of a run that lives.
 OF_THE_LOCK = {".lock", ".owner.json"}
@@ -199,3 +200,24 @@ def test_the_root_is_a_folder_by_its_full_path(monkeypatch, named):
     monkeypatch.setenv("MASKOPT_ROOT", named)
     with pytest.raises(SchemaError, match="MASKOPT_ROOT"):
         root()
+
+
+def test_a_commit_that_this_history_lacks_is_told_from_its_own():
+    own = in_history("HEAD")
+    if own is None:
+        pytest.skip("no repository with all of its history here")
+    assert own and in_history("0" * 40) is False
+
+
+#: Made on a branch that was put on another commit before it came in: to be made again by their notebooks' paper runs.
+ASTRAY = {"00_first_mask", "44_determinism"}
+
+
+def test_records_name_commits_of_this_history():
+    folders = [path for path in FOLDER.glob("[0-9]*") if path.is_dir()]
+    commits = {
+        path.name: {study.record_of(load_result(path, name))["git_commit"] for name in stored_names(path)}
+        for path in folders
+    }
+    assert len(commits) > 20
+    assert {name for name, made_at in commits.items() if any(in_history(c) is False for c in made_at)} <= ASTRAY
