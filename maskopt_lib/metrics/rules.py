@@ -6,9 +6,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import xarray as xr
-from scipy import ndimage
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
@@ -162,29 +162,30 @@ def _radius(mask: np.ndarray, limit: float, box: _Box, below: float) -> _Found:
 
 def _area(mask: np.ndarray, limit: float, box: _Box, below: float) -> _Found:
     part, (y0, x0) = crop(mask)
-    labels, n = ndimage.label(part)
-    if not n:
+    if not part.size:
         return float("nan"), []
-    numbers = np.arange(1, n + 1)
+    _, labels, table, centres = cv2.connectedComponentsWithStats(part.view(np.uint8), connectivity=4, ltype=cv2.CV_32S)
+    numbers = np.arange(1, len(table))
     if not _inside(*np.array([[x0, x0 + part.shape[1]], [y0, y0 + part.shape[0]]]), box).all():
         y, x = np.nonzero(part)
         numbers = np.unique(labels[y, x][_inside(x + x0 + 0.5, y + y0 + 0.5, box)])
     if not numbers.size:
         return float("nan"), []
-    areas = np.bincount(labels.ravel())
-    small = numbers[areas[numbers] < limit]
-    centres = ndimage.center_of_mass(part, labels, small)
-    boxes = ndimage.find_objects(labels)
+    areas = table[:, cv2.CC_STAT_AREA].astype(float)
+    sides = table[:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]]
     broken = [
-        (float(areas[k]), cx + x0 + 0.5, cy + y0 + 0.5, float(np.hypot(*(s.stop - s.start for s in boxes[k - 1]))))
-        for k, (cy, cx) in zip(small, centres, strict=True)
+        (areas[k].item(), *(centres[k] + (x0 + 0.5, y0 + 0.5)).tolist(), float(np.hypot(*sides[k])))
+        for k in numbers[areas[numbers] < limit]
     ]
     return float(areas[numbers].min()) if broken or below == np.inf else float("nan"), broken
 
 
 def _distance(mask: np.ndarray, limit: float, box: _Box, below: float) -> _Found:
     part, (y0, x0) = crop(mask)
-    labels, n = ndimage.label(part)
+    if not part.size:
+        return float("nan"), []
+    n, labels = cv2.connectedComponents(part.view(np.uint8), connectivity=4, ltype=cv2.CV_32S)
+    n -= 1  # without what lies around
     if n < 2:
         return float("nan"), []
     # The closest pair of a region may be farther apart than the limit: look farther until there is one.

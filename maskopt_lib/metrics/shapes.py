@@ -15,7 +15,13 @@ from maskopt_lib.options import Positive, check
 #: supplement (40 degrees) count as narrow places, right angles do not.
 FACING_DEGREES = 140.0
 # Distances from the nearest edge that rise by less than this from a pixel to the highest beside it are near a ridge.
-_RIDGE = 0.8
+_RIDGE = 0.85
+# Kinds of places: edges that face each other along y and along x, features less than three pixels wide, whole parts.
+_THIN, _DISC = 2, 3
+# A pixel and the four beside it.
+_CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+# Ridges that are nearer to each other than this are looked at together, in pixels.
+_STEP_PX = 8
 
 
 class ShapeRules(NamedTuple):
@@ -121,10 +127,9 @@ def _closest(labels: np.ndarray, n: int) -> float:
 
 def _outlines(labels: np.ndarray, n: int) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
     """For each shape the (pixel, 2) y and x of its outline, their lowest and their highest."""
-    part = labels > 0
-    padded = np.pad(part, 1)
-    inner = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
-    outline = np.argwhere(part & ~inner)
+    part = (labels > 0).view(np.uint8)
+    inner = cv2.erode(part, _CROSS, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    outline = cv2.findNonZero(part - inner).reshape(-1, 2)[:, ::-1]
     owner = labels[tuple(outline.T)]
     outline = outline[np.argsort(owner, kind="stable")].astype(float)
     points = np.split(outline, np.cumsum(np.bincount(owner, minlength=n + 1)[1:])[:-1])
@@ -206,13 +211,13 @@ class Places(NamedTuple):
 
 
 def width_places(mask: Any, below_px: float = np.inf) -> Places:
-    """Every place that `min_width_nm` takes the smallest of; with ``below_px`` at least those narrower than it."""
+    """Every place that `min_width_nm` takes the smallest of; with ``below_px`` those narrower than it."""
     part, (y, x) = crop(binary(mask, axes=2))
     return _shifted(_facing(np.pad(part, 1), below_px), y - 1, x - 1)
 
 
 def space_places(mask: Any, below_px: float = np.inf) -> Places:
-    """Every place that `min_space_nm` takes the smallest of; with ``below_px`` at least those narrower than it."""
+    """Every place that `min_space_nm` takes the smallest of; with ``below_px`` those narrower than it."""
     part, (y, x) = crop(binary(mask, axes=2))
     # A little more than the mask's bounding box: beyond it there is only one side to point to.
     return _shifted(_facing(~np.pad(part, 1), below_px), y - 1, x - 1)
@@ -228,69 +233,114 @@ def _smallest_nm(places: Places, pixel_nm: float) -> float:
 
 
 def _facing(region: np.ndarray, below: float) -> Places:
-    # Nothing outside or nothing inside: no edge.
-    if region.all() or not region.any() or not _may_face(region, below):
+    near = _near_ridges(region, below, cv2.DIST_MASK_5)
+    # Nothing outside, nothing inside or nothing narrow: no edges.
+    if region.all() or not near.any():
         return Places(*(np.empty(0) for _ in range(3)), np.empty(0, int))
-    distance, nearest = ndimage.distance_transform_edt(region, return_indices=True)
-    labels, n_parts = ndimage.label(region)
-    places, faced = [], np.zeros(n_parts + 1, dtype=bool)
+    n, labels = cv2.connectedComponents(region.view(np.uint8), connectivity=4, ltype=cv2.CV_32S)
+    found = [_measured(region[window], chosen, window, below) for window, chosen in _windows(near, below)]
+    kind, y, x = np.concatenate([where for where, _ in found], axis=1)
+    faced = np.zeros(n, dtype=bool)
+    faced[labels[y, x][kind < _THIN]] = True
+    # Parts without facing edges that do not run out of the image: the largest inscribed disc.
+    faced[np.r_[0, labels[0], labels[-1], labels[:, 0], labels[:, -1]]] = True
+    parts = np.flatnonzero(np.isin(np.arange(n), labels[near]) & ~faced)
+    boxes = ndimage.find_objects(labels) if parts.size else []
+    for k in parts.tolist():
+        part = np.pad(labels[boxes[k - 1]] == k, 1)
+        distance = ndimage.distance_transform_edt(part)
+        at = np.argwhere(distance == distance.max())[-1] + [axis.start - 1 for axis in boxes[k - 1]]
+        found.append((np.array([[_DISC], *at[:, None]]), np.array([[2 * distance.max()], *(at[:, None] + 0.5)])))
+    (kind, y, x), (value, middle_y, middle_x) = (np.concatenate(f, axis=1) for f in zip(*found, strict=True))
+    order = np.lexsort((x, y, kind))
+    order = order[value[order] < below]
+    return Places(value[order], middle_y[order], middle_x[order], labels[y, x][order])
+
+
+def _measured(
+    region: np.ndarray, chosen: np.ndarray, window: tuple[slice, slice], below: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Facing edges and thin features at chosen pixels of a window: (3, place) kind, y and x of the pixel, and (3, place)
+    width, y and x of the middle, in pixels of the image."""
+    if below < np.inf:
+        chosen = chosen & _near_ridges(region, below, cv2.DIST_MASK_PRECISE)
+        if not chosen.any():
+            return np.empty((3, 0), int), np.empty((3, 0))
+    _, nearest = ndimage.distance_transform_edt(region, return_indices=True)
+    where, what = [], []
     cosine = np.cos(np.deg2rad(FACING_DEGREES))
     for axis, (here, there) in enumerate(((np.s_[:-1], np.s_[1:]), (np.s_[:, :-1], np.s_[:, 1:]))):
         dy, dx = (n[there] - n[here] for n in nearest)
         # Edges nearer than 3 pixels are left to `_thin`, and outside of the region a pixel points to itself.
-        y, x = np.nonzero((dy * dy + dx * dx > 9) & region[here] & region[there])
+        y, x = np.nonzero((dy * dy + dx * dx > 9) & region[here] & region[there] & chosen[here])
         a = np.stack([nearest[0][y, x] - y, nearest[1][y, x] - x])
         b = a + np.stack([dy[y, x], dx[y, x]])
         b[axis] -= 1
         length_a, length_b = np.hypot(*a), np.hypot(*b)
         facing = (a * b).sum(axis=0) <= cosine * length_a * length_b
         y, x = y[facing], x[facing]
+        where.append((np.full(len(y), axis), y, x))
         # To pixel centres half a pixel beyond either edge, from two centres a pixel apart: the halves cancel.
         value = (length_a + length_b)[facing]
-        middle = [n[here][y, x] + d[y, x] / 2 + 0.5 for n, d in zip(nearest, (dy, dx), strict=True)]
-        places.append((value, *middle, labels[y, x]))
-        faced[labels[y, x]] = True
-    # Parts without facing edges that do not run out of the image: the largest inscribed disc.
-    faced[np.r_[0, labels[0], labels[-1], labels[:, 0], labels[:, -1]]] = True
-    if not faced.all():
-        y, x = np.nonzero(~faced[labels])
-        order = np.lexsort((distance[y, x], labels[y, x]))
-        last = order[np.r_[np.diff(labels[y, x][order]) > 0, True]]
-        y, x = y[last], x[last]
-        places.append((2 * distance[y, x], y + 0.5, x + 0.5, labels[y, x]))
+        what.append((value, *(n[here][y, x] + d[y, x] / 2 + 0.5 for n, d in zip(nearest, (dy, dx), strict=True))))
     value, y, x = _thin(region)
-    places.append((value, y + 0.5, x + 0.5, labels[y, x]))
-    return Places(*map(np.concatenate, zip(*places, strict=True)))
+    value, y, x = (v[chosen[y, x]] for v in (value, y, x))
+    where.append((np.full(len(y), _THIN), y, x))
+    what.append((value, y + 0.5, x + 0.5))
+    start = np.array([[axis.start or 0] for axis in window])
+    where, what = (np.concatenate([np.stack(rows) for rows in of], axis=1) for of in (where, what))
+    where[1:] += start
+    what[1:] += start
+    return where, what
 
 
-def _may_face(region: np.ndarray, below: float) -> bool:
-    """Whether edges less than ``below`` pixels apart may face each other: quick, and never wrongly False.
+def _near_ridges(region: np.ndarray, below: float, precision: int) -> np.ndarray:
+    """(y, x) bool: where edges less than ``below`` pixels apart may face each other; quick, and never wrongly False.
 
     Away from an edge the distance from it rises by a pixel and more in the steepest direction; along a ridge between
-    edges that face each other by no more than a third of that.
+    edges that face each other by no more than a third of that. A distance that is true to two percent tells, a precise one tells
+    more.
     """
-    if below == np.inf:
-        return True
-    distance = cv2.distanceTransform(region.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    if below == np.inf or not region.any():
+        return region
+    reach = int(below) + 1
+    # Beyond the image it goes on as at its border, where there is no ridge.
+    wide = cv2.copyMakeBorder(region.view(np.uint8), reach, reach, reach, reach, cv2.BORDER_REPLICATE)
+    distance = cv2.distanceTransform(wide, cv2.DIST_L2, precision)
     rise = cv2.dilate(distance, np.ones((3, 3), np.uint8)) - distance
-    return bool((region & (distance < below / 2 + 1) & (rise < _RIDGE)).any())
+    highest = (1.02 if precision == cv2.DIST_MASK_5 else 1.001) * below / 2 + 0.5
+    ridge = (wide > 0) & (distance < highest) & (rise < _RIDGE)
+    near = cv2.dilate(ridge.view(np.uint8), np.ones((5, 5), np.uint8))
+    return np.ascontiguousarray(near[reach:-reach, reach:-reach]).view(bool) & region
+
+
+def _windows(near: np.ndarray, below: float) -> Iterator[tuple[tuple[slice, slice], np.ndarray]]:
+    """Windows of an image that hold all places near ridges and what these see, and (y, x) bool, the places that each is
+    to answer for."""
+    margin, step = int(min(below, max(near.shape))) + 4, _STEP_PX
+    some = cv2.dilate(near.view(np.uint8), np.ones((step, step), np.uint8), anchor=(0, 0))[::step, ::step]
+    _, groups, table, _ = cv2.connectedComponentsWithStats(some, connectivity=8, ltype=cv2.CV_32S)
+    x, y, w, h = table[1:, :4].T
+    if ((step * w + 2 * margin) * (step * h + 2 * margin)).sum() > near.size:
+        yield np.s_[:, :], near
+        return
+    for k, (x, y, w, h) in enumerate(table[1:, :4].tolist(), start=1):
+        own = (groups[y : y + h, x : x + w] == k).repeat(step, 0).repeat(step, 1)
+        y, x = step * y, step * x
+        window = np.s_[max(y - margin, 0) : y + len(own) + margin, max(x - margin, 0) : x + own.shape[1] + margin]
+        chosen = np.zeros_like(near[window])
+        inside = chosen[y - window[0].start :, x - window[1].start :][: len(own), : own.shape[1]]
+        inside |= own[: len(inside), : inside.shape[1]]
+        yield window, chosen & near[window]
 
 
 def _thin(region: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Width (1 or 2), y and x of the pixels of features less than three pixels wide."""
-    padded = np.pad(region, 3, mode="edge")  # beyond the image it goes on as at its border
-    thick = _with_neighbours(_with_neighbours(padded, np.logical_and), np.logical_or)
-    near = _with_neighbours(_with_neighbours(thick, np.logical_or), np.logical_or)
-    thin = (padded & ~near)[3:-3, 3:-3]
+    # Beyond the image it goes on as at its border.
+    padded = cv2.copyMakeBorder(region.astype(np.uint8), 3, 3, 3, 3, cv2.BORDER_REPLICATE)
+    near = cv2.dilate(cv2.erode(padded, _CROSS), _CROSS, iterations=3)
+    thin = (padded > near)[3:-3, 3:-3]
     y, x = np.nonzero(thin)
     if not y.size:
         return np.empty(0), y, x
     return np.where(ndimage.binary_opening(region, np.ones((2, 2)))[y, x], 2.0, 1.0), y, x
-
-
-def _with_neighbours(image: np.ndarray, combine: Any) -> np.ndarray:
-    """Each pixel combined with the four beside it: erosion with `logical_and`, dilation with `logical_or`."""
-    result = image.copy()
-    for shift, axis in ((1, 0), (-1, 0), (1, 1), (-1, 1)):
-        result = combine(result, np.roll(image, shift, axis=axis))
-    return result

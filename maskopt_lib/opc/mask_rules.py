@@ -177,9 +177,13 @@ class _Mending:
         return part, found
 
     def first_violation(self) -> list[Violation]:
-        """Violations of the first rule, the quickest to measure first, that the mask breaks as it came."""
-        rules = asdict(self.deck)
-        return next(filter(None, (self.violations(self.original, more=True, rules=[rule]) for rule in rules)), [])
+        """Violations that tell that the mask breaks a rule as it came: those of the first shape that breaks one by
+        itself, else all."""
+        labels, areas = shapes(self.original)
+        lone = ((labels == k).astype(np.uint8) for k in range(1, len(areas)))
+        return next(filter(None, (self.violations(shape, more=True) for shape in lone)), None) or self.violations(
+            self.original, more=True
+        )
 
     def violations(
         self, mask: np.ndarray, *, more: bool = False, rules: Sequence[str] | None = None

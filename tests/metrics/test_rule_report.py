@@ -58,7 +58,7 @@ def test_worst_values_are_the_scores_whatever_the_limits(seed, pixel_nm, scale):
             assert (found.value < found.limit).all()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.integers(0, 10_000), st.sampled_from([0.2, 0.5, 1.0, 2.0]))
 def test_what_is_broken_is_found_as_well_where_nothing_else_is_measured(seed, scale):
     mask, deck = blobs(seed), {rule: limit * scale for rule, limit in DECK.items()}
