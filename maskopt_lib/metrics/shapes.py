@@ -298,8 +298,8 @@ def _near_ridges(region: np.ndarray, below: float, precision: int) -> np.ndarray
     """(y, x) bool: where edges less than ``below`` pixels apart may face each other; quick, and never wrongly False.
 
     Away from an edge the distance from it rises by a pixel and more in the steepest direction; along a ridge between
-    edges that face each other by no more than a third of that. A distance that is true to two percent tells, a precise one tells
-    more.
+    edges that face each other by no more than a third of that. A distance that is true to two percent tells, a precise
+    one tells more.
     """
     if below == np.inf or not region.any():
         return region
