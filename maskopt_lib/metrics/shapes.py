@@ -260,8 +260,8 @@ def _facing(region: np.ndarray, below: float) -> Places:
 def _measured(
     region: np.ndarray, chosen: np.ndarray, window: tuple[slice, slice], below: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Facing edges and thin features at chosen pixels of a window: (3, place) kind, y and x of the pixel, and (3, place)
-    width, y and x of the middle, in pixels of the image."""
+    """Facing edges and thin features at chosen pixels of a window: (3, place) kind, y and x of the pixel, and
+    (3, place) width, y and x of the middle, in pixels of the image."""
     if below < np.inf:
         chosen = chosen & _near_ridges(region, below, cv2.DIST_MASK_PRECISE)
         if not chosen.any():
