@@ -157,14 +157,51 @@ def score(mask_file: str, layout: str, out: Path | None, **asked: Any) -> None:
 
 
 @main.command()
-@click.argument("process")
-@click.option("--out", type=FILE, help="Folder to write the kernels to, as the contest's files.")
-@click.option("--order", type=click.Choice(["openilt", "file"]), default="openilt", help="Of the arrays in the files.")
-def kernels(process: str, out: Path | None, order: str) -> None:
-    """Print the kernels of PROCESS: focus settings, clear fields, energies."""
+@click.argument("process", required=False)
+@click.option("--out", type=FILE, help="Folder to write the kernels to.")
+@click.option(
+    "--layout", type=click.Choice(["contest", "openilt", "curvyilt"]), default="contest",
+    help="What is written: fh*.bin and scales.txt, OpenILT's and LithoBench's .pt, or CurvyILT's .npy.",
+)  # fmt: skip
+@click.option("--order", type=click.Choice(["openilt", "file"]), default="openilt", help="Of arrays in fh*.bin.")
+@click.option("--n-kernels", type=click.IntRange(1), help="Kept; default: what the process asks for.")
+@click.option("--side", type=click.IntRange(3), help="Frequencies along an axis, odd: 35 for the contest's programs.")
+@click.option("--inspect", type=FILE, help="Instead: say whether the kernels in a folder are what they should be.")
+def kernels(
+    process: str | None,
+    out: Path | None,
+    layout: str,
+    order: str,
+    n_kernels: int | None,
+    side: int | None,
+    inspect: Path | None,
+) -> None:
+    """Print the kernels of PROCESS, and write them: focus settings, clear fields, energies.
+
+    \b
+    python -m maskopt_lib kernels my.yaml --n-kernels 24 --side 35 --layout openilt --out kernel
+    python -m maskopt_lib kernels --inspect kernel
+    """
+    from dataclasses import replace
+
     from maskopt_lib import litho, optics
 
+    if (process is None) == (inspect is None):
+        raise click.UsageError("give a PROCESS, or --inspect with a folder")
+    if inspect is not None:
+        click.echo(str(optics.inspect(inspect)))
+        return
     found = litho.load_process(process).kernels
+    if n_kernels:
+        kept = {name: getattr(found, name)[:, :n_kernels] for name in ("spectra", "weights")}
+        found = replace(found, **kept)
+    if side:
+        found = optics.padded(found, side // 2)
+    write = {
+        "contest": lambda: optics.write_kernels(found, out, order=order),
+        "openilt": lambda: optics.write_openilt(found, out),
+        "curvyilt": lambda: optics.write_curvyilt(found, out),
+    }[layout]
     say(
         {
             "name": found.name,
@@ -173,7 +210,7 @@ def kernels(process: str, out: Path | None, order: str) -> None:
             "defocus_nm": found.defocus_nm,
             "clear_field": found.clear_field,
             "weights": found.weights,
-            "written": [str(path) for path in optics.write_kernels(found, out, order=order)] if out else [],
+            "written": [str(path) for path in write()] if out else [],
         }
     )
 

@@ -46,7 +46,7 @@ EXCEPTIONS = {
     ("registry", "errors"): "exception classes only; errors itself imports nothing",
 }
 #: Rooms of `study`, in the order of the notebooks' stages: each may import from those before it.
-STAGES = ["labelled_images", "solvers", "areas", "dataset", "networks", "redraw", "__main__"]
+STAGES = ["labelled_images", "solvers", "areas", "dataset", "networks", "applications", "redraw", "__main__"]
 #: What may draw: it comes after all results, and nothing of the library imports it.
 DRAWS = ("__main__.py", "study/redraw.py", "study/__main__.py")
 

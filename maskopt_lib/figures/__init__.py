@@ -4,7 +4,7 @@ A figure has no size until it is drawn: :func:`save` takes the width of the page
 its colour and marker, come from :mod:`maskopt_lib.data.methods`.
 """
 
-from maskopt_lib.figures import anatomy, dataset, designs, large_area, models
+from maskopt_lib.figures import anatomy, dataset, designs, large_area, models, photonics
 from maskopt_lib.figures.cells import cell_gallery
 from maskopt_lib.figures.optics import kernel_gallery, source_map
 from maskopt_lib.figures.pareto import attainment_curves, hypervolume_bars, pareto_front

@@ -25,6 +25,7 @@ from maskopt_lib.layout.contours import mask_polygons, mask_rings
 from maskopt_lib.layout.design_rules import DesignRule, check_design_rules
 from maskopt_lib.layout.designs import Design, DesignInfo, read_design
 from maskopt_lib.layout.layers import layer_names, resolve_layer
-from maskopt_lib.layout.markers import write_markers
+from maskopt_lib.layout.markers import write_differences, write_markers
+from maskopt_lib.layout.photonic_devices import DEVICES, photonic_device
 from maskopt_lib.layout.platforms import PLATFORMS, Platform, design_inputs
 from maskopt_lib.layout.writer import WrittenMask, write_mask

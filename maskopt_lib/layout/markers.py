@@ -1,4 +1,4 @@
-"""Places that break mask rules or print off their place as a marker file of KLayout."""
+"""Places that break mask rules or print off their place, and what a mask changes, as marker files of KLayout."""
 
 from pathlib import Path
 
@@ -7,6 +7,7 @@ import xarray as xr
 from klayout import db, rdb
 
 from maskopt_lib import files
+from maskopt_lib.errors import LayoutError
 
 _UM = 1e-3
 # Side of a marker of an edge or a contour, which has no extent of its own.
@@ -59,3 +60,55 @@ def write_markers(
     with files.replacing(Path(path)) as beside:
         database.save(str(beside))
     return Path(path)
+
+
+def write_differences(
+    layout_file: str | Path,
+    path: str | Path,
+    *,
+    drawn: tuple[int, int],
+    mask: tuple[int, int],
+    least_nm: float = 0.0,
+) -> dict[str, float]:
+    """Write what a mask adds to a drawn layer, and what it takes away, as markers over both.
+
+    Parameters
+    ----------
+    layout_file : with both layers, such as a mask written with its original beside it.
+    path : the file, ``.lyrdb``.
+    drawn, mask : layers in the file.
+    least_nm : differences that a square of this side does not fit into are left out; 0 keeps all.
+
+    Returns
+    -------
+    Category, ``"added"`` and ``"taken away"`` -> area in nm2, of what is marked and lies where the mask reaches.
+
+    Raises
+    ------
+    LayoutError : a layer is empty.
+    """
+    layout = db.Layout()
+    layout.read(str(layout_file))
+    top, regions = layout.top_cell(), []
+    for layer in (drawn, mask):
+        index = layout.find_layer(*layer)
+        region = db.Region() if index is None else db.Region(top.begin_shapes_rec(index)).merged()
+        if region.is_empty():
+            raise LayoutError(f"{layout_file}: nothing on layer {layer[0]}/{layer[1]}")
+        regions.append(region)
+    reach = db.Region(regions[1].bbox())
+    database = rdb.ReportDatabase("mask against drawing")
+    database.top_cell_name = top.name
+    owner, areas = database.create_cell(top.name).rdb_id(), {}
+    half = round(least_nm / 2e3 / layout.dbu)
+    for name, (one, other) in {"added": regions[::-1], "taken away": regions}.items():
+        found = (one - other) & reach
+        found = found.sized(-half).sized(half) & found if half else found
+        category = database.create_category(name)
+        for polygon in found.merged().each():
+            item = database.create_item(owner, category.rdb_id())
+            item.add_value(polygon.to_dtype(layout.dbu))
+        areas[name] = found.merged().area() * (layout.dbu / _UM) ** 2
+    with files.replacing(Path(path)) as beside:
+        database.save(str(beside))
+    return areas

@@ -3,8 +3,10 @@
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from maskopt_lib.data import manifest
+from maskopt_lib.errors import UnknownNameError
 from maskopt_lib.optics import settings
 from maskopt_lib.optics.files import CONTEST_FOLDERS, WHOLE, displace, from_files, read_scales, read_symmetrised
 from maskopt_lib.optics.identify import compact_system
@@ -181,3 +183,17 @@ def focus_name(defocus_nm: float) -> str:
     'focus -40 nm'
     """
     return f"focus {defocus_nm:+g} nm"
+
+
+def kernel_folder(name: str) -> Path:
+    """A folder of kernel files of the data manifest, all of it fetched, such as ``"iccad13/kernels/openilt"``.
+
+    Raises
+    ------
+    UnknownNameError : the manifest has no file below it.
+    """
+    inside = manifest.names(f"{name}/")
+    if not inside:
+        raise UnknownNameError(f"the data manifest has nothing below {name!r}; there is iccad13/kernels/openilt")
+    paths = [manifest.fetch(each) for each in inside]
+    return paths[0].parents[inside[0].count("/") - name.count("/") - 1]

@@ -35,6 +35,7 @@ _STAGES = {
     "2": "A dataset from real designs",
     "3": "Networks",
     "4": "Large areas, process windows, devices",
+    "5": "Outside the papers: curved photonics, kernels of your own",
     "9": "Results and figures",
 }
 

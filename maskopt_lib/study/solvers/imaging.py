@@ -4,7 +4,8 @@ Each function computes one thing to look at and returns it labelled; :mod:`masko
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from maskopt_lib.data import schema
 from maskopt_lib.errors import UnknownNameError
 from maskopt_lib.litho import Simulator
 from maskopt_lib.litho.processes import load_process
-from maskopt_lib.optics import SocsKernels, source_map
+from maskopt_lib.optics import SocsKernels, aerial_image, source_map
 from maskopt_lib.runs.gather import labelled
 
 #: Side of a pixel of the masks in nm; edges of lines are anti-aliased.
@@ -299,6 +300,67 @@ def band_limit(kernels: SocsKernels, mask: np.ndarray, *, gradient_pixels: int =
         "band_s": ("time of an image, samples of its band", "s"),
     }
     return schema.described(labelled(rows, (schema.FOCUS,)), names)
+
+
+def kernel_counts(
+    kernels: SocsKernels,
+    counts: Sequence[int],
+    masks: Mapping[str, np.ndarray],
+    *,
+    width_nm: float,
+    pitch_nm: float,
+) -> xr.Dataset:
+    """What leaving out the weaker systems of a set costs.
+
+    Parameters
+    ----------
+    kernels : all systems of the optics, the strongest first, with a resist where they carry one.
+    counts : how many are kept, in ascending order.
+    masks : name -> (n, n) mask, one period each.
+    width_nm, pitch_nm : of a grating of lines whose printed width is compared; the pitch becomes a whole part of the
+        period.
+
+    Returns
+    -------
+    Dataset over ``n_kernels``, the worst focus setting and mask each: ``energy_left_out``, ``aerial_rms`` and
+    ``aerial_max`` (clear field = 1), and ``cd_error_nm``, the change of the line's width at nominal dose.
+
+    Notes
+    -----
+    Every system adds light, so images of fewer systems are darker, and bright lines narrower.
+    """
+    lines = round(kernels.period_nm / pitch_nm)
+    x_nm = _centres_nm(kernels)
+    everything = {name: [aerial_image(mask, kernels, focus=f) for f in range(len(kernels.focus_names))]
+                  for name, mask in masks.items()}  # fmt: skip
+
+    def width_of(kept: SocsKernels) -> float:
+        sim = Simulator(kept, dtype=torch.float64)
+        grating = _lines(sim, [kernels.period_nm * (i / lines + 0.5) for i in range(lines)], width_nm)
+        return float(np.ptp(_printed_edges(x_nm, _cut(sim, grating, [schema.NOMINAL])[0], sim.threshold)))
+
+    full_nm, rows = width_of(kernels), {}
+    for n in counts:
+        kept = replace(kernels, spectra=kernels.spectra[:, :n], weights=kernels.weights[:, :n])
+        off = [
+            aerial_image(masks[name], kept, focus=f) - image
+            for name, images in everything.items()
+            for f, image in enumerate(images)
+        ]
+        rows[(n,)] = {
+            "energy_left_out": float((1 - kept.weights.sum(1) / kernels.weights.sum(1)).max()),
+            "aerial_rms": max(float(np.sqrt(np.mean(each**2))) for each in off),
+            "aerial_max": max(float(np.abs(each).max()) for each in off),
+            "cd_error_nm": abs(width_of(kept) - full_nm),
+        }
+    texts = {
+        "energy_left_out": "share of the energy that is left out",
+        "aerial_rms": "RMS error of the aerial image (clear field = 1)",
+        "aerial_max": "largest error of the aerial image (clear field = 1)",
+        "cd_error_nm": (f"error of the printed width, lines of {width_nm:g} nm", "nm"),
+    }
+    found = labelled(rows, ("n_kernels",), texts=texts)
+    return found.assign_coords(n_kernels=schema.column("n_kernels", list(counts), "kernels kept"))
 
 
 def _centres_nm(kernels: SocsKernels, pixel_nm: float = PIXEL_NM) -> np.ndarray:
