@@ -45,6 +45,21 @@ def test_kernels_are_told_and_written_as_they_are(run, tmp_path):
                        expected.spectra * np.sqrt(expected.weights)[..., None, None], atol=1e-6)  # fmt: skip
 
 
+def test_kernels_for_other_programs_are_written_and_inspected(run, tmp_path):
+    for layout_name, where in (("openilt", "kernels/focus.pt"), ("curvyilt", "optKernel_bc.npy")):
+        folder = tmp_path / layout_name
+        written = run(
+            "kernels", "embedded-ideal", "--layout", layout_name, "--n-kernels", 6, "--side", 37, "--out", folder
+        )
+        assert written[0] == 0 and (folder / where).exists()
+        assert optics.inspect(folder).readings["as stored"].spectra.shape == (2, 6, 37, 37)
+        status, said, _ = run("kernels", "--inspect", folder)
+        assert status == 0 and "sound" in said and "NOT" not in said
+    assert run("kernels", "embedded", "--inspect", folder)[0] == 2
+    status, _, refused = run("kernels", "--inspect", tmp_path)
+    assert status == 1 and "no kernels of a known layout" in refused
+
+
 @pytest.fixture
 def two_layers(tmp_path):
     """A layout of two cells: a bar of 64 x 400 nm twice, 64 nm apart, on metal 1, and a square in the top cell."""

@@ -7,14 +7,13 @@ import re
 import shlex
 import shutil
 import subprocess
-import types
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from maskopt_lib import layout, models, opc, study, yaml_files
+from maskopt_lib import layout, opc, study, yaml_files
 from maskopt_lib.__main__ import main
 from maskopt_lib.runs import reference
 
@@ -86,9 +85,18 @@ def test_the_nine_lines_run(tmp_path, monkeypatch, capsys):
     assert "l2_nm2" in capsys.readouterr().out and Path("mask.oas").stat().st_size > 100
 
 
+def test_a_gds_becomes_an_aerial_image_in_one_screen(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert len([line for line in PYTHON[1].splitlines() if line]) <= 8
+    names: dict = {}
+    exec(compile(PYTHON[1], "README.md", "exec"), names)
+    aerial, target = names["aerial"].numpy(), names["target"].values
+    assert aerial.shape == (3, *target.shape) and aerial[0][target > 0].mean() > 3 * aerial[0][target == 0].mean()
+
+
 def test_the_solver_runs():
     try:
-        exec(compile(PYTHON[1], "README.md", "exec"), {})
+        exec(compile(PYTHON[2], "README.md", "exec"), {})
         target = np.zeros((256, 256), np.uint8)
         target[100:150, 60:190] = 1
         from maskopt_lib import litho, optics
@@ -97,16 +105,6 @@ def test_the_solver_runs():
         assert result.mask.sum() == (50 + 16) * (130 + 16)
     finally:
         opc.METHODS._things.pop("grown", None)
-
-
-def test_the_network_draws():
-    network = types.ModuleType("one_layer")
-    exec(compile(PYTHON[2], "README.md", "exec"), vars(network))
-    try:
-        models.register("one_layer", network)
-        assert sum(weights.numel() for weights in models.build("one_layer").parameters()) > 0
-    finally:
-        models.MODELS._things.pop("one_layer", None)
 
 
 def test_the_command_makes_a_mask(tmp_path, monkeypatch):
