@@ -66,7 +66,7 @@ def fed_back(target: np.ndarray, sim: Simulator, unit_nm: float, pixel_nm: float
     :data:`TOGETHER`; a place that is lost counts as off by the search limit, inwards.
     """
     total = np.zeros(target.shape, np.float32)
-    sigma, reach_nm = TOGETHER * unit_nm / pixel_nm, 2 * FARTHEST * unit_nm
+    sigma, reach_nm = TOGETHER * unit_nm / pixel_nm, 1.2 * FARTHEST * unit_nm
     y, x = np.nonzero(np.abs(signed_distance(target)) * pixel_nm < reach_nm)
     mask = target
     for _ in range(n_steps):

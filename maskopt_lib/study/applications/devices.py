@@ -168,9 +168,9 @@ def summary(measured: xr.Dataset, *, guide: Waveguide | None = None, period_nm: 
     Returns
     -------
     Dataset over ``method``: contour errors at best focus and dose 1 and the worst 95 % of all conditions; of each kind
-    of gauge the mean and the range, at best focus and dose 1 and over all conditions; ``duty_cycle``;
-    ``index_change``, the effective index less the drawn one's, of the mean width; ``coupling_ratio``, the coupling of
-    the mean gap over the drawn one's; ``grating_coupling_ratio`` of a corrugated guide.
+    of gauge the mean and the range, at best focus and dose 1 and over all conditions; ``duty_percent``;
+    ``index_change``, the effective index less the drawn one's in thousandths, of the mean width; in percent of the
+    drawn one's ``coupling_percent``, of the mean gap, and ``grating_coupling_percent`` of a corrugated guide.
     """
     guide = guide or Waveguide()
     at = {FOCUS: 0.0, DOSE: 1.0}
@@ -191,19 +191,20 @@ def summary(measured: xr.Dataset, *, guide: Waveguide | None = None, period_nm: 
             rows[f"{kind}_range{where}_nm"] = _column(spread.values, text, "nm")
     if "width" in kinds:
         printed, drawn = kinds["width"]
-        change = guide.effective_index(printed) - guide.effective_index(np.array([drawn]))
-        rows["index_change"] = _column(change, "effective index less the drawn one's", "1")
+        change = 1e3 * (guide.effective_index(printed) - guide.effective_index(np.array([drawn])))
+        rows["index_change"] = _column(change, "effective index less the drawn one's", "1e-3")
         if "gap" in kinds:
             gap, drawn_gap = kinds["gap"]
             ratio = guide.coupling_per_um(gap, drawn) / guide.coupling_per_um(np.array([drawn_gap]), drawn)
-            rows["coupling_ratio"] = _column(ratio, "coupling over the drawn one's", "1")
+            rows["coupling_percent"] = _column(100 * ratio, "coupling over the drawn one's", "%")
     if "wide" in kinds:
         wide, narrow = (kinds[name][0] for name in ("wide", "narrow"))
         drawn = guide.grating_coupling_per_um(*(np.array([kinds[name][1]]) for name in ("wide", "narrow")))
         ratio = guide.grating_coupling_per_um(wide, narrow) / drawn
-        rows["grating_coupling_ratio"] = _column(ratio, "coupling of the grating over the drawn one's", "1")
+        rows["grating_coupling_percent"] = _column(100 * ratio, "coupling of the grating over the drawn one's", "%")
     if "tooth" in kinds and period_nm:
-        rows["duty_cycle"] = _column(kinds["tooth"][0] / period_nm, "duty cycle", "1")
+        duty = 100 * kinds["tooth"][0] / period_nm
+        rows["duty_percent"] = _column(duty, f"duty cycle ({100 * kinds['tooth'][1] / period_nm:g} drawn)", "%")
     return xr.Dataset(rows)
 
 
@@ -211,14 +212,36 @@ def _column(values: np.ndarray, text: str, units: str) -> xr.DataArray:
     return xr.DataArray(values, dims=(schema.METHOD,), attrs={"long_name": text, "units": units})
 
 
-def seam_errors(places: xr.Dataset, plan: Plan) -> dict[str, float]:
-    """Mean absolute contour error near borders of the first windows, of the moved ones, and elsewhere, in nm."""
-    x, y, error = (places[name].values for name in ("x_nm", "y_nm", "contour_error_nm"))
-    kinds = seams.kind_of_place(x, y, plan)
-    return {
-        f"contour error at {name}": float(np.nanmean(np.abs(error[kinds == i]))) if (kinds == i).any() else np.nan
-        for i, name in enumerate(seams.PLACES)
-    }
+def seams_and_times(corrected: Mapping[str, Corrected], contours: Mapping[str, Mapping[str, xr.Dataset]]) -> xr.Dataset:
+    """How the ILT's windows meet, and what they took.
+
+    Parameters
+    ----------
+    corrected, contours : device -> its masks, and mask -> its contour error along the outline.
+
+    Returns
+    -------
+    Dataset over ``device``: mean absolute contour error near borders of the first windows, of the moved ones, and in
+    the ``interior`` (nan: no outline there), number of ``windows`` of the plan, ``solver_s`` and ``wall_s``.
+    """
+    places = [name.replace(" ", "_") + "_nm" for name in seams.PLACES]
+    rows = {}
+    for device, one in corrected.items():
+        outline = contours[device][ILT]
+        x, y, error = (outline[name].values for name in ("x_nm", "y_nm", "contour_error_nm"))
+        kinds = seams.kind_of_place(x, y, one.plan)
+        errors = [np.abs(error[(kinds == i) & np.isfinite(error)]) for i in range(len(places))]
+        rows[(device,)] = {
+            name: each.mean() if each.size else np.nan for name, each in zip(places, errors, strict=True)
+        }
+        rows[(device,)] |= {
+            "windows": one.plan.grid[0] * one.plan.grid[1],
+            "solver_s": one.seconds[ILT],
+            "wall_s": one.wall_s,
+        }
+    texts = {name: (f"mean contour error, {text}", "nm") for name, text in zip(places, seams.PLACES, strict=True)}
+    texts |= {"windows": "windows", "solver_s": ("time of all solves together", "s"), "wall_s": ("wall time", "s")}
+    return labelled(rows, ("device",), texts=texts)
 
 
 def outlines(corrected: Corrected, deck: Mapping[str, float], *, tolerance_nm: float = 1.0) -> xr.Dataset:

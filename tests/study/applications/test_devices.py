@@ -81,7 +81,7 @@ def test_a_device_goes_from_drawing_to_masks_that_print_closer(made):
     more, less = (widths.sel(dose=dose, defocus_nm=0.0) for dose in (1.05, 0.95))
     assert (more > less).all(), "silicon is what the mask leaves clear: more dose, wider"
     row = devices.summary(measured)
-    assert {"gap_mean_nm", "coupling_ratio", "index_change"} <= set(row)
+    assert {"gap_mean_nm", "coupling_percent", "index_change"} <= set(row)
     shapes = devices.outlines(corrected, DECK)
     assert int(shapes["broken_rules"].sel({"method": devices.ILT})) == 0
     table = devices.sheet(row)
