@@ -10,7 +10,7 @@ import xarray as xr
 from maskopt_lib.data import schema
 from maskopt_lib.data.schema import column
 from maskopt_lib.errors import GridMismatchError
-from maskopt_lib.images import binary, real
+from maskopt_lib.images import binary, crop, real
 from maskopt_lib.options import Positive, check
 
 #: Distance of the probes from the edge pixel, in nm: the contest's limit and the one of recent work.
@@ -315,14 +315,15 @@ def first_change(printed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def edges(image: np.ndarray) -> np.ndarray:
     """(edge, 4) int: line, start, stop and outward sign of every straight edge whose normal is along axis 0."""
-    step = np.diff(np.pad(image, 1).astype(np.int8), axis=0)  # step[i] is the change across line i
+    part, (y, x) = crop(image)
+    step = np.diff(np.pad(part, 1).astype(np.int8), axis=0)  # step[i] is the change across line i
     sides = []
     for outward in (-1, 1):
         run = np.diff((step == -outward).astype(np.int8), axis=1)
         line, start = np.nonzero(run == 1)
         _, stop = np.nonzero(run == -1)
         sides.append(np.stack([line, start, stop, np.full_like(line, outward)], axis=1))
-    found = np.concatenate(sides)
+    found = np.concatenate(sides) + [y, x, x, 0]
     return found[np.lexsort(found.T[::-1])]
 
 

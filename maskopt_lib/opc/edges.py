@@ -15,7 +15,7 @@ positive where it lies outside of the target: the step of Newton's method toward
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import cv2
 import numpy as np
@@ -23,6 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from maskopt_lib.images import crop
 from maskopt_lib.litho.imaging import small_grid
 from maskopt_lib.litho.simulator import Simulator
 from maskopt_lib.metrics.epe import target_sites
@@ -182,6 +183,11 @@ class EdgePoints:
             counts[i, : len(edges)] *= weights[i, y, x].to(counts.dtype)
         return replace(self, counts=counts)
 
+    @classmethod
+    def joined(cls, parts: Sequence[EdgePoints]) -> EdgePoints:
+        """The points of all parts, one after the other along ``point``."""
+        return cls(*(torch.cat([getattr(part, f.name) for part in parts], dim=1) for f in fields(cls)))
+
     def displacement(self, intensity: Tensor, threshold: float) -> Tensor:
         """How far the print's edge is outside of the target's, in nm, to first order.
 
@@ -234,9 +240,37 @@ def misplaced(displacement: Tensor, counts: Tensor, limit_nm: float, width_nm: f
     -------
     (b,) nm2.
     """
-    size = (displacement + PROBED_NM).abs() - limit_nm
-    each = limit_nm * torch.sigmoid(size / width_nm) + pull * width_nm * F.softplus(size / width_nm)
-    return SITE_NM * (counts * each).sum(-1)
+    return _violating((displacement + PROBED_NM).abs() - limit_nm, counts, limit_nm, width_nm, pull)
+
+
+def lost(excess: Tensor, counts: Tensor, limit_nm: float, width_nm: float, pull: float) -> Tensor:
+    """The same for a limit that is far from the edge, as the contest's 15 nm: of the image where the checker probes it.
+
+    Extrapolated from the target's edge, a feature that does not print at all is off by little more than its width, and
+    what the PV band gains without it can pay for that. A probe inside of the target says whether it prints.
+
+    Parameters
+    ----------
+    excess : (b, point) in nm, of points a limit inside of the target's edges how far the print's edge is inside of
+        them, and of points as far outside how far it is outside of them.
+    counts, limit_nm, width_nm, pull : see :func:`misplaced`.
+
+    Returns
+    -------
+    (b,) nm2.
+    """
+    return _violating(excess, counts, limit_nm, width_nm, pull)
+
+
+def _violating(excess: Tensor, counts: Tensor, limit_nm: float, width_nm: float, pull: float) -> Tensor:
+    each = limit_nm * torch.sigmoid(excess / width_nm) + pull * width_nm * F.softplus(excess / width_nm)
+    return SITE_NM * (counts.abs() * each).sum(-1)
+
+
+def probes(sites: np.ndarray, limit_nm: float) -> tuple[np.ndarray, np.ndarray]:
+    """Where a checker of a limit looks: (site, 4) inside of the edges of sites, and outside."""
+    inwards = np.concatenate([-sites[:, 2:], np.zeros_like(sites[:, 2:])], axis=1)
+    return sites + limit_nm * inwards, sites - limit_nm * inwards
 
 
 def straight_edges(target: np.ndarray, pixel_nm: float, *, spacing_nm: float = SPACING_NM) -> np.ndarray:
@@ -252,8 +286,16 @@ def straight_edges(target: np.ndarray, pixel_nm: float, *, spacing_nm: float = S
     -------
     (point, 4) float: y and x in nm, and the outward normal.
     """
-    blurred = cv2.GaussianBlur(target.astype(np.float32), (0, 0), STRAIGHT_NM / pixel_nm)
     step = max(round(spacing_nm / pixel_nm), 1)
+    # What the blur sees of a target, from a whole number of steps on.
+    margin = int(np.ceil(5 * STRAIGHT_NM / pixel_nm)) + step
+    part, corner = crop(target > 0)
+    start = [max(at - margin, 0) // step * step for at in corner]
+    window = tuple(slice(s, at + n + margin) for s, at, n in zip(start, corner, part.shape, strict=True))
+    target = np.ascontiguousarray(target[window])
+    if not part.size:
+        return np.empty((0, 4))
+    blurred = cv2.GaussianBlur(target.astype(np.float32), (0, 0), STRAIGHT_NM / pixel_nm)
     sides = []
     for axis in (0, 1):
         image, grey = (a if axis == 0 else a.T for a in (target.astype(np.int8), blurred))
@@ -261,7 +303,9 @@ def straight_edges(target: np.ndarray, pixel_nm: float, *, spacing_nm: float = S
         y, x = np.nonzero(across)
         chosen = (np.abs((grey[y, x] + grey[y + 1, x]) / 2 - 0.5) < _STRAIGHT) & (x % step == step // 2)
         y, x = y[chosen], x[chosen]
-        place, outward = ((y + 1.0) * pixel_nm, (x + 0.5) * pixel_nm), -across[y, x].astype(float)
+        outward = -across[y, x].astype(float)
+        y, x = y + start[axis], x + start[1 - axis]
+        place = (y + 1.0) * pixel_nm, (x + 0.5) * pixel_nm
         columns = (*place, outward, 0 * outward) if axis == 0 else (*place[::-1], 0 * outward, outward)
         sides.append(np.stack(columns, axis=1))
     return np.concatenate(sides)

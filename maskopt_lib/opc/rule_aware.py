@@ -58,7 +58,7 @@ from maskopt_lib.litho.sampled import SampledIntensity
 from maskopt_lib.litho.simulator import Simulator
 from maskopt_lib.opc.descent import Descent, Optimizer, Phases, Stepper, collect, descend
 from maskopt_lib.opc.distances import distance
-from maskopt_lib.opc.edges import EdgePoints, between_edges, contest_sites, misplaced, straight_edges
+from maskopt_lib.opc.edges import EdgePoints, between_edges, contest_sites, lost, misplaced, probes, straight_edges
 from maskopt_lib.opc.mask_rules import MaskRules, Violation
 from maskopt_lib.opc.outlines import BoundedOutlines
 from maskopt_lib.opc.pixels import central, coarse, fine_bicubic, fine_nearest, smooth, square, whole
@@ -85,6 +85,7 @@ class Sites(Options):
     places_nm : other sites instead: y, x, and the outward normal in y and x; for every target of a batch the same.
     limit_nm, width_nm, pull : the limit, the softness of the count, and the pull of what exceeds the limit, see
         :func:`~maskopt_lib.opc.edges.misplaced`.
+    far_nm, far_width_nm : a second limit and its softness, see :func:`~maskopt_lib.opc.edges.lost`; 0 for none.
     """
 
     spacing_nm: Positive | None = None
@@ -92,6 +93,8 @@ class Sites(Options):
     limit_nm: Positive = 3.0
     width_nm: Positive = 0.5
     pull: Finite = 0.6
+    far_nm: NotNegative = 15.0
+    far_width_nm: Positive = 2.5
 
     def of(self, target: np.ndarray, pixel_nm: float) -> np.ndarray:
         """(site, 4): the places and unit normals on one target."""
@@ -347,8 +350,8 @@ class _Objective:
     around: Tensor
     free: Tensor
     sim: Simulator
-    straight: EdgePoints
-    sites: EdgePoints
+    points: EdgePoints
+    n_points: Sequence[int]
     options: RuleAwareOptions
     intensity: SampledIntensity
     prints: Prints
@@ -377,8 +380,14 @@ class _Objective:
         if weights is not None:
             straight = straight.weighted(edges, weights, pixel_nm)
             weights = coarse(weights, target.shape[-1] // wanted.shape[-1], sim.dtype)
-        sites = EdgePoints.of([options.sites.of(clip, pixel_nm) for clip in clips], sim)
-        return cls._on(wanted, around, free, weights, sim, straight, sites, options)
+        sites = [options.sites.of(clip, pixel_nm) for clip in clips]
+        parts = [straight, EdgePoints.of(sites, sim)]
+        if options.sites.far_nm:
+            inside, outside = zip(*(probes(clip, options.sites.far_nm) for clip in sites), strict=True)
+            inside = EdgePoints.of(inside, sim)
+            parts += [replace(inside, counts=-inside.counts), EdgePoints.of(outside, sim)]
+        n_points = [part.counts.shape[1] for part in parts]
+        return cls._on(wanted, around, free, weights, sim, EdgePoints.joined(parts), n_points, options)
 
     @classmethod
     def _on(
@@ -391,7 +400,7 @@ class _Objective:
         """The same on pixels ``factor`` times as large."""
         wanted, around, free = (coarse(t, factor, self.sim.dtype) for t in (self.wanted, self.around, self.free))
         weights = None if self.weights is None else coarse(self.weights, factor, self.sim.dtype)
-        return self._on(wanted, around, free > 0.5, weights, self.sim, self.straight, self.sites, self.options)
+        return self._on(wanted, around, free > 0.5, weights, self.sim, self.points, self.n_points, self.options)
 
     def of_latent(self, latent: Tensor, step: int, leg: float | None) -> tuple[Tensor, ...]:
         """Terms of a latent image, at a step or where a leg is, from 0 to 1."""
@@ -418,12 +427,16 @@ class _Objective:
         fidelity, band = (area * self.prints.areas(samples, steepness)).unbind(-1)
         nominal = sim.corner(schema.NOMINAL)
         image, zero = nominal.intensity_factor * samples[:, nominal.focus], mask.new_zeros(len(mask))
-        shift, missed = (points.displacement(image, sim.threshold) for points in (self.straight, self.sites))
+        shift, missed, *far = self.points.displacement(image, sim.threshold).split(self.n_points, dim=1)
+        _, counts, *_ = self.points.counts.split(self.n_points, dim=1)
+        placed = misplaced(missed, counts, o.sites.limit_nm, o.sites.width_nm, o.sites.pull)
+        for excess in far:
+            placed = placed + lost(excess, counts, o.sites.far_nm, o.sites.far_width_nm, o.sites.pull)
         corners = (w * area * self.prints.fidelity(samples, c, steepness) for c, w in o.corner_weights)
         return (
             fidelity,
             between_edges(shift, o.edge_scale_nm),
-            misplaced(missed, self.sites.counts, o.sites.limit_nm, o.sites.width_nm, o.sites.pull),
+            placed,
             band,
             sum(corners, zero),
             area**0.5 * (_squared_gradient(mask) + 1e-6).sqrt().sum((-2, -1)) if o.complexity_weight else zero,

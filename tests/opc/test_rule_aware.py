@@ -11,8 +11,9 @@ import torch
 from maskopt_lib import layout, litho, metrics, opc, optics
 from maskopt_lib.data import schema
 from maskopt_lib.errors import RulesBrokenWarning
+from maskopt_lib.litho.imaging import small_grid
 from maskopt_lib.opc import rule_aware
-from maskopt_lib.opc.edges import EdgePoints, between_edges, misplaced, straight_edges
+from maskopt_lib.opc.edges import EdgePoints, between_edges, contest_sites, lost, misplaced, probes, straight_edges
 from maskopt_lib.opc.mask_rules import MaskRules, shapes
 
 SMALL = {"free_steps": 12, "n_rounds": 1, "n_steps": 6}
@@ -201,6 +202,26 @@ def test_sites_count_at_the_limit_and_pull_beyond_it():
     assert term(2.5) == pytest.approx(40 * (1.5 + 0.6 * 0.5 * np.log(2)))
     assert term(19.5) == pytest.approx(40 * (3.0 + 0.6 * 17.0), rel=1e-6)
     assert term(20.5) - term(19.5) == pytest.approx(40 * 0.6, rel=1e-6)
+
+
+def test_a_feature_that_does_not_print_breaks_the_far_limit_inside_of_its_edges_only(sim):
+    target = np.zeros((2048, 2048), np.uint8)
+    target[1000:1080, 900:1100] = 1
+    sites = contest_sites(target, 1.0)
+    inside, outside = probes(sites, 15.0)
+    assert all(target[int(y), int(x)] for y, x in inside[:, :2] - 0.5)
+    assert not any(target[int(y), int(x)] for y, x in outside[:, :2] - 0.5)
+    small = small_grid(sim.kernels.half_width)
+    dark = torch.full((1, small, small), 0.5 * sim.threshold)
+    counts = torch.ones(1, len(sites))
+    terms = [
+        lost(sign * EdgePoints.of([places], sim).displacement(dark, sim.threshold), counts, 15.0, 2.5, 0.6).item()
+        for sign, places in ((-1, inside), (1, outside))
+    ]
+    # The image is flat and half the threshold below it: 1.5e-3 / nm is the least slope that is believed.
+    excess = 0.5 * sim.threshold / 1.5e-3
+    assert terms[0] == pytest.approx(len(sites) * 40 * (15.0 + 0.6 * excess), rel=1e-3)
+    assert terms[1] < 1e-3 * terms[0]
 
 
 def test_sites_are_where_they_are_asked_for():
