@@ -323,7 +323,7 @@ def edges(image: np.ndarray) -> np.ndarray:
         line, start = np.nonzero(run == 1)
         _, stop = np.nonzero(run == -1)
         sides.append(np.stack([line, start, stop, np.full_like(line, outward)], axis=1))
-    found = np.concatenate(sides) + [y, x, x, 0]
+    found = np.concatenate(sides) + np.array([y, x, x, 0])
     return found[np.lexsort(found.T[::-1])]
 
 
