@@ -245,6 +245,11 @@ def _growth(growth: xr.Dataset) -> Figure:
     return figures.large_area.cost_growth(growth, slope_s=slope_s, rest_s=rest_s)
 
 
+def _worst_contours(ds: xr.Dataset) -> Figure:
+    error = ds["contour_p95_abs_nm"]
+    return figures.curves(error.max("defocus_nm").assign_attrs(error.attrs), along="dose", lines="method")
+
+
 def _windows(windows: xr.Dataset) -> Figure:
     return figures.process_windows(windows.isel(criterion=0))
 
@@ -419,4 +424,9 @@ CATALOGUE = (
     Entry("42_process_window", "latitude", ("windows",), _latitudes, "Exposure latitude against depth of focus."),
     Entry("44_determinism", "moved_pixels", ("moved",),
           lambda ds: figures.moved_pixels(ds["pixels"], ds["kind"]), "What moves when nothing should."),
+    Entry("51_photonics", "doses", ("measured_*",), _worst_contours, "Contour errors through dose and focus."),
+    Entry("51_photonics", "coupling", ("estimates",),
+          lambda ds: figures.curves(ds["coupling"], along="gap_nm", log_y=True), "Coupling of guides over their gap."),
+    Entry("52_make_kernels", "counts_cd", ("kernel_counts",),
+          lambda ds: figures.curves(ds["cd_error_nm"], along="n_kernels", log_y=True), "What fewer kernels cost."),
 )  # fmt: skip

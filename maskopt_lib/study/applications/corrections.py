@@ -57,7 +57,7 @@ def rule_mask(target: np.ndarray, rule: tuple[float, float], unit_nm: float, pix
     return moved(target, np.clip(by_nm, -FARTHEST * unit_nm, FARTHEST * unit_nm), pixel_nm)
 
 
-def fed_back(target: np.ndarray, sim: Simulator, unit_nm: float, pixel_nm: float, *, n_steps: int = 4) -> np.ndarray:
+def fed_back(target: np.ndarray, sim: Simulator, unit_nm: float, pixel_nm: float, *, n_steps: int = 3) -> np.ndarray:
     """Model-based OPC of curved outlines: each place moves against its own contour error, step by step.
 
     Notes

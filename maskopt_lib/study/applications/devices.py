@@ -64,10 +64,11 @@ def drawing(name: str, sizes: Mapping[str, Any]) -> PhotonicDevice:
 
 
 def in_field(name: str | Path, field: Mapping[str, float]) -> Process:
-    """A process by name or file whose field, pixel or number of kernels is another, such as of a larger device."""
+    """A process by name or file with the ``period_nm``, ``pixel_nm`` and ``n_kernels`` of a field of one's own."""
     document = settings.read_process(name)
+    changes = {key: field[key] for key in ("period_nm", "pixel_nm", "n_kernels") if key in field}
     sections = dict(document.value) | {"name": settings.name_of(document)}
-    return load_process(sections | {"field": dict(sections.get("field", {})) | dict(field)})
+    return load_process(sections | {"field": dict(sections.get("field", {})) | changes})
 
 
 def correct(

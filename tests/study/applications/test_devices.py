@@ -84,6 +84,8 @@ def test_a_device_goes_from_drawing_to_masks_that_print_closer(made):
     assert {"gap_mean_nm", "coupling_percent", "index_change"} <= set(row)
     shapes = devices.outlines(corrected, DECK)
     assert int(shapes["broken_rules"].sel({"method": devices.ILT})) == 0
+    seams = devices.seams_and_times({"coupler": corrected}, {"coupler": outlines})
+    assert int(seams["windows"][0]) == 1 and float(seams["wall_s"][0]) > 0
     table = devices.sheet(row)
     assert list(table.columns.get_level_values(1)) == list(corrected.masks)
 
