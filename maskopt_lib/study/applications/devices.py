@@ -26,7 +26,7 @@ from maskopt_lib.study.applications.measures import DOSE, FOCUS, GAUGE
 from maskopt_lib.study.applications.waveguides import Waveguide
 from maskopt_lib.study.areas import own_layout, seams
 from maskopt_lib.study.areas.area import seam_pass
-from maskopt_lib.study.areas.batches import Area, target_of
+from maskopt_lib.study.areas.batches import Area, TiledArea, target_of
 from maskopt_lib.study.areas.mending import mend
 from maskopt_lib.study.areas.own_layout import Solution
 from maskopt_lib.study.solvers.masks import Trial
@@ -109,37 +109,36 @@ def correct(
     area = own_layout.read(source, run.out_dir, process, layer=str(layer))
     plan = own_layout.plan_of(area, region_nm, context_nm=context_nm, pixel_nm=pixel_nm, core_nm=core_nm)
     _, again = own_layout.trials_of(own_layout.KEEPS_RULES, preset, options or {}, deck, plan)
-    masks, seconds = {UNCORRECTED: own_layout.target_mask(area, plan, run)}, {UNCORRECTED: 0.0}
+    tiled = TiledArea(area=area, plan=plan, run=run, client=client, batch=1)
+    masks, seconds = {UNCORRECTED: own_layout.target_mask(tiled)}, {UNCORRECTED: 0.0}
     for name, make in (_of_today(area, plan) if today else {}).items():
         masks[name], seconds[name], _ = own_layout.drawn(
-            area, plan, corrections.drawing(make), run, name=f"mask_{name.replace(' ', '_')}"
+            tiled, corrections.drawing(make), name=f"mask_{name.replace(' ', '_')}"
         )
     passes, wall_s = {}, 0.0
     asked = {ILT: area} | ({SENSITIVE: replace(area, sensitivity=tuple(sensitivity))} if sensitivity else {})
     for name, each in asked.items():
         begun = time.perf_counter()
         inner = Run(record=run.record, out_dir=run.out_dir / name.replace(", ", "_"))
-        solution = _ilt(each, plan, again, masks[UNCORRECTED], inner, client)
+        solution = _ilt(replace(tiled, area=each, run=inner), again, masks[UNCORRECTED])
         masks[name], seconds[name] = solution.mask, solution.runtime_s
         if name == ILT:
             passes, wall_s = solution.passes, time.perf_counter() - begun
     return Corrected(area=area, plan=plan, masks=masks, seconds=seconds, passes=passes, wall_s=wall_s)
 
 
-def _ilt(
-    area: Area, plan: Plan, trial: Trial, start: StitchedMask, run: Run, client: distributed.Client | None
-) -> Solution:
+def _ilt(tiled: TiledArea, trial: Trial, start: StitchedMask) -> Solution:
     """From the target as mask: all windows, windows moved by half a core, and the projection onto the deck.
 
     Each window changes its core only, beside what its neighbours have become. So a waveguide that leaves a window is
     not cut there, and its cut breaks no rule that would have to be mended.
     """
-    first, solved = seam_pass(area, plan, trial, start, run, name="mask", moved=plan, batch=1, client=client)
+    first, solved = seam_pass(tiled, trial, start, name="mask", moved=tiled.plan)
     masks, passes = {own_layout.FIRST: first}, {own_layout.FIRST: solved}
-    if plan.grid != (1, 1):
-        moved, solved = seam_pass(area, plan, trial, first, run, batch=1, client=client)
+    if tiled.plan.grid != (1, 1):
+        moved, solved = seam_pass(tiled, trial, first)
         masks[own_layout.SEAMLESS], passes[own_layout.SEAMLESS] = moved, solved
-    mended, changed = mend(plan, trial.resolved.deck, list(masks.values())[-1], run, client=client)
+    mended, changed = mend(tiled, trial.resolved.deck, list(masks.values())[-1])
     return Solution(masks=masks | {own_layout.MENDED: mended}, passes=passes, changed=changed)
 
 
