@@ -84,6 +84,12 @@ class SampledIntensity:
         summed = torch.stack([part.sum(1) for part in self._squares.split(self._parts, dim=1)])
         return self._interpolation @ summed @ self._interpolation.mT
 
+    def moved(self, tangent: Tensor, fields: Tensor) -> Tensor:
+        """What a small change (n, n) of the mask that made the fields does to its intensity: (focus, s, s)."""
+        torch.mul(fields, self.fields(tangent, self._spread), out=self._squares)
+        summed = torch.stack([part.sum(1) for part in self._squares.split(self._parts, dim=1)])
+        return 2 * self._interpolation @ summed @ self._interpolation.mT
+
     def adjoint(self, gradient: Tensor, fields: Tensor) -> Tensor:
         """(focus, s, s) to (n, n)."""
         at_fields = (2 * self._interpolation).mT @ gradient @ self._interpolation
@@ -103,8 +109,16 @@ class _Sampled(torch.autograd.Function):
     def forward(ctx, mask, imaging):
         fields = imaging.room_for(len(mask))
         ctx.imaging = imaging
+        intensity = torch.stack([imaging.intensity(imaging.fields(m, f)) for m, f in zip(mask, fields, strict=True)])
         ctx.save_for_backward(fields)
-        return torch.stack([imaging.intensity(imaging.fields(m, f)) for m, f in zip(mask, fields, strict=True)])
+        ctx.save_for_forward(fields)
+        return intensity
+
+    @staticmethod
+    @torch.no_grad()
+    def jvp(ctx, tangent, _):
+        (fields,) = ctx.saved_tensors
+        return torch.stack([ctx.imaging.moved(t, f) for t, f in zip(tangent, fields, strict=True)])
 
     @staticmethod
     @torch.autograd.function.once_differentiable

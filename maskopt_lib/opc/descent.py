@@ -12,18 +12,22 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from maskopt_lib.errors import UnknownNameError
+from maskopt_lib.errors import OptionError, UnknownNameError
+from maskopt_lib.opc.gauss_newton import GaussNewton
 from maskopt_lib.opc.lbfgs import Lbfgs
 from maskopt_lib.opc.result import MaxSteps, OpcResult, StopCondition, check_finite, history_dataset
 from maskopt_lib.options import Options, Positive
 
-Optimizer = Literal["sgd", "adam", "lbfgs"]
+Optimizer = Literal["sgd", "adam", "lbfgs", "gauss_newton"]
 Schedule = Literal["constant", "cosine"]
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "sgd": torch.optim.SGD,
     "adam": torch.optim.Adam,
     "lbfgs": Lbfgs,
+    "gauss_newton": GaussNewton,
 }
+#: Those that find the lengths of their steps, on objectives that do not change on the way.
+SECOND_ORDER = ("lbfgs", "gauss_newton")
 #: Factor on the learning rate as a function of the share of the steps done, 0 to 1.
 SCHEDULES: dict[str, Callable[[float], float]] = {
     "constant": lambda done: 1.0,
@@ -37,11 +41,12 @@ class Stepper(Options):
 
     Attributes
     ----------
-    optimizer : ``"sgd"`` without momentum, ``"adam"``, or ``"lbfgs"``, for objectives that do not change on the way
-        (:mod:`maskopt_lib.opc.lbfgs`); a step of it is one evaluation of the objective as well.
-    learning_rate : step size, for objectives that are sums over the pixels; of ``"lbfgs"`` the largest change in the
-        first step, a tenth of that in any.
-    schedule : ``"constant"`` or ``"cosine"``, which falls to zero at the last step; ``"lbfgs"`` finds its own lengths.
+    optimizer : ``"sgd"`` without momentum, ``"adam"``, or, for objectives that do not change on the way, ``"lbfgs"``
+        (:mod:`maskopt_lib.opc.lbfgs`), a step of which is one evaluation of the objective as well, and
+        ``"gauss_newton"`` (:mod:`maskopt_lib.opc.gauss_newton`), whose products with the curvature count as such.
+    learning_rate : step size, for objectives that are sums over the pixels; of the last two a tenth of the largest
+        change in any step, and for ``"lbfgs"`` the largest in the first.
+    schedule : ``"constant"`` or ``"cosine"``, which falls to zero at the last step; the last two find theirs.
     """
 
     optimizer: Optimizer
@@ -88,6 +93,7 @@ def descend(
     n_steps: int,
     weights: Sequence[float],
     keep: str = "last",
+    outputs: Callable[[Tensor, int], tuple[Tensor, Tensor]] | None = None,
     on_gradient: Callable[[Tensor, int], Tensor] | None = None,
     on_step: Callable[[Tensor, int], Tensor] | None = None,
     stop: StopCondition | None = None,
@@ -101,9 +107,12 @@ def descend(
     start : (b, ...) first parameters; not changed.
     objective : ``objective(parameter, step)`` gives the unweighted terms, (b,) each. Clips must not mix.
     stepper : optimizer, learning rate and schedule.
-    n_steps : gradient steps.
+    n_steps : gradient steps; with ``"gauss_newton"`` evaluations of the objective and products together.
     weights : one a term.
-    keep : ``"last"`` or ``"best"``, the parameters of each clip's lowest objective; ``"lbfgs"`` always keeps the best.
+    keep : ``"last"`` or ``"best"``, the parameters of each clip's lowest objective; those of second order
+        always keep the best.
+    outputs : ``outputs(parameter, step)`` gives outputs and their curvatures, (b, m) each, of which ``"gauss_newton"``
+        makes the curvature of the weighted sum.
     on_gradient : ``on_gradient(gradient, step)`` gives the gradient to use.
     on_step : ``on_step(parameter, step)`` gives the parameters to go on with after a step, without gradient.
     stop : a further stop condition.
@@ -112,10 +121,16 @@ def descend(
     Raises
     ------
     DivergedError : a term is not finite.
+    OptionError : ``"gauss_newton"`` for an objective that says nothing of its outputs.
     """
     if keep not in ("last", "best"):
         raise UnknownNameError(f"no rule {keep!r} for the parameters to keep; known: best, last")
-    if stepper.optimizer == "lbfgs":
+    if stepper.optimizer == "gauss_newton" and outputs is None:
+        raise OptionError(
+            f"{name} has no outputs whose squares it sums, so optimizer 'gauss_newton' knows no curvature of it; "
+            "choose 'lbfgs' or 'adam'"
+        )
+    if stepper.optimizer in SECOND_ORDER:
         keep, stepper = "best", replace(stepper, schedule="constant")
     parameter = start.detach().clone().requires_grad_()
     optimizer = OPTIMIZERS[stepper.optimizer]([parameter], lr=stepper.learning_rate)
@@ -146,7 +161,15 @@ def descend(
             parameter.grad = on_gradient(parameter.grad, step)
         for group in optimizer.param_groups:
             group["lr"] = stepper.learning_rate * SCHEDULES[stepper.schedule](step / n_steps)
-        optimizer.step(losses[-1]) if isinstance(optimizer, Lbfgs) else optimizer.step()
+        if isinstance(optimizer, GaussNewton):
+            optimizer.n_products = max(min(optimizer.n_products, n_steps - step - 1), 1)
+            optimizer.step(losses[-1], lambda x, step=step: outputs(x, step))
+            history += [history[-1]] * optimizer.n_products
+            losses += [losses[-1]] * optimizer.n_products
+        elif isinstance(optimizer, Lbfgs):
+            optimizer.step(losses[-1])
+        else:
+            optimizer.step()
         if on_step:
             with torch.no_grad():
                 parameter.copy_(on_step(parameter.detach(), step))

@@ -28,6 +28,7 @@ from maskopt_lib.litho.imaging import small_grid
 from maskopt_lib.litho.simulator import Simulator
 from maskopt_lib.metrics.epe import target_sites
 from maskopt_lib.opc.fragments import Fragments
+from maskopt_lib.options import Finite, NotNegative, Options, Positive
 
 #: Points along an edge are this far apart, in nm.
 SPACING_NM = 8.0
@@ -206,6 +207,38 @@ class EdgePoints:
             slope = (self.slope_rows * across.mT).sum(-1)
             slope = slope + (self.rows * (intensity @ self.slope_columns.mT).mT).sum(-1)
         return self.counts * (value - threshold) / slope.clamp_min(_FLAT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sites(Options):
+    """Where a checker looks at the placement of edges, and what it makes of it.
+
+    Attributes
+    ----------
+    spacing_nm : sites so far apart along all straight edges; None for those of the ICCAD 2013 contest
+        (:func:`maskopt_lib.metrics.epe.target_sites`).
+    places_nm : other sites instead: y, x, and the outward normal in y and x; for every target of a batch the same.
+    limit_nm, width_nm, pull : the limit, the softness of the count, and the pull of what exceeds the limit, see
+        :func:`misplaced`.
+    far_nm, far_width_nm : a second limit and its softness, see :func:`lost`; 0 for none.
+    """
+
+    spacing_nm: Positive | None = None
+    places_nm: Sequence[tuple[Finite, Finite, Finite, Finite]] = ()
+    limit_nm: Positive = 3.0
+    width_nm: Positive = 0.5
+    pull: Finite = 0.6
+    far_nm: NotNegative = 15.0
+    far_width_nm: Positive = 2.5
+
+    def of(self, target: np.ndarray, pixel_nm: float) -> np.ndarray:
+        """(site, 4): the places and unit normals on one target."""
+        if len(self.places_nm):
+            y, x, *normal = np.array(self.places_nm, float).T
+            return np.stack([y, x, *(normal / np.hypot(*normal))], axis=1)
+        if self.spacing_nm is None:
+            return contest_sites(target, pixel_nm)
+        return straight_edges(target, pixel_nm, spacing_nm=self.spacing_nm)
 
 
 def between_edges(displacement: Tensor, scale_nm: float) -> Tensor:

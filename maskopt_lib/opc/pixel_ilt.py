@@ -25,12 +25,14 @@ J.-R. Gao, X. Xu, B. Yu, D. Z. Pan, "MOSAIC: Mask Optimizing Solution With Proce
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from maskopt_lib.errors import OptionError
+from maskopt_lib.litho.sampled import SampledIntensity
 from maskopt_lib.litho.simulator import Simulator
 from maskopt_lib.opc import prints
 from maskopt_lib.opc.cleanup import CleanUp
@@ -182,19 +184,38 @@ class Problem:
         """Minimise, with further arguments of :func:`~maskopt_lib.opc.descent.descend`; the history is in nm2."""
         o = self.options
         settings = {"n_steps": o.n_steps, "weights": o.weights, "keep": o.keep, "name": name}
-        descent = descend(self.start, self, o.stepper, **settings, **loop)
+        descent = descend(self.start, self, o.stepper, outputs=self.outputs, **settings, **loop)
         return replace(descent, history=descent.history * o.pixel_nm**2)
 
     def __call__(self, latent: Tensor, step: int) -> tuple[Tensor, ...]:
         """Terms of :data:`TERMS`, (b,) each."""
         o = self.options
-        grey = torch.sigmoid(o.mask_steepness * (latent - o.mask_offset))
-        mask = self.frame.clone()
-        mask[:, self.inside, self.inside] = grey
+        grey, mask = self._grey(latent)
         terms = self.prints.terms(self.prints.intensity(mask), o.exponent).unbind(-1)
         if o.discreteness_weight:
             return *terms, (4 * grey * (1 - grey)).sum((-2, -1))
         return *terms, torch.zeros_like(terms[0])
+
+    def outputs(self, latent: Tensor, step: int) -> tuple[Tensor, Tensor]:
+        """How far each pixel's prints are off, and the curvatures of the weighted terms: (b, m) each."""
+        o = self.options
+        values = self.prints.outputs(self._image(self._grey(latent)[1]))
+        exponents = torch.tensor([o.exponent] * 3 + [2])[:, None, None]
+        weights = torch.tensor(o.weights[:4], dtype=values.dtype)[:, None, None]
+        with torch.no_grad():
+            curvatures = weights * exponents * values.abs().pow(exponents - 2)
+        return values.flatten(1), curvatures.flatten(1)
+
+    @cached_property
+    def _image(self) -> SampledIntensity:
+        return SampledIntensity(self.prints.sim, self.frame.shape[-1])
+
+    def _grey(self, latent: Tensor) -> tuple[Tensor, Tensor]:
+        """The grey mask in the window, and all of it."""
+        grey = torch.sigmoid(self.options.mask_steepness * (latent - self.options.mask_offset))
+        mask = self.frame.clone()
+        mask[:, self.inside, self.inside] = grey
+        return grey, mask
 
     def mask(self, latent: Tensor) -> Tensor:
         """Binary masks on the target's grid: (b, w, w) to (b, y, x) uint8."""

@@ -90,6 +90,10 @@ class _BoxMean(torch.autograd.Function):
     def backward(ctx, gradient):
         return _BoxMean.forward(ctx, gradient, ctx.size_px), None
 
+    @staticmethod
+    def jvp(ctx, tangent, _):
+        return _BoxMean.forward(ctx, tangent, ctx.size_px)
+
 
 def _box_sum(image: Tensor, radius: int, axis: int) -> Tensor:
     n = image.shape[axis]

@@ -84,6 +84,22 @@ class Prints:
         """
         return _CornerTerms.apply(intensity, self, exponent)
 
+    def outputs(self, intensity: Tensor, steepness: float | None = None) -> Tensor:
+        """What :meth:`terms` are powers of: (b, 4, rows, columns), for derivatives of any kind.
+
+        Parameters
+        ----------
+        intensity : samples from :meth:`intensity`.
+        steepness : of the soft resist, per unit of intensity; None for the simulator's.
+        """
+        image = self.rows @ intensity @ self.columns.mT
+        corners = (self.sim.corner(name) for name in schema.CORNERS)
+        steepness = self.sim.resist_model.steepness if steepness is None else steepness
+        soft = [
+            torch.sigmoid(steepness * (c.intensity_factor * image[:, c.focus] - self.sim.threshold)) for c in corners
+        ]
+        return torch.stack([*(z - self.wanted for z in soft), soft[1] - soft[2]], dim=1)
+
     def areas(self, intensity: Tensor, steepness: float) -> Tensor:
         """Squared difference of nominal print and target, difference of outer and inner print: (b, 2) in pixels.
 

@@ -44,147 +44,27 @@ are the constants (notebook 18).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from maskopt_lib.data import schema
-from maskopt_lib.litho.sampled import SampledIntensity
 from maskopt_lib.litho.simulator import Simulator
-from maskopt_lib.opc.descent import Descent, Optimizer, Phases, Stepper, collect, descend
+from maskopt_lib.opc.descent import SECOND_ORDER, Descent, Phases, Stepper, collect, descend
 from maskopt_lib.opc.distances import distance
-from maskopt_lib.opc.edges import EdgePoints, between_edges, contest_sites, lost, misplaced, probes, straight_edges
-from maskopt_lib.opc.mask_rules import MaskRules, Violation
+from maskopt_lib.opc.mask_rules import Violation
 from maskopt_lib.opc.outlines import BoundedOutlines
 from maskopt_lib.opc.pixels import central, coarse, fine_bicubic, fine_nearest, smooth, square, whole
-from maskopt_lib.opc.prints import Prints
 from maskopt_lib.opc.result import OpcResult
-from maskopt_lib.options import Count, Finite, LostShare, NotNegative, Odd, Options, Positive, Share, Whole
+from maskopt_lib.opc.rule_aware_terms import TERMS, Objective, RuleAwareOptions
 
-TERMS = (schema.NOMINAL, "edge_placement", "sites", "pv_band", "corners", "outline")
-
-# In fewer evaluations than these L-BFGS learns little of the objective of a leg.
+# In fewer evaluations than these a descent of second order learns little of the objective of a leg.
 _SHORTEST_LEG = 10
 # Images are periodic, masks are not: along the field's border this much stays dark, where no target is this near.
 _FRAME_NM, _BESIDE_NM = 16.0, 64.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sites(Options):
-    """Where a checker looks at the placement of edges, and what it makes of it.
-
-    Attributes
-    ----------
-    spacing_nm : sites so far apart along all straight edges; None for those of the ICCAD 2013 contest
-        (:func:`maskopt_lib.metrics.epe.target_sites`).
-    places_nm : other sites instead: y, x, and the outward normal in y and x; for every target of a batch the same.
-    limit_nm, width_nm, pull : the limit, the softness of the count, and the pull of what exceeds the limit, see
-        :func:`~maskopt_lib.opc.edges.misplaced`.
-    far_nm, far_width_nm : a second limit and its softness, see :func:`~maskopt_lib.opc.edges.lost`; 0 for none.
-    """
-
-    spacing_nm: Positive | None = None
-    places_nm: Sequence[tuple[Finite, Finite, Finite, Finite]] = ()
-    limit_nm: Positive = 3.0
-    width_nm: Positive = 0.5
-    pull: Finite = 0.6
-    far_nm: NotNegative = 15.0
-    far_width_nm: Positive = 2.5
-
-    def of(self, target: np.ndarray, pixel_nm: float) -> np.ndarray:
-        """(site, 4): the places and unit normals on one target."""
-        if len(self.places_nm):
-            y, x, *normal = np.array(self.places_nm, float).T
-            return np.stack([y, x, *(normal / np.hypot(*normal))], axis=1)
-        if self.spacing_nm is None:
-            return contest_sites(target, pixel_nm)
-        return straight_edges(target, pixel_nm, spacing_nm=self.spacing_nm)
-
-
-@dataclass(frozen=True, kw_only=True)
-class RuleAwareOptions(Options):
-    """Everything that can be set.
-
-    Attributes
-    ----------
-    deck : the mask rules that the result keeps.
-    pixel_nm : pixel of the optimisation's grid; a whole multiple of the target's.
-    projection_nm : pixel at which the masks between the rounds are projected, a whole part of ``pixel_nm``; the last
-        projection is at the target's own pixel.
-    free_steps : evaluations of the objective before the first projection; 0 starts from the projected initial mask.
-    free_rate : learning rate of these, for a latent image from 0 to 1.
-    free_optimizer : of these, see :class:`~maskopt_lib.opc.descent.Stepper`. ``"lbfgs"`` needs an objective that stays
-        what it is, so for it the resist gets steeper in ``free_legs`` legs instead of with each step.
-    free_legs : as many legs of equal length, fewer where one would have less than ten evaluations.
-    coarse_nm : pixel of the first leg; None for ``pixel_nm``.
-    n_rounds, n_steps : rounds of projection and optimisation, and the evaluations of each.
-    rate_nm : learning rate of the outline's displacement in nm.
-    outline_optimizer : of the rounds.
-    smoothing_px : side of the box that averages the latent image and the displacement, odd.
-    mask_steepness, mask_offset : the free mask is ``sigmoid(steepness (smoothed - offset))``.
-    edge_width_px : the outline's mask is grey over some four times this, in pixels of the grid.
-    resist_steepness : of the soft resist, per unit of intensity, at the first and from the last of the free steps on.
-    nominal_weight : of the difference between nominal print and target.
-    edge_weight, edge_scale_nm : of the edge placement, and the displacement below which it is squared.
-    sites : where edge placement is checked, and how; :class:`Sites`.
-    site_weight : of these.
-    pvb_weight : of the PV band.
-    free_pvb_factor : on that weight in the free steps, which lay out the assist features.
-    corner_weights : (name, weight) of further corners of the simulator whose prints are compared with the target.
-    complexity_weight : of the outline's length, in nm.
-    grow : shapes with at least this share of the smallest area grow to it, smaller ones go.
-    reach_nm : the mask is dark farther than this from the target; None for no limit.
-    window_nm : side of the central square that may change; what lies beyond stays exactly as ``initial`` has it, or
-        dark, and rules are mended around it. None for all.
-    energy_lost : share of the optics' energy that the optimisation may leave out.
-    """
-
-    deck: MaskRules = field(default_factory=MaskRules)
-    pixel_nm: Positive = 8.0
-    projection_nm: Positive = 4.0
-    free_steps: Whole = 150
-    free_rate: Positive = 0.1
-    free_optimizer: Optimizer = "lbfgs"
-    free_legs: Count = 3
-    coarse_nm: Positive | None = None
-    n_rounds: Whole = 1
-    n_steps: Count = 60
-    rate_nm: Positive = 1.0
-    outline_optimizer: Optimizer = "adam"
-    smoothing_px: Odd = 3
-    mask_steepness: Positive = 4.0
-    mask_offset: Finite = 0.5
-    edge_width_px: Positive = 0.25
-    resist_steepness: tuple[Positive, Positive] = (50.0, 150.0)
-    nominal_weight: Finite = 0.5
-    edge_weight: Finite = 2.0
-    edge_scale_nm: Positive = 1.0
-    sites: Sites = field(default_factory=Sites)
-    site_weight: Finite = 1.0
-    pvb_weight: Finite = 3.5
-    free_pvb_factor: NotNegative = 1.3
-    corner_weights: Sequence[tuple[str, Finite]] = ()
-    complexity_weight: Finite = 0.0
-    grow: Share = 0.5
-    reach_nm: Positive | None = None
-    window_nm: Positive | None = None
-    energy_lost: LostShare = 1e-3
-
-    @property
-    def weights(self) -> tuple[float, ...]:
-        """Weights of :data:`TERMS`; those of the corners are in their term."""
-        edges = self.edge_weight, self.site_weight
-        return self.nominal_weight, *edges, self.pvb_weight, 1.0, self.complexity_weight
-
-    @property
-    def free_weights(self) -> tuple[float, ...]:
-        """The same for the free steps."""
-        return replace(self, pvb_weight=self.free_pvb_factor * self.pvb_weight).weights
 
 
 #: Compared on every 45th StdMetal clip before the last projection; notebook 18 does it again on clips of its own.
@@ -251,13 +131,16 @@ def solve(
     free = _near(wanted, options) & window
     kept = torch.zeros_like(target) if initial is None else (initial >= 0.5).to(target.dtype)
     around = coarse(kept, factor, sim.dtype) * ~window
-    objective = _Objective.of(target, wanted, sim, options, around=around, free=free, weights=weights)
+    objective = Objective.of(target, wanted, sim, options, around=around, free=free, weights=weights)
     parts = []
     phases("prepare")
 
-    def follow(name: str, start: Tensor, terms: Callable, stepper: Stepper, n_steps: int, weights: tuple) -> Tensor:
+    def follow(
+        name: str, start: Tensor, terms: Callable, stepper: Stepper, n_steps: int, weights: tuple, **more
+    ) -> Tensor:
         """The parameters at the end of one part."""
-        part = descend(start, terms, stepper, n_steps=n_steps, weights=weights, name=f"rule_aware, {name}", **loop)
+        settings = {"n_steps": n_steps, "weights": weights, "name": f"rule_aware, {name}"}
+        part = descend(start, terms, stepper, **settings, **more, **loop)
         parts.append((name, part))
         return part.parameter
 
@@ -268,8 +151,8 @@ def solve(
         for name, leg, n_steps, size in _legs(options):
             at = objective if size == 1 else objective.coarser(size)
             latent = latent if size == 1 else coarse(latent, size, sim.dtype)
-            terms = partial(at.of_latent, leg=leg)
-            latent = follow(name, latent, terms, stepper, n_steps, options.free_weights)
+            terms, outputs = (partial(of, leg=leg) for of in (at.of_latent, at.outputs))
+            latent = follow(name, latent, terms, stepper, n_steps, options.free_weights, outputs=outputs)
             latent = fine_bicubic(latent, size)
         inside = smooth(latent, options.smoothing_px) - options.mask_offset
     else:
@@ -342,111 +225,10 @@ def _projected(
     return torch.as_tensor(np.stack(masks), device=mask.device), violations
 
 
-@dataclass(frozen=True)
-class _Objective:
-    """Terms of :data:`TERMS` in nm2 for a batch of masks on the optimisation's grid."""
-
-    wanted: Tensor
-    around: Tensor
-    free: Tensor
-    sim: Simulator
-    points: EdgePoints
-    n_points: Sequence[int]
-    options: RuleAwareOptions
-    intensity: SampledIntensity
-    prints: Prints
-    weights: Tensor | None
-
-    @classmethod
-    def of(
-        cls,
-        target: Tensor,
-        wanted: Tensor,
-        sim: Simulator,
-        options: RuleAwareOptions,
-        *,
-        around: Tensor,
-        free: Tensor,
-        weights: Tensor | None = None,
-    ) -> _Objective:
-        if options.energy_lost:
-            sim = Simulator(
-                sim.kernels, device=sim.device, dtype=sim.dtype, corners=sim.process, resist=sim.resist_model,
-                energy_lost=options.energy_lost, mode=sim.mode, matmul_dtype=sim.matmul_dtype,
-            )  # fmt: skip
-        pixel_nm, clips = sim.grid(target).pixel_nm, target.cpu().numpy()
-        edges = [straight_edges(clip, pixel_nm) for clip in clips]
-        straight = EdgePoints.of(edges, sim)
-        if weights is not None:
-            straight = straight.weighted(edges, weights, pixel_nm)
-            weights = coarse(weights, target.shape[-1] // wanted.shape[-1], sim.dtype)
-        sites = [options.sites.of(clip, pixel_nm) for clip in clips]
-        parts = [straight, EdgePoints.of(sites, sim)]
-        if options.sites.far_nm:
-            inside, outside = zip(*(probes(clip, options.sites.far_nm) for clip in sites), strict=True)
-            inside = EdgePoints.of(inside, sim)
-            parts += [replace(inside, counts=-inside.counts), EdgePoints.of(outside, sim)]
-        n_points = [part.counts.shape[1] for part in parts]
-        return cls._on(wanted, around, free, weights, sim, EdgePoints.joined(parts), n_points, options)
-
-    @classmethod
-    def _on(
-        cls, wanted: Tensor, around: Tensor, free: Tensor, weights: Tensor | None, sim: Simulator, *more
-    ) -> _Objective:
-        prints = Prints.around(wanted, free.any(0) | (around > 0).any(0), sim, weights)
-        return cls(wanted, around, free, sim, *more, SampledIntensity(sim, wanted.shape[-1]), prints, weights)
-
-    def coarser(self, factor: int) -> _Objective:
-        """The same on pixels ``factor`` times as large."""
-        wanted, around, free = (coarse(t, factor, self.sim.dtype) for t in (self.wanted, self.around, self.free))
-        weights = None if self.weights is None else coarse(self.weights, factor, self.sim.dtype)
-        return self._on(wanted, around, free > 0.5, weights, self.sim, self.points, self.n_points, self.options)
-
-    def of_latent(self, latent: Tensor, step: int, leg: float | None) -> tuple[Tensor, ...]:
-        """Terms of a latent image, at a step or where a leg is, from 0 to 1."""
-        o = self.options
-        first, last = o.resist_steepness
-        done = min(step / o.free_steps, 1.0) if leg is None else leg
-        mask = torch.sigmoid(o.mask_steepness * (smooth(latent, o.smoothing_px) - o.mask_offset))
-        return self.terms(mask, first * (last / first) ** done)
-
-    def of_distance(self, inside: Tensor) -> tuple[Tensor, ...]:
-        with torch.no_grad():
-            # Flat places are where shapes are far: the mask there is as grey as its distance says.
-            length = (_squared_gradient(inside) + 1.0).sqrt()
-        return self.terms(
-            torch.sigmoid(inside / (self.options.edge_width_px * length)), self.options.resist_steepness[1]
-        )
-
-    def terms(self, mask: Tensor, steepness: float) -> tuple[Tensor, ...]:
-        """(b,) each."""
-        o, sim = self.options, self.sim
-        mask = torch.where(self.free, mask, self.around)
-        samples = self.intensity(mask)
-        area = (sim.kernels.period_nm / mask.shape[-1]) ** 2
-        fidelity, band = (area * self.prints.areas(samples, steepness)).unbind(-1)
-        nominal = sim.corner(schema.NOMINAL)
-        image, zero = nominal.intensity_factor * samples[:, nominal.focus], mask.new_zeros(len(mask))
-        shift, missed, *far = self.points.displacement(image, sim.threshold).split(self.n_points, dim=1)
-        _, counts, *_ = self.points.counts.split(self.n_points, dim=1)
-        placed = misplaced(missed, counts, o.sites.limit_nm, o.sites.width_nm, o.sites.pull)
-        for excess in far:
-            placed = placed + lost(excess, counts, o.sites.far_nm, o.sites.far_width_nm, o.sites.pull)
-        corners = (w * area * self.prints.fidelity(samples, c, steepness) for c, w in o.corner_weights)
-        return (
-            fidelity,
-            between_edges(shift, o.edge_scale_nm),
-            placed,
-            band,
-            sum(corners, zero),
-            area**0.5 * (_squared_gradient(mask) + 1e-6).sqrt().sum((-2, -1)) if o.complexity_weight else zero,
-        )
-
-
 def _legs(options: RuleAwareOptions) -> Iterator[tuple[str, float | None, int, int]]:
     """The free steps in parts: name, where the resist's steepness is, from 0 to 1 or with the steps, number of steps,
     and how many times larger than the grid's the pixels are."""
-    if options.free_optimizer != "lbfgs":
+    if options.free_optimizer not in SECOND_ORDER:
         yield "free", None, options.free_steps, 1
         return
     legs = max(min(options.free_legs, options.free_steps // _SHORTEST_LEG), 1)
@@ -454,10 +236,3 @@ def _legs(options: RuleAwareOptions) -> Iterator[tuple[str, float | None, int, i
     for i, n_steps in enumerate(np.diff(ends).tolist()):
         size = whole(options.coarse_nm or options.pixel_nm, options.pixel_nm, "coarse_nm") if i == 0 else 1
         yield f"free, leg {i + 1}", i / max(legs - 1, 1), n_steps, size
-
-
-def _squared_gradient(image: Tensor) -> Tensor:
-    """(b, y, x): squared length of the gradient by central differences, per pixel."""
-    wide = F.pad(image[:, None], (1, 1, 1, 1), mode="replicate")[:, 0]
-    along_y, along_x = wide[:, 2:, 1:-1] - wide[:, :-2, 1:-1], wide[:, 1:-1, 2:] - wide[:, 1:-1, :-2]
-    return (along_y.square() + along_x.square()) / 4

@@ -13,8 +13,18 @@ from maskopt_lib.data import schema
 from maskopt_lib.errors import RulesBrokenWarning
 from maskopt_lib.litho.imaging import small_grid
 from maskopt_lib.opc import rule_aware
-from maskopt_lib.opc.edges import EdgePoints, between_edges, contest_sites, lost, misplaced, probes, straight_edges
+from maskopt_lib.opc.edges import (
+    EdgePoints,
+    Sites,
+    between_edges,
+    contest_sites,
+    lost,
+    misplaced,
+    probes,
+    straight_edges,
+)
 from maskopt_lib.opc.mask_rules import MaskRules, shapes
+from maskopt_lib.opc.rule_aware_terms import Objective
 
 SMALL = {"free_steps": 12, "n_rounds": 1, "n_steps": 6}
 NAMES = ("demo-metal-isolated", "demo-metal-tips")
@@ -122,7 +132,7 @@ def test_pv_band_term_is_the_area_between_soft_edges(sim):
     target = torch.zeros(1, 1024, 1024)
     target[:, 300:724, 300:724] = 1
     options = opc.options_of("rule_aware", pixel_nm=2.0, projection_nm=2.0)
-    objective = rule_aware._Objective.of(
+    objective = Objective.of(
         target.to(torch.uint8),
         target,
         sim,
@@ -228,11 +238,11 @@ def test_sites_are_where_they_are_asked_for():
     target = np.zeros((400, 400), np.uint8)
     target[100:300, 150:250] = 1
     sites = metrics.target_sites(target, 1.0)
-    contest = rule_aware.Sites().of(target, 1.0)
+    contest = Sites().of(target, 1.0)
     assert np.array_equal(contest[:, :2], np.stack([sites.y_nm, sites.x_nm], axis=1))
-    twice = len(rule_aware.Sites(spacing_nm=4.0).of(target, 1.0))
+    twice = len(Sites(spacing_nm=4.0).of(target, 1.0))
     assert twice == pytest.approx(2 * len(straight_edges(target, 1.0)), abs=4)
-    one = rule_aware.Sites(places_nm=[(5.0, 7.0, 0.0, -2.0)]).of(target, 1.0)
+    one = Sites(places_nm=[(5.0, 7.0, 0.0, -2.0)]).of(target, 1.0)
     assert np.array_equal(one, [[5.0, 7.0, 0.0, -1.0]])
 
 
