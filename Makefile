@@ -14,10 +14,12 @@ ifeq ($(ENV),active)
 PY    := python
 STAMP :=
 SITE  :=
+GUIDE :=
 else
 PY    := $(VENV)/bin/python
 STAMP := $(VENV)/.stamp
 SITE  := $(VENV)/.site
+GUIDE := $(VENV)/.guide
 endif
 LOCKS := data_manifest/locks
 LIB   := $(wildcard maskopt_lib/*.py maskopt_lib/*/*.py maskopt_lib/*/*/*.py)
@@ -100,6 +102,11 @@ env: $(STAMP) ## make .venv from the pinned locks (ENV=active: use the active en
 # What builds the site comes when it is first asked for: nobody waits for it who only runs the study.
 $(VENV)/.site: $(STAMP) $(LOCKS)/site.lock
 	$(PY) -m pip install --quiet --no-deps -r $(LOCKS)/site.lock
+	@touch $@
+
+# Inputs that coverage guides need a package that not every system has; `make fuzz` says so where it is not there.
+$(VENV)/.guide: $(STAMP) $(LOCKS)/fuzz.lock
+	-$(PY) -m pip install --quiet --retries 1 --no-deps -r $(LOCKS)/fuzz.lock
 	@touch $@
 
 $(VENV)/.stamp: $(LOCKS)/requirements.lock $(LOCKS)/oracles.lock pyproject.toml
@@ -224,7 +231,7 @@ bench: $(STAMP) ## measure speed and memory (tests/bench)
 faults: $(STAMP) ## do to real runs what happens in life (kills, full disks, two at once) and print what survived
 	$(PY) tests/faults
 
-fuzz: $(STAMP) ## give every reader and every door damaged, hostile and mistaken inputs and print what became of them
+fuzz: $(STAMP) $(GUIDE) ## give every reader and every door damaged, hostile and mistaken inputs and print what became of them
 	OMP_NUM_THREADS=1 $(PY) tests/fuzz --jobs $(JOBS)
 
 lint: $(STAMP) ## ruff on library, tests and notebooks, and a type checker on the library
@@ -238,11 +245,13 @@ lock: $(STAMP) ## renew the pinned lock from pyproject.toml
 	$(PY) -m piptools compile --quiet --upgrade --extra test --strip-extras --no-header --no-emit-options \
 	  --annotation-style line --output-file $(VENV)/requirements.lock pyproject.toml
 	sed 's/^\([A-Za-z0-9._-]*==[^+ ]*\)+[a-z0-9.]*/\1/' $(VENV)/requirements.lock > $(LOCKS)/requirements.lock
-	$(PY) -m piptools compile --quiet --extra site --strip-extras --no-header --no-emit-options \
-	  --annotation-style line --constraint $(LOCKS)/requirements.lock --output-file $(VENV)/site.lock pyproject.toml
-	awk -F == 'NR == FNR { locked[$$1]; next } NF > 1 && !($$1 in locked)' $(LOCKS)/requirements.lock $(VENV)/site.lock \
-	  > $(LOCKS)/site.lock
-	@echo "renewed $(LOCKS)/requirements.lock and site.lock; now: make env test"
+	for extra in site fuzz; do \
+	  $(PY) -m piptools compile --quiet --extra $$extra --strip-extras --no-header --no-emit-options \
+	    --annotation-style line --constraint $(LOCKS)/requirements.lock --output-file $(VENV)/$$extra.lock pyproject.toml && \
+	  awk -F == 'NR == FNR { locked[$$1]; next } NF > 1 && !($$1 in locked)' $(LOCKS)/requirements.lock $(VENV)/$$extra.lock \
+	    > $(LOCKS)/$$extra.lock || exit 1; \
+	done
+	@echo "renewed $(LOCKS)/requirements.lock, site.lock and fuzz.lock; now: make env test"
 
 clean: ## remove results and caches (keeps .venv and downloaded data)
 	rm -rf results .pytest_cache .ruff_cache .hypothesis .benchmarks build

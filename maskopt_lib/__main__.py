@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import sys
 import warnings
 from collections.abc import Mapping
@@ -16,8 +17,6 @@ import numpy as np
 from maskopt_lib.errors import MaskOptError
 
 if TYPE_CHECKING:
-    from klayout import db
-
     from maskopt_lib.layout import Design
     from maskopt_lib.layout.layers import Layers
 
@@ -32,12 +31,33 @@ class Refusing(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command that was asked for."""
+
+        def told(said: object) -> str:
+            return _by_options(str(said), self.commands.get(ctx.invoked_subcommand or "", self))
+
         with warnings.catch_warnings():
-            warnings.showwarning = lambda message, *_, **__: click.echo(f"Warning: {message}", err=True)
+            warnings.showwarning = lambda message, *_, **__: click.echo(f"Warning: {told(message)}", err=True)
             try:
                 return super().invoke(ctx)
             except (MaskOptError, ValueError, OSError) as error:
-                raise click.ClickException("; ".join([str(error), *getattr(error, "__notes__", [])])) from error
+                raise click.ClickException(told("; ".join([str(error), *getattr(error, "__notes__", [])]))) from error
+
+
+# What the library calls otherwise than the command line.
+_CALLED = {"region_nm": "region", "top": "cell", "out_dir": "out"}
+
+
+def _by_options(said: str, command: click.Command) -> str:
+    """What the library says of its parameters, with the names that they have on the command line."""
+    options = {str(param.name): param.opts[0] for param in command.params if isinstance(param, click.Option)}
+    options |= {name: options[other] for name, other in _CALLED.items() if other in options}
+    in_words = "|".join(name for name in options if "_" in name) or "(?!)"
+    pattern = re.compile(rf"\b({'|'.join(options)})=(?=(\S?))|\b({in_words})\b")
+
+    def option(found: re.Match[str]) -> str:
+        return options[found[1] or found[3]] + (" " if found[2] and found[2] not in ",;." else "")
+
+    return pattern.sub(option, said) if options else said
 
 
 @click.group(cls=Refusing, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -103,8 +123,8 @@ def info(layout_file: str, cell: str | None, layers: str | None, process: str | 
     design = _design(layout_file, cell, layers or (chosen.layers if chosen else None))
     found = {}
     for pair, name in design.layers.items():
-        region, key = design.drawn(pair), f"{pair[0]}/{pair[1]}"
-        found[key] = {"name": name, "shapes": region.count(), "box_nm": _nm(design, region.bbox())}
+        key = f"{pair[0]}/{pair[1]}"
+        found[key] = {"name": name, "shapes": design.count(pair), "box_nm": design.bounds_nm(pair)}
         if chosen:
             smallest = design.smallest_nm(pair, chosen.unit_nm)
             found[key] |= {f"{kind}_nm": None if math.isnan(size) else size for kind, size in smallest.items()}
@@ -116,7 +136,7 @@ def info(layout_file: str, cell: str | None, layers: str | None, process: str | 
             "database_unit_nm": design.dbu_nm,
             "top": design.top.name,
             "cells": design.layout.cells(),
-            "box_nm": _nm(design, design.top.bbox()),
+            "box_nm": design.box_nm,
             "layers": found,
         }
     )
@@ -222,28 +242,30 @@ def kernels(
 @click.option("--to-layer", help="Layer in OUT; default: the same.")
 @CELL
 @LAYERS
+@REGION
 def convert(
-    layout_file: str, out: Path, layer: str | None, to_layer: str | None, cell: str | None, layers: str | None
+    layout_file: str,
+    out: Path,
+    layer: str | None,
+    to_layer: str | None,
+    cell: str | None,
+    layers: str | None,
+    region: tuple[float, ...] | None,
 ) -> None:
     """Write one layer of LAYOUT_FILE, merged and flat, to OUT (.oas or .gds), and print what is there."""
     from maskopt_lib import layout
-    from maskopt_lib.layout.contours import simple_pieces
     from maskopt_lib.layout.reader import layer_in
     from maskopt_lib.layout.writer import new_layout, write_polygons
 
     design = _design(layout_file, cell, layers)
+    if out.resolve() == design.path.resolve():
+        raise click.BadParameter(f"{out} is the layout itself; write to another file", param_hint="OUT")
     _, pair = layer_in(design.path, design.layout, design.top, layer, design.platform.process)
-    pieces = (piece for polygon in design.drawn(pair).merged().each() for piece in simple_pieces(_rings(polygon)))
     drawing, top = new_layout(design.dbu_nm, design.top.name)
     target = layout.resolve_layer(to_layer, layers or "freepdk45") if to_layer else pair
+    pieces = (np.rint(points / design.dbu_nm) for points in design.polygons(pair, region))
     written = write_polygons(drawing, top, pieces, out, layer=target)
     say({name: getattr(written, name) for name in ("layer", "polygons", "vertices", "area_nm2")} | {"file": str(out)})
-
-
-def _rings(polygon: db.Polygon) -> list[np.ndarray]:
-    """Outline, counter-clockwise, and holes, clockwise, in database units."""
-    lines = [polygon.each_point_hull(), *(polygon.each_point_hole(hole) for hole in range(polygon.holes()))]
-    return [np.array([(point.x, point.y) for point in line])[::-1] for line in lines]
 
 
 def _design(source: str, cell: str | None, layers: Layers | None) -> Design:
@@ -269,10 +291,6 @@ def _design(source: str, cell: str | None, layers: Layers | None) -> Design:
         points = [db.Point(x, y) for x, y in shape.points.astype(int).tolist()]
         top.shapes(drawing.layer(*names[str(shape.layer)])).insert(db.Polygon(points))
     return layout.Design(name=path.stem, path=path, platform=replace(platform, process=names), layout=drawing)
-
-
-def _nm(design: Design, box: db.Box) -> list[float]:
-    return [round(side * design.dbu_nm, 6) for side in (box.left, box.bottom, box.right, box.top)]
 
 
 def _options(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, Any]:
@@ -318,8 +336,10 @@ def optimize(
 ) -> None:
     """Optimise the mask of a region of LAYOUT (.gds, .oas, .def or .glp), score it, check its rules, write it.
 
-    Scores, broken rules and what is in the file are told as JSON. All that is to be written is tried first. A run that
-    ends early, in whatever way, loses nothing that it solved: the same command goes on from there.
+    A DEF with LEF files and cells of your own is a folder with a design.yaml (python -m pydoc
+    maskopt_lib.layout.own_design). Scores, broken rules and what is in the file are told as JSON. All that is to be
+    written is tried first. A run that ends early, in whatever way, loses nothing that it solved: the same command goes
+    on from there.
 
     \b
     python -m maskopt_lib optimize in.gds --layer 37/4 --out mask.oas

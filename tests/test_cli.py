@@ -157,3 +157,55 @@ def test_convert_reads_the_contest_s_format(run, tmp_path):
     told = json.loads(run("convert", tmp_path / "a.glp", tmp_path / "a.gds", "--to-layer", "11/0")[1])
     assert told["area_nm2"] == 30 * 40 + 20 * 20 and told["polygons"] == 1
     assert layout.read_clip(tmp_path / "a.gds", "metal1").bounds_nm
+
+
+def test_what_the_library_calls_otherwise_is_said_as_the_command_line_has_it(run, two_layers, tmp_path):
+    for arguments, said, not_said in (
+        (("optimize", two_layers, "--method", "identity"), "choose one with --layer", "layer="),
+        (
+            ("optimize", two_layers, "--layer", "11/0", "--region", 0, 0, 0, 0),
+            "--region (0.0, 0.0, 0.0, 0.0) has no",
+            "core_nm",
+        ),
+        (("optimize", two_layers, "--layer", "11/0", "--layers", "mine"), "no layer names", "layers="),
+    ):
+        status, _, refused = run(*arguments, "--out", tmp_path / "mask.oas")
+        assert status == 1 and said in refused and not_said not in refused, refused
+    drawing = db.Layout()
+    drawing.create_cell("A")
+    drawing.create_cell("B")
+    drawing.write(str(tmp_path / "two.oas"))
+    assert "choose one with --cell" in run("info", tmp_path / "two.oas")[2]
+
+
+def test_a_layout_is_not_converted_onto_itself(run, two_layers):
+    before = two_layers.read_bytes()
+    status, _, refused = run("convert", two_layers, two_layers, "--layer", "11/0")
+    assert status == 2 and "the layout itself" in refused and two_layers.read_bytes() == before
+
+
+def test_info_counts_without_expanding_and_convert_takes_a_region(run, tmp_path):
+    drawing = db.Layout()
+    drawing.dbu = 1e-3
+    dot, top = drawing.create_cell("DOT"), drawing.create_cell("TOP")
+    dot.shapes(drawing.layer(11, 0)).insert(db.Box(0, 0, 10, 10))
+    dot.shapes(drawing.layer(11, 0)).insert(db.Text("far away", db.Trans(0, 0)))
+    array = db.CellInstArray(dot.cell_index(), db.Trans(), db.Vector(20, 0), db.Vector(0, 20), 30000, 30000)
+    top.insert(array)
+    drawing.write(str(tmp_path / "many.oas"))
+    assert json.loads(run("info", tmp_path / "many.oas")[1])["layers"]["11/0"]["shapes"] > 900_000_000
+    status, _, refused = run("convert", tmp_path / "many.oas", tmp_path / "all.oas")
+    assert status == 1 and "a smaller --region" in refused
+    told = json.loads(run("convert", tmp_path / "many.oas", tmp_path / "few.oas", "--region", 5, 0, 105, 40)[1])
+    assert told["polygons"] == 12 and told["area_nm2"] == 2 * (5 * 10 + 4 * 100 + 5 * 10)
+
+
+def test_texts_make_no_layer_larger(run, tmp_path):
+    drawing = db.Layout()
+    top = drawing.create_cell("TOP")
+    top.shapes(drawing.layer(11, 0)).insert(db.Box(0, 0, 10, 10))
+    top.shapes(drawing.layer(11, 0)).insert(db.Text("far away", db.Trans(9000, 9000)))
+    drawing.write(str(tmp_path / "a.gds"))
+    assert json.loads(run("info", tmp_path / "a.gds")[1])["layers"]["11/0"] == {
+        "name": "metal1", "shapes": 1, "box_nm": [0, 0, 10, 10],
+    }  # fmt: skip

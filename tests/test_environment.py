@@ -35,7 +35,7 @@ def pin(requirement: Requirement) -> Version:
     return Version(specifier.version)
 
 
-@pytest.mark.parametrize("lock", ["requirements.lock", "oracles.lock", "site.lock"])
+@pytest.mark.parametrize("lock", ["requirements.lock", "oracles.lock", "site.lock", "fuzz.lock"])
 def test_lock_pins_exact_public_versions_and_names_no_host(lock):
     for requirement in locked(lock).values():
         assert pin(requirement).local is None, f"{requirement}: a local version is only on the index that made it"
@@ -45,8 +45,8 @@ def test_lock_pins_exact_public_versions_and_names_no_host(lock):
 
 
 def test_every_requirement_is_locked_within_its_bounds():
-    lock = locked() | locked("site.lock")
-    for name, requirement in required("site").items():
+    lock = locked() | locked("site.lock") | locked("fuzz.lock")
+    for name, requirement in required("site", "fuzz").items():
         assert name in lock, f"{requirement} is not in the lock: run make lock"
         assert requirement.specifier.contains(pin(lock[name])), f"{requirement}, locked {lock[name]}"
 

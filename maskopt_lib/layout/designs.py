@@ -15,19 +15,22 @@ from klayout import db
 
 from maskopt_lib.data import manifest, schema
 from maskopt_lib.errors import LayoutError, MissingDataError, UnknownNameError
-from maskopt_lib.layout import raster
+from maskopt_lib.layout import def_files, raster
 from maskopt_lib.layout.layers import layer_names, resolve_layer
 from maskopt_lib.layout.platforms import PLATFORMS, Platform, platform_file
 from maskopt_lib.layout.reader import layout_suffix, open_layout, top_cell
 from maskopt_lib.layout.shapes import (
     MAX_SHAPES,
+    bounds,
     box_nm,
     checked_region,
+    count,
     drawn,
     has_shapes,
     merged_rings,
     smallest_nm,
     unit_nm,
+    without_area,
 )
 from maskopt_lib.layout.writer import writable_names, write_layout
 from maskopt_lib.options import Positive, check
@@ -36,7 +39,7 @@ from maskopt_lib.options import Positive, check
 INSTANCE = "instance"
 #: Where a design file keeps the name of an instance.
 _NAME = "name"
-# Database unit of a DEF that comes without a KLayout technology: whole for 100, 1000, 2000 and 10000 units per micron.
+# Database unit of a DEF that comes without a KLayout technology, where no file beside it asks for a finer one.
 _DBU_UM = 0.0001
 _SUFFIXES = (".def", ".gds", ".oas")
 # How DEF calls what KLayout calls r0, r90, ...
@@ -102,11 +105,16 @@ class Design:
         """(x0, y0, x1, y1) of the die; of everything drawn where the file has no die."""
         index = self.layout.find_layer(*self.platform.die)
         box = db.Box() if index is None else db.Region(self.top.shapes(index)).bbox()
-        return self._nm(self.top.bbox() if box.empty() else box)
+        return self.box_nm if box.empty() else self._nm(box)
+
+    @property
+    def box_nm(self) -> tuple[float, float, float, float]:
+        """(x0, y0, x1, y1) of everything drawn."""
+        return self._nm(self.top.bbox())
 
     def bounds_nm(self, layer: str | tuple[int, int]) -> tuple[float, float, float, float]:
         """(x0, y0, x1, y1) of a layer."""
-        return self._nm(self.top.bbox(self._index(layer)))
+        return self._nm(bounds(self.top, self._index(layer)))
 
     def instances(self) -> xr.Dataset:
         """The placed cells, row by row from below, each from the left.
@@ -158,6 +166,14 @@ class Design:
         """A layer as it is drawn, of the design or of one of its cells; empty where nothing is on it."""
         index = self.layout.find_layer(*resolve_layer(layer, self.platform.process))
         return db.Region() if index is None else drawn(cell or self.top, index)
+
+    def count(self, layer: str | tuple[int, int]) -> int:
+        """Shapes of a layer as drawn, in every place of their cells; of very many texts are counted with them."""
+        return count(self.top, self._index(layer))
+
+    def without_area(self, layer: str | tuple[int, int]) -> int:
+        """Shapes of a layer that cover nothing; one in a cell counts once, wherever that is placed."""
+        return without_area(self.top, self._index(layer))
 
     def polygons(self, layer: str | tuple[int, int], region_nm: Sequence[float] | None = None) -> list[np.ndarray]:
         """Merged polygons of a layer; those of a region are cut at its border, without looking at the rest.
@@ -306,7 +322,7 @@ def read_design(source: str | Path, *, platform: str | Platform | None = None, t
         if chosen not in PLATFORMS:
             raise UnknownNameError(f"no platform {chosen!r}; known: {', '.join(PLATFORMS)}")
         chosen = PLATFORMS[chosen]
-    layout = open_layout(path, _options(chosen) if suffix == ".def" else None)
+    layout = open_layout(path, _options(path, chosen) if suffix == ".def" else None)
     cell = top_cell(path, layout, top, "top")
     kept = {cell.cell_index(), *cell.called_cells()}
     for number in [other.cell_index() for other in layout.each_cell() if other.cell_index() not in kept]:
@@ -314,27 +330,33 @@ def read_design(source: str | Path, *, platform: str | Platform | None = None, t
     return Design(name=path.name.removesuffix(".gz").rpartition(".")[0], path=path, platform=chosen, layout=layout)
 
 
-def _options(platform: Platform) -> db.LoadLayoutOptions:
+def _options(path: Path, platform: Platform) -> db.LoadLayoutOptions:
+    """How KLayout reads a DEF, after a look at what it would drop."""
     technology = db.Technology()
     if platform.technology:
         technology.load(str(platform_file(platform.technology)))
     options = technology.load_layout_options
     lefdef = options.lefdef_config
+    lefs, layouts = ([platform_file(name) for name in names] for names in (platform.lefs, platform.layouts))
+    text = def_files.read_text(path)
+    def_files.check_def(path, text, lefs)
     if not platform.technology:
         lefdef.dbu = _DBU_UM
         lefdef.read_all_layers = False  # what the map does not name would come as layers without numbers
+        lefdef.produce_blockages = lefdef.produce_placement_blockages = False  # areas to keep clear are no shapes
         # Wires, pins and vias of one layer are one layer.
         lines = [f"OUTLINE : {platform.die[0]}/{platform.die[1]}"]
         for name, (layer, datatype) in layer_names(platform.process).items():
             lines += [f"{name}{purpose} : {layer}/{datatype}" for purpose in ("", ".PIN")]
         lefdef.layer_map = db.LayerMap.from_string("\n".join(lines))
-    lefdef.lef_files = [str(platform_file(name)) for name in platform.lefs]
+    lefdef.dbu = def_files.database_um(path, text, lefs, layouts, lefdef.dbu)
+    lefdef.lef_files = [str(name) for name in lefs]
     lefdef.read_lef_with_def = False  # only what the platform names: a LEF that lies about decides nothing
     lefdef.macro_resolution_mode = 2  # cells are those of the layouts, not drawn from their abstracts
-    lefdef.macro_layout_files = [str(platform_file(name)) for name in platform.layouts]
+    lefdef.macro_layout_files = [str(name) for name in layouts]
     lefdef.instance_property_name = _NAME
     options.lefdef_config = lefdef
-    options.warn_level = 0  # it would say that DEF and database have other units; both are whole in 0.1 nm
+    options.warn_level = 0  # it would say that DEF and database have other units; all are whole in the one chosen
     return options
 
 

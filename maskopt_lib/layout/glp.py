@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from maskopt_lib.errors import LayoutError
+from maskopt_lib.errors import LayoutError, MissingDataError
 from maskopt_lib.layout.polygons import fault_of
 from maskopt_lib.options import LARGEST
 
@@ -58,7 +58,10 @@ def read_glp(path: Path, *, grid_nm: float | None = 1.0) -> GlpFile:
     Raises
     ------
     LayoutError : names file and line, what was found there, and what to do.
+    MissingDataError : no such file.
     """
+    if not Path(path).is_file():
+        raise MissingDataError(f"no layout at {path} (looked in {Path.cwd()}); check the path")
     try:
         text = Path(path).read_bytes().decode("ascii")
     except UnicodeDecodeError as error:

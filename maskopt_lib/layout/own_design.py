@@ -31,7 +31,7 @@ from maskopt_lib import yaml_files
 from maskopt_lib.errors import LayoutError, MissingDataError, SchemaError, UnknownNameError
 from maskopt_lib.layout.designs import Design, DesignInfo, read_design
 from maskopt_lib.layout.layers import layer_names, resolve_layer
-from maskopt_lib.layout.platforms import PLATFORMS, Platform
+from maskopt_lib.layout.platforms import PLATFORMS, Platform, platform_file
 
 #: The file that makes a folder a design.
 FILE = "design.yaml"
@@ -85,6 +85,13 @@ def read_folder(folder: str | Path) -> Design:
         notes=str(fields.get("notes") or ""),
     )
     return replace(read_design(source, platform=platform, top=fields.get("top")), name=info.name, info=info)
+
+
+def folder_inputs(folder: str | Path) -> list[Path]:
+    """All files that a design of a folder is read from."""
+    design = read_folder(folder)
+    named = (design.platform.technology, *design.platform.lefs, *design.platform.layouts)
+    return [Path(folder) / FILE, design.path, *(platform_file(name) for name in named if name)]
 
 
 def design_name(folder: str | Path) -> str:

@@ -13,12 +13,12 @@ from klayout import db
 
 from maskopt_lib.data import schema
 from maskopt_lib.errors import LayoutError
+from maskopt_lib.layout import def_files
 from maskopt_lib.layout.designs import INSTANCE, Design, instance_name, orientation_of
 from maskopt_lib.layout.platforms import platform_file
 
 _UM_IN_NM = 1000.0
 _ROW = re.compile(r"^\s*ROW\s+\S+\s+(\S+)\s+(-?\d+)\s+(-?\d+)\s+(\w+)\s+DO\s+(\d+)\s+BY\s+1\s+STEP\s+(\d+)", re.M)
-_COMPONENT = re.compile(r"-\s+(\S+)\s+(\S+)([^;]*);")
 _RECTANGLE = re.compile(r"RECT\s*\(\s*(-?\d+)\s+(-?\d+)\s*\)\s*\(\s*(-?\d+)\s+(-?\d+)\s*\)")
 _HALO = re.compile(r"HALO\s+(?:SOFT\s+)?(\d+)\s+(\d+)\s+(\d+)\s+(\d+)")
 #: Cells in these rows stand on their heads.
@@ -71,26 +71,24 @@ def read_rows(path: str | Path, lefs: Sequence[str | Path] = ()) -> Rows:
     ------
     LayoutError : a file without rows, rows of several sites or on several grids.
     """
-    text = Path(path).read_text(encoding="utf-8", errors="replace")
-    per_um = re.search(r"UNITS\s+DISTANCE\s+MICRONS\s+(\d+)", text)
+    text = def_files.read_text(path)
     statements = _ROW.findall(text)
-    if per_um is None or not statements:
+    if not statements:
         raise LayoutError(f"{path}: no ROW statements; export the DEF with its rows, or give rows=")
-    nm = _UM_IN_NM / int(per_um[1])
+    nm = _UM_IN_NM / def_files.units_per_um(text, path)
     sites, x, y, turns, n_sites, steps = zip(*statements, strict=True)
     if len(set(sites)) > 1 or len(set(steps)) > 1:
         raise LayoutError(f"{path}: rows of several sites, {', '.join(sorted(set(sites)))}; legalise them apart")
     order = np.lexsort((np.array(x, dtype=int), np.array(y, dtype=int)))
     y_nm = np.array(y, dtype=float)[order] * nm
-    components = text[text.find("COMPONENTS") : text.find("END COMPONENTS")]
     fixed, halos = set(), {}
-    for name, _, rest in _COMPONENT.findall(components):
+    for name, _, rest in def_files.COMPONENT.findall(def_files.section(text, "COMPONENTS")):
         if "FIXED" in rest or "COVER" in rest:
             fixed.add(name)
         if halo := _HALO.search(rest):
             halos[name] = tuple(int(side) * nm for side in halo.groups())
-    blockages = text[text.find("\nBLOCKAGES") : text.find("END BLOCKAGES")] if "\nBLOCKAGES" in text else ""
-    placement = [part for part in blockages.split("- ") if part.startswith("PLACEMENT")]
+    blockages = def_files.section(text, "BLOCKAGES").split("- ")
+    placement = [part for part in blockages if part.startswith("PLACEMENT")]
     boxes = [[int(v) * nm for v in box] for part in placement for box in _RECTANGLE.findall(part)]
     return Rows(
         site_nm=int(steps[0]) * nm,

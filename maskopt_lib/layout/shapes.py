@@ -72,6 +72,19 @@ def drawn(cell: db.Cell, index: int, box: db.Box | None = None) -> db.Region:
     return db.Region(cell.begin_shapes_rec(index) if box is None else cell.begin_shapes_rec_touching(index, box))
 
 
+def count(cell: db.Cell, index: int) -> int:
+    """Shapes of a layer below a cell, each as often as it is placed; beyond :data:`MAX_SHAPES` with texts."""
+    n = _placed(cell, index, None)
+    return n if n > MAX_SHAPES else db.Region(cell.begin_shapes_rec(index)).count()
+
+
+def bounds(cell: db.Cell, index: int) -> db.Box:
+    """Box of what a layer covers; beyond :data:`MAX_SHAPES` of its texts as well."""
+    return (
+        cell.bbox(index) if _placed(cell, index, None) > MAX_SHAPES else db.Region(cell.begin_shapes_rec(index)).bbox()
+    )
+
+
 def _deep(cell: db.Cell, index: int, box: db.Box, n: int) -> float:
     """How many shapes touch the box of one, on average of a few among the first; counted up to ``_FEW**2``."""
     looked = min(n, 16 * _FEW**2)

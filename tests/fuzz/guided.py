@@ -1,7 +1,7 @@
 """Readers that atheris guides by the branches that inputs reach; left out, with a line, where it is not installed.
 
-``pip install atheris`` installs it; it is no part of the study's lock. KLayout's own code is not instrumented: of its
-formats the guidance sees what this library does before and after.
+``make fuzz`` installs it where there is a wheel for the system; it has a lock of its own. KLayout's own code is not
+instrumented: of its formats the guidance sees what this library does before and after.
 """
 
 from __future__ import annotations

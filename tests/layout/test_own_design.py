@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import gdstk
 import numpy as np
 import pytest
@@ -214,3 +216,82 @@ def test_a_folder_without_yaml_and_a_file_that_is_no_yaml(tmp_path):
     (tmp_path / "design.yaml").write_text("- a")
     with pytest.raises(LayoutError, match="the file holds no keys; it needs name, family"):
         layout.open_design(tmp_path)
+
+
+# What a DEF and its LEF files state
+
+
+def in_units(text, per_um):
+    """A DEF whose numbers count other units than 2000 a micron."""
+    body = re.sub(r"(?<![\w-])\d{3,4}(?!\w)", lambda found: f"{int(found[0]) * per_um // 2000}", text)
+    return re.sub(r"MICRONS \d+ ;", f"MICRONS {per_um} ;", body)
+
+
+@pytest.mark.parametrize("per_um", [100, 200, 400, 800, 1000, 3000, 4000, 8000, 10000, 16000, 20000])
+def test_lengths_are_the_same_in_any_units(tmp_path, per_um):
+    folder = write(tmp_path / "own")
+    expected = layout.open_design(folder).polygons("metal1")
+    (folder / "own.def").write_text(in_units(DEF.format(**LEGAL), per_um))
+    found = layout.open_design(folder)
+    assert all(map(np.array_equal, found.polygons("metal1"), expected)) and found.die_nm == (0, 0, 4000, 4000)
+
+
+def test_the_finest_step_of_a_def_is_a_length(tmp_path):
+    folder = write(tmp_path / "own")
+    (folder / "own.def").write_text(in_units(DEF.format(**LEGAL), 4000).replace("( 1000 2200 )", "( 1001 2201 )"))
+    wire = next(p for p in layout.open_design(folder).polygons("metal1") if p[:, 1].min() < 1800)
+    assert wire.min(axis=0).tolist() == [215.25, 300] and 515.25 in wire[:, 1]  # half of 70 nm below 550.25
+
+
+def test_cells_on_a_finer_grid_keep_their_corners(tmp_path):
+    folder = write(tmp_path / "own", layers=["metal1"])
+    library = gdstk.Library(unit=1e-6, precision=2.5e-10)
+    ell = library.new_cell("ELL")
+    ell.add(gdstk.rectangle((0, 0), (0.8, 1.4), layer=63), gdstk.rectangle((0.10025, 0.1), (0.2, 0.20075), layer=31))
+    library.new_cell("FILL").add(gdstk.rectangle((0, 0), (0.4, 1.4), layer=63))
+    library.write_gds(folder / "cells.gds")
+    corners = np.concatenate(layout.open_design(folder).polygons("metal1"))
+    assert 300.25 in corners[:, 0] and 400.75 in corners[:, 1]
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (("UNITS DISTANCE MICRONS 2000 ;", ""), "no UNITS DISTANCE MICRONS"),
+        (("UNITS DISTANCE MICRONS 2000 ;", "UNITS DISTANCE MICRONS 0 ;"), "no UNITS DISTANCE MICRONS"),
+        (("UNITS DISTANCE MICRONS 2000 ;", "UNITS DISTANCE MICRONS 1999 ;"), "no common one"),
+        (("f1 FILL", "f1 OTHER"), "places OTHER, which no LEF has"),
+        (("ROUTED metal1", "ROUTED metal7"), "routes on metal7, which no LEF has"),
+    ],
+)
+def test_what_a_def_leaves_open_is_refused_not_dropped(tmp_path, change, says):
+    folder = write(tmp_path / "own")
+    (folder / "own.def").write_text(DEF.format(**LEGAL).replace(*change))
+    with pytest.raises(LayoutError, match=says):
+        layout.open_design(folder)
+
+
+def test_a_def_without_its_lef_is_refused(tmp_path):
+    folder = write(tmp_path / "own", platform={**OWN, "lefs": [], "layouts": ["cells.gds"]})
+    with pytest.raises(LayoutError, match=r"places ELL, FILL, which no LEF has \(given: none\)"):
+        layout.open_design(folder)
+
+
+def test_obstructions_and_blockages_are_no_shapes(tmp_path):
+    folder = write(tmp_path / "own")
+    expected = layout.open_design(folder)
+    obstructed = "  OBS\n    LAYER metal1 ;\n      POLYGON 0 0 0.8 0 0.8 1.4 ;\n      RECT 0 0 0.4 0.4 ;\n  END\n"
+    lef = (folder / "cells.lef").read_text().replace("  SITE core ;\n", "  SITE core ;\n" + obstructed, 1)
+    (folder / "cells.lef").write_text(lef)
+    blocked = (
+        "BLOCKAGES 2 ;\n- LAYER metal1 POLYGON ( 0 0 ) ( 800 0 ) ( 800 800 ) ;\n- PLACEMENT RECT ( 0 0 ) ( 40 40 ) ;\n"
+    )
+    text = (
+        DEF.format(**LEGAL)
+        .replace("COMPONENTS 3", blocked + "END BLOCKAGES\nCOMPONENTS 3")
+        .replace("VERSION", "# ROW\nVERSION")
+    )
+    (folder / "own.def").write_text(text)
+    found = layout.open_design(folder)
+    assert found.layers == expected.layers
+    assert all(map(np.array_equal, found.polygons("metal1"), expected.polygons("metal1")))

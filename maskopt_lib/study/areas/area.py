@@ -217,7 +217,10 @@ def check_written(area: Area, path: Path, plan: Plan, run: Run, *, beside: bool 
         raise LayoutError(f"{path} is the layout itself; write the mask to another file")
     tried = run.out_dir / f"empty{path.suffix}"
     x0, y0, *_ = grown(plan.region_nm, plan.rim_nm)
-    write_mosaic([], tried, pixel_nm=plan.pixel_nm, origin_nm=(x0, y0), **_shown(area, beside), **how)
+    try:
+        write_mosaic([], tried, pixel_nm=plan.pixel_nm, origin_nm=(x0, y0), **_shown(area, beside), **how)
+    except LayoutError as error:
+        raise LayoutError(str(error).replace(str(tried), str(path))) from error
     files.remove(tried)
 
 

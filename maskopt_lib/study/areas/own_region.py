@@ -9,12 +9,15 @@ import numpy as np
 
 from maskopt_lib.errors import LayoutError, LayoutWarning
 from maskopt_lib.layout.benchmarks import demo_layout, layout_inputs
+from maskopt_lib.layout.catalog import open_design
 from maskopt_lib.layout.clip_reader import read_clip
 from maskopt_lib.layout.contours import DATABASE_NM
 from maskopt_lib.layout.designs import read_design
 from maskopt_lib.layout.layers import Layers
 from maskopt_lib.layout.mosaic import MASK_LAYER
+from maskopt_lib.layout.own_design import folder_inputs
 from maskopt_lib.layout.platforms import PLATFORMS, design_inputs
+from maskopt_lib.layout.shapes import checked_region
 from maskopt_lib.layout.windows import Plan, grown
 from maskopt_lib.layout.writer import new_layout, write_polygons
 from maskopt_lib.litho import Process
@@ -26,10 +29,16 @@ _ANY_NM = 1e8
 
 def inputs_of(source: str | Path, process: str | Path = "", platform: str = "") -> list[str | Path]:
     """What a run reads, as :func:`maskopt_lib.study.start` takes its inputs: layout, a DEF's cells, a process file."""
+    if source and Path(source).is_dir():
+        return [*folder_inputs(source), *_own_file(process)]
     found = layout_inputs(source) or design_inputs(source, PLATFORMS["nangate45"])[:1]
     if found and str(found[0]).endswith(".def"):
         found = design_inputs(source, PLATFORMS[platform or str(found[0]).partition("/")[0]])
-    return [*found, *([Path(process)] if process and Path(process).is_file() else [])]
+    return [*found, *_own_file(process)]
+
+
+def _own_file(process: str | Path) -> list[Path]:
+    return [Path(process)] if process and Path(process).is_file() else []
 
 
 def read(
@@ -47,7 +56,9 @@ def read(
 
     Parameters
     ----------
-    source : a .gds, .oas, .def or .glp file, a design or a file of the data manifest; empty takes a demo layout.
+    source : a .gds, .oas, .def or .glp file, a folder with a ``design.yaml``, such as for a DEF with LEF files and
+        cells of one's own (:mod:`maskopt_lib.layout.own_design`), a design or a file of the data manifest; empty takes
+        a demo layout.
     folder : where what has to be written for it is kept.
     process : to print with; its layer map names the layers.
     layer : a name of the layer map (in GLP: of the file), or "11/0"; empty takes the only layer there is.
@@ -68,8 +79,12 @@ def read(
         laid, top = new_layout(DATABASE_NM, "DRAWN")
         pieces = [np.rint((points - clip.offset_nm) / DATABASE_NM) for points in clip.polygons]
         write_polygons(laid, top, pieces, source, layer=(1, 0))
-    design = read_design(source, platform=platform or None, top=cell or None)
-    is_own = not platform and design.path.suffix.lower() != ".def"
+    if is_folder := Path(source).is_dir():
+        _only_of_files(platform=platform, cell=cell)
+        design = open_design(source)
+    else:
+        design = read_design(source, platform=platform or None, top=cell or None)
+    is_own = not is_folder and not platform and design.path.suffix.lower() != ".def"
     if layers is not None or is_own:
         names = process.layers if layers is None else layers
         design = replace(design, platform=replace(design.platform, process=names))
@@ -78,12 +93,22 @@ def read(
     elif len(there := design.layers) != 1:
         known = ", ".join(f"{number}/{kind} {name}".strip() for (number, kind), name in there.items())
         raise LayoutError(f"{design.path}: shapes on several layers ({known}); choose one with layer=")
+    layer = layer or next(iter(design.layers))
+    if n := design.without_area(layer):
+        text = f"{design.path}: {n} shape{'s' * (n > 1)} of layer {layer!r} without area, left out"
+        warnings.warn(text, LayoutWarning, stacklevel=2)
     # Workers read the file, and what is written beside the mask is all of it: a DEF, or one cell, is written for them.
     path = design.path if is_own and not cell else design.write(folder / "layout.oas")
     return Area(
-        layout_file=path.resolve(), platform=design.platform, layer=layer or next(iter(design.layers)),
+        layout_file=path.resolve(), platform=design.platform, layer=layer,
         process=process, device=device,
     )  # fmt: skip
+
+
+def _only_of_files(**settings: str) -> None:
+    for setting, value in settings.items():
+        if value:
+            raise LayoutError(f"{setting}={value!r}: a design's folder says it in its design.yaml; leave it out")
 
 
 def read_mask(source: str | Path, folder: str | Path, area: Area, layer: str = "") -> Area:
@@ -130,26 +155,24 @@ def plan_of(
     if not len(region_nm):
         box = np.array(design.bounds_nm(area.layer)) / pixel_nm
         region_nm = (np.where(np.arange(4) < 2, np.floor(box + 1e-6), np.ceil(box - 1e-6)) * pixel_nm).tolist()
-    elif len(region_nm) != 4:
-        raise LayoutError(f"region_nm={list(region_nm)} is not [x0, y0, x1, y1] in nm with x0 < x1 and y0 < y1")
-    x0, y0, x1, y1 = region_nm
+    x0, y0, x1, y1 = region_nm = checked_region(region_nm)
     room_nm, step_nm = field_nm - 2 * context_nm, 4 * pixel_nm  # a quarter of a core is whole in pixels as well
     side_nm = np.ceil(max(x1 - x0, y1 - y0) / step_nm - 1e-6) * step_nm
     if side_nm > room_nm or core_nm:
         side_nm = core_nm or np.floor(min(field_nm / 2, room_nm) / step_nm) * step_nm
     plan = Plan(
-        region_nm=tuple(region_nm), core_nm=float(side_nm), pixel_nm=pixel_nm, field_nm=field_nm,
+        region_nm=region_nm, core_nm=float(side_nm), pixel_nm=pixel_nm, field_nm=field_nm,
         context_nm=context_nm, rim_nm=context_nm,
     )  # fmt: skip
     polygons = design.polygons(area.layer, plan.region_nm)
     if not polygons:
         x0, y0, x1, y1 = design.bounds_nm(area.layer)
         raise LayoutError(
-            f"nothing is drawn on layer {area.layer!r} in region_nm={list(region_nm)}; the layer spans x "
+            f"nothing is drawn on layer {area.layer!r} in region_nm={region_nm}; the layer spans x "
             f"{x0:g}..{x1:g}, y {y0:g}..{y1:g} nm"
         )
     smallest = design.smallest_nm(area.layer, area.process.unit_nm, plan.region_nm, around_nm=plan.context_nm)
-    what = f"layer {area.layer!r} in region_nm={list(plan.region_nm)}"
+    what = f"layer {area.layer!r} in region_nm={plan.region_nm}"
     area.process.warned_k1(smallest, what)
     _warn_between_pixels(polygons, plan, what)
     return plan

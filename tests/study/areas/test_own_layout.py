@@ -382,6 +382,25 @@ def test_the_command_runs_by_itself_with_scores_alone_on_the_terminal(tmp_path):
     assert json.loads(done.stdout)["windows"] == [1, 1] and "window" in done.stderr
 
 
+def test_a_folder_with_a_design_is_a_layout(tmp_path):
+    folder, process = tmp_path / "my design", tmp_path / "small.yaml"
+    folder.mkdir()
+    drawn(folder / "a.gds", SHAPES["via"], layer=31)
+    process.write_text(json.dumps(SMALL), encoding="utf-8")
+    (folder / "design.yaml").write_text(
+        "{name: mine, family: mine, file: a.gds, state: placed, layers: [cuts], licence: CC0, redistribution: true,\n"
+        " platform: {layer_map: {cuts: [31, 0]}, outline: [63, 0]}}\n"
+    )
+    asked = ["optimize", str(folder), "--process", str(process), "--method", "identity", "--layer", "cuts"]
+    asked += ["--contours", "pixel"]
+    done = CliRunner().invoke(main, [*asked, "--out", str(tmp_path / "mask.oas"), "--json", str(tmp_path / "s.json")])
+    assert done.exit_code == 0, done.output
+    assert json.loads((tmp_path / "s.json").read_text(encoding="utf-8"))["file"]["area_nm2"] == 6 * 72**2
+    assert own_layout.inputs_of(folder, process) == [folder / "design.yaml", folder / "a.gds", process]
+    refused = CliRunner().invoke(main, [*asked, "--platform", "asap7", "--out", str(tmp_path / "mask.oas")])
+    assert refused.exit_code == 1 and "platform='asap7'" in refused.output
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("method", "shape"), [("rule_aware", "curved"), ("multilevel", "via")])
 def test_the_notebook_makes_a_mask_by_every_method(tmp_path, method, shape):
