@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -209,3 +211,17 @@ def test_texts_make_no_layer_larger(run, tmp_path):
     assert json.loads(run("info", tmp_path / "a.gds")[1])["layers"]["11/0"] == {
         "name": "metal1", "shapes": 1, "box_nm": [0, 0, 10, 10],
     }  # fmt: skip
+
+
+def test_a_mask_that_is_being_made_is_said_with_the_names_of_the_command_line(run, two_layers, tmp_path):
+    folder = str(tmp_path / "mask.oas.work")
+    code = f"from maskopt_lib.runs.locks import FolderLock; lock = FolderLock({folder!r}, 'optimize')"
+    with subprocess.Popen(
+        [sys.executable, "-c", f"{code}; print('taken', flush=True); input()"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    ) as other:  # fmt: skip
+        assert other.stdout.readline() == b"taken\n"
+        asked = ("optimize", two_layers, "--layer", "11/0", "--method", "identity", "--out", tmp_path / "mask.oas")
+        status, _, refused = run(*asked)
+        other.stdin.close()
+    assert status == 1 and f"process {other.pid}" in refused and refused.rstrip().endswith("choose another --out")

@@ -27,7 +27,7 @@ from maskopt_lib.data import schema
 from maskopt_lib.errors import DamagedFileError, MissingDataError
 from maskopt_lib.runs import params
 from maskopt_lib.runs.params import parameters, parse_parameters
-from maskopt_lib.runs.paths import relative, root
+from maskopt_lib.runs.paths import relative, resolved, root
 from maskopt_lib.runs.record import Run, record_of, start
 
 #: Variants whose results are the study's own: what a notebook says is held to them.
@@ -54,7 +54,7 @@ def begin(
     ----------
     notebook : its name, for example ``"15_ilt_ablation"``.
     namespace : its names, ``globals()`` in the notebook.
-    kernels : kernel sets that scores are taken with.
+    kernels : kernel sets that scores are taken with; a process file of one's own is an input of the run.
     pixel_nm : side of a pixel of the rasters, in nm.
     inputs : what the run reads, as for :func:`maskopt_lib.study.start`.
     seed, device : where they are not the parameters ``seed`` and ``device``.
@@ -68,15 +68,16 @@ def begin(
     values = parameters(notebook, namespace)
     values |= {"out_dir": relative(values["out_dir"])}
     scoring = {"raster": f"half-open, {pixel_nm:g} nm", "epe_limits_nm": list(schema.EPE_LIMITS_NM)}
-    if kernels:
-        scoring["kernels"] = [kernels] if isinstance(kernels, str) else list(kernels)
+    sets = [kernels] if isinstance(kernels, str) else list(kernels)
+    if sets:
+        scoring["kernels"] = sets
     return start(
         "".join(first["source"]).partition("\n")[0].removeprefix("# "),
         notebook=notebook,
         params=values,
         out_dir=values["out_dir"],
         conventions=scoring | dict(conventions or {}),
-        inputs=inputs,
+        inputs=[*inputs, *(path for name in sets if (path := resolved(name)).is_file())],
         seed=values.get("seed") if seed is None else seed,
         device=device or values.get("device", "cpu"),
     )

@@ -13,7 +13,7 @@ from maskopt_lib.layout.catalog import open_design
 from maskopt_lib.layout.clip_reader import read_clip
 from maskopt_lib.layout.contours import DATABASE_NM
 from maskopt_lib.layout.designs import read_design
-from maskopt_lib.layout.layers import Layers
+from maskopt_lib.layout.layers import Layers, layer_names
 from maskopt_lib.layout.mosaic import MASK_LAYER
 from maskopt_lib.layout.own_design import folder_inputs
 from maskopt_lib.layout.platforms import PLATFORMS, design_inputs
@@ -86,7 +86,7 @@ def read(
         design = read_design(source, platform=platform or None, top=cell or None)
     is_own = not is_folder and not platform and design.path.suffix.lower() != ".def"
     if layers is not None or is_own:
-        names = process.layers if layers is None else layers
+        names = process.layers if layers is None else layer_names(layers)
         design = replace(design, platform=replace(design.platform, process=names))
     if layer:
         design.bounds_nm(layer)  # complains where nothing is on it

@@ -398,7 +398,7 @@ def test_a_folder_with_a_design_is_a_layout(tmp_path):
     assert json.loads((tmp_path / "s.json").read_text(encoding="utf-8"))["file"]["area_nm2"] == 6 * 72**2
     assert own_layout.inputs_of(folder, process) == [folder / "design.yaml", folder / "a.gds", process]
     refused = CliRunner().invoke(main, [*asked, "--platform", "asap7", "--out", str(tmp_path / "mask.oas")])
-    assert refused.exit_code == 1 and "platform='asap7'" in refused.output
+    assert refused.exit_code == 1 and "--platform 'asap7'" in refused.output
 
 
 @pytest.mark.slow
