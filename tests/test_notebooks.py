@@ -133,12 +133,10 @@ def test_variant_changes_only_what_the_notebook_defines(path, variant):
 @each_notebook
 def test_a_kernel_set_may_be_a_process_file_of_ones_own(path):
     """What a parameter names is looked for from the repository, not from the folder that the notebook runs in."""
-    asked = {"kernel_set", "kernel_sets", "process"} & set(study.read_parameters(path))
+    named = {*study.read_parameters(path), "name", "kernels"}  # of a parameter's list, or of the run that is read
     text = "\n".join(source(cell) for cell in code_cells(path))
-    for call in ("optics.load(", "load_process("):
-        for value in re.findall(re.escape(call) + r"([^)\n]*)", text):
-            named = value.startswith(('"', "study.located("))
-            assert named, f"{path.stem}: {call}{value}): study.located() finds a file of the user's for {asked}"
+    bare = [value for value in re.findall(r"(?:optics\.load|load_process)\((\w+)[,)]", text) if value in named]
+    assert not bare, f"{path.stem}: study.located() around {', '.join(bare)} finds a file of the user's"
 
 
 @each_notebook

@@ -14,6 +14,7 @@ COMPONENT = re.compile(r"-\s+(\S+)\s+(\S+)([^;]*);")
 #: Database units per micron that are whole in the database of a layout: more make numbers that it cannot hold.
 _FINEST_PER_UM = 1_000_000
 _COMMENT = re.compile(r"#.*")
+_ENDLESS = re.compile(r"(?<!\S)[+-]?\d{16,}(?!\S)")
 _UNITS = re.compile(r"\bUNITS\s+DISTANCE\s+MICRONS\s+(\d+)\s*;")
 _LEF_UNITS = re.compile(r"\bDATABASE\s+MICRONS\s+(\d+)\s*;")
 _LEF_NAMES = {kind: re.compile(rf"^\s*{kind}\s+(\S+)", re.M) for kind in ("MACRO", "LAYER")}
@@ -21,8 +22,16 @@ _WIRE = re.compile(r"(?:\+\s*(?:ROUTED|FIXED|COVER|NOSHIELD)|\bNEW)\s+([^\s(]+)"
 
 
 def read_text(path: str | Path) -> str:
-    """A DEF or LEF file without its comments."""
-    return _COMMENT.sub("", Path(path).read_text(encoding="utf-8", errors="replace"))
+    """A DEF or LEF file without its comments.
+
+    Raises
+    ------
+    LayoutError : a number in it is longer than any length.
+    """
+    text = _COMMENT.sub("", Path(path).read_text(encoding="utf-8", errors="replace"))
+    if endless := _ENDLESS.search(text):
+        raise LayoutError(f"{path}: damaged: a number of {len(endless[0])} digits; fetch or export it again")
+    return text
 
 
 def units_per_um(text: str, path: str | Path) -> int:

@@ -260,6 +260,8 @@ def test_cells_on_a_finer_grid_keep_their_corners(tmp_path):
         (("UNITS DISTANCE MICRONS 2000 ;", ""), "no UNITS DISTANCE MICRONS"),
         (("UNITS DISTANCE MICRONS 2000 ;", "UNITS DISTANCE MICRONS 0 ;"), "no UNITS DISTANCE MICRONS"),
         (("UNITS DISTANCE MICRONS 2000 ;", "UNITS DISTANCE MICRONS 1999 ;"), "no common one"),
+        (("ROW A core 400", "ROW A core 3" + 60 * "3"), "a number of 61 digits"),
+        (("ROW A core 400", "ROW A core -4" + 4999 * "0"), "a number of 5001 digits"),
         (("f1 FILL", "f1 OTHER"), "places OTHER, which no LEF has"),
         (("ROUTED metal1", "ROUTED metal7"), "routes on metal7, which no LEF has"),
     ],
