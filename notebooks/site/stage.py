@@ -115,12 +115,13 @@ def _as_it_ran(path: Path, said: str) -> nbformat.NotebookNode:
             cell.outputs = _as_a_terminal_shows([o for o in shown if "esms-options" not in str(o.get("data", ""))])
             for data in (output.data for output in cell.outputs if "data" in output):
                 for mime in {"text/html", "text/markdown"} & set(data):
-                    data[mime] = _with_links_of_the_site(data[mime])
+                    data[mime] = _with_links_of_the_site(data[mime], "/".join(path.parts[-3:-1]))
     return _with_note(nb, path.parts[-3][:2], said)
 
 
-def _with_links_of_the_site(text: str) -> str:
-    """Links from a run to notebooks and records of the repository, as a page of a folder of the site has them."""
+def _with_links_of_the_site(text: str, run: str) -> str:
+    """Links from a run to notebooks, records and its own views, as a page of a folder of the site has them."""
+    text = text.replace('href="figures/', f'href="../figures/{run}/')
     text = re.sub(r"(?:\.\./){3}notebooks/(\w+)\.ipynb", r"../notebooks/\1.html", text)
     return text.replace("../../../data_manifest/records/", "../records/")
 
@@ -292,7 +293,7 @@ def _of_run(source: Path, notebook: str, variant: str, run_dir: Path) -> Iterato
 
 
 def _card(source: Path, at: str, picture: Path, data: str, origin: str, command: str, says: str = "") -> str:
-    endings = [path for ending in (".png", ".svg", ".pdf") if (path := picture.with_suffix(ending)).exists()]
+    endings = [path for ending in (".png", ".svg", ".pdf", ".html") if (path := picture.with_suffix(ending)).exists()]
     for path in endings:
         _copy(path, source / "extra" / "figures" / at / path.name)
     links = " ".join(f'<a href="{at}/{path.name}">{path.suffix[1:].upper()}</a>' for path in endings)

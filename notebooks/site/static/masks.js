@@ -25,10 +25,13 @@
   const load = id => document.head.append(element("script", { src: `masks/${id}.js` }));
 
   async function show(view) {
-    for (const method of Object.values(view.methods)) {
+    // All at once, so that the page has loaded when they have.
+    const loaded = Object.values(view.methods).map(method => new Promise((done, failed) => {
       const image = new Image();
+      [image.onload, image.onerror] = [() => done([method, image]), failed];
       image.src = "data:image/png;base64," + method.image;
-      await image.decode();
+    }));
+    for (const [method, image] of await Promise.all(loaded)) {
       const canvas = element("canvas", { width: image.width, height: image.height });
       const context = canvas.getContext("2d", { willReadFrequently: true });
       context.drawImage(image, 0, 0);
