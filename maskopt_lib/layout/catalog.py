@@ -1,20 +1,15 @@
 """The designs of the study by name: where they are from, what they are good for, and how to open one."""
 
-import hashlib
 from dataclasses import replace
 from pathlib import Path
 
-import pooch
-
 from maskopt_lib import yaml_files
 from maskopt_lib.data import manifest
-from maskopt_lib.errors import LayoutError, MissingDataError, UnknownNameError
-from maskopt_lib.layout import demo_block, rows
-from maskopt_lib.layout import legalize as legalizer
+from maskopt_lib.errors import UnknownNameError
+from maskopt_lib.layout import demo_block
 from maskopt_lib.layout.designs import Design, DesignInfo, read_design
 from maskopt_lib.layout.legalize import legalize
 from maskopt_lib.layout.own_design import LEGALISED, read_folder
-from maskopt_lib.layout.platforms import platform_file
 
 _OWN_WORK = "BSD 3-Clause (this repository)"
 
@@ -74,13 +69,12 @@ def design_info(name: str) -> DesignInfo:
     return _entry(name, listed[name])
 
 
-def open_design(name: str | Path, *, cache_dir: str | Path | None = None, as_read: bool = False) -> Design:
+def open_design(name: str | Path, *, as_read: bool = False) -> Design:
     """A design of the catalog or of your own, ready for use, with its `DesignInfo`.
 
     Parameters
     ----------
     name : one of :func:`design_names`, or a folder with a ``design.yaml`` (:mod:`maskopt_lib.layout.own_design`).
-    cache_dir : folder that keeps placements which were put on rows, for processes that open them often.
     as_read : leave a global placement as its file has it.
 
     Raises
@@ -95,24 +89,7 @@ def open_design(name: str | Path, *, cache_dir: str | Path | None = None, as_rea
         design = replace(demo_block.build(), name=info.name, info=info)
     else:
         design = replace(read_design(info.file), name=info.name, info=info)
-    return design if as_read or design.info.state != LEGALISED else _on_rows(design, cache_dir)
-
-
-def _on_rows(design: Design, cache_dir: str | Path | None) -> Design:
-    """The design put on rows; from the cache folder where that has it."""
-    if cache_dir is None:
-        return legalize(design)[0]
-    # What decides about the result names the file: the files that go in and the code that moves the cells.
-    named = (*design.platform.lefs, *design.platform.layouts, design.platform.technology)
-    parts = [design.path, *(platform_file(name) for name in named if name)]
-    parts += [Path(module.__file__) for module in (legalizer, rows)]
-    digest = hashlib.sha256("".join(pooch.file_hash(str(part)) for part in parts).encode()).hexdigest()
-    path = Path(cache_dir) / f"{design.name}-{digest[:16]}.oas"
-    try:
-        kept = read_design(path, platform=design.platform)
-    except (MissingDataError, LayoutError):  # not there yet, or damaged
-        kept = read_design(legalize(design)[0].write(path), platform=design.platform)
-    return replace(design, layout=kept.layout)
+    return design if as_read or design.info.state != LEGALISED else legalize(design)[0]
 
 
 def _listed() -> dict[str, dict]:

@@ -249,21 +249,3 @@ def test_contacts_and_metal_are_as_many_as_after_another_legaliser(real_data, na
 def count(design, layer):
     index = design.layout.find_layer(*layout.layer_names()[layer])
     return db.Region(design.top.begin_shapes_rec(index)).merged().count()
-
-
-@pytest.mark.realdata
-def test_a_cached_placement_is_the_same_design(real_data, tmp_path, monkeypatch):
-    real_data("nangate45/designs/dynamic_node_global_placed.def")
-    first = layout.open_design("dynamic_node_global_placed", cache_dir=tmp_path / "cache")
-    assert [p.suffix for p in (tmp_path / "cache").iterdir()] == [".oas"]
-    (kept,) = (tmp_path / "cache").iterdir()
-    whole = kept.read_bytes()
-    kept.write_bytes(whole[:5000])
-    layout.open_design("dynamic_node_global_placed", cache_dir=tmp_path / "cache")
-    assert kept.read_bytes() == whole  # made again
-    monkeypatch.setattr("maskopt_lib.layout.catalog.legalize", None)  # it is not called again
-    again = layout.open_design("dynamic_node_global_placed", cache_dir=tmp_path / "cache")
-    assert again.instances().identical(first.instances()) and again.info == first.info
-    assert again.info.state == "legalised by us" and not placement_faults(again).to_dataarray().any()
-    box = (100000, 100000, 102048, 102048)
-    np.testing.assert_array_equal(again.rasterize("metal1", box), first.rasterize("metal1", box))

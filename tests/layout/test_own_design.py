@@ -134,14 +134,14 @@ def test_a_global_placement_of_ones_own_is_put_on_rows(tmp_path):
     folder = write(
         tmp_path / "own", state="global placement", layers=["metal1"], places={"u1": "500 700", "u2": "600 1700"}
     )
-    design = layout.open_design(folder, cache_dir=tmp_path / "cache")
+    design = layout.open_design(folder)
     assert design.info.state == "legalised by us" and not placement_faults(design).to_dataarray().any()
     table = design.instances().sortby("instance")
     assert table["x0_nm"].values.tolist() == [1000, 200, 200] and table["y0_nm"].values.tolist() == [200, 200, 1600]
-    assert layout.open_design(folder, cache_dir=tmp_path / "cache").instances().identical(design.instances())
+    assert layout.open_design(folder).instances().identical(design.instances())
     # Another DEF in the same folder is another placement.
     write(tmp_path / "own", state="global placement", places={"u1": "2900 700", "u2": "600 1700"})
-    assert layout.open_design(folder, cache_dir=tmp_path / "cache").instances()["x0_nm"].values.max() == 1400
+    assert layout.open_design(folder).instances()["x0_nm"].values.max() == 1400
 
 
 @pytest.mark.parametrize("suffix", ["gds", "oas"])
