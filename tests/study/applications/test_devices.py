@@ -28,15 +28,15 @@ def test_a_gauge_measures_a_profile_below_the_pixel_and_knows_what_is_lost():
 
 
 def test_an_outline_moves_by_what_is_asked_and_a_rule_rounds_corners():
-    target = np.zeros((64, 64), np.uint8)
-    target[16:48, 16:48] = 1
-    assert corrections.moved(target, 4.0, 2.0).sum() >= 36 * 36 - 16
+    target = np.zeros((256, 256), np.uint8)
+    target[64:192, 64:192] = 1
+    wider = corrections.moved(target, 4.0, 2.0)
+    assert wider[128].sum() == 132 and wider.sum() >= 132**2 - 16
     assert (corrections.moved(target, 0.0, 2.0) == target).all()
     around = corrections.density(target, 100.0, 2.0)
-    assert around[31, 16] == pytest.approx(0.5, abs=0.06) and around[16, 16] == pytest.approx(0.25, abs=0.06)
+    assert around[128, 64] == pytest.approx(0.5, abs=0.02) and around[64, 64] == pytest.approx(0.25, abs=0.02)
     grown = corrections.rule_mask(target, (0.0, -40.0), 100.0, 2.0)
-    corner, edge = grown[12:16, 12:16].any(), grown[12:16, 30:34].any()
-    assert corner and not edge, "convex corners, in little silicon, get more"
+    assert grown[61:64, 61:64].any() and not grown[61:64, 120:136].any(), "convex corners, in little silicon, get more"
 
 
 def test_a_biased_line_is_found_by_the_bias_and_fed_back_edges_come_closer(process):
