@@ -33,7 +33,9 @@ would cost a main feature the feature stays, and the result names what it breaks
 - *sites*: what a checker counts is where the displacement exceeds a limit. A count has no slope to descend on, and a
   steep sigmoid in its place forgets what is far beyond the limit. So it is counted as by someone whose reading of each
   edge is off by a little, and for *every* limit from the checker's on (:func:`~maskopt_lib.opc.edges.misplaced`): that
-  rises at the limit and keeps rising with the displacement, in nm2 as everything else;
+  rises at the limit and keeps rising with the displacement, in nm2 as everything else. The checker's far limit is
+  probed where the checker probes it (:func:`~maskopt_lib.opc.edges.lost`), or a feature could be left out for the PV
+  band that it saves;
 - if asked for, the outline's length as a measure of complexity, and the prints at any further process corners.
 
 References
@@ -70,8 +72,9 @@ _FRAME_NM, _BESIDE_NM = 16.0, 64.0
 #: Compared on every 45th StdMetal clip before the last projection; notebook 18 does it again on clips of its own.
 #: L-BFGS and Adam reach one sum of L2 and PV band in as many evaluations, L-BFGS with fewer misplaced edges; more
 #: weight of the PV band in the free steps than after them has the least sum; twice the pull at the sites takes an
-#: eighth of the violations more at the same sum; coarse pixels first save little, since imaging gets no cheaper. It is
-#: no blind choice: that a term at the sites wins was found on the ICCAD13 clips.
+#: eighth of the violations more at the same sum; coarse pixels first save little, since imaging gets no cheaper. The
+#: far limit brings back a contact that did not print, and costs nothing where all print. It is no blind choice: that a
+#: term at the sites wins was found on the ICCAD13 clips, as was what the far limit is for.
 TUNED = RuleAwareOptions()
 
 #: For less than half of the time: fewer steps, assist features near the target only.
