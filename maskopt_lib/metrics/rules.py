@@ -9,6 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 import xarray as xr
+from scipy import ndimage
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
@@ -164,20 +165,23 @@ def _area(mask: np.ndarray, limit: float, box: _Box, below: float) -> _Found:
     part, (y0, x0) = crop(mask)
     if not part.size:
         return float("nan"), []
-    _, labels, table, centres = cv2.connectedComponentsWithStats(part.view(np.uint8), connectivity=4, ltype=cv2.CV_32S)
-    numbers = np.arange(1, len(table))
+    n, labels = cv2.connectedComponents(part.view(np.uint8), connectivity=4, ltype=cv2.CV_32S)
+    numbers = np.arange(1, n)
     if not _inside(*np.array([[x0, x0 + part.shape[1]], [y0, y0 + part.shape[0]]]), box).all():
         y, x = np.nonzero(part)
         numbers = np.unique(labels[y, x][_inside(x + x0 + 0.5, y + y0 + 0.5, box)])
     if not numbers.size:
         return float("nan"), []
-    areas = table[:, cv2.CC_STAT_AREA].astype(float)
-    sides = table[:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]]
+    areas = np.bincount(labels.ravel()[np.flatnonzero(part)])
+    if not (areas[numbers] < limit).any():
+        return float(areas[numbers].min()) if below == np.inf else float("nan"), []
+    boxes = ndimage.find_objects(labels)
+    small = numbers[areas[numbers] < limit]
     broken = [
-        (areas[k].item(), *(centres[k] + (x0 + 0.5, y0 + 0.5)).tolist(), float(np.hypot(*sides[k])))
-        for k in numbers[areas[numbers] < limit]
+        (float(areas[k]), cx + x0 + 0.5, cy + y0 + 0.5, float(np.hypot(*(s.stop - s.start for s in boxes[k - 1]))))
+        for k, (cy, cx) in zip(small, ndimage.center_of_mass(part, labels, small), strict=True)
     ]
-    return float(areas[numbers].min()) if broken or below == np.inf else float("nan"), broken
+    return float(areas[numbers].min()), broken
 
 
 def _distance(mask: np.ndarray, limit: float, box: _Box, below: float) -> _Found:
