@@ -31,4 +31,4 @@ from maskopt_lib.figures.scores import (
     tradeoff,
 )
 from maskopt_lib.figures.tiles import tile_reading
-from maskopt_lib.figures.timing import beside_aims, over_batch, phase_bars
+from maskopt_lib.figures.timing import over_batch, phase_bars

@@ -281,11 +281,10 @@ def through_pitch(grating: xr.Dataset) -> Figure:
         drawn,
         aspect=1.35,
         title="width of one and the same line",
-        xlabel=style.axis_label(grating["pitch_nm"]),
-        ylabel=style.axis_label(widths),
         log_x=True,
         ylim=(0.9 * float(widths.min()), 1.1 * float(widths.max())),
         ruled=True,
+        **style.axis_labels(grating["pitch_nm"], widths),
     )
     x = grating["x_nm"].values
     drawn = [marks.span(-width_nm / 2, width_nm / 2, _PALE, up=True)]
@@ -296,10 +295,9 @@ def through_pitch(grating: xr.Dataset) -> Figure:
         drawn,
         aspect=1.35,
         title="its image",
-        xlabel=style.axis_label(grating["x_nm"]),
-        ylabel=style.axis_label(intensity),
         xlim=(float(x[0]), float(x[-1])),
         ylim=(0, 1.1 * float(intensity.max())),
+        **style.axis_labels(grating["x_nm"], intensity),
     )
     keys = [marks.key(f"drawn: {width_nm:g} nm", style.FAINT, 0.9, linestyle="--")]
     keys.append(marks.key("threshold of the resist", "black", 0.9, linestyle=":"))
@@ -322,13 +320,9 @@ def neighbour_influence(shift: xr.Dataset) -> Figure:
     return page.single(
         drawn,
         keys=[marks.key(label, "black", 0.9, linestyle=":")],
-        aspect=1.6,
-        most_inch=5.0,
         title="one line feels another",
-        xlabel=style.axis_label(shift["gap_nm"]),
-        ylabel=style.axis_label(shift["shift_nm"]),
         xlim=(float(gap[0]), float(gap[-1])),
-        ruled=True,
+        **page.CURVES | style.axis_labels(shift["gap_nm"], shift["shift_nm"]),
     )
 
 
@@ -397,11 +391,7 @@ def corner_pull_back(square: xr.Dataset) -> Figure:
             marks.line(band, distance, style.BLUE, "ideal band, edge kept in place", marker="o"),
             marks.dots([1.0], [printed], style.VERMILION, "print through the optics", size=24, marker="D"),
         ],
-        aspect=1.6,
-        most_inch=5.0,
         title="how far the corner goes",
-        xlabel=style.axis_label(square["band"]),
-        ylabel=style.axis_label(square["pull_back_nm"]),
         ylim=(0, 1.2 * max(float(distance.max()), printed)),
-        ruled=True,
+        **page.CURVES | style.axis_labels(square["band"], square["pull_back_nm"]),
     )

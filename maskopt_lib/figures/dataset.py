@@ -60,7 +60,7 @@ def window_maps(counts: xr.Dataset) -> Figure:
         values = tiles.squeeze("layer").where(lambda n: n > 0).values
         x, y = counts["column"].values, counts["row"].values
         image = marks.heat(values, x, y, limits=(1, max(10.0, float(np.nanmax(values)))), bar="tiles", log=True)
-        look = {"xlabel": style.axis_label(counts["column"]), "ylabel": style.axis_label(counts["row"])}
+        look = style.axis_labels(counts["column"], counts["row"])
         panels.append(Panel([image], aspect=None, lines=9, title=str(layer), yticks=4, **look))
     return Figure(panels, columns=3, least_inch=2.2)
 
@@ -81,8 +81,8 @@ def over_context(shares: xr.Dataset, *, names: Sequence[str], ylabel: str) -> Fi
             values = shares[name].sel(layer=layer).values
             drawn.append(marks.line(context.values, values, look.colour, linestyle=dash, marker=look.marker))
         keys.append(marks.key(shares[name].attrs["long_name"].partition(",")[0], style.INK, 1.2, linestyle=dash))
-    look = {"xticks": context.values.tolist(), "ylim": (0, 105), "ruled": True, "most_inch": 5.0}
-    return page.single(drawn, aspect=1.6, xlabel=style.axis_label(context), ylabel=ylabel, keys=keys, **look)
+    look = page.CURVES | {"xticks": context.values.tolist(), "ylim": (0, 105)}
+    return page.single(drawn, xlabel=style.axis_label(context), ylabel=ylabel, keys=keys, **look)
 
 
 def density_histograms(densities: xr.Dataset) -> Figure:
@@ -178,8 +178,8 @@ def score_scatter(labels: xr.Dataset, *, x: str, y: str) -> Figure:
             there = np.isfinite(at_x + at_y)
             faint = {"marker": look.marker, "size": 5, "alpha": 0.5, "linewidth": 0, "rasterized": True}
             drawn.append(marks.dots(at_x[there], at_y[there], look.colour, look.name, **faint))
-        x_label, y_label = (style.axis_label(labels[name], short=True) for name in (x, y))
-        panels.append(Panel(drawn, aspect=1.15, title=layer, ruled=True, xlabel=x_label, ylabel=y_label))
+        look = style.axis_labels(labels[x], labels[y], short=True)
+        panels.append(Panel(drawn, aspect=1.15, title=layer, ruled=True, **look))
     return Figure(panels, columns=3, least_inch=1.7)
 
 
@@ -202,22 +202,35 @@ def context_effect(means: xr.Dataset, *, names: Sequence[str], title: str) -> Fi
     for kind in style.names(means["kind"]):
         for name in names:
             shown = means[name].where((means["context"] >= 0) | (means["printed"] == "in place"))
-            drawn = []
-            for printed, (colour, dash) in style.PRINTED.items():
-                values = means[name].sel(kind=kind, printed=printed, context=contexts)
-                drawn += marks.banded(contexts, values, colour, f"printed {printed}", dash)
             best = float(means[name].sel(kind=kind, printed="in place", context=-1, statistic="mean"))
-            drawn.append(marks.across(best, style.BLACK, linestyle=":"))
-            panels.append(
-                Panel(
-                    drawn,
-                    aspect=1.3,
-                    title=", ".join(filter(None, (title, kind.upper()))),
-                    xlabel="context (nm)",
-                    ylabel=style.axis_label(means[name], short=True),
-                    ylim=style.limits(shown.values),
-                    ruled=True,
-                )
-            )
+            heading = ", ".join(filter(None, (title, kind.upper())))
+            look = {"title": heading, "xlabel": "context (nm)", "ylim": style.limits(shown.values)}
+            panels.append(context_panel(means[name].sel(kind=kind), contexts, best, **look))
     oracle = marks.key("all of its surroundings, in place", style.BLACK, 1, linestyle=":")
     return Figure(panels, columns=len(names), least_inch=1.5, keys=[oracle])
+
+
+def context_panel(
+    values: xr.DataArray, contexts: np.ndarray, level: float | None, *, end: float | None = None, **look
+) -> Panel:
+    """A score over the context, printed alone and in place, with its intervals.
+
+    Parameters
+    ----------
+    values : DataArray (printed, context, statistic).
+    contexts : nm, those of the curves.
+    level : of a dotted line.
+    end : where on the axis the number with all surroundings (context -1) stands.
+    look : see :class:`maskopt_lib.figures.page.Panel`.
+    """
+    drawn = []
+    for printed, (colour, dash) in style.PRINTED.items():
+        over_context = values.sel(printed=printed)
+        drawn += marks.banded(contexts, over_context.sel(context=contexts), colour, f"printed {printed}", dash)
+        if end is not None:
+            mean, low, high = marks.mean_low_high(over_context.sel(context=-1))
+            drawn += marks.intervals(end, low, end, high, colour)
+            drawn += [marks.dots([end], [mean], colour, marker="D")] if np.isfinite(mean) else []
+    if level is not None:
+        drawn.append(marks.across(level, style.BLACK, linestyle=":"))
+    return Panel(drawn, aspect=1.3, ylabel=style.axis_label(values, short=True), ruled=True, **look)

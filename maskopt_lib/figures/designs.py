@@ -122,14 +122,12 @@ def move_histogram(moves: Mapping[str, xr.DataArray]) -> Figure:
         drawn.append(marks.across(mean, look.colour, up=True, linestyle=":"))
     return page.single(
         drawn,
-        aspect=1.6,
-        most_inch=5.0,
         title="moves of the legaliser",
         xlabel=style.axis_label(first),
         ylabel="share of the cells (%)",
         xlim=(0, edges[-1]),
         ylim=(0, 1.08 * highest),
-        ruled=True,
+        **page.CURVES,
     )
 
 

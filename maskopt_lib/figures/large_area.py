@@ -114,13 +114,11 @@ def seam_profile(difference: xr.DataArray) -> Figure:
             marks.line(distance.values, profile, look.colour, mask, marker=look.marker)
             for (mask, look), profile in zip(style.looks(difference["mask"]).items(), mean.values, strict=True)
         ],
-        aspect=1.6,
-        most_inch=5.0,
         xlabel=style.axis_label(distance),
         ylabel="mask difference (nm² a µm of border)",
         xlim=(0, None),
         ylim=(0, 1.08 * max(float(mean.max()), 1e-9)),
-        ruled=True,
+        **page.CURVES,
     )
 
 
@@ -137,6 +135,5 @@ def cost_growth(growth: xr.Dataset, *, slope_s: float, rest_s: float) -> Figure:
     drawn = [marks.dots(area, seconds, style.BLUE, "measured", size=24)]
     if len(np.unique(area)) > 1:
         drawn.insert(0, marks.line(ends, rest_s + slope_s * ends, style.GREY, f"{slope_s:.3g} s a µm²", linestyle="--"))
-    labels = {"xlabel": style.axis_label(growth["area_um2"]), "ylabel": style.axis_label(growth["wall_s"])}
-    look = {"xlim": tuple(ends), "ylim": (0, 1.1 * float(seconds.max())), "ruled": True}
-    return page.single(drawn, aspect=1.6, most_inch=5.0, **labels, **look)
+    look = page.CURVES | style.axis_labels(growth["area_um2"], growth["wall_s"])
+    return page.single(drawn, xlim=tuple(ends), ylim=(0, 1.1 * float(seconds.max())), **look)

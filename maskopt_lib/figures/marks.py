@@ -42,10 +42,10 @@ def key(label: str, colour: str, width: float = 5, **look) -> Mark:
     return Mark("key", lambda axes: Line2D([], [], **look), None, label)
 
 
-def across(at: float, colour: str, label: str = "", width: float = 0.9, *, up: bool = False, **look) -> Mark:
+def across(at: float, colour: str, width: float = 0.9, *, up: bool = False, **look) -> Mark:
     """A line over the whole width, or ``up`` the whole height."""
     look = {"color": colour, "linewidth": width} | look
-    return Mark("across", lambda axes: (axes.axvline if up else axes.axhline)(at, **look), at, label)
+    return Mark("across", lambda axes: (axes.axvline if up else axes.axhline)(at, **look), at)
 
 
 def span(low: float, high: float, colour: str = style.LIGHT, *, up: bool = False) -> Mark:
@@ -158,14 +158,14 @@ def mean_low_high(values: xr.DataArray) -> list[np.ndarray]:
     return [values.sel(statistic=name).values.astype(float) for name in ("mean", "low", "high")]
 
 
-def banded(x: np.ndarray, values: xr.DataArray, colour: str, label: str, dash: str, marker: str = "o") -> list[Mark]:
+def banded(x: np.ndarray, values: xr.DataArray, colour: str, label: str, dash: str) -> list[Mark]:
     """Means over x as a line with marks, on the band of their intervals; what is not finite is left out."""
     mean, low, high = mean_low_high(values)
     there = np.isfinite(mean)
     drawn = []
     if there.any() and np.isfinite(low[there]).all():
         drawn.append(area(x[there], low[there], high[there], colour))
-    return [*drawn, line(x[there], mean[there], colour, label, linestyle=dash, marker=marker)]
+    return [*drawn, line(x[there], mean[there], colour, label, linestyle=dash, marker="o")]
 
 
 def intervals(x0, y0, x1, y1, colour: str, *, width: float = 1.0) -> list[Mark]:

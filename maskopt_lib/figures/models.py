@@ -7,6 +7,7 @@ import xarray as xr
 
 from maskopt_lib.data import methods, schema
 from maskopt_lib.figures import marks, page, style
+from maskopt_lib.figures.dataset import context_panel
 from maskopt_lib.figures.page import Figure, Panel
 from maskopt_lib.figures.scores import dot_rows
 
@@ -95,9 +96,8 @@ def fidelity_map(rows: xr.Dataset, *, y: str = schema.EPE_MEAN_ABS, title: str =
         [*drawn, marks.names(named, colours)],
         title=title,
         aspect=(0.85, 1.5),
-        xlabel=style.axis_label(rows[schema.SHOTS], short=True),
-        ylabel=style.axis_label(rows[y], short=True),
         ruled=True,
+        **style.axis_labels(rows[schema.SHOTS], rows[y], short=True),
     )
 
 
@@ -169,30 +169,17 @@ def context_lines(rows: xr.Dataset, *, names: Sequence[str], reference: str = ""
     panels = []
     for network in networks:
         for name in names:
-            drawn = []
-            for printed, (colour, dash) in style.PRINTED.items():
-                values = rows[name].sel(network=network, printed=printed)
-                drawn += marks.banded(contexts, values.sel(context=contexts), colour, f"printed {printed}", dash)
-                if -1 in rows["context"].values:
-                    mean, low, high = marks.mean_low_high(values.sel(context=-1))
-                    drawn += marks.intervals(end, low, end, high, colour)
-                    drawn += [marks.dots([end], [mean], colour, marker="D")] if np.isfinite(mean) else []
+            best = None
             if reference:
                 best = float(rows[name].sel(network=reference, printed="in place", context=-1, statistic="mean"))
-                drawn.append(marks.across(best, style.BLACK, linestyle=":"))
-            heading = ", ".join(filter(None, (title, methods.written(network))))
-            panels.append(
-                Panel(
-                    drawn,
-                    aspect=1.3,
-                    title=heading,
-                    xlabel="context shown (nm)",
-                    xticks=[(c, f"{c:g}") for c in (contexts[0], contexts[-1])] + [(end, "all")],
-                    ylabel=style.axis_label(rows[name], short=True),
-                    ylim=style.limits(rows[name].values),
-                    ruled=True,
-                )
-            )
+            look = {
+                "title": ", ".join(filter(None, (title, methods.written(network)))),
+                "xlabel": "context shown (nm)",
+                "xticks": [(c, f"{c:g}") for c in (contexts[0], contexts[-1])] + [(end, "all")],
+                "ylim": style.limits(rows[name].values),
+                "end": end if -1 in rows["context"].values else None,
+            }
+            panels.append(context_panel(rows[name].sel(network=network), contexts, best, **look))
     keys = [marks.key(f"{methods.written(reference)}, all around", style.BLACK, 1, linestyle=":")] if reference else []
     return Figure(panels, columns=len(names), least_inch=1.5, keys=keys)
 

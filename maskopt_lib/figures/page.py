@@ -27,6 +27,8 @@ TEXT = 7.0
 #: What a page that is wider than a column has.
 WIDE_TEXT = 8.0
 _SLANT = 40  # degrees
+#: What figures of curves have in common: a column and a half wide at most, with lines to read numbers at.
+CURVES = {"aspect": 1.6, "most_inch": 5.0, "ruled": True}
 
 
 @dataclass(frozen=True)

@@ -73,11 +73,10 @@ def pareto_front(
     return page.single(
         [*drawn, marks.names([*named, *numbers], "#000000", optional=True)],
         aspect=(0.9, 1.5),
-        xlabel=style.axis_label(points[x]),
-        ylabel=style.axis_label(points[y]),
         xlim=(left, right),
         ylim=(bottom, top),
         log_x=log_x,
+        **style.axis_labels(points[x], points[y]),
     )
 
 
@@ -100,8 +99,8 @@ def attainment_curves(attained: xr.Dataset) -> page.Figure:
         mine = attained.isel(point=attained["share"].values == share).sortby(x.name)
         steps = _steps(mine[x.name].values, mine[y.name].values, right, top)
         drawn.append(marks.line(*steps, look.colour, f"{share:.0%} of the clips"))
-    look = {"xlabel": style.axis_label(x), "ylabel": style.axis_label(y), "ruled": True, "most_inch": 5.0}
-    return page.single(drawn, aspect=1.5, xlim=(left, right), ylim=(bottom, top), **look)
+    look = page.CURVES | style.axis_labels(x, y) | {"aspect": 1.5}
+    return page.single(drawn, xlim=(left, right), ylim=(bottom, top), **look)
 
 
 def hypervolume_bars(volumes: xr.Dataset) -> page.Figure:

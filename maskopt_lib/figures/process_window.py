@@ -157,14 +157,12 @@ def latitude_curves(windows: xr.Dataset, *, mark_percent: float, title: str = ""
     drawn.append(marks.across(mark_percent, style.GREY, linestyle=":"))
     return page.single(
         drawn,
-        aspect=1.6,
-        most_inch=5.0,
         title=title,
         xlabel="depth of focus (nm)",
         ylabel="exposure latitude (%)",
         xlim=(0, float(depth[-1])),
         ylim=(0, max(1.08 * float(np.nanmax(latitudes)), 1.0)),
-        ruled=True,
+        **page.CURVES,
     )
 
 

@@ -145,12 +145,8 @@ def curves(
     return page.single(
         drawn,
         title=title or (mark[1] if mark else ""),
-        xlabel=style.axis_label(values[along]),
-        ylabel=style.axis_label(values),
         log_y=log_y,
-        ruled=True,
-        aspect=1.6,
-        most_inch=5.0,
+        **page.CURVES | style.axis_labels(values[along], values),
     )
 
 
@@ -202,11 +198,10 @@ def tradeoff(
         title=title,
         aspect=(0.72, 1.35) if len(shown) > 8 else 1.35,
         most_inch=page.PAGE if len(shown) > 8 else 5.0,
-        xlabel=style.axis_label(scores[x], short=True),
-        ylabel=style.axis_label(scores[y], short=True),
         log_x=log_x or _is_wide(at_x[0]),
         log_y=_is_wide(at_y[0]),
         ruled=True,
+        **style.axis_labels(scores[x], scores[y], short=True),
     )
 
 
@@ -375,11 +370,7 @@ def limit_curves(scores: xr.Dataset, *, x: str, y: str, along: str) -> Figure:
     return page.single(
         [*drawn, marks.names(named, colours, optional=True)],
         title=f"at each point: {style.axis_label(scores[along])}",
-        aspect=1.5,
-        most_inch=5.0,
-        xlabel=style.axis_label(scores[x]),
-        ylabel=style.axis_label(scores[y]),
-        ruled=True,
+        **page.CURVES | style.axis_labels(scores[x], scores[y]) | {"aspect": 1.5},
     )
 
 

@@ -114,6 +114,11 @@ def axis_label(variable: xr.DataArray, *, short: bool = False) -> str:
     return f"{name} ({unit})" if unit else name
 
 
+def axis_labels(x: xr.DataArray, y: xr.DataArray, *, short: bool = False) -> dict[str, str]:
+    """Both labels of a panel, see :func:`axis_label`."""
+    return {"xlabel": axis_label(x, short=short), "ylabel": axis_label(y, short=short)}
+
+
 def unit_of(variable: xr.DataArray) -> str:
     """The unit as it is written on a figure; that of counts is empty."""
     units = str(variable.attrs.get("units", "1"))
@@ -129,7 +134,7 @@ def limits(values: np.ndarray, room: float = 0.06) -> tuple[float, float]:
     return low - beside, high + beside
 
 
-def robust(values: np.ndarray, percent: float = 5.0) -> tuple[float, float]:
+def robust(values: np.ndarray) -> tuple[float, float]:
     """Ends of a scale of colours that a few values far off do not stretch: they have the colour of its end.
 
     Examples
@@ -138,7 +143,7 @@ def robust(values: np.ndarray, percent: float = 5.0) -> tuple[float, float]:
     True
     """
     finite = np.asarray(values, float)[np.isfinite(values)]
-    low, high = np.percentile(finite, [percent, 100 - percent]) if finite.size else (0.0, 1.0)
+    low, high = np.percentile(finite, [5, 95]) if finite.size else (0.0, 1.0)
     return (float(low), float(high)) if high > low else (float(low) - 0.5, float(high) + 0.5)
 
 

@@ -44,22 +44,13 @@ def over_batch(
     sizes = values[_BATCH].values
     return page.single(
         drawn,
-        aspect=1.6,
-        most_inch=5.5,
-        xlabel=style.axis_label(values[_BATCH]),
-        ylabel=style.axis_label(values),
         log_x=True,
         log_y=log_y,
         xticks=[(size, f"{size:g}") for size in sizes],
         xlim=(sizes.min() / 1.15, sizes.max() * 1.15),
         ylim=None if log_y else (0, 1.08 * float(values.max())),
-        ruled=True,
+        **page.CURVES | style.axis_labels(values[_BATCH], values) | {"most_inch": 5.5},
     )
-
-
-def beside_aims(values: xr.DataArray, aims: Mapping[str, float], *, lines: str = "series") -> page.Figure:
-    """A quantity over the batch on logarithmic axes, with what is aimed at as level lines; see :func:`over_batch`."""
-    return over_batch(values, lines=lines, log_y=True, aims=aims)
 
 
 def phase_bars(seconds: xr.Dataset) -> page.Figure:

@@ -207,7 +207,6 @@ def cells() -> xr.Dataset:
 
 
 DRAWINGS = {
-    "beside_aims": lambda: figures.beside_aims(timing()[schema.RUNTIME], {"aim": 0.1}, lines="method"),
     "bossung": lambda: figures.bossung(
         (80 + focus_exposure().isel(method=0) / 10).where(lambda width: width < 89), target_cd_nm=84
     ),
@@ -237,7 +236,7 @@ DRAWINGS = {
     "mask_gallery": lambda: figures.mask_gallery(pictures(), columns=2),
     "mask_panels": lambda: figures.mask_panels(pictures(), rows=schema.SAMPLE),
     "moved_pixels": lambda: figures.moved_pixels(moved(), xr.DataArray(["solver", "network"], dims="method")),
-    "over_batch": lambda: figures.over_batch(timing()[schema.RUNTIME]),
+    "over_batch": lambda: figures.over_batch(timing()[schema.RUNTIME], log_y=True, aims={"aim": 0.1}),
     "pareto_front": lambda: figures.pareto_front(
         settings(), x=schema.SHOTS, y=schema.L2, published=settings().isel(method=[2]), log_x=True
     ),
