@@ -3,8 +3,9 @@
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import distributed
 import numpy as np
@@ -23,15 +24,21 @@ from maskopt_lib.runs.spread import Kept, spread
 from maskopt_lib.runs.spread import workers as local_workers
 
 
-class Task(Protocol):
-    """A piece of work that says where its part is kept; ``str`` of it is what an error and the bar call it.
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """A piece of work, as it travels to a worker; ``str`` of it is what an error and the bar call it.
 
     Attributes
     ----------
-    path : of the part, see :func:`maskopt_lib.runs.parts.part_path`.
+    path : where its part is kept, see :func:`maskopt_lib.runs.parts.part_path`.
+    at : its labels, where results are gathered by them.
     """
 
     path: Path
+    at: tuple[Any, ...] = ()
+
+    def __str__(self) -> str:
+        return ", ".join(map(str, self.at)) or self.path.stem
 
 
 def complete(
@@ -76,7 +83,7 @@ def complete(
         bar.update(sum(map(size, once)) - sum(map(size, lacking)))
         for task, result in spread(do, lacking, client=client, keep=keep):
             after(task, result)
-            bar.set_postfix_str(str(task) if type(task).__str__ is not object.__str__ else "", refresh=False)
+            bar.set_postfix_str(str(task), refresh=False)
             bar.update(size(task))
     return len(lacking)
 

@@ -20,7 +20,7 @@ from maskopt_lib.litho import Process, Simulator
 from maskopt_lib.opc.solve import METHODS, method_digest, options_of, solve
 from maskopt_lib.optics.kernels import kernels_digest
 from maskopt_lib.runs import stores
-from maskopt_lib.runs.gather import complete
+from maskopt_lib.runs.gather import Task, complete
 from maskopt_lib.runs.hashing import hashed, key_of, source_hash
 from maskopt_lib.runs.memory import peak_memory_bytes
 from maskopt_lib.runs.parts import part_path, read_part, write_part
@@ -125,8 +125,8 @@ def apart(windows: Sequence[Window]) -> list[list[Window]]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class WindowBatch:
-    """Windows that are solved together, as they travel to a worker.
+class WindowBatch(Task):
+    """Windows that are solved together.
 
     Attributes
     ----------
@@ -134,7 +134,6 @@ class WindowBatch:
     kept_px : what is kept of a field, along both axes.
     digests : of what each window is solved for.
     start : the store to start from; nobody changes what these windows see of it before they are done.
-    path : of their part.
     """
 
     area: Area
@@ -144,7 +143,6 @@ class WindowBatch:
     windows: tuple[Window, ...]
     digests: tuple[str, ...]
     start: Path | None
-    path: Path
 
     def __str__(self) -> str:
         return f"windows {[(w.row, w.column) for w in self.windows]}"

@@ -8,7 +8,7 @@ import numpy as np
 from maskopt_lib.errors import DamagedFileError
 from maskopt_lib.layout.windows import StitchedMask, Window
 from maskopt_lib.opc.mask_rules import MaskRules
-from maskopt_lib.runs.gather import complete
+from maskopt_lib.runs.gather import Task, complete
 from maskopt_lib.runs.hashing import hashed, key_of, source_hash
 from maskopt_lib.runs.parts import part_path, read_part, write_part
 from maskopt_lib.runs.spread import Kept
@@ -58,14 +58,13 @@ def mend(
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Mending:
+class _Mending(Task):
     """A window whose core is to keep the rules, in a mask that shows what the digest is of."""
 
     stitched: Path
     window: Window
     digest: str
     rules: MaskRules
-    path: Path
 
 
 def _mend(task: _Mending, kept: Kept) -> None:

@@ -14,7 +14,7 @@ from maskopt_lib.data import schema
 from maskopt_lib.layout.windows import Plan, StitchedMask, Window
 from maskopt_lib.litho import Simulator
 from maskopt_lib.metrics.contour import PLACE
-from maskopt_lib.runs.gather import complete
+from maskopt_lib.runs.gather import Task, complete
 from maskopt_lib.runs.hashing import hashed, key_of, source_hash
 from maskopt_lib.runs.parts import part_path, read_part, write_part
 from maskopt_lib.runs.spread import Kept, torch_threads
@@ -131,7 +131,7 @@ def overview(stitched: StitchedMask, *, pixel_nm: float = 32.0) -> xr.Dataset:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Print:
+class _Print(Task):
     """Windows that are printed together, and which of them are held against the rules."""
 
     area: Area
@@ -140,7 +140,6 @@ class _Print:
     windows: tuple[Window, ...]
     checked: tuple[bool, ...]
     deck: Mapping[str, float]
-    path: Path
 
     def __str__(self) -> str:
         return f"windows {[(w.row, w.column) for w in self.windows]}"

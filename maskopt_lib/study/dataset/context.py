@@ -19,7 +19,7 @@ import xarray as xr
 from maskopt_lib import metrics, optics
 from maskopt_lib.data import schema
 from maskopt_lib.layout.designs import Design
-from maskopt_lib.runs.gather import complete, labelled
+from maskopt_lib.runs.gather import Task, complete, labelled
 from maskopt_lib.runs.hashing import hashed, key_of, source_hash
 from maskopt_lib.runs.parts import Bits, part_path, read_part, write_part
 from maskopt_lib.runs.record import Run
@@ -87,7 +87,7 @@ def shown_within(drawn: np.ndarray, rule: LabelRule, context_nm: float) -> np.nd
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Task:
+class _Task(Task):
     """A batch of fields, to be solved with each context."""
 
     rule: LabelRule
@@ -95,7 +95,6 @@ class _Task:
     kind: str
     contexts_nm: tuple[int, ...]
     fields: tuple[Bits, ...]
-    path: Path
 
     def __len__(self) -> int:
         return len(self.fields)

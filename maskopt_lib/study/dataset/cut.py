@@ -47,8 +47,8 @@ _CUT = ("index", "content", "turned", "core_density", "n_shapes_cut", "min_cut_n
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
-    """A shard of windows that is cut together, and where what was cut is kept."""
+class Part(Task):
+    """A shard of windows that is cut together."""
 
     layer: str
     design: str
@@ -56,7 +56,6 @@ class Part:
     platform: Platform
     windows: xr.Dataset
     rule: TileRule
-    path: Path
 
     def __len__(self) -> int:
         return self.windows.sizes[TILE]

@@ -25,7 +25,7 @@ from maskopt_lib.data import schema, shards
 from maskopt_lib.data import tile_arrays as ta
 from maskopt_lib.data.tile_store import TileStore
 from maskopt_lib.layout.cell_tiles import content_image
-from maskopt_lib.runs.gather import complete
+from maskopt_lib.runs.gather import Task, complete
 from maskopt_lib.runs.hashing import hashed, key_of
 from maskopt_lib.runs.parts import is_whole, part_path, write_part
 from maskopt_lib.runs.spread import Kept, torch_threads
@@ -39,8 +39,8 @@ _TIMES = ("solve_s", "solve_cpu_s", "score_s", "score_cpu_s")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Batch:
-    """Labels that are solved together, as they travel to a worker."""
+class Batch(Task):
+    """Labels that are solved together."""
 
     store: TileStore
     layer: str
@@ -50,7 +50,6 @@ class Batch:
     sample: tuple[int, ...]
     rule: LabelRule
     device: str
-    path: Path
 
     def __len__(self) -> int:
         return len(self.sample)

@@ -19,7 +19,7 @@ from maskopt_lib.layout.cell_tiles import TileRule, tile_windows
 from maskopt_lib.layout.designs import read_design
 from maskopt_lib.layout.own_design import design_name
 from maskopt_lib.layout.platforms import PLATFORMS, Platform, design_inputs
-from maskopt_lib.runs.gather import complete
+from maskopt_lib.runs.gather import Task, complete
 from maskopt_lib.runs.hashing import hashed, key_of, source_hash
 from maskopt_lib.runs.locks import FolderLock
 from maskopt_lib.runs.parts import part_path, read_part, said_of, write_part
@@ -111,7 +111,7 @@ def plan_designs(rule: BuildRule, folder: Path, *, client: distributed.Client | 
         inputs = design_files(name)
         hashes = [known.entry(item).sha256 if isinstance(item, str) else files.sha256_of(item) for item in inputs]
         key = key_of([hashed([Path(name).name, *hashes]), *settings])
-        tasks.append(_Task(name, rule, part_path(folder, "design", Path(name).name, key=key)))
+        tasks.append(_Task(name=name, rule=rule, path=part_path(folder, "design", Path(name).name, key=key)))
     with writing(folder):
         for task in tasks:
             if not task.has_its_oasis:
@@ -161,11 +161,10 @@ def design_files(name: str) -> list[str | Path]:
     return design_inputs(info.file or "", platform) if platform else []
 
 
-@dataclass(frozen=True)
-class _Task:
+@dataclass(frozen=True, kw_only=True)
+class _Task(Task):
     name: str
     rule: BuildRule
-    path: Path
 
     def __str__(self) -> str:
         return self.name

@@ -30,7 +30,7 @@ from maskopt_lib.models.training.loop import Trained, code_digest, described, pr
 from maskopt_lib.models.training.tiles import TestTiles, choose_tiles, read_tiles
 from maskopt_lib.opc import Recipe
 from maskopt_lib.optics.kernels import SocsKernels, kernels_digest
-from maskopt_lib.runs.gather import complete, labelled
+from maskopt_lib.runs.gather import Task, complete, labelled
 from maskopt_lib.runs.hashing import hashed, key_of, source_hash
 from maskopt_lib.runs.parts import part_path, read_part
 from maskopt_lib.runs.spread import Kept
@@ -347,15 +347,11 @@ def together(scores: Mapping[tuple[str, str], xr.Dataset]) -> xr.Dataset:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _MaskPart:
+class _MaskPart(Task):
     bench: Bench
     entry: BenchEntry
     tiles: Tiles
     kind: str
-    path: Path
-
-    def __str__(self) -> str:
-        return self.path.stem
 
 
 def _score(part: _MaskPart, kept: Kept) -> None:

@@ -9,7 +9,6 @@ gains alone is that and what the window pretends.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,7 +27,7 @@ from maskopt_lib.models.training.rules import TrainRule
 from maskopt_lib.models.training.tiles import TestTiles
 from maskopt_lib.opc import Recipe
 from maskopt_lib.runs.effects import Effect, effect_rows, gain
-from maskopt_lib.runs.gather import complete, labelled
+from maskopt_lib.runs.gather import Task, complete, labelled
 from maskopt_lib.runs.hashing import hashed, key_of, source_hash
 from maskopt_lib.runs.parts import Bits, part_path
 from maskopt_lib.runs.spread import Kept
@@ -92,9 +91,8 @@ class PlacedTiles:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Field:
+class _Field(Task):
     image: np.ndarray
-    path: Path
 
 
 def place(

@@ -29,7 +29,7 @@ from maskopt_lib.models.training.rules import Stage, TrainRule
 from maskopt_lib.opc import Recipe
 from maskopt_lib.optics import SocsKernels
 from maskopt_lib.optics.kernels import kernels_digest
-from maskopt_lib.runs.gather import complete, labelled
+from maskopt_lib.runs.gather import Task, complete, labelled
 from maskopt_lib.runs.hashing import key_of, source_hash
 from maskopt_lib.runs.parts import Bits, part_path, read_part, said_of, write_part
 from maskopt_lib.runs.record import Run
@@ -111,8 +111,8 @@ class Network:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Making:
-    """Masks of all clips by one maker under one change, as the task travels to a worker.
+class Making(Task):
+    """Masks of all clips by one maker under one change.
 
     Attributes
     ----------
@@ -125,21 +125,19 @@ class Making:
     maker: Recipe | Network
     targets: tuple[Bits, ...]
     kernels: SocsKernels
-    path: Path
 
     def __str__(self) -> str:
         return f"{self.label}, {self.change}"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Teaching:
+class Teaching(Task):
     """A training under one change."""
 
     change: str
     rule: TrainRule
     store: Path
     kernels: SocsKernels
-    path: Path
 
     def __str__(self) -> str:
         return f"{self.rule.name}, {self.change}"

@@ -13,22 +13,18 @@ from maskopt_lib import metrics
 from maskopt_lib.data import schema
 from maskopt_lib.litho import Simulator
 from maskopt_lib.models.inputs import CORE_NM
-from maskopt_lib.runs.gather import complete
+from maskopt_lib.runs.gather import Task, complete
 from maskopt_lib.runs.parts import read_part, write_part
 from maskopt_lib.runs.spread import Kept
 from maskopt_lib.study.dataset.context import PRINTED
 
 
 @dataclass(frozen=True, kw_only=True)
-class Drawing:
+class Drawing(Task):
     """Masks of some tiles: who draws them, where they are kept, and whether they can be printed alone."""
 
     draw: Callable[[], np.ndarray]
-    path: Path
     alone: bool = True
-
-    def __str__(self) -> str:
-        return self.path.stem
 
 
 def score_drawings(

@@ -19,7 +19,7 @@ import xarray as xr
 from maskopt_lib import metrics
 from maskopt_lib.data import schema
 from maskopt_lib.opc import Recipe
-from maskopt_lib.runs.gather import complete, labelled
+from maskopt_lib.runs.gather import Task, complete, labelled
 from maskopt_lib.runs.hashing import hashed, key_of, source_hash
 from maskopt_lib.runs.parts import part_path, read_part
 from maskopt_lib.runs.spread import Kept
@@ -122,14 +122,13 @@ def split_steps(n_steps: int, shares: Mapping[str, float]) -> dict[str, int]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Refining:
+class _Refining(Task):
     """A start of some tiles, and how many steps it is refined in."""
 
     images: np.ndarray
     drawn: np.ndarray
     masks: np.ndarray
     n_steps: int
-    path: Path
 
 
 def refine(

@@ -24,7 +24,7 @@ from maskopt_lib.opc.result import OpcResult, history_dataset
 from maskopt_lib.opc.solve import Recipe, method_digest
 from maskopt_lib.optics import SocsKernels
 from maskopt_lib.optics.kernels import kernels_digest
-from maskopt_lib.runs.gather import labelled
+from maskopt_lib.runs.gather import Task, labelled
 from maskopt_lib.runs.hashing import key_of, source_hash
 from maskopt_lib.runs.parts import Bits, part_path, read_dataset, write_dataset
 from maskopt_lib.runs.spread import Kept
@@ -62,45 +62,33 @@ class Trial(Recipe):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MaskTask:
-    """One mask to make, as it travels to a worker.
+class MaskTask(Task):
+    """One mask to make; its labels are those along :data:`DIMS`.
 
     Attributes
     ----------
-    at : its labels along :data:`DIMS`.
     recipe : how it is made.
     target : what it is made for.
     kernels, corners, device : of the simulator.
     empty_if_diverged : whether an empty mask may stand in its place.
-    path : of the part.
     """
 
-    at: tuple[str, ...]
     recipe: Recipe
     target: Bits
     kernels: SocsKernels
     corners: tuple[ProcessCorner, ...]
     device: str
     empty_if_diverged: bool
-    path: Path
-
-    def __str__(self) -> str:
-        return ", ".join(self.at)
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoreTask:
-    """One mask to score, as it travels to a worker: ``scores`` are names, None for all."""
+class ScoreTask(Task):
+    """One mask to score: ``scores`` are names, None for all."""
 
-    at: tuple[Any, ...]
     mask: Bits
     target: Bits
     kernels: SocsKernels
     scores: tuple[str, ...] | None
-    path: Path
-
-    def __str__(self) -> str:
-        return ", ".join(map(str, self.at))
 
 
 def mask_tasks(

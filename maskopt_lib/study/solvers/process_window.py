@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from maskopt_lib.metrics import dimensions as dm
 from maskopt_lib.metrics import process_window as pw
 from maskopt_lib.optics import SocsKernels
 from maskopt_lib.optics.kernels import kernels_digest
-from maskopt_lib.runs.gather import complete
+from maskopt_lib.runs.gather import Task, complete
 from maskopt_lib.runs.hashing import key_of, source_hash
 from maskopt_lib.runs.parts import Bits, part_path, read_dataset, write_dataset
 from maskopt_lib.runs.record import Run
@@ -284,18 +283,13 @@ def _joined(measured: Mapping[str, xr.Dataset]) -> xr.Dataset:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Measurement:
-    """One mask to measure, as it travels to a worker."""
+class _Measurement(Task):
+    """One mask to measure."""
 
-    at: tuple[str, str]
     mask: Bits
     target: Bits
     kernels: SocsKernels
     settings: WindowSettings
-    path: Path
-
-    def __str__(self) -> str:
-        return ", ".join(self.at)
 
 
 def _measure(task: _Measurement, kept: Kept) -> None:
