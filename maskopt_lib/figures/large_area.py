@@ -117,7 +117,7 @@ def seam_profile(difference: xr.DataArray) -> Figure:
         xlabel=style.axis_label(distance),
         ylabel="mask difference (nm² a µm of border)",
         xlim=(0, None),
-        ylim=(0, 1.08 * max(float(mean.max()), 1e-9)),
+        ylim=(0, 1.08 * max(float(mean.fillna(0.0).max()), 1e-9)),  # no border, no line
         **page.CURVES,
     )
 

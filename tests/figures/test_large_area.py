@@ -71,6 +71,7 @@ DRAWINGS = {
     "cell_zoom": lambda: large_area.cell_zoom(picture(), cells(), borders_nm=([512.0, 9e9], [1024.0])),
     "place_levels": lambda: large_area.place_levels(levels()),
     "seam_profile": lambda: large_area.seam_profile(difference()),
+    "seam_profile_without_borders": lambda: large_area.seam_profile(difference().isel(border=[])),
     "cost_growth": lambda: large_area.cost_growth(growth(), slope_s=1.0, rest_s=1.0),
 }
 SHOWN = {
@@ -78,6 +79,7 @@ SHOWN = {
     "cell_zoom": ("NAND2_X1", "FILLCELL_X2", "borders of the first windows", "x (nm)"),
     "place_levels": ("before", "after", "moved borders", "mean absolute edge error (nm)", "1.12", "2.5"),
     "seam_profile": ("before", "after", "distance_nm (nm)"),
+    "seam_profile_without_borders": ("before", "after"),
     "cost_growth": ("1 s a µm²", "measured", "area (µm²)", "wall time (s)"),
 }
 
