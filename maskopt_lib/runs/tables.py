@@ -254,8 +254,11 @@ def write_csv(frame: pd.DataFrame, run: Run, name: str) -> Path:
 def style(table: pd.DataFrame, *, caption: str = "") -> pd.io.formats.style.Styler:
     """A table of this module, dressed for a notebook: rules between scores, dashes where there is nothing.
 
-    Columns without any number are left out. Notes stand below, and rows name them by a letter.
+    Columns without any number are left out. Notes stand below, and rows name them by a letter. A frame of scores or of
+    other single heads is dressed as well.
     """
+    if table.columns.nlevels == 1:
+        table = table.set_axis(pd.MultiIndex.from_product([map(str, table.columns), [""]]), axis="columns")
     table, notes = _with_notes_below(table)
     first = [i for i, (score, _) in enumerate(table.columns) if i == 0 or table.columns[i - 1][0] != score]
     rules = [
