@@ -86,7 +86,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 ifndef AT_ONCE
 .NOTPARALLEL:
 endif
-.PHONY: help env data check-data check-params study notebook lab sweep figures records views compare report test test-library test-notebooks test-site bench faults fuzz lint lock clean
+.PHONY: score mini-dataset help env data check-data check-params study notebook lab sweep figures records views compare report test test-library test-notebooks test-site bench faults fuzz lint lock clean
 
 help: ## explain the targets
 	@echo "make <target> [VARIANT=quick|paper|cpu] [THREADS=2] [JOBS=2] [PYTHON=python3] [MASKOPT_MIRROR=folder]"
@@ -200,6 +200,15 @@ results/site/.drawn: $(wildcard data_manifest/records/*/*.nc notebooks/9*.ipynb)
 	@$(MAKE) --no-print-directory figures VARIANT=records
 	@for notebook in $(filter 90_%,$(NOTEBOOKS)); do $(PY) -m maskopt_lib.runs execute $$notebook quick || exit 1; done
 	@mkdir -p $(@D) && touch $@
+
+# Anyone's masks of tiles of a store: an npz, or a folder of images or layouts; see maskopt_lib/study/networks/given.py.
+BUILD ?= results/22_build_dataset/$(VARIANT)
+score: $(STAMP) ## score your masks in place, with rules and shots: MASKS=masks.npz [BUILD=<run of 22>] [ARGS="--layer via1"]
+	@test -n "$(MASKS)" || { echo 'make score MASKS=masks.npz (or a folder) [BUILD=...] [ARGS="--layer via1"]'; exit 2; }
+	@$(PY) -m maskopt_lib.study.networks.score "$(MASKS)" --build "$(BUILD)" $(ARGS)
+
+mini-dataset: $(STAMP) ## a dataset of real tiles with labels, under 20 MB, in minutes: results/22_build_dataset/mini/dataset
+	@$(MAKE) --no-print-directory notebook NB=22 VARIANT=mini
 
 report: $(SITE) results/site/.drawn ## the study as a static site in results/site/html, from runs and records, without simulating
 	@$(PY) notebooks/site

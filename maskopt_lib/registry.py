@@ -18,11 +18,11 @@ A solver in a file of its own, ``grown.py``::
 
     METHOD = Method(solve, {"default": Options()}, "the target, grown by one length")
 
-A network, ``one_layer.py``; ``build`` is called with options and conditioning::
+A network, ``one_layer.py``; ``build`` is called with options and conditioning, ``STAGES`` says what it is trained by::
 
     '''One convolution.'''
     from torch import nn
-    from maskopt_lib.models import MaskModel, ModelOptions as Options
+    from maskopt_lib.models import MaskModel, ModelOptions as Options, Stage
 
     class OneLayer(MaskModel):
         name = "one_layer"
@@ -35,6 +35,7 @@ A network, ``one_layer.py``; ``build`` is called with options and conditioning::
             return self.layer(planes)
 
     PRESETS, build = {"published": Options()}, OneLayer
+    STAGES = {"published": (Stage(name="label", weights={"label": 1.0}),)}
 
 Both are known to every process, worker and notebook where the ``pyproject.toml`` of the installed package says::
 

@@ -162,7 +162,7 @@ def _splits(store: TileStore, rule: SplitRule, partial: bool) -> list[str]:
         context = _main_context(store, layer, partial)
         of_tiles = splits(store, layer, context, rule, partial=partial)
         table = split_table(of_tiles)
-        n_leaks = leaks(of_tiles.split.values, of_tiles.geometry.values)
+        n_leaks = leaks(of_tiles.split.values, of_tiles.core.values)
         blocks += [
             f"{layer} at {context} nm; cells held out: {_listed(of_tiles.attrs['held_out_cells'])}; geometries in two "
             f"splits: {n_leaks}.",

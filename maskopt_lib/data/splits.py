@@ -2,20 +2,27 @@
 
 Designs are held out by family, since floorplans of one netlist are not different designs, and cells by what they do,
 since ``NAND2_X1`` and ``NAND2_X2`` are not different cells. A single tile is never held out by itself: neighbours
-overlap, and the same cell stands a thousand times in a design. Where a geometry still occurs in two splits it stays in
-the earlier one.
+overlap, and the same cell stands a thousand times in a design.
+
+Tiles are alike where their *cores* are, under all eight turns and mirrors, with the narrowest context of the store as a
+margin (0 nm: nothing but the core): a sliver that differs farther out makes no other tile of it. No core is in two
+splits: it stays in the earlier one. Or the assignment is frozen, in a file that names the split of each core
+(:func:`freeze`): then evaluation takes its cores first, and nothing that is not named is in any split.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from maskopt_lib import files
 from maskopt_lib.data import schema
 from maskopt_lib.data import tile_arrays as ta
+from maskopt_lib.data.folder import FOLDER
 from maskopt_lib.data.tile_store import TileStore
 from maskopt_lib.errors import SchemaError, UnknownNameError
 
@@ -42,6 +49,7 @@ class SplitRule:
     cell_share : share of the tiles, of all layers together.
     seed : of the choice.
     split_families : allow single designs of a family that others of are trained on.
+    frozen : file of ``data_manifest/splits`` without its ending, or a path, that says which cores are in which split.
     """
 
     held_out_designs: tuple[str, ...] = ()
@@ -50,6 +58,7 @@ class SplitRule:
     cell_share: float = 0.125
     seed: int = 0
     split_families: bool = False
+    frozen: str = ""
 
 
 #: Cells held out by their share, no design.
@@ -130,8 +139,9 @@ def splits(
 
     Returns
     -------
-    Dataset over ``sample``: ``split`` (codes of `SPLITS`), ``geometry`` (canonical signature at this context),
-    ``design``, ``cell`` (codes), ``cell_function`` (codes); attributes: ``held_out_cells``, ``rule``, ``context_nm``.
+    Dataset over ``sample``: ``split`` (codes of `SPLITS`), ``geometry`` (canonical signature at this context), ``core``
+    (that of the core with the margin), ``design``, ``cell`` (codes), ``cell_function`` (codes); attributes:
+    ``held_out_cells``, ``rule``, ``context_nm``, ``margin_nm``.
 
     Raises
     ------
@@ -139,11 +149,43 @@ def splits(
     SchemaError : designs of one family would be on both sides.
     """
     rule = rule_of(store) if rule is None else rule
+    ds, wanted, held_cells, known = _classes(store, layer, context_nm, rule, partial)
+    margin_nm = min(ds[ta.CONTEXT].values.tolist())
+    geometry, core = (ds.canonical.sel({ta.CONTEXT: nm}).values for nm in (context_nm, margin_nm))
+    if rule.frozen:
+        names = read_frozen(rule.frozen)
+        of_core = {int(key, 16): SPLITS.index(name) for key, name in names[layer].items()} if layer in names else {}
+        frozen = np.array([of_core.get(key, -1) for key in core.tolist()])
+        split = np.where(frozen == wanted, wanted, SPLITS.index(EXCLUDED))
+    else:
+        split = np.where(wanted > _first_split(core, wanted), SPLITS.index(EXCLUDED), wanted)
+    functions = [cell_function(name) for name in ds.cell.attrs["names"]]
+    cell = ds.cell.values
+    labels = {"long_name": "function of the cell", "units": "1", "names": known}
+    about = ds.canonical.attrs
+    return xr.Dataset(
+        {
+            SPLIT: (ta.SAMPLE, split.astype(np.int8), {"long_name": "split", "units": "1", "names": list(SPLITS)}),
+            "geometry": (ta.SAMPLE, geometry, about),
+            "core": (ta.SAMPLE, core, about),
+            "design": ds.design,
+            "cell": ds.cell,
+            "cell_function": (ta.SAMPLE, np.array([*map(known.index, functions), -1], np.int16)[cell], labels),
+        },
+        attrs={"layer": layer, "context_nm": context_nm, "margin_nm": margin_nm}
+        | {"held_out_cells": list(held_cells), "rule": asdict(rule)},
+    )
+
+
+def _classes(
+    store: TileStore, layer: str, context_nm: int, rule: SplitRule, partial: bool
+) -> tuple[xr.Dataset, np.ndarray, Sequence[str], list[str]]:
+    """What is known of tiles, the split that design and cell of each ask for, held-out functions, and all functions."""
     ds = store.open(layer, partial=partial)
     contexts = ds[ta.CONTEXT].values.tolist()
     if context_nm not in contexts:
         raise UnknownNameError(f"{layer} has no tiles with a context of {context_nm} nm; known: {contexts}")
-    ds = ds[["design", "cell", "canonical"]].sel({ta.CONTEXT: context_nm}).load()
+    ds = ds[["design", "cell", "canonical", "core_density"]].load()
     functions = [cell_function(name) for name in ds.cell.attrs["names"]]
     known = sorted(set(functions))
     held_cells = rule.held_out_cells
@@ -153,32 +195,95 @@ def splits(
         raise UnknownNameError(f"no cell of the store does {', '.join(unknown)}; known: {', '.join(known)}")
     of_design = np.array([*_design_classes(store, ds.design.attrs["names"], rule), 0])
     of_cell = np.array([*(name in held_cells for name in functions), False])
-    design, cell = ds.design.values, ds.cell.values
-    unseen_cell = of_cell[cell]
+    design = ds.design.values
+    unseen_cell = of_cell[ds.cell.values]
     unseen_design = of_design[design] == 2
-    split = np.select(
+    wanted = np.select(
         [unseen_design & unseen_cell, unseen_design, unseen_cell, of_design[design] == 1],
         [SPLITS.index(name) for name in (UNSEEN_BOTH, UNSEEN_DESIGN, UNSEEN_CELL, VALIDATION)],
         SPLITS.index(TRAIN),
     )
-    split[design < 0] = SPLITS.index(EXCLUDED)
-    geometry = ds.canonical.values
-    split = np.where(split > _first_split(geometry, split), SPLITS.index(EXCLUDED), split)
-    labels = {"long_name": "function of the cell", "units": "1", "names": known}
-    return xr.Dataset(
-        {
-            SPLIT: (ta.SAMPLE, split.astype(np.int8), {"long_name": "split", "units": "1", "names": list(SPLITS)}),
-            "geometry": (ta.SAMPLE, geometry, ds.canonical.attrs),
-            "design": ds.design.drop_vars(ta.CONTEXT),
-            "cell": ds.cell.drop_vars(ta.CONTEXT),
-            "cell_function": (ta.SAMPLE, np.array([*map(known.index, functions), -1], np.int16)[cell], labels),
-        },
-        attrs={"layer": layer, "context_nm": context_nm, "held_out_cells": list(held_cells), "rule": asdict(rule)},
+    return ds, np.where(design < 0, SPLITS.index(EXCLUDED), wanted), held_cells, known
+
+
+#: What evaluation takes before anything is trained on, the rarest first.
+_FROZEN_ORDER = (UNSEEN_BOTH, UNSEEN_CELL, UNSEEN_DESIGN, VALIDATION, TRAIN)
+_DENSITIES = 3
+
+
+def freeze(store: TileStore, layer: str, n: Mapping[str, int], rule: SplitRule) -> dict[str, str]:
+    """Draw the cores of each split, for good: evaluation takes its own first, and training what is left.
+
+    Parameters
+    ----------
+    store, layer : whose tiles.
+    n : split -> cores, or as many as there are.
+    rule : which designs and cells are held out; its seed draws.
+
+    Returns
+    -------
+    Core (hexadecimal of its canonical signature, see :func:`splits`) -> split, for :func:`write_frozen`. Cores of a
+    split are drawn in turn from functions of cells and thirds of density, so that rare ones are among them.
+    """
+    margin = min(store.open(layer)[ta.CONTEXT].values.tolist())
+    ds, wanted, _, known = _classes(store, layer, margin, rule, False)
+    core = ds.canonical.sel({ta.CONTEXT: margin}).values
+    density = np.searchsorted(np.quantile(ds.core_density, np.arange(1, _DENSITIES) / _DENSITIES), ds.core_density)
+    function = np.array([known.index(cell_function(name)) for name in ds.cell.attrs["names"]])[ds.cell.values]
+    strata = function * _DENSITIES + density
+    rng = np.random.default_rng(rule.seed)
+    names: dict[str, str] = {}
+    for split in _FROZEN_ORDER:
+        order = rng.permutation(np.flatnonzero(wanted == SPLITS.index(split)))
+        # One of each stratum after the other: the first of all, the second of all, ...
+        turn = np.argsort(pd.Series(strata[order]).groupby(strata[order]).cumcount().to_numpy(), kind="stable")
+        drawn = dict.fromkeys(f"{key:016x}" for key in core[order[turn]].tolist())
+        free = [key for key in drawn if key not in names]
+        names |= dict.fromkeys(free[: n.get(split, 0)], split)
+    return names
+
+
+def write_frozen(path: str | Path, by_layer: Mapping[str, Mapping[str, str]]) -> None:
+    """A file of cores with their splits, a line each: ``layer,split,core``; layers, splits and cores in order."""
+    rows = sorted(
+        (layer, SPLITS.index(split), core) for layer, cores in by_layer.items() for core, split in cores.items()
     )
+    lines = ["layer,split,core", *(f"{layer},{SPLITS[split]},{core}" for layer, split, core in rows)]
+    files.write_bytes(Path(path), ("\n".join(lines) + "\n").encode())
+
+
+def read_frozen(name: str) -> dict[str, dict[str, str]]:
+    """Layer -> core -> split of a file that :func:`write_frozen` wrote, in ``data_manifest/splits`` or by its path.
+
+    Raises
+    ------
+    UnknownNameError : there is no such file; lists those of the study.
+    SchemaError : a core is in two splits.
+    """
+    path = FOLDER / "splits" / f"{name}.csv"
+    if not path.is_file() and not (path := Path(name)).is_file():
+        known = sorted(each.stem for each in (FOLDER / "splits").glob("*.csv"))
+        raise UnknownNameError.of("frozen split", name, known)
+    table = pd.read_csv(path, dtype=str)
+    if (twice := table.duplicated(["layer", "core"])).any():
+        raise SchemaError(f"{path}: core {table['core'][twice].iloc[0]} stands in it twice; draw it anew with freeze")
+    return {layer: dict(zip(rows["core"], rows["split"], strict=True)) for layer, rows in table.groupby("layer")}
+
+
+def in_train(split: xr.Dataset, samples: np.ndarray) -> int:
+    """How many of some tiles have a core that a tile of the train split has as well: 0 where nothing leaks.
+
+    Parameters
+    ----------
+    split : of :func:`splits`.
+    samples : of other splits.
+    """
+    trained = split["core"].values[split[SPLIT].values == SPLITS.index(TRAIN)]
+    return int(np.isin(split["core"].values[samples], trained).sum())
 
 
 def leaks(split: np.ndarray, geometry: np.ndarray) -> int:
-    """Geometries that occur in more than one split.
+    """Geometries, or cores, that occur in more than one split.
 
     Parameters
     ----------
@@ -199,10 +304,12 @@ def split_table(split: xr.Dataset) -> xr.Dataset:
 
     Returns
     -------
-    Dataset over ``split``: ``tiles``, ``share`` of all tiles, ``geometries``, ``cells``, ``functions``, ``designs``.
+    Dataset over ``split``: ``tiles``, ``share`` of all tiles, ``geometries``, ``cores``, ``cells``, ``functions``,
+    ``designs``.
     """
     kinds = {
         "geometries": ("geometry", "different geometries"),
+        "cores": ("core", "different cores, turns and mirrors counted once"),
         "cells": ("cell", "cells"),
         "functions": ("cell_function", "functions of cells"),
         "designs": ("design", "designs"),

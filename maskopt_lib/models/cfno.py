@@ -10,11 +10,10 @@ from maskopt_lib.errors import UnknownNameError
 from maskopt_lib.models.conditioning import Conditioning
 from maskopt_lib.models.inputs import IMAGE_NM, TileInput
 from maskopt_lib.models.model import MaskModel, ModelOptions, conv, conv_up, convs
+from maskopt_lib.models.stages import SELF_TRAINING, Stage
 
-#: Side of a patch in nm, and channels made of it, of each Fourier branch. At 1 nm, as published, both are one number.
-PATCHES_NM = (16, 32, 64)
-#: What becomes of a label that the network's prediction prints better than.
-SELF_TRAINING = ("none", "vanishing", "replacing")
+#: Side of a patch in nm, and channels made of it, of each Fourier branch; published are patches of as many pixels.
+PATCHES_NM, PATCH_CHANNELS = (32, 64, 128), (16, 32, 64)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +34,13 @@ class Options(ModelOptions):
             raise UnknownNameError(f"no self-training {self.self_training!r}; known: {', '.join(SELF_TRAINING)}")
 
 
-#: As benchmarked, at 1024 x 1024 pixels (1 nm); and without the defects of that code.
+#: As benchmarked, at 1024 x 1024 pixels of 2048 nm clips (2 nm); and without the defects of that code.
 PRESETS = {"published": Options(), "corrected": Options(preset="corrected", self_training="replacing")}
+#: Of each preset, what is minimised when it is trained; of others the first.
+STAGES = {
+    "published": (Stage(name="label", weights={"label": 1.0}, self_training="vanishing"),),
+    "corrected": (Stage(name="label", weights={"label": 1.0}, self_training="replacing"),),
+}
 
 
 class Cfno(MaskModel):
@@ -44,16 +48,16 @@ class Cfno(MaskModel):
 
     Notes
     -----
-    Patches have the same side in nm at every pixel size: n / 64, n / 32 and n / 16 pixels of an n x n image, so that
-    there are always 64 x 64, 32 x 32 and 16 x 16 of them, and the Fourier branches have fewer weights at coarser
-    pixels. Both kinds of branches meet at n / 8 pixels. A target moved by the largest patch, 64 nm, gives the mask
-    moved by as much, away from the border.
+    Patches have the same side in nm at every pixel size, that of the benchmark: n / 32, n / 16 and n / 8 pixels of an
+    n x n image, so that there are always 32 x 32, 16 x 16 and 8 x 8 of them, and the Fourier branches have fewer
+    weights at coarser pixels. Both kinds of branches meet at n / 8 pixels. A target moved by the largest patch, 128 nm,
+    gives the mask moved by as much, away from the border.
     """
 
     name = "cfno"
 
     def __init__(self, options: Options, conditioning: Conditioning) -> None:
-        patches = [options.channels(n) for n in PATCHES_NM]
+        patches = [options.channels(n) for n in PATCH_CHANNELS]
         n = [options.channels(channels) for channels in (32, 64, 128)]
         super().__init__(options, conditioning, n_bottleneck=sum(patches) + n[2])
         self.fourier = nn.ModuleList(

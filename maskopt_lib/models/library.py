@@ -9,6 +9,7 @@ from maskopt_lib.models import cfno, damo, gan_opc, neural_ilt, unrolled_litho
 from maskopt_lib.models.conditioning import Conditioning
 from maskopt_lib.models.model import MaskModel
 from maskopt_lib.registry import Registry
+from maskopt_lib.runs.hashing import source_hash
 
 _PARTS = ("Options", "PRESETS", "build")
 
@@ -69,6 +70,11 @@ def build(
     return module.build(_replaced(name, chosen, {"width": width, "pixel_nm": pixel_nm} | options), conditioning)
 
 
+def descends(name: str) -> bool:
+    """Whether a network looks through the optics and goes down what they print: a solver, whatever it has learnt."""
+    return "kernels" in {field.name for field in fields(_known(MODELS, name, "network").Options)}
+
+
 def from_spec(spec: Mapping[str, Any]) -> MaskModel:
     """The network that `MaskModel.spec` told of, with fresh weights."""
     name = spec["model"]
@@ -87,3 +93,8 @@ def _known(known: Mapping[str, Any], name: str, what: str) -> Any:
     if name not in known:
         raise UnknownNameError(f"no {what} {name!r}; known: {', '.join(known)}")
     return known[name]
+
+
+def code_digest(network: str) -> str:
+    """Hash of the code of a network of `models.MODELS`."""
+    return source_hash([MODELS[network].build.__module__], follow=False)

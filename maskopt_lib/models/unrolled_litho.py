@@ -40,6 +40,7 @@ from maskopt_lib.models.conditioning import Conditioning
 from maskopt_lib.models.inputs import IMAGE_NM, TileInput
 from maskopt_lib.models.middle_images import MiddleImages, middle
 from maskopt_lib.models.model import MaskModel, ModelOptions
+from maskopt_lib.models.stages import Stage
 from maskopt_lib.optics.library import load as load_optics
 from maskopt_lib.options import Count, NotNegative, Positive
 
@@ -98,6 +99,21 @@ class Options(ModelOptions):
 
 
 PRESETS = {"own": Options(), "outlines": Options(preset="outlines", blocks=False)}
+#: Of each preset, what is minimised when it is trained; of others the first.
+#: It learns from targets alone; the dial weighs what there is to write against what is printed. What is printed is
+#: the binary mask: at 8 nm, where a pixel is clear matters more than how its soft edge would print.
+STAGES = {
+    "own": (
+        Stage(
+            name="litho",
+            weights={"l2": 1.0, "pv_band": 0.2, "corners": (1e-6, 5e-5)},
+            litho={"resist_steepness": 100.0, "mask": "straight_through"},
+            complexity={"mask": "straight_through"},
+            lr=2e-3,
+            clip_norm=0.1,
+        ),
+    ),
+}
 
 
 class UnrolledLitho(MaskModel):

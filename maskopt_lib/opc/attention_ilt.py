@@ -83,7 +83,18 @@ SEARCHED = AttentionIltOptions(size_candidates=((3, 5, 10, 15), (5, 10, 20, 30),
 #: Winner of the search of notebook 10 (twelve settings, six StdMetal clips, lowest L2 + PV band).
 TUNED = replace(PUBLISHED, n_steps=100, outer_weight=0.5, exponent=2, keep="best")
 
-PRESETS = {"published": PUBLISHED, "searched": SEARCHED, "tuned": TUNED}
+#: For lonely vias and contacts: Adam, to which small gradients are as good as large ones, and mostly the nominal print.
+CONTACT = replace(
+    TUNED,
+    pixel_nm=4.0,
+    optimizer="adam",
+    learning_rate=0.2,
+    nominal_weight=1.0,
+    outer_weight=0.2,
+    discreteness_weight=0.0,
+)
+
+PRESETS = {"published": PUBLISHED, "searched": SEARCHED, "tuned": TUNED, "contact": CONTACT}
 
 
 def solve(target: Tensor, sim: Simulator, options: AttentionIltOptions, *, initial: Tensor | None, **loop) -> OpcResult:

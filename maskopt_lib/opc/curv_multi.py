@@ -67,7 +67,19 @@ TUNED = replace(
     pvb_weight=1.0,
 )
 
-PRESETS = {"openilt": OPENILT, "tuned": TUNED}
+#: For lonely vias and contacts: little weight on the PV band, which is least where nothing prints, all fidelity at the
+#: nominal print, and Adam, to which small gradients are as good as large ones.
+CONTACT = replace(
+    OPENILT,
+    levels=(Level(pixel_nm=8.0, n_steps=200, smoothing_px=3, window_nm=None),),
+    optimizer="adam",
+    nominal_weight=1.0,
+    outer_weight=0.0,
+    pvb_weight=0.2,
+    curvature_weight=0.2,
+)
+
+PRESETS = {"openilt": OPENILT, "tuned": TUNED, "contact": CONTACT}
 
 
 def solve(target: Tensor, sim: Simulator, options: CurvMultiOptions, *, initial: Tensor | None, **loop) -> OpcResult:

@@ -20,7 +20,7 @@ program released with it (github.com/phdyang007/curvyILT), whose constants were 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -122,7 +122,10 @@ TUNED = CurvyOptions(
     n_steps=300, optimizer="adam", learning_rate=0.2, fidelity_corner=schema.NOMINAL, smoothing_px=3, retarget_nm=25.0
 )
 
-PRESETS = {"published": PUBLISHED, "paper": PAPER, "tuned": TUNED}
+#: For lonely vias and contacts: `TUNED` without the terms that are least where nothing prints.
+CONTACT = replace(TUNED, spectral_weight=0.0, pvb_weight=0.0)
+
+PRESETS = {"published": PUBLISHED, "paper": PAPER, "tuned": TUNED, "contact": CONTACT}
 
 
 def solve(target: Tensor, sim: Simulator, options: CurvyOptions, *, initial: Tensor | None, **loop) -> OpcResult:

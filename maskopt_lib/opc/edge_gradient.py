@@ -84,7 +84,10 @@ ASSISTED = replace(DIFFOPC, assist=AssistSeeds(threshold=0.05))
 #: Winner of the search of notebook 10 (twelve settings, six StdMetal clips, lowest L2 + PV band).
 TUNED = replace(DIFFOPC, learning_rate=2.0, segment_nm=40.0, corner_weight=0.25, curvature_weight=20.0, pvb_weight=0.5)
 
-PRESETS = {"diffopc": DIFFOPC, "assisted": ASSISTED, "tuned": TUNED}
+#: Prints lonely vias and contacts as it is.
+CONTACT = TUNED
+
+PRESETS = {"diffopc": DIFFOPC, "assisted": ASSISTED, "tuned": TUNED, "contact": CONTACT}
 
 
 def solve(target: Tensor, sim: Simulator, options: EdgeGradientOptions, *, initial: Tensor | None, **loop) -> OpcResult:

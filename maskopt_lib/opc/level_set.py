@@ -147,7 +147,10 @@ SIGNED_DISTANCE = LevelSetOptions(
 #: Winner of the search of notebook 10 (twelve settings, six StdMetal clips, lowest L2 + PV band): the start itself.
 TUNED = SIGNED_DISTANCE
 
-PRESETS = {"openilt": OPENILT, "signed-distance": SIGNED_DISTANCE, "tuned": TUNED}
+#: For lonely vias and contacts, of which the full scheme with its weight on the PV band prints nothing.
+CONTACT = OPENILT
+
+PRESETS = {"openilt": OPENILT, "signed-distance": SIGNED_DISTANCE, "tuned": TUNED, "contact": CONTACT}
 
 
 def solve(target: Tensor, sim: Simulator, options: LevelSetOptions, *, initial: Tensor | None, **loop) -> OpcResult:

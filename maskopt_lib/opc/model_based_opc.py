@@ -124,7 +124,10 @@ ASSISTED = replace(FEEDBACK, assist=AssistSeeds(threshold=0.05))
 #: Winner of the search of notebook 10 (twelve settings, six StdMetal clips, lowest L2 + PV band).
 TUNED = replace(FEEDBACK, n_steps=16, corner_nm=24.0, corner_probe_nm=40.0, damping=0.9, max_move_nm=60.0)
 
-PRESETS = {"feedback": FEEDBACK, "openilt": OPENILT, "assisted": ASSISTED, "tuned": TUNED}
+#: Prints lonely vias and contacts as it is.
+CONTACT = TUNED
+
+PRESETS = {"feedback": FEEDBACK, "openilt": OPENILT, "assisted": ASSISTED, "tuned": TUNED, "contact": CONTACT}
 
 
 def solve(

@@ -162,6 +162,9 @@ TUNED = replace(
     keep="best",
 )
 
+#: For lonely vias and contacts: `NOMINAL` without the PV band, which is least where nothing prints.
+CONTACT = replace(NOMINAL, pvb_weight=0.0)
+
 PRESETS = {
     "openilt": OPENILT,
     "postprocessed": POSTPROCESSED,
@@ -169,6 +172,7 @@ PRESETS = {
     "reimplemented-postprocessed": REIMPLEMENTED_POSTPROCESSED,
     "nominal": NOMINAL,
     "tuned": TUNED,
+    "contact": CONTACT,
 }
 
 

@@ -124,7 +124,20 @@ TUNED = replace(
     window_nm=None,
 )
 
-PRESETS = {"openilt": OPENILT, "lithobench": LITHOBENCH, "mosaic": MOSAIC, "tuned": TUNED}
+#: For lonely vias and contacts: the nominal print alone, as the PV band is least where nothing prints; and a steep mask
+#: that is dark where nothing is drawn, for grey surroundings print what no binary ones do.
+CONTACT = replace(
+    TUNED,
+    pixel_nm=8.0,
+    n_steps=200,
+    outer_weight=0.0,
+    inner_weight=0.0,
+    pvb_weight=0.0,
+    mask_steepness=8.0,
+    mask_offset=0.5,
+)
+
+PRESETS = {"openilt": OPENILT, "lithobench": LITHOBENCH, "mosaic": MOSAIC, "tuned": TUNED, "contact": CONTACT}
 
 
 def solve(target: Tensor, sim: Simulator, options: PixelIltOptions, *, initial: Tensor | None, **loop) -> OpcResult:

@@ -34,6 +34,9 @@ from maskopt_lib.opc.scale import fitted, in_units, scale_of, scaled
 from maskopt_lib.registry import Registry
 from maskopt_lib.runs.hashing import hashed, source_hash
 
+#: Preset of every method that prints isolated vias and contacts.
+FOR_CONTACTS = "contact"
+
 
 @dataclass(frozen=True)
 class Method:
@@ -216,7 +219,7 @@ def solve(
             raise ValueError(f"{method} has no weights of places; methods that have: {known}")
         more["weights"] = _weights(weights, target, sim).reshape(flat.shape)
     result = chosen.run(flat, in_units(sim, scale), options, **more)
-    _warn_of_dark(result.mask, flat, sim, method)
+    _warn_of_dark(result.mask, flat, sim, method, options)
     result = replace(
         result,
         method=method,
@@ -247,7 +250,7 @@ def _weights(weights: ArrayLike | Tensor, target: np.ndarray, sim: Simulator) ->
     return image
 
 
-def _warn_of_dark(masks: np.ndarray, targets: Tensor, sim: Simulator, method: str) -> None:
+def _warn_of_dark(masks: np.ndarray, targets: Tensor, sim: Simulator, method: str, options: Any) -> None:
     """Warn of masks of which nothing prints where something is drawn."""
     # Samples of twice the image's band miss a little of its peak, so what seems dark is looked at on all pixels.
     n_samples = 2 * small_grid(sim.kernels.half_width)
@@ -260,10 +263,12 @@ def _warn_of_dark(masks: np.ndarray, targets: Tensor, sim: Simulator, method: st
         else:
             dark.append(f"clip {i} (brightest place {peak:.3g})")
     if dark:
+        remedy = "take more steps, assist features, another preset or method"
+        if method_of(method).presets.get(FOR_CONTACTS) not in (None, options):
+            remedy = f'take preset="{FOR_CONTACTS}", which prints isolated vias and contacts'
         warnings.warn(
             f"nothing prints of the masks of {method} for {', '.join(dark)}: the resist needs {sim.threshold:g} of an "
-            "open frame; take more steps, assist features, another preset or method, or see whether the optics can "
-            "print features so small",
+            f"open frame; {remedy}, or see whether the optics can print features so small",
             NothingPrintsWarning,
             stacklevel=3,
         )

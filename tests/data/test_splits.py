@@ -1,11 +1,15 @@
 """Splits by design and by cell: what is held out is held out, and no geometry is in two splits."""
 
+from dataclasses import replace
+
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 from tile_stores import RULE, images, tile_arrays
 
 from maskopt_lib.data import splits as sp
+from maskopt_lib.data.folder import FOLDER
 from maskopt_lib.data.splits import SplitRule
 from maskopt_lib.data.tile_store import TileStore
 from maskopt_lib.errors import SchemaError, UnknownNameError
@@ -64,6 +68,70 @@ def test_no_geometry_is_in_two_splits(store, rule):
     assert sp.leaks(split.split.values, split.geometry.values) == 0
 
 
+@pytest.fixture(scope="module")
+def slivers(tmp_path_factory):
+    """Tiles of 40 cores, each with another sliver of context: no two of the same geometry."""
+    n = 1000
+    rng = np.random.default_rng(1)
+    designs = {name: {"family": family} for name, family in DESIGNS.items()}
+    store = TileStore.create(tmp_path_factory.mktemp("slivers") / "store", rule=RULE, designs=designs)
+    store.reserve_tiles("metal1", n, names=NAMES, shard_size=n)
+    arrays = tile_arrays(images(4, 0)[rng.integers(0, 4, n)], 0, NAMES)
+    core = rng.integers(1, 41, n)
+    around = 10_000 + np.arange(n)
+    canonical = np.stack([core, around, around], axis=1).astype(np.uint64)
+    arrays |= {"cell": rng.integers(0, len(CELLS), n), "canonical": canonical}
+    store.write_tiles("metal1", 0, arrays)
+    return store
+
+
+def test_a_sliver_of_context_makes_no_other_tile(slivers):
+    rule = SplitRule(held_out_designs=("aes",), validation_designs=("ram",))
+    split = sp.splits(slivers, "metal1", 32, rule)
+    assert split.attrs["margin_nm"] == 0 and len(set(split.geometry.values.tolist())) == 1000
+    assert sp.leaks(split.split.values, split.core.values) == 0
+    evaluated = np.flatnonzero(split.split.values == sp.SPLITS.index(sp.UNSEEN_DESIGN))
+    assert sp.in_train(split, evaluated) == 0
+    # By geometries of core and context, as it was, hardly a core was apart.
+    design = np.array(NAMES["design"])[split.design]
+    as_it_was = split.assign(split=("sample", np.where(design == "aes", 3, 0)))
+    assert sp.in_train(as_it_was, np.flatnonzero(design == "aes")) > 200
+
+
+def test_a_frozen_split_is_what_its_file_says(slivers, tmp_path):
+    rule = SplitRule(held_out_designs=("aes",), validation_designs=("ram",))
+    n = {sp.TRAIN: 20, sp.VALIDATION: 3, sp.UNSEEN_CELL: 3, sp.UNSEEN_DESIGN: 4, sp.UNSEEN_BOTH: 2}
+    names = sp.freeze(slivers, "metal1", n, rule)
+    counted = {split: list(names.values()).count(split) for split in n}
+    assert counted == n and len(names) == sum(n.values())
+    assert sp.freeze(slivers, "metal1", n, rule) == names
+    path = tmp_path / "some.csv"
+    sp.write_frozen(path, {"metal1": names})
+    assert sp.read_frozen(str(path)) == {"metal1": names}
+    split = sp.splits(slivers, "metal1", 16, replace(rule, frozen=str(path)))
+    assert sp.leaks(split.split.values, split.core.values) == 0
+    for name, n_cores in n.items():
+        cores = set(split.core.values[split.split.values == sp.SPLITS.index(name)].tolist())
+        assert cores == {int(core, 16) for core, of in names.items() if of == name} and len(cores) == n_cores
+    # Nothing that is not named is in any split, and a layer without names has none.
+    assert (split.split.values == sp.SPLITS.index(sp.EXCLUDED)).sum() > 100
+    with pytest.raises(UnknownNameError, match="no frozen split 'other'"):
+        sp.splits(slivers, "metal1", 16, SplitRule(frozen="other"))
+    path.write_text(path.read_text() + path.read_text().splitlines()[1] + "\n")
+    with pytest.raises(SchemaError, match="stands in it twice"):
+        sp.read_frozen(str(path))
+
+
+def test_no_core_of_the_committed_splits_is_in_two():
+    for path in (FOLDER / "splits").glob("*.csv"):
+        by_layer = sp.read_frozen(path.stem)
+        assert set(by_layer) == {"metal1", "contact", "via1"}
+        for names in by_layer.values():
+            counted = pd.Series(names).value_counts()
+            assert set(counted.index) <= set(sp.SPLITS) and counted[sp.TRAIN] >= 1000
+            assert all(len(core) == 16 for core in names)
+
+
 def test_a_split_by_tile_leaks_and_is_found(store):
     geometry = sp.splits(store, "metal1", 16).geometry.values
     by_tile = np.random.default_rng(1).integers(0, 2, len(geometry))
@@ -83,8 +151,8 @@ def test_splits_are_by_family_and_by_function(store):
     assert set(design[by["unseen_design"]]) == {"gcd_a", "gcd_b"} and not held[by["unseen_design"]].any()
     assert set(design[by["unseen_both"]]) <= {"gcd_a", "gcd_b"} and held[by["unseen_both"]].all()
     # What is excluded is so for its geometry alone, and an earlier split has it.
-    earlier = set(split.geometry.values[~by["excluded"]].tolist())
-    assert by["excluded"].any() and set(split.geometry.values[by["excluded"]].tolist()) <= earlier
+    earlier = set(split.core.values[~by["excluded"]].tolist())
+    assert by["excluded"].any() and set(split.core.values[by["excluded"]].tolist()) <= earlier
 
 
 @pytest.mark.parametrize("seed", range(5))

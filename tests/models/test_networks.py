@@ -15,7 +15,7 @@ PUBLISHED = [
     ("neural_ilt", "published", 2, 7_787_905),
     ("neural_ilt", "original", 2, 7_781_761),
     ("damo", "published", 1, 97_545_089),
-    ("cfno", "published", 1, 1_867_073),
+    ("cfno", "published", 2, 1_867_073),
 ]
 
 
@@ -31,7 +31,7 @@ def test_counts_are_those_published(name, preset, pixel_nm, count):
 
 def test_counts_of_the_branches_of_cfno():
     with torch.device("meta"):
-        model = models.build("cfno", pixel_nm=1)
+        model = models.build("cfno", pixel_nm=2)
     parts = model.fourier, model.local, model.decoder, model.last
     assert [n_parameters(part) for part in parts] == [599_584, 481_536, 757_728, 28_225]
 
@@ -97,8 +97,8 @@ def test_tiles_of_other_pixels_are_refused(name):
         models.build(name, width=1 / 16, pixel_nm=8)(TileInput.of(torch.zeros(1, 1, 256, 256)))
 
 
-# GAN-OPC and DAMO halve the image five times, CFNO cuts it into patches of up to 64 nm.
-@pytest.mark.parametrize("name, pixel_nm, step", [("gan_opc", 1, 32), ("damo", 1, 32), ("cfno", 2, 32)])
+# GAN-OPC and DAMO halve the image five times, CFNO cuts it into patches of up to 128 nm.
+@pytest.mark.parametrize("name, pixel_nm, step", [("gan_opc", 1, 32), ("damo", 1, 32), ("cfno", 2, 64)])
 def test_a_moved_target_gives_a_moved_mask(name, pixel_nm, step):
     torch.manual_seed(0)
     target = blocks(1, pixel_nm)

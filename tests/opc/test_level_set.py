@@ -239,7 +239,7 @@ def test_constants_of_openilt():
     assert next(iter(opc.METHODS["level_set"].presets)) == "openilt"
 
 
-@pytest.mark.parametrize("preset", ls.PRESETS)
+@pytest.mark.parametrize("preset", ON_8_NM)
 def test_better_than_the_target_itself(sim, targets, preset):
     result = opc.solve(targets, sim, method="level_set", preset=preset, n_steps=40, **ON_8_NM[preset])
     scores = [metrics.evaluate(m, targets, sim, only=["l2_nm2", "pvb_nm2"]) for m in (targets, result.mask)]
@@ -248,7 +248,7 @@ def test_better_than_the_target_itself(sim, targets, preset):
     assert set(np.unique(result.mask)) == {0, 1}
 
 
-@pytest.mark.parametrize("preset", ls.PRESETS)
+@pytest.mark.parametrize("preset", ON_8_NM)
 def test_a_batch_equals_its_clips_alone(sim, targets, preset):
     run = {"method": "level_set", "preset": preset, "n_steps": 12} | ON_8_NM[preset]
     together = opc.solve(targets, sim, **run).mask

@@ -47,3 +47,9 @@ def test_a_mask_of_which_nothing_prints_is_said(sim):
     target[236:276, 236:276] = True
     with pytest.warns(NothingPrintsWarning, match=r"identity for clip 1 \(brightest place 0\.0\d*\): the resist needs"):
         opc.solve(np.stack([np.ones((512, 512), bool), target]), sim, method="identity")
+    # Where a preset of the method prints what is so small, it is named; that preset itself names no other.
+    with pytest.warns(NothingPrintsWarning, match='take preset="contact", which prints isolated vias and contacts'):
+        opc.solve(target, sim, method="curvy", n_steps=1)
+    with pytest.warns(NothingPrintsWarning, match="another preset or method"):
+        opc.solve(target, sim, method="identity")
+    assert all("contact" in method.presets for name, method in opc.METHODS.items() if name != "identity")

@@ -11,10 +11,11 @@ import torch
 import xarray as xr
 
 from maskopt_lib.data import schema
-from maskopt_lib.errors import DamagedFileError
+from maskopt_lib.errors import DamagedFileError, MissingDataError
+from maskopt_lib.files import sha256_of
 from maskopt_lib.runs.parts import read_part, said_of, write_part
 
-WEIGHTS, CURVES = "weights.safetensors", "curves.npz"
+WEIGHTS, PRETRAINED, CURVES = "weights.safetensors", "pretrained.safetensors", "curves.npz"
 #: Of each step beside its terms: learning rate, seconds of the whole step, and of them those spent waiting for tiles.
 STEP_COLUMNS = {
     "lr": ("learning rate", "1"),
@@ -22,6 +23,7 @@ STEP_COLUMNS = {
     "wait_s": ("time waiting for tiles", "s"),
 }
 CHECK = "check"
+_SAID = ("name", "n_parameters", "best_check", "pretrained_check", "stopped_by", "restarts", "precision", "device")
 
 
 def write_checkpoint(folder: Path, state: Mapping[str, Any]) -> None:
@@ -98,6 +100,29 @@ def read_curves(path: Path) -> xr.Dataset:
             schema.TERM: terms,
             "at_step": schema.column(CHECK, checks["at_step"].astype(int), "steps done"),
         },
-        attrs={name: about[name] for name in ("name", "n_parameters", "best_check", "stopped_by", "device")},
+        attrs={name: about[name] for name in _SAID if name in about},
     )
     return schema.label(ds)
+
+
+def said_of_training(folder: Path) -> dict[str, Any] | None:
+    """What is said of a finished training; None where it is not finished, or its curves or weights are damaged."""
+    about = said_of(folder / CURVES)
+    if about is None:
+        return None
+    kept = {WEIGHTS: about["weights_sha256"], PRETRAINED: about.get("pretrained_sha256")}
+    files = [(folder / name, sha256) for name, sha256 in kept.items() if sha256]
+    return about if all(file.is_file() and sha256_of(file) == sha256 for file, sha256 in files) else None
+
+
+def described(folder: str | Path) -> dict[str, Any]:
+    """What is said of a finished training: its ``rule``, ``weights_sha256``, ``cells``, and more.
+
+    Raises
+    ------
+    MissingDataError : it is not there, not finished, or damaged.
+    """
+    about = said_of_training(Path(folder))
+    if about is None:
+        raise MissingDataError(f"no finished training at {folder}; train it: notebook 31_train_models does")
+    return about

@@ -15,6 +15,7 @@ from maskopt_lib.data.tile_store import TileStore
 from maskopt_lib.litho.simulator import Simulator
 from maskopt_lib.models import weights
 from maskopt_lib.models.inputs import CORE_NM, NO_CELL, TileInput
+from maskopt_lib.models.middle_images import middle
 from maskopt_lib.models.model import MaskModel
 from maskopt_lib.models.predict import predict
 from maskopt_lib.models.training import checkpoints
@@ -38,7 +39,17 @@ class Training:
 class State:
     """Where a training stands: all of it, but for what follows from the number of the step."""
 
-    _PLAIN = ("step", "steps", "checks", "best_weights", "stopped")
+    _PLAIN = (
+        "step",
+        "steps",
+        "checks",
+        "best_weights",
+        "pretrained_weights",
+        "pretrained_check",
+        "stopped",
+        "restarts",
+        "is_tested",
+    )
 
     def __init__(self, *, model: MaskModel, critic: nn.Module | None) -> None:
         self.model, self.critic = model, critic
@@ -48,7 +59,27 @@ class State:
         self.checks: list[list[float]] = []
         self.best, self.best_check, self.since_best = float("inf"), -1, 0
         self.best_weights: dict[str, Tensor] = {}
+        self.pretrained_weights: dict[str, Tensor] = {}
+        self.pretrained_check = -1
         self.stopped = ""
+        # Whether its last check printed nothing, whether the check that weights are drawn anew after has been passed,
+        # and how often they were.
+        self.is_dark, self.is_tested, self.restarts = False, False, 0
+
+    def begin_stage(self) -> None:
+        """Keep the best of the stage that has ended as what pretraining comes to: the network is the last stage's."""
+        if self.best_weights:
+            self.pretrained_weights, self.pretrained_check = self.best_weights, self.best_check
+        self.best, self.best_check, self.since_best, self.best_weights = float("inf"), -1, 0, {}
+
+    def begin_anew(self, model: MaskModel, critic: nn.Module | None) -> None:
+        """Go back to no step with other weights."""
+        restarts = self.restarts + 1
+        self.model.load_state_dict(model.state_dict())
+        if self.critic is not None:
+            self.critic.load_state_dict(critic.state_dict())
+        self.__init__(model=self.model, critic=self.critic)
+        self.restarts = restarts
 
     def to_dict(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self._PLAIN} | {
@@ -74,9 +105,11 @@ class State:
 class Judge:
     """Checks a network on tiles it does not learn from, by losses and by scores, and keeps the best."""
 
-    def __init__(self, job: Training, terms: Sequence[str], seen: np.ndarray, device: torch.device) -> None:
+    def __init__(
+        self, job: Training, terms: Sequence[str], seen: np.ndarray, device: torch.device, precision: str
+    ) -> None:
         rule = job.rule
-        self.job, self.terms, self.device = job, list(terms), device
+        self.job, self.terms, self.device, self.precision = job, list(terms), device, precision
         self.sim = Simulator(job.kernels, device=str(device))
         kinds = rule.kinds if any(stage.wants_labels for stage in rule.stages) else ()
         choice = {
@@ -92,7 +125,7 @@ class Judge:
         self.cell = np.where(np.isin(self.tiles.cell, seen), self.tiles.cell, NO_CELL)
 
     def check(self, state: State, objective: StageObjective) -> None:
-        """Add a row to the checks, and keep the weights of the least L2 so far."""
+        """Add a row to the checks, and keep the weights of the least L2 of the stage."""
         rule, model = self.job.rule, state.model.eval()
         kind = rule.kinds[0]
         sums = dict.fromkeys(self.terms, np.nan)
@@ -111,15 +144,16 @@ class Judge:
         state.checks.append([float(state.step), *sums.values(), *means])
         # Without the PV band: a mask that prints nothing has none, which on vias makes up for all that it misses.
         merit = float(scores[schema.L2].mean())
+        target_nm2 = middle(torch.from_numpy(self.tiles.drawn), CORE_NM).sum((1, 2)).numpy()
+        state.is_dark = bool((scores[schema.L2].values == target_nm2).all() and target_nm2.any())
         state.since_best += 1
         if merit < state.best:
             state.best, state.best_check, state.since_best = merit, len(state.checks) - 1, 0
             state.best_weights = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
 
     def finish(self, state: State) -> None:
-        """Leave the best network and the curves, and nothing to go on from."""
+        """Leave the best network of the last stage, that of the stage before, the curves, and nothing to go on from."""
         job, rule = self.job, self.job.rule
-        state.model.load_state_dict(state.best_weights)
         said = {
             "name": rule.name,
             "rule": rule.to_dict(),
@@ -130,8 +164,15 @@ class Judge:
             "n_parameters": state.model.n_parameters,
             "device": str(self.device),
             "best_check": state.best_check,
+            "pretrained_check": state.pretrained_check,
             "stopped_by": state.stopped or "steps",
+            "restarts": state.restarts,
+            "precision": self.precision,
         }
+        if state.pretrained_weights:
+            state.model.load_state_dict(state.pretrained_weights)
+            said["pretrained_sha256"] = weights.save(state.model, job.folder / checkpoints.PRETRAINED, said)
+        state.model.load_state_dict(state.best_weights)
         said |= {
             "weights_sha256": weights.save(state.model, job.folder / checkpoints.WEIGHTS, said),
             "terms": self.terms,

@@ -29,19 +29,20 @@ from maskopt_lib.files import sha256_of
 from maskopt_lib.litho.simulator import Simulator
 from maskopt_lib.models import losses, weights
 from maskopt_lib.models.inputs import NO_CELL, TileInput
-from maskopt_lib.models.library import MODELS, build
+from maskopt_lib.models.library import MODELS, build, code_digest
 from maskopt_lib.models.model import MaskModel
 from maskopt_lib.models.predict import predict
+from maskopt_lib.models.stages import ADVERSARIAL, LABEL, TERMS
 from maskopt_lib.models.training import checkpoints
+from maskopt_lib.models.training.checkpoints import described, said_of_training
 from maskopt_lib.models.training.checks import Judge, State, Training
 from maskopt_lib.models.training.objective import StageObjective, told
-from maskopt_lib.models.training.rules import ADVERSARIAL, LABEL, TERMS, TrainRule
+from maskopt_lib.models.training.rules import TrainRule
 from maskopt_lib.models.training.tiles import BatchPlaces, TestTiles, TileStream
 from maskopt_lib.optics.kernels import SocsKernels, kernels_digest
 from maskopt_lib.runs.gather import progress
 from maskopt_lib.runs.hashing import hashed, key_of, source_hash
 from maskopt_lib.runs.locks import FolderLock
-from maskopt_lib.runs.parts import said_of
 from maskopt_lib.runs.paths import resolved
 
 #: Folder of trainings in that of a run.
@@ -56,7 +57,7 @@ class Trained:
 
     Attributes
     ----------
-    model : the network of the check with the least L2, on the CPU, in evaluation mode.
+    model : the network of the check of the last stage with the least L2, on the CPU, in evaluation mode.
     curves : see :func:`maskopt_lib.models.training.checkpoints.read_curves`.
     path : folder with ``weights.safetensors``.
     rule : what was trained, in plain values.
@@ -88,11 +89,6 @@ class Trained:
         """What to ask for masks of a kind: a network that learnt from no masks draws one, whatever it is called."""
         learnt = any(term in stage["weights"] for stage in self.rule["stages"] for term in LABEL + ADVERSARIAL)
         return kind if learnt else self.model.conditioning.kinds[0]
-
-
-def code_digest(network: str) -> str:
-    """Hash of the code of a network of `models.MODELS`."""
-    return source_hash([MODELS[network].build.__module__], follow=False)
 
 
 def train(
@@ -135,7 +131,8 @@ def train(
     # Of the ways to start several processes a notebook can only take the one that copies it.
     interactive = hasattr(sys, "ps1")
     strategy = "auto" if devices == 1 else "ddp_notebook" if interactive else "ddp_spawn"
-    fabric = Fabric(accelerator=accelerator, devices=devices, strategy=strategy, precision=rule.precision)
+    precision = precision_on(rule.precision, accelerator)
+    fabric = Fabric(accelerator=accelerator, devices=devices, strategy=strategy, precision=precision)
     job = Training(rule=rule, store=store, kernels=kernels, folder=folder, n_workers=n_workers)
     with FolderLock(folder, f"training {rule.name}"):
         # As part of the function: Fabric looks into arguments, and refuses frozen ones.
@@ -143,45 +140,41 @@ def train(
     return read_trained(folder)
 
 
+def precision_on(precision: str, accelerator: str) -> str:
+    """What ``"auto"`` comes to: products in bfloat16 where the processor computes in it, else all in 32 bits."""
+    if precision != "auto":
+        return precision
+    on_cpu = accelerator == "cpu"
+    can = torch.cpu._is_avx512_bf16_supported() if on_cpu else torch.cuda.is_bf16_supported(including_emulation=False)
+    return "bf16-mixed" if can else "32-true"
+
+
 def train_key(rule: TrainRule, store: Path, kernels: SocsKernels) -> str:
     """Short hash of all that determines a training but the device and its arithmetic."""
-    network = ("conditioning", "losses", "middle_images", "model")
+    network = ("conditioning", "losses", "middle_images", "model", "stages")
     training = ("checks", "tiles", "loop", "objective")
     code = [MODELS[rule.model].build.__module__, *(f"maskopt_lib.models.{name}" for name in network)]
     code += [f"maskopt_lib.models.training.{name}" for name in training]
     return key_of([rule.to_dict(), TileStore(store).digest(), kernels_digest(kernels), source_hash(code, follow=False)])
 
 
-def said_of_training(folder: Path) -> dict[str, Any] | None:
-    """What is said of a finished training; None where it is not finished, or its curves or weights are damaged."""
-    about, file = said_of(folder / checkpoints.CURVES), folder / checkpoints.WEIGHTS
-    whole = about is not None and file.is_file() and sha256_of(file) == about["weights_sha256"]
-    return about if whole else None
-
-
-def described(folder: str | Path) -> dict[str, Any]:
-    """What is said of a finished training: its ``rule``, ``weights_sha256``, ``cells``, and more.
-
-    Raises
-    ------
-    MissingDataError : it is not there, not finished, or damaged.
-    """
-    about = said_of_training(Path(folder))
-    if about is None:
-        raise MissingDataError(f"no finished training at {folder}; train it: notebook 31_train_models does")
-    return about
-
-
-def read_trained(folder: str | Path) -> Trained:
+def read_trained(folder: str | Path, *, pretrained: bool = False) -> Trained:
     """A finished training.
+
+    Parameters
+    ----------
+    folder : of the training.
+    pretrained : take the network as the stage before the last left it.
 
     Raises
     ------
     MissingDataError : it is not there, not finished, or damaged.
     """
     folder, about = Path(folder), described(folder)
+    if pretrained and "pretrained_sha256" not in about:
+        raise MissingDataError(f"the training at {folder} has one stage: there is nothing that is pretrained only")
     return Trained(
-        model=weights.load(folder / checkpoints.WEIGHTS).eval(),
+        model=weights.load(folder / (checkpoints.PRETRAINED if pretrained else checkpoints.WEIGHTS)).eval(),
         curves=checkpoints.read_curves(folder / checkpoints.CURVES),
         path=folder,
         rule=about["rule"],
@@ -208,36 +201,74 @@ def predict_tiles(trained: Trained, tiles: TestTiles, *, kind: str, dial: float 
 def _train(fabric: Fabric, job: Training) -> None:
     rule = job.rule
     terms = [term for term in TERMS if any(term in stage.weights for stage in rule.stages)]
-    sim = Simulator(job.kernels)
     streams = tile_streams(job.store, rule, optics.allowed_turns(job.kernels))
-    judge = Judge(job, terms, streams[0].cells_seen(), fabric.device) if fabric.is_global_zero else None
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(rule.seed)
-        size = {"width": rule.width, "pixel_nm": rule.pixel_nm}
-        model = build(rule.model, preset=rule.preset, conditioning=rule.conditioning, **size, **rule.options)
-        critic = model.discriminator()
+    with_seen = job, terms, streams[0].cells_seen(), fabric.device, precision_on(rule.precision, fabric.device.type)
+    judge = Judge(*with_seen) if fabric.is_global_zero else None
+    model, critic = _fresh(rule, 0)
     network = fabric.setup_module(_Unpacked(model))
+    rival = fabric.setup_module(critic) if critic is not None else None
     state = State(model=model, critic=critic)
     kept = checkpoints.read_checkpoint(job.folder)
     if kept:
         state.restore(kept)
     bar = progress(rule.steps, rule.name, "step", initial=state.step, disable=not fabric.is_global_zero)
+    while not _run_stages(fabric, job, state, network, rival, streams, judge, terms, kept, bar):
+        state.begin_anew(*_fresh(rule, state.restarts + 1))
+        kept = None
+        bar.reset()
+    bar.close()
+    if fabric.is_global_zero:
+        judge.finish(state)
+    fabric.barrier()
+
+
+def _fresh(rule: TrainRule, restart: int) -> tuple[MaskModel, nn.Module | None]:
+    """The network and its rival with their first weights, others after each restart."""
+    # Torch's generator looks at 32 bits of a seed.
+    seed = int(np.random.SeedSequence((rule.seed, restart)).generate_state(1)[0]) if restart else rule.seed
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        size = {"width": rule.width, "pixel_nm": rule.pixel_nm}
+        model = build(rule.model, preset=rule.preset, conditioning=rule.conditioning, **size, **rule.options)
+        critic = model.discriminator() if any(ADVERSARIAL[0] in stage.weights for stage in rule.stages) else None
+    layout = torch.channels_last if rule.channels_last else torch.contiguous_format
+    return model.to(memory_format=layout), critic if critic is None else critic.to(memory_format=layout)
+
+
+def _adam(fabric: Fabric, module: nn.Module, lr: float):
+    """One pass over all parameters instead of one a parameter, where the device has it."""
+    fused = fabric.device.type in ("cpu", "cuda")
+    return fabric.setup_optimizers(torch.optim.Adam(module.parameters(), lr=lr, fused=fused))
+
+
+def _run_stages(
+    fabric: Fabric,
+    job: Training,
+    state: State,
+    network: nn.Module,
+    rival: nn.Module | None,
+    streams: Sequence[TileStream],
+    judge: Judge | None,
+    terms: Sequence[str],
+    kept: dict[str, Any] | None,
+    bar: Any,
+) -> bool:
+    """Go through all stages from where the state stands; False where weights are to be drawn anew."""
+    rule, model, critic, sim = job.rule, state.model, state.critic, Simulator(job.kernels)
     for number, (stage, (first, last)) in enumerate(zip(rule.stages, rule.bounds, strict=True)):
         if state.step >= last or state.stopped:
             continue
         objective = StageObjective(stage, rule, sim)
-        optimiser = fabric.setup_optimizers(torch.optim.Adam(model.parameters(), lr=stage.lr))
+        optimiser = _adam(fabric, model, stage.lr)
         state.optimisers = [optimiser]
         if adversarial := ADVERSARIAL[0] in stage.weights:
-            rival = fabric.setup_module(critic)
-            rival_optimiser = fabric.setup_optimizers(torch.optim.Adam(critic.parameters(), lr=stage.lr))
-            state.optimisers.append(rival_optimiser)
+            state.optimisers.append(_adam(fabric, critic, stage.lr))
         if kept and state.step > first:
             state.restore_optimisers(kept)
         stream = streams[number]
         check_every = rule.check_every or max(1, round(len(stream) / rule.batch))
         if state.step == first:
-            state.since_best = 0
+            state.begin_stage()
         batches = iter(_loader(fabric, stream, rule, state.step - first, last - first, job.n_workers))
         network.train()
         for step in range(state.step, last):
@@ -288,14 +319,14 @@ def _train(fabric: Fabric, job: Training) -> None:
                     if is_last_stage and rule.patience and state.since_best >= rule.patience:
                         state.stopped = "patience"
                     checkpoints.write_checkpoint(job.folder, state.to_dict())
-                state.stopped = fabric.broadcast(state.stopped)
+                state.stopped, is_dark = fabric.broadcast((state.stopped, state.is_dark))
                 network.train()
+                if is_dark and 4 * state.step >= rule.steps and state.restarts < rule.restarts and not state.is_tested:
+                    return False
+                state.is_tested |= 4 * state.step >= rule.steps
                 if state.stopped:
                     break
-    bar.close()
-    if fabric.is_global_zero:
-        judge.finish(state)
-    fabric.barrier()
+    return True
 
 
 def tile_streams(store: Path, rule: TrainRule, turns: Sequence[int] = (0,)) -> list[TileStream]:

@@ -5,7 +5,8 @@ from torch import Tensor
 
 from maskopt_lib.litho.simulator import Simulator
 from maskopt_lib.models import losses
-from maskopt_lib.models.training.rules import COMPLEXITY, LABEL, LITHO, Stage, TrainRule
+from maskopt_lib.models.stages import COMPLEXITY, LABEL, LITHO, Stage
+from maskopt_lib.models.training.rules import TrainRule
 
 
 class StageObjective:

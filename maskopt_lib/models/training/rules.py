@@ -8,104 +8,22 @@ from typing import Any
 from maskopt_lib.errors import OptionError, UnknownNameError
 from maskopt_lib.models.conditioning import Conditioning
 from maskopt_lib.models.library import MODELS
-from maskopt_lib.options import Count, NotNegative, Options, Positive, Share, Whole, check
+from maskopt_lib.models.stages import Stage
+from maskopt_lib.options import Count, Options, Positive, Share, Whole, check
 from maskopt_lib.runs.parts import file_name
 
-#: Terms that a stage may give a weight, by what they need.
-LABEL, LITHO, COMPLEXITY, ADVERSARIAL = ("label",), ("l2", "pv_band"), ("outline", "corners"), ("adversarial",)
-TERMS = LABEL + LITHO + COMPLEXITY + ADVERSARIAL
-#: A label stays; its loss vanishes, as CFNO's program has it; the prediction takes its place, as its paper means it.
-SELF_TRAINING = ("none", "vanishing", "replacing")
-#: Types of numbers: of everything, or of the network's products only.
-PRECISIONS = ("32-true", "bf16-mixed")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Stage(Options):
-    """A part of a training with its own losses and its own optimiser.
-
-    Attributes
-    ----------
-    name : of the stage.
-    weights : term of `TERMS` -> weight; a pair is the weight at a dial of 0 and at one of 1, geometric in between.
-    lr : learning rate of Adam, a tenth of it from the middle of the stage on.
-    clip_norm : largest norm of a step's gradient; 0 for any.
-    label_distance : see :class:`maskopt_lib.models.losses.LabelLoss`.
-    litho, complexity : options of :class:`maskopt_lib.models.losses.LithoLoss` and of
-        :class:`maskopt_lib.models.losses.ComplexityLoss`.
-    self_training : what becomes of a label whose prediction prints better: one of `SELF_TRAINING`.
-    """
-
-    name: str
-    weights: Mapping[str, NotNegative | tuple[NotNegative, NotNegative]]
-    lr: Positive = 1e-3
-    clip_norm: NotNegative = 0.0
-    label_distance: str = "mse"
-    litho: Mapping[str, Any] = field(default_factory=dict)
-    complexity: Mapping[str, Any] = field(default_factory=dict)
-    self_training: str = "none"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for term in self.weights:
-            if term not in TERMS:
-                raise UnknownNameError(f"no term {term!r}; known: {', '.join(TERMS)}")
-        if self.self_training not in SELF_TRAINING:
-            raise UnknownNameError(f"no self-training {self.self_training!r}; known: {', '.join(SELF_TRAINING)}")
-        if not self.weights:
-            raise OptionError(f"a stage needs weights, got {self}")
-
-    @property
-    def wants_labels(self) -> bool:
-        """Whether it learns from masks, or only from what tiles print."""
-        return any(term in self.weights for term in LABEL + ADVERSARIAL)
-
-
-#: (network, preset) -> stages, after the published programs; what differs there is said below.
-#: The litho terms are means over the core instead of over the whole image, which weighs them four times as much at
-#: equal numbers; how many of the steps pretraining takes is not published.
-RECIPES: dict[tuple[str, str], tuple[Stage, ...]] = {
-    ("gan_opc", "published"): (
-        Stage(name="pretrain", weights={"l2": 1.0, "label": 1.0}),
-        Stage(name="adversarial", weights={"adversarial": 1.0, "label": 1.0}, lr=1e-4),
-    ),
-    ("neural_ilt", "published"): (
-        Stage(name="pretrain", weights={"label": 1.0}),
-        Stage(name="litho", weights={"l2": 1.0, "pv_band": 1.0}),
-    ),
-    ("damo", "published"): (
-        Stage(name="pretrain", weights={"l2": 1.0, "label": 1.0}, litho={"distance": "absolute"}),
-        Stage(
-            name="adversarial",
-            weights={"l2": 1.0, "adversarial": 1.0, "label": 1.0},
-            litho={"distance": "absolute"},
-            lr=1e-4,
-        ),
-    ),
-    # Our own learns from targets alone; the dial weighs what there is to write against what is printed. What is printed
-    # is the binary mask: at 8 nm, where a pixel is clear matters more than how its soft edge would print.
-    ("unrolled_litho", "own"): (
-        Stage(
-            name="litho",
-            weights={"l2": 1.0, "pv_band": 0.2, "corners": (1e-6, 5e-5)},
-            litho={"resist_steepness": 100.0, "mask": "straight_through"},
-            complexity={"mask": "straight_through"},
-            lr=2e-3,
-            clip_norm=0.1,
-        ),
-    ),
-    ("cfno", "published"): (Stage(name="label", weights={"label": 1.0}, self_training="vanishing"),),
-    ("cfno", "corrected"): (Stage(name="label", weights={"label": 1.0}, self_training="replacing"),),
-}
+#: Types of numbers: of everything, or of the network's products only; ``"auto"`` takes the shorter one where the
+#: processor computes in it.
+PRECISIONS = ("32-true", "bf16-mixed", "auto")
 
 
 def stages_of(model: str, preset: str = "published") -> tuple[Stage, ...]:
-    """How a network is trained: its preset's stages, or else those of its first preset in `RECIPES`."""
-    recipes = {known: stages for (name, known), stages in RECIPES.items() if name == model}
-    if not recipes:
-        known = ", ".join(dict.fromkeys(name for name, _ in RECIPES))
-        raise UnknownNameError(f"no stages for {model!r}; give `stages`, or take one of {known}")
-    return recipes.get(preset, next(iter(recipes.values())))
+    """How a network is trained: the ``STAGES`` of its file, of its preset, or else of the first that has any."""
+    by_preset = getattr(MODELS[model], "STAGES", {})
+    if not by_preset:
+        known = ", ".join(name for name, module in MODELS.items() if hasattr(module, "STAGES"))
+        raise UnknownNameError(f"no stages for {model!r}; give `stages`, or its file STAGES, as these have: {known}")
+    return by_preset.get(preset, next(iter(by_preset.values())))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +41,7 @@ class TrainRule(Options):
     train_split, validation_split : of the dataset.
     n_train : tiles to learn from, drawn; None for all. Of equal geometries one is taken.
     n_validation : tiles that checks score.
-    stages : what is minimised; by default those of `RECIPES`.
+    stages : what is minimised, or dictionaries of that; by default the ``STAGES`` of the network's file.
     steps : of the optimiser, over all stages.
     pretrain_share : of the steps, for the first of several stages; the others have the rest in equal parts.
     rate : factor on the learning rates of all stages, for trainings of few steps.
@@ -132,6 +50,8 @@ class TrainRule(Options):
     check_every : steps between checks (validation and checkpoint); 0 for as many as show every tile once.
     patience : checks of the last stage without a better score after which it ends; 0 for never.
     precision : one of `PRECISIONS`.
+    channels_last : keep the channels of a pixel together in memory, which is faster for wide networks.
+    restarts : how often weights are drawn anew where a check after a quarter of the steps finds that nothing prints.
     seed : of weights, order, turns and dials.
     """
 
@@ -159,10 +79,16 @@ class TrainRule(Options):
     check_every: Whole = 0
     patience: Whole = 0
     precision: str = "32-true"
+    channels_last: bool = False
+    restarts: Whole = 0
     seed: Whole = 0
 
     def __post_init__(self) -> None:
         check(str, model=self.model)
+        given = self.stages if isinstance(self.stages, Sequence) else [self.stages]
+        object.__setattr__(
+            self, "stages", [Stage.of(stage) if isinstance(stage, Mapping) else stage for stage in given]
+        )
         check(Sequence[Stage], stages=self.stages)
         if self.model not in MODELS:
             raise UnknownNameError(f"no network {self.model!r}; known: {', '.join(MODELS)}")

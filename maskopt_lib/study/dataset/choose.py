@@ -26,7 +26,8 @@ class LabelPlan:
 
     Attributes
     ----------
-    n_labels : layer -> geometries to be solved, or as many as there are.
+    n_labels : layer -> geometries to be solved, or as many as there are; or layer -> split -> cores of it, of each of
+        which one geometry is solved.
     context_nm : layer -> context they are solved with.
     n_all_contexts : of the tiles drawn for a layer so many are solved with every context of the store.
     kinds : of masks.
@@ -36,7 +37,7 @@ class LabelPlan:
     shard_size : labels a shard of the store.
     """
 
-    n_labels: Mapping[str, int]
+    n_labels: Mapping[str, int | Mapping[str, int]]
     context_nm: Mapping[str, float] = field(default_factory=lambda: {"metal1": 32, "contact": 128, "via1": 128})
     n_all_contexts: int = 0
     kinds: tuple[str, ...] = (OPC, ILT)
@@ -192,7 +193,7 @@ def _labelling(store: TileStore, parts: Sequence[Part], layer: str, plan: LabelP
     own_nm = plan.context_nm[layer]
     turned = turned_signatures(parts, layer, own_nm)
     geometry = geometries(turned, turns)
-    drawn = draw_geometries(geometry, _strata(store, layer, round(own_nm), plan.split), plan.n_labels[layer], plan.seed)
+    drawn = _drawn(store, layer, geometry, plan)
     others_nm = [c for c in store.rule["contexts_nm"] if c != own_nm] if plan.n_all_contexts else []
     shared = [share_labels(turned, turns, drawn)] + [
         share_labels(turned_signatures(parts, layer, context), turns, drawn[: plan.n_all_contexts])
@@ -230,9 +231,23 @@ def _group(turns: Sequence[int]) -> np.ndarray:
     return turns
 
 
-def _strata(store: TileStore, layer: str, context_nm: int, rule: SplitRule) -> np.ndarray:
+def _drawn(store: TileStore, layer: str, geometry: np.ndarray, plan: LabelPlan) -> np.ndarray:
+    """(label,) samples, those of several splits in turn, so that the first of them are of all."""
+    table = splits(store, layer, round(plan.context_nm[layer]), plan.split)
+    strata, n = _strata(store, table), plan.n_labels[layer]
+    if not isinstance(n, Mapping):
+        return draw_geometries(geometry, strata, n, plan.seed)
+    cores = np.unique(table["core"].values, return_inverse=True)[1]
+    drawn = {}
+    for name, n_of_split in n.items():
+        here = table[SPLIT].values == SPLITS.index(name)
+        drawn[name] = draw_geometries(cores, np.where(here, strata, -1), n_of_split, plan.seed)
+    turn = np.concatenate([np.arange(len(samples)) / max(1, len(samples)) for samples in drawn.values()])
+    return np.concatenate(list(drawn.values()))[np.argsort(turn, kind="stable")]
+
+
+def _strata(store: TileStore, table: xr.Dataset) -> np.ndarray:
     """(sample,) code of family and split; -1 where no split has the tile."""
-    table = splits(store, layer, context_nm, rule)
     designs = store.attrs["designs"]
     families = [designs[name].get("family", name) for name in table["design"].attrs["names"]]
     known, family = np.unique(families, return_inverse=True)

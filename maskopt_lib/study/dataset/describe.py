@@ -261,14 +261,14 @@ def split_counts(store: TileStore, context_nm: Mapping[str, int], rule: SplitRul
     Returns
     -------
     Dataset over ``layer`` and ``split`` of :func:`maskopt_lib.data.splits.split_table`, and over ``layer`` ``leaks``:
-    geometries in more than one split.
+    cores in more than one split.
     """
     rows = {}
     for layer in store.layers:
         split = splits(store, layer, int(context_nm[layer]), rule)
-        rows[layer] = split_table(split).assign(leaks=leaks(split[SPLIT].values, split["geometry"].values))
+        rows[layer] = split_table(split).assign(leaks=leaks(split[SPLIT].values, split["core"].values))
     held_out = rows[store.layers[0]].attrs["held_out_cells"]
-    return _over_layers(rows, {"leaks": "geometries in more than one split"}).assign_attrs(held_out_cells=held_out)
+    return _over_layers(rows, {"leaks": "cores in more than one split"}).assign_attrs(held_out_cells=held_out)
 
 
 def savings(store: TileStore) -> xr.Dataset:

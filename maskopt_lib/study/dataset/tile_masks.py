@@ -121,19 +121,20 @@ class TileSolver:
         masks, seconds = self._solved(np.pad(images, around), self._small, layer, kind, ends | more)
         return np.ascontiguousarray(masks[:, pad : pad + n, pad : pad + n]), seconds
 
-    def solve_in_surroundings(self, fields: np.ndarray, layer: str, kind: str) -> tuple[np.ndarray, float]:
+    def solve_in_surroundings(self, fields: np.ndarray, layer: str, kind: str, **more: Any) -> tuple[np.ndarray, float]:
         """Masks of whole fields: the oracle, for which no window cuts what the optics see.
 
         Parameters
         ----------
         fields : (n, y, x) the layout around the tiles, as wide as the kernels' field.
         layer, kind : which recipe.
+        **more : options that differ from those of the recipe, and ``initial`` masks.
 
         Returns
         -------
         (n, y, x) uint8 masks of the fields, and the seconds that all took.
         """
-        return self._solved(fields, self.sim, layer, kind, {})
+        return self._solved(fields, self.sim, layer, kind, more)
 
     def score(self, masks: np.ndarray, drawn: np.ndarray, *, surroundings: np.ndarray | None = None) -> xr.Dataset:
         """Scores on the core; see :func:`maskopt_lib.metrics.evaluate_core`.

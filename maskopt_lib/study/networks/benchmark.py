@@ -1,5 +1,10 @@
 """Masks of held-out tiles by networks, beside the layout itself, the labels and numerical solvers, all scored alike.
 
+All are scored in place: each draws the neighbours of a tile as well, networks core by core, solvers the whole field,
+and the tile's core is scored where it stands among them. Beside that stands what the tile scores alone, dark beyond its
+image, as datasets score it. Labels, which have no neighbours, stand among masks that a solver makes of all that is
+around them.
+
 What one entry makes of some tiles is a part on disk, with masks, scores and seconds, under a key of all that determines
 it: what is there is not made again, and any score can be taken anew.
 """
@@ -8,7 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -19,96 +24,33 @@ import numpy as np
 import torch
 import xarray as xr
 
-from maskopt_lib import metrics
 from maskopt_lib.data import schema
 from maskopt_lib.data import tile_arrays as ta
 from maskopt_lib.data.tile_store import TileStore
-from maskopt_lib.errors import UnknownNameError
+from maskopt_lib.errors import OptionError, UnknownNameError
 from maskopt_lib.litho import Simulator
-from maskopt_lib.models.inputs import CORE_NM
-from maskopt_lib.models.training.loop import Trained, code_digest, described, predict_tiles, read_trained
+from maskopt_lib.models.inputs import CORE_NM, IMAGE_NM
+from maskopt_lib.models.training.loop import Trained, predict_tiles, read_trained
 from maskopt_lib.models.training.tiles import TestTiles, choose_tiles, read_tiles
 from maskopt_lib.opc import Recipe
+from maskopt_lib.opc.mask_rules import MaskRules
 from maskopt_lib.optics.kernels import SocsKernels, kernels_digest
 from maskopt_lib.runs.gather import Task, complete, labelled
 from maskopt_lib.runs.hashing import hashed, key_of, source_hash
-from maskopt_lib.runs.parts import part_path, read_part
+from maskopt_lib.runs.parts import Bits, part_path
 from maskopt_lib.runs.spread import Kept
-from maskopt_lib.study.dataset.tile_masks import TileSolver, scorer
+from maskopt_lib.study.dataset.tile_masks import RECIPES, TileSolver, scorer
 from maskopt_lib.study.labelled_images import images, pictures
-from maskopt_lib.study.networks.drawings import read_masks, write_scored
-from maskopt_lib.study.networks.scores import TRAITS
+from maskopt_lib.study.networks.drawings import InPlace, read_masks, read_scored, write_scored
+from maskopt_lib.study.networks.entries import IDENTITY, LABELS, BenchEntry, network_entries, solver_entries
+from maskopt_lib.study.networks.fields import N_DRAWN, draw_in_place, for_fields, layouts_around, middle
+from maskopt_lib.study.networks.given import read_given
+from maskopt_lib.study.networks.names import label_alone
+from maskopt_lib.study.networks.scores import TARGET, TRAITS
 from maskopt_lib.study.solvers.pareto import family_of
 
-IDENTITY, LABELS = "layout as mask", "labels"
-_SCORES = (*metrics.CORE_SCORES, schema.RUNTIME)
 # Kind under which the solver of an entry knows its recipe.
 _OWN = "own"
-
-
-@dataclass(frozen=True, kw_only=True)
-class BenchEntry:
-    """Who makes masks: a network, a solver, the labels, or, with none of these, nobody.
-
-    Attributes
-    ----------
-    name : row of the tables.
-    trained : folder of a finished training.
-    recipe : of a solver.
-    label : kind of label that is taken as it is.
-    seed : of the training.
-    dial : wished simplicity, for a network that has the dial.
-    """
-
-    name: str
-    trained: Path | None = None
-    recipe: Recipe | None = None
-    label: str | None = None
-    seed: int = 0
-    dial: float = 0.0
-
-    def determined_by(self, kind: str) -> list[Any]:
-        """All that determines its masks of given tiles."""
-        if self.trained is not None:
-            about = described(self.trained)
-            return ["network", about["weights_sha256"], code_digest(about["rule"]["model"]), kind, self.dial]
-        if self.recipe is not None:
-            return ["solver", self.recipe.digest()]
-        return ["label", self.label] if self.label else ["identity"]
-
-
-def solver_entries(solvers: Mapping[str, Mapping[str, Any]], layer: str) -> list[BenchEntry]:
-    """Solvers as entries, for one layer.
-
-    Parameters
-    ----------
-    solvers : name -> fields of a :class:`~maskopt_lib.opc.Recipe`; ``presets`` may name other presets by layer.
-    layer : of the tiles.
-    """
-    return [BenchEntry(name=name, recipe=recipe_for(fields, layer)) for name, fields in solvers.items()]
-
-
-def recipe_for(fields: Mapping[str, Any], layer: str) -> Recipe:
-    """A recipe of its fields, with the preset that ``presets`` names for a layer, if it does."""
-    chosen = {name: value for name, value in fields.items() if name != "presets"}
-    return Recipe(**chosen | {"preset": fields.get("presets", {}).get(layer, fields["preset"])})
-
-
-def network_entries(networks: Mapping[tuple[str, int], Path], dials: Sequence[float] = ()) -> list[BenchEntry]:
-    """Trained networks as entries.
-
-    Parameters
-    ----------
-    networks : (network, seed) -> folder of its training.
-    dials : from 0 (faithful) to 1 (simple); a network with a dial enters at each, as ``"<network>, dial <value>"``.
-    """
-    entries = []
-    for (name, seed), folder in networks.items():
-        if dials and described(folder)["rule"]["conditioning"]["dial"]:
-            entries += [BenchEntry(name=f"{name}, dial {d:g}", trained=folder, seed=seed, dial=d) for d in dials]
-        else:
-            entries.append(BenchEntry(name=name, trained=folder, seed=seed))
-    return entries
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +61,7 @@ class Tiles:
     ----------
     layer, split, context_nm, kinds : as for :func:`maskopt_lib.models.training.tiles.choose_tiles`.
     samples : index in the store.
+    fields : the layout of all that the optics see around each, see :meth:`Bench.placed`.
     """
 
     layer: str
@@ -126,10 +69,19 @@ class Tiles:
     context_nm: int
     samples: tuple[int, ...]
     kinds: tuple[str, ...] = ()
+    fields: tuple[Bits, ...] = ()
 
     def part(self, places: slice | Sequence[int]) -> Tiles:
         """Those at some places."""
-        return replace(self, samples=tuple(np.array(self.samples)[places].tolist()))
+        at = np.arange(len(self.samples))[places].tolist()
+        return replace(
+            self, samples=tuple(self.samples[i] for i in at), fields=tuple(self.fields[i] for i in at if self.fields)
+        )
+
+    @property
+    def layouts(self) -> np.ndarray:
+        """(n, y, x) uint8 of the fields."""
+        return np.stack([field.image for field in self.fields])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,8 +109,20 @@ class Comparison:
 
     @property
     def networks(self) -> list[str]:
-        """Names of the networks."""
+        """Names of the networks that know no optics."""
+        return list(dict.fromkeys(entry.name for entry in self.entries if entry.is_network))
+
+    @property
+    def learnt(self) -> list[str]:
+        """Names of all that were trained."""
         return list(dict.fromkeys(entry.name for entry in self.entries if entry.trained))
+
+    @property
+    def solvers(self) -> list[str]:
+        """Names of the solvers, unrolled descents among them."""
+        makers = [entry for entry in self.entries if not (entry.label or entry.given)]
+        named = [entry for entry in makers if entry.recipe or entry.trained]
+        return list(dict.fromkeys(entry.name for entry in named if not entry.is_network))
 
     @property
     def dialled(self) -> list[str]:
@@ -177,6 +141,7 @@ class Bench:
     kernels : the optics.
     device : of networks, solvers and scores.
     batch : tiles a part.
+    sources : designs of the store that are no names of the catalog.
     """
 
     store: Path
@@ -184,10 +149,16 @@ class Bench:
     kernels: SocsKernels
     device: str = "cpu"
     batch: int = 8
+    sources: Mapping[str, str] = field(default_factory=dict)
 
     def digest(self) -> str:
         """Hash of all that determines what is shown of a tile, and the scores of its mask."""
-        code = source_hash(["maskopt_lib.models.training.tiles", "maskopt_lib.models.predict"], follow=False)
+        drawing = [
+            "maskopt_lib.models.training.tiles",
+            "maskopt_lib.models.predict",
+            "maskopt_lib.study.networks.fields",
+        ]
+        code = source_hash([*drawing, "maskopt_lib.study.networks.drawings"], follow=False)
         code += source_hash(["maskopt_lib.metrics.evaluate", "maskopt_lib.litho.simulator"])
         store = TileStore(self.store).digest()
         return hashed([code, kernels_digest(self.kernels), store, self.device, torch.__version__])
@@ -196,17 +167,25 @@ class Bench:
         """What masks are scored under."""
         return Simulator(self.kernels, device=self.device)
 
-    def choose(self, layer: str, *, n: int | None = None, seed: int = 0, **choice: Any) -> Tiles:
+    def choose(self, layer: str, *, n: int | None = None, seed: int = 0, in_place: bool = True, **choice: Any) -> Tiles:
         """Tiles of different geometry.
 
         Parameters
         ----------
         layer, n, seed : as for :func:`~maskopt_lib.models.training.tiles.choose_tiles`.
+        in_place : with what stands around them, see :meth:`placed`.
         **choice : ``split``, ``context_nm`` (nm) and ``kinds`` of masks, as for that function.
         """
         samples = choose_tiles(self.store, layer, n=n, seed=seed, **choice)
         choice["kinds"] = tuple(choice.get("kinds", ()))
-        return Tiles(layer=layer, samples=tuple(samples.tolist()), **choice)
+        tiles = Tiles(layer=layer, samples=tuple(samples.tolist()), **choice)
+        return self.placed(tiles) if in_place else tiles
+
+    def placed(self, tiles: Tiles) -> Tiles:
+        """The same with the layout around them; see :func:`maskopt_lib.study.networks.fields.layouts_around`."""
+        store = TileStore(self.store)
+        layouts = layouts_around(store, self.read(tiles), self.kernels.period_nm, self.sources)
+        return replace(tiles, fields=tuple(Bits.of(image, store.rule["pixel_nm"]) for image in layouts))
 
     def read(self, tiles: Tiles) -> TestTiles:
         """Tiles in memory."""
@@ -220,7 +199,11 @@ class Bench:
         kind: str,
         *,
         solvers: Mapping[str, Mapping[str, Any]] | None = None,
+        surroundings: Mapping[str, Any] | None = None,
         dials: Sequence[float] = (),
+        rules_kept: Sequence[str] = (),
+        pretrained: Sequence[str] = (),
+        given: Mapping[str, Path] | None = None,
         client: distributed.Client | None = None,
     ) -> Comparison:
         """Networks beside the layout as its own mask, the labels, and solvers, on the same tiles.
@@ -231,11 +214,16 @@ class Bench:
         tiles : with labels of the kind.
         kind : of masks.
         solvers : see :func:`solver_entries`.
-        dials : see :func:`network_entries`.
+        surroundings : fields of the recipe that makes the masks around the labels; by default that of the labels.
+        dials, rules_kept, pretrained : see :func:`network_entries`.
+        given : name -> masks that were made elsewhere.
         client : of workers.
         """
-        entries = [BenchEntry(name=IDENTITY), BenchEntry(name=LABELS, label=kind)]
-        entries += [*solver_entries(solvers or {}, tiles.layer), *network_entries(networks, dials)]
+        around = Recipe(**surroundings) if surroundings else RECIPES[kind][tiles.layer]
+        entries = [BenchEntry(name=IDENTITY), BenchEntry(name=LABELS, label=kind, recipe=around)]
+        entries += [BenchEntry(name=name, given=path, recipe=around) for name, path in (given or {}).items()]
+        entries += solver_entries(solvers or {}, tiles.layer)
+        entries += network_entries(networks, dials, rules_kept=rules_kept, pretrained=pretrained)
         scores = self.scores(entries, tiles, kind, client=client)
         return Comparison(kind=kind, tiles=tiles, entries=entries, scores=scores)
 
@@ -253,23 +241,32 @@ class Bench:
 
         Returns
         -------
-        Dataset over ``method``, ``seed`` and ``sample``: the scores of :func:`maskopt_lib.metrics.evaluate_core` and
-        ``runtime_s`` a tile, nan where a method has no such seed; over ``sample``: ``tile`` (index in the store),
-        ``cell`` (name) and the `TRAITS`.
+        Dataset over ``method``, ``seed`` and ``sample``, nan where a method has no such seed: the scores of
+        :func:`maskopt_lib.metrics.evaluate_core` in place, ``msa_nm2`` and ``msd_nm`` of the shapes that reach into the
+        core, ``runtime_s`` a core, and ``alone_<score>`` of the tile printed alone; over ``sample``: ``tile`` (index in
+        the store), ``cell`` (name), ``target_nm2`` (drawn in the core) and the `TRAITS`.
+
+        Raises
+        ------
+        OptionError : the tiles have no surroundings.
         """
+        if len(tiles.fields) != len(tiles.samples):
+            raise OptionError("these tiles have nothing around them to be scored in; take Bench.placed(tiles)")
         parts = [self._parts(entry, tiles, kind) for entry in entries]
         complete(_score, chain(*parts), client=client, title=f"{tiles.layer} {kind}", keep=3)
         rows = {
-            (entry.name, entry.seed): joined([read_part(part.path, _SCORES) for part in parts_of_entry])
+            (entry.name, entry.seed): joined([read_scored(part.path) for part in parts_of_entry])
             for entry, parts_of_entry in zip(entries, parts, strict=True)
         }
         ds = labelled(rows, (schema.METHOD, schema.SEED)).sortby(schema.SEED)
-        ds[schema.RUNTIME].attrs["long_name"] = "time a tile"
+        ds[schema.RUNTIME].attrs["long_name"] = "time a core"
         about = {"layer": tiles.layer, "kind": kind, "split": str(tiles.split), "context_nm": tiles.context_nm}
-        return schema.label(ds.assign(self.traits(tiles)).assign_attrs(about))
+        trained = [any(entry.trained is not None for entry in entries if entry.name == m) for m in ds.method.values]
+        ds["is_trained"] = schema.column(schema.METHOD, trained, "whether it was trained")
+        return schema.label(label_alone(ds).assign(self.traits(tiles)).assign_attrs(about))
 
     def masks(self, entry: BenchEntry, tiles: Tiles, kind: str) -> np.ndarray:
-        """Masks that :meth:`scores` kept, (n, y, x) uint8."""
+        """Masks of fields that :meth:`scores` kept, (n, y, x) uint8, the tiles' cores in the middle."""
         return np.concatenate([read_masks(part.path) for part in self._parts(entry, tiles, kind)])
 
     def traits(self, tiles: Tiles) -> dict[str, Any]:
@@ -277,18 +274,21 @@ class Bench:
         store = TileStore(self.store)
         ds = store.open(tiles.layer).isel({ta.SAMPLE: list(tiles.samples)})
         cut = ds.isel({ta.CONTEXT: ds[ta.CONTEXT].values.tolist().index(tiles.context_nm)})
-        shown = self.read(replace(tiles, kinds=())).image.mean((1, 2))
+        read = self.read(replace(tiles, kinds=()))
+        shown = read.image.mean((1, 2))
         core, all_of_it = store.rule["core_nm"] ** 2, (store.rule["core_nm"] + 2 * tiles.context_nm) ** 2
         density = ds["core_density"].values
         around = (shown * store.rule["image_nm"] ** 2 - density * core) / max(all_of_it - core, 1)
         values = {
+            TARGET: middle(read.drawn, CORE_NM).sum((1, 2), dtype=float),
             "core_density": density,
             "n_shapes_cut": cut["n_shapes_cut"].values.astype(float),
             "min_cut_nm": cut["min_cut_nm"].values.astype(float),
             "context_density": around if tiles.context_nm else np.full(len(density), np.nan),
         }
         names = np.array(ds["cell"].attrs["names"])[ds["cell"].values].astype(str)
-        return {name: schema.column(schema.SAMPLE, column, *TRAITS[name][:2]) for name, column in values.items()} | {
+        texts = {name: about[:2] for name, about in TRAITS.items()} | {TARGET: ("drawn in the core", "nm2")}
+        return {name: schema.column(schema.SAMPLE, column, *texts[name]) for name, column in values.items()} | {
             "cell": schema.column(schema.SAMPLE, names, "cell"),
             "tile": schema.column(schema.SAMPLE, np.array(tiles.samples), "tile in the store"),
         }
@@ -303,8 +303,8 @@ class Bench:
 
         Returns
         -------
-        Dataset over ``title``, ``y`` and ``x`` (nm) of 0 and 1: ``target`` (the layout with its widest context),
-        ``mask``, ``nominal``, ``outer`` and ``inner``.
+        Dataset over ``title``, ``y`` and ``x`` (nm) of 0 and 1: ``target`` (the layout),
+        ``mask``, ``nominal``, ``outer`` and ``inner``, of the 1024 nm in whose middle the core stands.
         """
         tiles, kind = comparison.tiles, comparison.kind
         values = comparison.scores[schema.L2].sel({schema.METHOD: entry.name, schema.SEED: entry.seed}).values
@@ -312,9 +312,12 @@ class Bench:
         places = {"best": order[0], "median": order[(len(order) - 1) // 2], "worst": order[-1]}
         shown = list(places.values())
         titles = [f"{entry.name}, {name}: {values[place]:,.0f} nm²" for name, place in places.items()]
-        masks = images(self.masks(entry, tiles, kind)[shown], 1.0, title=titles)
-        layout = images(self.read(tiles.part(shown)).drawn, 1.0, title=titles)
-        return pictures(masks, layout, self.simulator(), margin_nm=None).assign_attrs(core_nm=CORE_NM)
+        corner = ((IMAGE_NM - self.kernels.period_nm) / 2,) * 2
+        masks = images(self.masks(entry, tiles, kind)[shown], 1.0, corner_nm=corner, title=titles)
+        layout = images(tiles.part(shown).layouts, 1.0, corner_nm=corner, title=titles)
+        whole = pictures(masks, layout, self.simulator(), margin_nm=None)
+        near = slice(0, IMAGE_NM)
+        return whole.sel({schema.Y: near, schema.X: near}).assign_attrs(core_nm=CORE_NM)
 
     def _parts(self, entry: BenchEntry, tiles: Tiles, kind: str) -> list[_MaskPart]:
         common = [self.digest(), source_hash([__name__], follow=False)]
@@ -323,7 +326,11 @@ class Bench:
         for start in range(0, len(tiles.samples), self.batch):
             batch = tiles.part(slice(start, start + self.batch))
             name = (tiles.layer, entry.name, f"seed{entry.seed}", f"{start:05d}")
-            path = part_path(self.run_dir.resolve(), *name, key=key_of([*common, batch.samples]))
+            path = part_path(
+                self.run_dir.resolve(),
+                *name,
+                key=key_of([*common, batch.samples, [field.digest() for field in batch.fields]]),
+            )
             parts.append(_MaskPart(bench=self, entry=entry, tiles=batch, kind=kind, path=path))
         return parts
 
@@ -357,26 +364,63 @@ class _MaskPart(Task):
 def _score(part: _MaskPart, kept: Kept) -> None:
     """Read tiles, make masks, score, keep."""
     bench, entry, tiles = part.bench, part.entry, part.bench.read(part.tiles)
-    lens = kernels_digest(bench.kernels), bench.device
-    sim = kept(("simulator", *lens), bench.simulator)
-    seconds = np.nan
+    sim = kept(("simulator", kernels_digest(bench.kernels), bench.device), bench.simulator)
+    masks = _drawn(part, tiles, part.tiles.layouts, kept)
+    if entry.keeps_rules:
+        masks = _rules_kept(masks, tiles, part.tiles.layouts)
+    write_scored(part.path, masks, tiles.drawn, sim, {"name": entry.name})
+
+
+def _drawn(part: _MaskPart, tiles: TestTiles, layouts: np.ndarray, kept: Kept) -> InPlace:
+    bench, entry = part.bench, part.entry
     if entry.trained is not None:
-        trained = kept(("network", entry.trained, bench.device), partial(_warm_network, part, tiles))
+        trained = kept(("network", entry.trained, entry.pretrained, bench.device), partial(_warm_network, part, tiles))
+        told = {"cells": trained.codes(tiles), "kind": trained.kind(part.kind), "dial": entry.dial}
         began = time.perf_counter()
-        masks = predict_tiles(trained, tiles, kind=trained.kind(part.kind), dial=entry.dial)
+        images, fields = draw_in_place(trained.model, trained.rule, layouts, **told)
         if bench.device != "cpu":
             torch.cuda.synchronize(bench.device)
-        seconds = time.perf_counter() - began
-    elif entry.recipe is not None:
-        solver = kept(("solver", entry.recipe.digest(), tiles.layer, *lens), partial(_warm_solver, part))
-        masks, seconds = solver.solve(tiles.image, tiles.layer, _OWN)
-    elif entry.label is not None:
-        if entry.label not in tiles.masks:
-            raise UnknownNameError(f"tiles were chosen without labels {entry.label!r}; name it in Tiles.kinds")
-        masks = tiles.masks[entry.label]
-    else:
-        masks = tiles.image
-    write_scored(part.path, masks, tiles.drawn, sim, {"name": entry.name}, seconds)
+        return InPlace(images=images, fields=fields, seconds=_a_core(time.perf_counter() - began, tiles))
+    if entry.recipe is None:
+        return InPlace(images=tiles.image, fields=layouts)
+    masks = _ready_made(entry, tiles)
+    if masks is not None and masks.shape == layouts.shape:
+        return InPlace(images=middle(masks, IMAGE_NM), fields=masks)
+    lens = kernels_digest(bench.kernels), bench.device
+    solver = kept(("solver", entry.recipe.digest(), tiles.layer, *lens), partial(_warm_solver, part))
+    # One by one: a batch of fields would need memory that a worker may not have.
+    solved = [solver.solve_in_surroundings(field[None], tiles.layer, _OWN) for field in layouts]
+    fields = np.concatenate([field for field, _ in solved])
+    if masks is None:
+        images, _ = solver.solve(tiles.image, tiles.layer, _OWN)
+        return InPlace(images=images, fields=fields, seconds=_a_core(sum(s for _, s in solved), tiles))
+    core = slice((fields.shape[-1] - CORE_NM) // 2, (fields.shape[-1] + CORE_NM) // 2)
+    fields[:, core, core] = middle(masks, CORE_NM)
+    return InPlace(images=masks, fields=fields)
+
+
+def _ready_made(entry: BenchEntry, tiles: TestTiles) -> np.ndarray | None:
+    """(n, y, x) labels or given masks of tiles; None for who makes its own."""
+    if entry.given is not None:
+        return read_given(entry.given, tiles.sample)
+    if entry.label is None:
+        return None
+    if entry.label not in tiles.masks:
+        raise UnknownNameError(f"tiles were chosen without labels {entry.label!r}; name it in Tiles.kinds")
+    return tiles.masks[entry.label]
+
+
+def _a_core(seconds: float, tiles: TestTiles) -> float:
+    """Of a field nine cores are drawn, by networks one by one; what a solver draws around them is margin to it."""
+    return seconds / (len(tiles) * N_DRAWN)
+
+
+def _rules_kept(masks: InPlace, tiles: TestTiles, layouts: np.ndarray) -> InPlace:
+    deck, began = MaskRules(), time.perf_counter()
+    fields = np.stack([deck.project(m, 1.0, main=main).mask for m, main in zip(masks.fields, layouts, strict=True)])
+    seconds = masks.seconds + _a_core(time.perf_counter() - began, tiles)
+    images = [deck.project(m, 1.0, main=main).mask for m, main in zip(masks.images, tiles.image, strict=True)]
+    return InPlace(images=np.stack(images), fields=fields, seconds=seconds)
 
 
 def _warm_solver(part: _MaskPart) -> TileSolver:
@@ -388,8 +432,8 @@ def _warm_solver(part: _MaskPart) -> TileSolver:
 
 
 def _warm_network(part: _MaskPart, tiles: TestTiles) -> Trained:
-    trained = read_trained(part.entry.trained)
-    trained.model.to(part.bench.device)
+    trained = read_trained(part.entry.trained, pretrained=part.entry.pretrained)
+    for_fields(trained.model).to(part.bench.device)
     # The first prediction prepares; no mask's time holds that.
     predict_tiles(trained, tiles, kind=trained.kind(part.kind))
     return trained

@@ -14,12 +14,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from maskopt_lib import layout
 from maskopt_lib.data import schema
-from maskopt_lib.data import tile_arrays as ta
-from maskopt_lib.data.tile_store import TileStore
-from maskopt_lib.errors import MissingDataError
-from maskopt_lib.layout import Design
 from maskopt_lib.models.inputs import CORE_NM
 from maskopt_lib.models.predict import predict
 from maskopt_lib.models.training.loop import Trained, predict_tiles
@@ -33,8 +28,10 @@ from maskopt_lib.runs.parts import Bits, part_path
 from maskopt_lib.runs.spread import Kept
 from maskopt_lib.study.dataset.context import ALL_AROUND, ALONE, CONTEXT, IN_PLACE, PRINTED, shown_within
 from maskopt_lib.study.dataset.tile_masks import RECIPES, LabelRule, TileSolver, label_digest, scorer
-from maskopt_lib.study.networks.benchmark import IDENTITY, LABELS, Bench, Tiles
+from maskopt_lib.study.networks.benchmark import Bench, Tiles
 from maskopt_lib.study.networks.drawings import Drawing, read_masks, score_drawings, write_masks
+from maskopt_lib.study.networks.entries import IDENTITY, LABELS
+from maskopt_lib.study.networks.fields import middle
 from maskopt_lib.study.networks.trainings import Key, common_fields, rules_for
 
 NETWORK = "network"
@@ -92,7 +89,7 @@ class PlacedTiles:
 
 @dataclass(frozen=True, kw_only=True)
 class _Field(Task):
-    image: np.ndarray
+    bits: Bits
 
 
 def place(
@@ -100,8 +97,6 @@ def place(
     tiles: Mapping[str, Tiles],
     kind: str,
     surroundings: Mapping[str, Any] | None = None,
-    *,
-    sources: Mapping[str, str] | None = None,
 ) -> dict[str, PlacedTiles]:
     """Make the masks of all that stands around tiles, or take those that are there.
 
@@ -111,42 +106,21 @@ def place(
     tiles : by layer.
     kind : of masks.
     surroundings : fields of the recipe that makes masks of them; by default the one that made the labels.
-    sources : designs that are no names of the catalog, see :func:`maskopt_lib.study.dataset.plan.sources_of`.
-
-    Raises
-    ------
-    MissingDataError : the dataset was cut from other designs than there are.
     """
-    store, kernels = TileStore(bench.store), bench.kernels
     recipes = {kind: dict.fromkeys(tiles, Recipe(**surroundings))} if surroundings else RECIPES
-    solver = scorer(kernels, bench.device, recipes=recipes)
-    rule = solver.rule
-    margin_nm = (kernels.period_nm - rule.core_nm) / 2
-    content = round((rule.core_nm + 2 * store.rule["context_nm"]) / rule.pixel_nm)
-    designs: dict[str, Design] = {}
+    solver = scorer(bench.kernels, bench.device, recipes=recipes)
     placed = {}
     for layer, chosen in tiles.items():
-        read = bench.read(chosen)
-        digest = label_digest(rule, [layer], [kind], bench.device)[layer, kind]
-        ds = store.open(layer)[["design", "x_nm", "y_nm"]].isel({ta.SAMPLE: read.sample}).load()
-        places = zip(*(ds[name].values.tolist() for name in ("design", "x_nm", "y_nm")), read.drawn, strict=True)
+        digest = label_digest(solver.rule, [layer], [kind], bench.device)[layer, kind]
         fields = []
-        for code, x, y, drawn in places:
-            name = ds["design"].attrs["names"][code]
-            if name not in designs:
-                designs[name] = layout.open_design((sources or {}).get(name, name))
-            far = rule.core_nm + margin_nm
-            image = designs[name].rasterize(layer, (x - margin_nm, y - margin_nm, x + far, y + far), rule.pixel_nm)
-            if not np.array_equal(_middle(image, content), _middle(drawn, content)):
-                raise MissingDataError("dataset cut from other designs than there are: build it anew, notebook 22")
-            key = key_of([digest, source_hash([__name__], follow=False), Bits.of(image, rule.pixel_nm).digest()])
-            path = part_path(bench.run_dir, "surroundings", layer, kind, key=key)
-            fields.append(_Field(image=image.astype(np.uint8), path=path))
+        for bits in chosen.fields:
+            key = key_of([digest, source_hash([__name__], follow=False), bits.digest()])
+            fields.append(_Field(bits=bits, path=part_path(bench.run_dir, "surroundings", layer, kind, key=key)))
         complete(partial(_solve_field, solver, layer, kind), fields, title=f"{layer}, surroundings")
         placed[layer] = PlacedTiles(
-            tiles=read,
+            tiles=bench.read(chosen),
             kind=kind,
-            layout=np.stack([field.image for field in fields]),
+            layout=chosen.layouts,
             surroundings=np.stack([read_masks(field.path) for field in fields]),
             digest=hashed([field.path.name for field in fields]),
         )
@@ -154,7 +128,7 @@ def place(
 
 
 def _solve_field(solver: TileSolver, layer: str, kind: str, field: _Field, kept: Kept) -> None:
-    masks, _ = solver.solve_in_surroundings(field.image[None], layer, kind)
+    masks, _ = solver.solve_in_surroundings(field.bits.image[None], layer, kind)
     write_masks(field.path, masks[0], {}, {"kind": kind})
 
 
@@ -195,7 +169,7 @@ def score_contexts(
         makers[IDENTITY, context, first_seed] = "layout", partial(shown.get, context)
     if kind in tiles.masks:
         makers[LABELS, tiles.context_nm, first_seed] = "labels", partial(tiles.masks.get, kind)
-    makers[LABELS, ALL_AROUND, first_seed] = "surroundings", partial(_middle, placed.surroundings, n)
+    makers[LABELS, ALL_AROUND, first_seed] = "surroundings", partial(middle, placed.surroundings, n)
 
     common = [bench.digest(), source_hash([__name__], follow=False), placed.digest, kind, n]
     common += [tiles.layer, tiles.sample.tolist()]
@@ -212,7 +186,7 @@ def score_contexts(
     ds = ds.assign(
         cell=schema.column(schema.SAMPLE, tiles.cell_names, "cell"),
         core_density=schema.column(
-            schema.SAMPLE, _middle(tiles.drawn, CORE_NM).mean((1, 2)), "share of the core that is drawn"
+            schema.SAMPLE, middle(tiles.drawn, CORE_NM).mean((1, 2)), "share of the core that is drawn"
         ),
     ).assign_coords({PRINTED: [ALONE, IN_PLACE]})
     ds = schema.described(ds, {CONTEXT: ("context (-1: all that the optics see)", "nm")})
@@ -225,12 +199,7 @@ def _middle_of_field(trained: Trained, placed: PlacedTiles) -> np.ndarray:
     if len(trained.model.conditioning.kinds) > 1:
         conditions["kind"] = placed.kind
     masks = predict(trained.model, placed.layout, batch=1, at_large=True, **conditions)
-    return _middle(masks, placed.tiles.drawn.shape[-1])
-
-
-def _middle(images: np.ndarray, n: int) -> np.ndarray:
-    edge = (images.shape[-1] - n) // 2
-    return np.ascontiguousarray(images[..., edge : edge + n, edge : edge + n])
+    return middle(masks, placed.tiles.drawn.shape[-1])
 
 
 def context_gain(
@@ -242,7 +211,6 @@ def context_gain(
     printed: str = IN_PLACE,
     name: str = schema.L2,
     dense: bool = False,
-    seed: int = 0,
 ) -> Effect:
     """By how many percent a score is smaller with more context than with less, on the same tiles.
 
@@ -254,16 +222,15 @@ def context_gain(
     printed : how.
     name : of the score.
     dense : count only the denser half of the tiles.
-    seed : of the bootstrap over cells and seeds.
     """
     rows = scores[[name, "cell", "core_density"]].sel({NETWORK: network, PRINTED: printed})
     if dense:
         rows = rows.isel({schema.SAMPLE: rows["core_density"].values >= float(rows["core_density"].median())})
     less, more = (rows[name].sel({CONTEXT: context}) for context in (narrow, wide))
-    return gain(less, more, rows["cell"].values, seed=seed)
+    return gain(less, more, rows["cell"].values)
 
 
-def context_effects(scores: xr.Dataset, networks: Sequence[str], *, name: str = schema.L2, seed: int = 0) -> xr.Dataset:
+def context_effects(scores: xr.Dataset, networks: Sequence[str], *, name: str = schema.L2) -> xr.Dataset:
     """What each context gains against the narrowest, alone and in place, and how much printing alone flatters.
 
     Parameters
@@ -271,7 +238,6 @@ def context_effects(scores: xr.Dataset, networks: Sequence[str], *, name: str = 
     scores : of :func:`score_contexts`.
     networks : that are listed.
     name : of the score.
-    seed : of the bootstrap over cells and seeds.
 
     Returns
     -------
@@ -287,11 +253,11 @@ def context_effects(scores: xr.Dataset, networks: Sequence[str], *, name: str = 
         for context in contexts:
             row = f"{network}, {context} nm"
             for printed in (ALONE, IN_PLACE) if context != contexts[0] else ():
-                how = {"printed": printed, "name": name, "seed": seed}
+                how = {"printed": printed, "name": name}
                 effects[row, f"gain {printed}"] = context_gain(scores, network, contexts[0], context, **how)
             rows = scores[name].sel({NETWORK: network, CONTEXT: context})
             by_print = [rows.sel({PRINTED: printed}) for printed in (IN_PLACE, ALONE)]
-            effects[row, "flattered"] = gain(*by_print, scores["cell"].values, seed=seed)
+            effects[row, "flattered"] = gain(*by_print, scores["cell"].values)
     long_name = f"{schema.VARIABLES[name][0]}: effect"
     ds = effect_rows(effects, rows="row", columns="effect", long_name=long_name)
     columns = (f"gain {ALONE}", f"gain {IN_PLACE}", "flattered")
@@ -306,7 +272,6 @@ def statements(
     *,
     name: str = schema.L2,
     tiles: str = "",
-    seed: int = 0,
 ) -> dict[str, tuple[Effect, str]]:
     """What is said of context, as effects that are above zero where it is true; of the layers that were scored.
 
@@ -318,7 +283,6 @@ def statements(
     label_context_nm : layer -> context that labels were made with.
     name : of the score.
     tiles : what to call them.
-    seed : of the bootstrap over cells and seeds.
 
     Returns
     -------
@@ -329,7 +293,7 @@ def statements(
     effects: dict[str, tuple[Effect, str]] = {}
     for network in networks:
         for printed in (IN_PLACE, ALONE):
-            how = {"printed": printed, "name": name, "seed": seed}
+            how = {"printed": printed, "name": name}
             gains = {layer: context_gain(ds, network, narrow, wide, **how) for layer, ds in scores.items()}
             for layer in [layer for layer in scores if layer != METAL]:
                 effects[f"{network}: context helps {layer}, printed {printed}"] = gains[layer], measured

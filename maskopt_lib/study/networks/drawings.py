@@ -1,4 +1,4 @@
-"""Masks that are drawn, scored on the core, and kept with their scores as parts."""
+"""Masks that are drawn, scored on the core, in place and alone, and kept with their scores as parts."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,11 +12,14 @@ import xarray as xr
 from maskopt_lib import metrics
 from maskopt_lib.data import schema
 from maskopt_lib.litho import Simulator
+from maskopt_lib.metrics.shapes import shape_rules_within
 from maskopt_lib.models.inputs import CORE_NM
 from maskopt_lib.runs.gather import Task, complete
 from maskopt_lib.runs.parts import read_part, write_part
 from maskopt_lib.runs.spread import Kept
 from maskopt_lib.study.dataset.context import PRINTED
+from maskopt_lib.study.networks.fields import middle
+from maskopt_lib.study.networks.names import OF_ALONE, PLACED_SCORES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,13 +61,41 @@ def score_drawings(
     }
 
 
-def write_scored(
-    path: Path, masks: np.ndarray, drawn: np.ndarray, sim: Simulator, about: Mapping[str, Any], seconds: float = np.nan
-) -> None:
-    """A part with masks (n, y, x), their scores on the core, and a tile's share of the seconds that all took."""
-    scores = metrics.evaluate_core(masks, drawn, sim, core_nm=CORE_NM)
+# Shapes of a neighbouring core may lie too close as well: so far beyond the core distances are looked at, in nm.
+_RIM_NM = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class InPlace:
+    """Masks of tiles by one who drew their neighbours as well.
+
+    Attributes
+    ----------
+    images : (n, 1024, 1024) uint8, the masks of the tiles' own images.
+    fields : (n, y, x) uint8, masks of all that the optics see; the tiles' cores stand in the middle.
+    seconds : that all took, a core of those that were drawn.
+    """
+
+    images: np.ndarray
+    fields: np.ndarray
+    seconds: float = np.nan
+
+
+def write_scored(path: Path, masks: InPlace, drawn: np.ndarray, sim: Simulator, about: Mapping[str, Any]) -> None:
+    """A part with the masks of fields (n, y, x), and scores on the core (n,): in place, alone, and seconds a core."""
+    fields, n = masks.fields, drawn.shape[-1]
+    scores = metrics.evaluate_core(middle(fields, n), drawn, sim, core_nm=CORE_NM, surroundings=fields)
+    alone = metrics.evaluate_core(masks.images, drawn, sim, core_nm=CORE_NM)
+    rules = [shape_rules_within(mask, CORE_NM + 2 * _RIM_NM, 1.0) for mask in middle(fields, n)]
     arrays = {name: scores[name].values for name in metrics.CORE_SCORES}
-    write_masks(path, masks, arrays | {schema.RUNTIME: np.full(len(masks), seconds / len(masks))}, about)
+    arrays |= {schema.MSA: np.array([r.msa_nm2 for r in rules]), schema.MSD: np.array([r.msd_nm for r in rules])}
+    arrays |= {called: alone[name].values for name, called in OF_ALONE.items()}
+    write_masks(path, fields, arrays | {schema.RUNTIME: np.full(len(fields), masks.seconds)}, about)
+
+
+def read_scored(path: Path) -> dict[str, np.ndarray]:
+    """The scores of a part that :func:`write_scored` wrote."""
+    return read_part(path, (*PLACED_SCORES, *OF_ALONE.values(), schema.RUNTIME))
 
 
 def write_masks(path: Path, masks: np.ndarray, arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> None:
@@ -80,7 +111,8 @@ def read_masks(path: Path) -> np.ndarray:
 def _draw(drawn: np.ndarray, sim: Simulator, surroundings: np.ndarray | None, drawing: Drawing, kept: Kept) -> None:
     masks, about = drawing.draw(), {"masks": len(drawn)}
     if surroundings is None:
-        write_scored(drawing.path, masks, drawn, sim, about)
+        scores = metrics.evaluate_core(masks, drawn, sim, core_nm=CORE_NM)
+        write_masks(drawing.path, masks, {name: scores[name].values for name in metrics.CORE_SCORES}, about)
         return
     in_place = metrics.evaluate_core(masks, drawn, sim, core_nm=CORE_NM, surroundings=surroundings)
     alone = metrics.evaluate_core(masks, drawn, sim, core_nm=CORE_NM) if drawing.alone else in_place * np.nan

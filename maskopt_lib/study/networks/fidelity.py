@@ -1,7 +1,7 @@
 """Fidelity against complexity: who is beaten by whom, what a dial buys, and whether a statement holds.
 
-Every comparison is one of the same tiles, and its interval that of a bootstrap of cells and seeds: a statement is
-confirmed or refuted only where the interval of the difference leaves no doubt of its sign.
+Every comparison is one of the same tiles; a statement is confirmed or refuted only where the difference leaves no doubt
+of its sign, by :mod:`maskopt_lib.runs.effects`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,8 +14,8 @@ import xarray as xr
 from maskopt_lib.data import schema
 from maskopt_lib.errors import UnknownNameError
 from maskopt_lib.models.inputs import CORE_NM
-from maskopt_lib.runs.bootstrap import HIGH, LOW, MEAN, N_DRAWS, STATISTIC
-from maskopt_lib.runs.effects import CONFIRMED, REFUTED, UNDECIDED
+from maskopt_lib.runs.bootstrap import HIGH, LOW, MEAN, N_DRAWS
+from maskopt_lib.runs.effects import CONFIRMED, REFUTED, UNDECIDED, difference, verdicts
 from maskopt_lib.runs.tables import NOTE
 from maskopt_lib.study.labelled_images import images
 from maskopt_lib.study.networks.benchmark import Bench, Tiles
@@ -123,9 +123,7 @@ def against(scores: xr.Dataset, methods: Sequence[str], rivals: Mapping[str, str
     return schema.described(ds, texts).assign_attrs(rivals=[f"{name}: {rival}" for name, rival in rivals.items()])
 
 
-def statements(
-    scores: xr.Dataset, claims: Sequence[Mapping[str, Any]], among: Sequence[str], *, seed: int = 0
-) -> pd.DataFrame:
+def statements(scores: xr.Dataset, claims: Sequence[Mapping[str, Any]], among: Sequence[str]) -> pd.DataFrame:
     """Statements of the kind "this network has the lowest score of all", each with what speaks for and against it.
 
     Parameters
@@ -133,33 +131,33 @@ def statements(
     scores : of a benchmark.
     claims : each with ``says`` (a sentence), ``network``, ``score``, and ``is``, one of `SENSES`.
     among : methods that it is compared with.
-    seed : of the bootstrap.
 
     Returns
     -------
-    Table, a row a statement: ``verdict``, the network's mean, ``best`` (who has the lowest, or highest, mean), and the
-    closest other's difference with its interval. Confirmed: every other's interval is on the right side of zero.
-    Refuted: one is on the wrong side.
+    Table, a row a statement: ``verdict`` and the ``p`` of all of them together (Holm), the network's mean, ``best``
+    (who has the lowest, or highest, mean), and the difference to the other that speaks most against it, with its
+    interval.
     """
     _known(scores, [*among, *(claim["network"] for claim in claims)])
-    rows = []
+    rows, effects = [], []
     for claim in claims:
         if claim["is"] not in SENSES:
             raise UnknownNameError(f"no sense {claim['is']!r}; known: {', '.join(SENSES)}")
         sign = 1 if claim["is"] == SENSES[0] else -1
-        means = drawn_means(scores[claim["score"]], scores["cell"].values, seed=seed)
-        claimed = means.sel({schema.METHOD: claim["network"]}, drop=True)
-        others = [name for name in among if name != claim["network"]]
-        # Negative where the statement holds.
-        gaps = interval_of(sign * (claimed - means.sel({schema.METHOD: others})).transpose(schema.METHOD, DRAW))
-        closest = gaps.isel({schema.METHOD: int(gaps.sel({STATISTIC: MEAN}).argmax(schema.METHOD))})
-        low, high = sorted(sign * closest.sel({STATISTIC: [LOW, HIGH]}).values)
-        all_tiles = means.isel({DRAW: 0}).sel({schema.METHOD: list(among)})
-        row = {"statement": claim["says"], "verdict": _verdict(gaps.values[:, 1:]), "score": claim["score"]}
-        row |= {"mean": float(claimed[0]), "best": (sign * all_tiles).idxmin().item()}
-        row |= {"closest other": closest[schema.METHOD].item()}
-        rows.append(row | {"difference": sign * closest.sel({STATISTIC: MEAN}).item(), LOW: low, HIGH: high})
-    return pd.DataFrame(rows).set_index("statement")
+        score, cells = scores[claim["score"]], scores["cell"].values
+        claimed = score.sel({schema.METHOD: claim["network"]})
+        others = {name: score.sel({schema.METHOD: name}) for name in among if name != claim["network"]}
+        # Above zero where the statement holds against this one.
+        gaps = {name: difference(sign * other, sign * claimed, cells) for name, other in others.items()}
+        closest = min(gaps, key=lambda name: gaps[name].interval[0])
+        effects.append(gaps[closest])
+        low, high = sorted(-sign * np.array(gaps[closest].interval))
+        means = score.sel({schema.METHOD: list(among)}).mean((schema.SEED, schema.SAMPLE))
+        row = {"statement": claim["says"], "score": claim["score"], "mean": float(claimed.mean())}
+        row |= {"best": (sign * means).idxmin().item(), "closest other": closest}
+        rows.append(row | {"difference": -sign * gaps[closest].mean, LOW: low, HIGH: high})
+    found, p = verdicts(effects, [0.0] * len(effects))
+    return pd.DataFrame(rows).assign(verdict=found, p=p).set_index("statement")
 
 
 def claims_table(judged: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -179,7 +177,8 @@ def claims_table(judged: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         for says, row in found.iterrows():
             numbers = {("mean", "its own"): row["mean"], ("difference", MEAN): row["difference"]}
             numbers |= {("difference", end): row[end] for end in (LOW, HIGH)}
-            note = f"{row['verdict']}; {row['score']}; closest: {row['closest other']}; best: {row['best']}"
+            note = f"{row['verdict']}; p {row['p']:.3f}; {row['score']}; closest: {row['closest other']}; "
+            note += f"best: {row['best']}"
             rows[f"{tiles}: {says}"] = numbers | {NOTE: note}
     table = pd.DataFrame(rows.values(), index=pd.Index(rows, name="statement"))
     table.columns = pd.MultiIndex.from_tuples(table.columns)

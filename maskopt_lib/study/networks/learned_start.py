@@ -8,7 +8,7 @@ What one start becomes is a part on disk under a key of masks, solver and tiles:
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from itertools import chain, product
 from pathlib import Path
 from typing import Any
@@ -16,21 +16,22 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from maskopt_lib import metrics
 from maskopt_lib.data import schema
 from maskopt_lib.opc import Recipe
 from maskopt_lib.runs.gather import Task, complete, labelled
 from maskopt_lib.runs.hashing import hashed, key_of, source_hash
-from maskopt_lib.runs.parts import part_path, read_part
+from maskopt_lib.runs.parts import part_path
 from maskopt_lib.runs.spread import Kept
-from maskopt_lib.study.dataset.tile_masks import LabelRule, scorer
-from maskopt_lib.study.networks.benchmark import Bench, BenchEntry, Tiles, joined, network_entries, solver_entries
-from maskopt_lib.study.networks.drawings import write_scored
+from maskopt_lib.study.dataset.tile_masks import scorer
+from maskopt_lib.study.networks.benchmark import Bench, Tiles, joined
+from maskopt_lib.study.networks.drawings import InPlace, read_scored, write_scored
+from maskopt_lib.study.networks.entries import BenchEntry, network_entries, solver_entries
+from maskopt_lib.study.networks.fields import N_DRAWN, middle
+from maskopt_lib.study.networks.names import label_alone
 from maskopt_lib.study.networks.scores import DRAW, drawn_means, interval_of, mean_scores
 from maskopt_lib.study.solvers.settings import MERIT, merit
 
 START, TARGET = "start", "target"
-_SCORES = (*metrics.CORE_SCORES, schema.RUNTIME)
 # Kind under which the solver knows its recipe.
 _REFINED = "refined"
 # Two solves of the same steps never take quite the same: by this share a time may be longer.
@@ -44,8 +45,8 @@ class Start:
     Attributes
     ----------
     name : row of the tables.
-    masks : (n, y, x) from 0 to 1, at the pixels of the tiles.
-    seconds : (n,) that they took.
+    masks : (n, y, x) from 0 to 1, of all that the optics see around the tiles.
+    seconds : (n,) that they took, a core.
     """
 
     name: str
@@ -84,19 +85,19 @@ def starts_of(
     return starts
 
 
-def random_start(n: int, *, block_nm: int = 8, seed: int = 0) -> Start:
-    """Noise from 0 to 1, another for each of ``n`` tiles.
+def random_start(tiles: Tiles, *, block_nm: int = 8, seed: int = 0) -> Start:
+    """Noise from 0 to 1, another for each tile.
 
     Parameters
     ----------
-    n : tiles.
+    tiles : in their place.
     block_nm : side of the squares that have one value; finer noise than a solver's pixel is grey to it.
     seed : of the noise.
     """
-    rule = LabelRule()
-    side = round(rule.image_nm / block_nm)
+    field, n = tiles.fields[0], len(tiles.fields)
+    factor = round(block_nm / field.pixel_nm)
+    side = field.shape[-1] // factor
     noise = np.random.default_rng(seed).random((n, side, side), np.float32)
-    factor = round(block_nm / rule.pixel_nm)
     return Start(name="random", masks=noise.repeat(factor, -1).repeat(factor, -2), seconds=np.zeros(n))
 
 
@@ -125,7 +126,7 @@ def split_steps(n_steps: int, shares: Mapping[str, float]) -> dict[str, int]:
 class _Refining(Task):
     """A start of some tiles, and how many steps it is refined in."""
 
-    images: np.ndarray
+    layouts: np.ndarray
     drawn: np.ndarray
     masks: np.ndarray
     n_steps: int
@@ -144,7 +145,7 @@ def refine(
 
     Parameters
     ----------
-    bench : of the tiles; masks and scores are kept in its run. A tile's time is its share of that of a batch.
+    bench : of the tiles; masks and scores are kept in its run. A core's time is its share of that of a batch.
     starts : with one name each.
     tiles : of the starts, in their order.
     solver : one that takes first masks.
@@ -153,14 +154,15 @@ def refine(
 
     Returns
     -------
-    Dataset over ``start``, ``step`` (the budgets) and ``sample``: the scores of the core, ``merit_nm2`` (L2 + PV band)
-    and ``runtime_s`` a tile, that of the start included; over ``sample``: ``cell``.
+    Dataset over ``start``, ``step`` (the budgets) and ``sample``: the scores of the core in place (``alone_<score>``:
+    dark beyond the tile's image), ``merit_nm2`` (L2 + PV band) and ``runtime_s`` a core, that of the start included;
+    over ``sample``: ``cell``.
     """
-    refiner, read = _Refiner(bench, tiles.layer, solver, shares), bench.read(tiles)
+    refiner, read, layouts = _Refiner(bench, tiles.layer, solver, shares), bench.read(tiles), tiles.layouts
     tasks: dict[tuple[str, int], list[_Refining]] = {}
     for start, n_steps, first in product(starts, budgets, range(0, len(read), bench.batch)):
         part = slice(first, first + bench.batch)
-        arrays = {"images": read.image[part], "drawn": read.drawn[part], "masks": start.masks[part]}
+        arrays = {"layouts": layouts[part], "drawn": read.drawn[part], "masks": start.masks[part]}
         key = key_of([refiner.digest, n_steps], *(values.tobytes() for values in arrays.values()))
         name = ("refined", tiles.layer, solver.method, start.name, f"{n_steps}steps", f"{first:05d}")
         task = _Refining(**arrays, n_steps=n_steps, path=part_path(bench.run_dir, *name, key=key))
@@ -169,30 +171,26 @@ def refine(
     seconds = {start.name: start.seconds for start in starts}
     rows = {}
     for (name, n_steps), parts in tasks.items():
-        ds = rows[name, n_steps] = joined([read_part(part.path, _SCORES) for part in parts])
+        ds = rows[name, n_steps] = joined([read_scored(part.path) for part in parts])
         ds[schema.RUNTIME] = ds[schema.RUNTIME] + seconds[name]
     ds = labelled(rows, (START, schema.STEP))
-    ds = schema.label(ds.assign({MERIT: merit(ds)}))
+    ds = schema.label(label_alone(ds).assign({MERIT: merit(ds)}))
     ds["cell"] = schema.column(schema.SAMPLE, read.cell_names, "cell")
     ds[schema.STEP].attrs["long_name"] = "steps of the solver"
-    ds[schema.RUNTIME].attrs["long_name"] = "time a tile, with that of the start"
+    ds[schema.RUNTIME].attrs["long_name"] = "time a core, with that of the start"
     about = {"solver": solver.method, "preset": solver.preset, "context_nm": tiles.context_nm}
     return ds.assign_attrs({"layer": tiles.layer} | about)
 
 
 class _Refiner:
-    """Solves tiles from given masks, in the field that labels are made in, and keeps masks with their scores."""
+    """Solves whole fields from given masks, and keeps masks with the scores of their cores."""
 
     def __init__(self, bench: Bench, layer: str, solver: Recipe, shares: Mapping[str, float]) -> None:
-        # Methods that know a window draw in the image only, as for labels.
-        knows_window = "window_nm" in {field.name for field in fields(solver.resolved)}
-        window = {"window_nm": LabelRule().image_nm} if knows_window else {}
-        recipe = replace(solver, options={**solver.options, **window})
         self.layer, self.method, self.shares = layer, solver.method, dict(shares)
-        self.solver = scorer(bench.kernels, bench.device, recipes={_REFINED: {layer: recipe}})
+        self.solver = scorer(bench.kernels, bench.device, recipes={_REFINED: {layer: solver}})
         code = source_hash([__name__], follow=False)
         #: Of all that determines masks and scores but tiles, starts and steps.
-        self.digest = hashed([bench.digest(), code, recipe.digest(), self.shares])
+        self.digest = hashed([bench.digest(), code, solver.digest(), self.shares])
 
     def __call__(self, task: _Refining, kept: Kept) -> None:
         masks, seconds = (task.masks >= 0.5).astype(np.uint8), 0.0
@@ -201,11 +199,14 @@ class _Refiner:
             kept("warm", lambda: self._solved(task, len(self.shares)))
             masks, seconds = self._solved(task, task.n_steps)
         about = {"steps": task.n_steps, "method": self.method}
-        write_scored(task.path, masks, task.drawn, self.solver.sim, about, seconds)
+        a_core = seconds / (len(masks) * N_DRAWN)
+        in_place = InPlace(images=middle(masks, task.drawn.shape[-1]), fields=masks, seconds=a_core)
+        write_scored(task.path, in_place, task.drawn, self.solver.sim, about)
 
     def _solved(self, task: _Refining, n_steps: int) -> tuple[np.ndarray, float]:
         steps = split_steps(n_steps, self.shares)
-        return self.solver.solve(task.images, self.layer, _REFINED, initial=task.masks, **steps)
+        initial = task.masks.astype(np.float32)
+        return self.solver.solve_in_surroundings(task.layouts, self.layer, _REFINED, initial=initial, **steps)
 
 
 def savings(refined: xr.Dataset, *, within: float = 0.01, seed: int = 0) -> xr.Dataset:
@@ -247,9 +248,9 @@ def savings(refined: xr.Dataset, *, within: float = 0.01, seed: int = 0) -> xr.D
     ds = xr.Dataset({name: interval_of(values) for name, values in columns.items()})
     texts = {
         "steps": "steps to the goal",
-        "seconds": ("seconds a tile to the goal", "s"),
+        "seconds": ("seconds a core to the goal", "s"),
         "steps_saved": f"steps saved against the {TARGET}",
-        "seconds_saved": (f"seconds a tile saved against the {TARGET}", "s"),
+        "seconds_saved": (f"seconds a core saved against the {TARGET}", "s"),
         "reached": "share of draws that reach the goal",
     }
     ds["reached"] = np.isfinite(known).mean(DRAW).where(known.notnull().any(DRAW))
@@ -299,7 +300,7 @@ def at_equal_time(refined: xr.Dataset, *, seed: int = 0) -> xr.Dataset:
     chosen = means.sel({START: steps[START], done: steps.fillna(means[done][0]).astype(int)}).drop_vars(done)
     ds = xr.Dataset({MERIT: chosen.where(steps.notnull()), "steps": steps, "limit_s": limits})
     ds[MERIT].attrs = refined[MERIT].attrs
-    return schema.described(ds, {"steps": "steps done by then", "limit_s": (f"time a tile of the {TARGET}", "s")})
+    return schema.described(ds, {"steps": "steps done by then", "limit_s": (f"time a core of the {TARGET}", "s")})
 
 
 def spread_percent(refined: xr.Dataset, starts: Sequence[str], *, seed: int = 0) -> xr.Dataset:

@@ -4,14 +4,17 @@ from collections.abc import Sequence
 from itertools import product
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
-from maskopt_lib import metrics
 from maskopt_lib.data import schema
 from maskopt_lib.runs.bootstrap import HIGH, LOW, MEAN, N_DRAWS, STATISTIC, ends, intervals, resampled_means
 from maskopt_lib.runs.gather import labelled
+from maskopt_lib.study.networks.names import OF_ALONE, PLACED_SCORES
 from maskopt_lib.study.solvers.settings import MERIT, merit
 
+#: What is drawn in the core of a tile, and so its L2 where nothing prints.
+TARGET = "target_nm2"
 #: Dimension of draws of a bootstrap, behind what all tiles give.
 DRAW = "draw"
 #: What is known of a tile and may explain a score: name -> (long_name, units, name in tables).
@@ -25,7 +28,7 @@ TRAITS = {
 
 
 def mean_scores(
-    scores: xr.Dataset, names: Sequence[str] = (*metrics.CORE_SCORES, schema.RUNTIME), *, seed: int = 0
+    scores: xr.Dataset, names: Sequence[str] = (*PLACED_SCORES, *OF_ALONE.values(), schema.RUNTIME), *, seed: int = 0
 ) -> xr.Dataset:
     """Means with 95 % intervals of a bootstrap that draws cells, and seeds where there are any.
 
@@ -76,13 +79,69 @@ def interval_of(drawn: xr.DataArray) -> xr.DataArray:
     return xr.DataArray(values, drawn.coords | {STATISTIC: [MEAN, LOW, HIGH]}, dims)
 
 
-def at_equal_time(scores: xr.Dataset, networks: Sequence[str], solvers: Sequence[str]) -> xr.Dataset:
-    """Each network beside the slowest solver that takes no longer, tile by tile.
+def dead(scores: xr.Dataset) -> dict[str, list[int]]:
+    """Seeds of each method whose masks print nothing on any tile where something is drawn.
+
+    Parameters
+    ----------
+    scores : of a benchmark.
+
+    Returns
+    -------
+    Method -> seeds; methods without any are not in it. Such a network has learnt nothing: its rows say nothing of the
+    others of its name, and stand in no mean, no interval and no statement.
+    """
+    drawn = scores[TARGET] > 0
+    there, nothing = scores[schema.L2].notnull(), scores[schema.L2] == scores[TARGET]
+    all_dark = (nothing | ~drawn).all(schema.SAMPLE) & there.any(schema.SAMPLE) & bool(drawn.any())
+    found = all_dark.transpose(schema.METHOD, schema.SEED).to_series()
+    by_method: dict[str, list[int]] = {}
+    for method, seed in found.index[found]:
+        # The layout as its own mask, labels and solvers may print nothing: that is what they are worth.
+        if bool(scores["is_trained"].sel({schema.METHOD: method})):
+            by_method.setdefault(method, []).append(int(seed))
+    return by_method
+
+
+def living(scores: xr.Dataset) -> xr.Dataset:
+    """The same scores with nan for seeds that are :func:`dead`."""
+    lost = xr.zeros_like(scores[schema.L2].isel({schema.SAMPLE: 0}, drop=True), dtype=bool)
+    for method, seeds in dead(scores).items():
+        lost.loc[{schema.METHOD: method, schema.SEED: seeds}] = True
+    by_seed = [name for name, values in scores.data_vars.items() if schema.SEED in values.dims]
+    return scores.assign({name: scores[name].where(~lost) for name in by_seed})
+
+
+def seed_rows(scores: xr.Dataset, names: Sequence[str] = (schema.L2, schema.PVB, schema.EPE3)) -> pd.DataFrame:
+    """Means over tiles of each seed, one row each, with ``"prints nothing"`` beside the dead; networks only."""
+    lost = dead(scores)
+    means = scores[list(names)].mean(schema.SAMPLE).stack(row=(schema.METHOD, schema.SEED)).to_dataframe()[list(names)]
+    trained = scores["is_trained"].to_series()
+    table = means[means.index.get_level_values(0).map(trained).astype(bool)].dropna(how="all")
+    dark = [seed in lost.get(method, ()) for method, seed in table.index]
+    return table.assign(note=np.where(dark, "prints nothing", ""))
+
+
+def seeds_said(scores: xr.Dataset) -> str:
+    """How many seeds of each network count, and which do not, for a caption; empty where all do."""
+    lost = dead(scores)
+    n_seeds = scores[schema.L2].notnull().any(schema.SAMPLE).sum(schema.SEED).to_series()
+    said = [
+        f"{name}: {len(seeds)} of {n_seeds[name]} seeds ({', '.join(map(str, seeds))})" for name, seeds in lost.items()
+    ]
+    return f" Dead, and in no mean: {'; '.join(said)}." if said else ""
+
+
+def at_equal_time(
+    scores: xr.Dataset, networks: Sequence[str], solvers: Sequence[str], *, by: str = schema.L2
+) -> xr.Dataset:
+    """Each network beside the best solver that takes no longer, tile by tile.
 
     Parameters
     ----------
     scores : of a benchmark.
     networks, solvers : methods of it.
+    by : score by which the best is chosen, the smallest mean.
 
     Returns
     -------
@@ -90,13 +149,14 @@ def at_equal_time(scores: xr.Dataset, networks: Sequence[str], solvers: Sequence
     seconds of both, and ``gain_<score>``: the solver's mean minus the network's, positive where the network is better.
     """
     mean = scores.mean((schema.SEED, schema.SAMPLE), keep_attrs=True)
-    seconds = mean[schema.RUNTIME].sel({schema.METHOD: list(solvers)})
+    of_solvers = mean.sel({schema.METHOD: list(solvers)})
+    seconds = of_solvers[schema.RUNTIME]
     network_means = mean.sel({schema.METHOD: list(networks)})
-    able = [seconds.where(seconds <= limit, drop=True) for limit in network_means[schema.RUNTIME].values]
-    rivals = [each.idxmax().item() if each.size else seconds.idxmin().item() for each in able]
+    able = [of_solvers[by].where(seconds <= limit, drop=True) for limit in network_means[schema.RUNTIME].values]
+    rivals = [each.idxmin().item() if each.size else seconds.idxmin().item() for each in able]
     solver_means = mean.sel({schema.METHOD: xr.DataArray(rivals, dims=schema.METHOD)}).drop_vars(schema.METHOD)
     columns = {
-        "solver": (schema.METHOD, rivals, {"long_name": "solver at equal time", "units": "1"}),
+        "solver": (schema.METHOD, rivals, {"long_name": "best solver at equal time", "units": "1"}),
         schema.RUNTIME: network_means[schema.RUNTIME],
         "solver_s": solver_means[schema.RUNTIME].assign_attrs(long_name="time of the solver", units="s"),
     }

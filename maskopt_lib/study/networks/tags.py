@@ -159,35 +159,34 @@ def score_tags(
 Scores = Mapping[tuple[str, str, str], xr.Dataset]
 
 
-def tag_gains(scores: Scores, *, name: str = schema.L2, seed: int = 0) -> dict[tuple[str, str], Effect]:
+def tag_gains(scores: Scores, *, name: str = schema.L2) -> dict[tuple[str, str], Effect]:
     """By how many percent each tag makes a score smaller than no tag does, on the same tiles.
 
     Parameters
     ----------
     scores : of :func:`score_tags`.
     name : of the score.
-    seed : of the bootstrap over cells and seeds.
 
     Returns
     -------
     (``"<layer>, <kind>, <tag>"``, what to call the tiles) -> effect.
     """
     return {
-        (f"{layer}, {kind}, {tag}", tiles): _gain(ds[name], ("none", OWN), (tag, OWN), ds["cell"].values, seed)
+        (f"{layer}, {kind}, {tag}", tiles): _gain(ds[name], ("none", OWN), (tag, OWN), ds["cell"].values)
         for (layer, kind, tiles), ds in scores.items()
         if "none" in ds[TAG].values
         for tag in _tags(ds)
     }
 
 
-def listening(scores: Scores, *, name: str = schema.L2, seed: int = 0) -> dict[tuple[str, str], Effect]:
+def listening(scores: Scores, *, name: str = schema.L2) -> dict[tuple[str, str], Effect]:
     """By how many percent a network's score is smaller with the cell's own name than with none, or another's.
 
     Parameters and result as of :func:`tag_gains`; the second name is ``"<tiles>: own, not <told>"``.
     """
     return {
         (f"{layer}, {kind}, {tag}", f"{tiles}: own, not {told}"): _gain(
-            ds[name], (tag, told), (tag, OWN), ds["cell"].values, seed
+            ds[name], (tag, told), (tag, OWN), ds["cell"].values
         )
         for (layer, kind, tiles), ds in scores.items()
         for tag in _tags(ds)
@@ -195,7 +194,7 @@ def listening(scores: Scores, *, name: str = schema.L2, seed: int = 0) -> dict[t
     }
 
 
-def statements(scores: Scores, judged: str, *, name: str = schema.L2, seed: int = 0) -> dict[str, tuple[Effect, str]]:
+def statements(scores: Scores, judged: str, *, name: str = schema.L2) -> dict[str, tuple[Effect, str]]:
     """What is said of a tag, as effects that are above zero where it is true; of what was trained and scored.
 
     Parameters
@@ -203,13 +202,12 @@ def statements(scores: Scores, judged: str, *, name: str = schema.L2, seed: int 
     scores : of :func:`score_tags`; the first tiles are those of cells that were seen.
     judged : the tag.
     name : of the score.
-    seed : of the bootstrap over cells and seeds.
 
     Returns
     -------
     Sentence -> effect, and what was measured; for :func:`maskopt_lib.runs.effects.statement_table`.
     """
-    gains, seen = tag_gains(scores, name=name, seed=seed), next(iter(scores))[2]
+    gains, seen = tag_gains(scores, name=name), next(iter(scores))[2]
     effects: dict[str, tuple[Effect, str]] = {}
     for (layer, kind, tiles), ds in scores.items():
         groups, help_of_tags = ds["cell"].values, gains.get((f"{layer}, {kind}, {judged}", tiles))
@@ -222,9 +220,9 @@ def statements(scores: Scores, judged: str, *, name: str = schema.L2, seed: int 
         if tiles != seen:
             continue
         if "shuffled" in ds[TAG].values:
-            more = _gain(ds[name], ("shuffled", OWN), (judged, OWN), groups, seed)
+            more = _gain(ds[name], ("shuffled", OWN), (judged, OWN), groups)
             effects[f"Tags help {layer}, {kind} masks more than shuffled ones"] = more, f"{judged}, {name}, {tiles}"
-        harm = _gain(ds[name], (judged, ANOTHER), (judged, OWN), groups, seed)
+        harm = _gain(ds[name], (judged, ANOTHER), (judged, OWN), groups)
         effects[f"Another cell's name harms {layer}, {kind} masks"] = harm, f"{judged}, {name}, {tiles}"
         on_metal, of_opc = (gains.get((f"{row}, {judged}", tiles)) for row in (f"metal1, {kind}", f"{layer}, opc"))
         if layer == "via1" and help_of_tags is not None and on_metal is not None:
@@ -238,10 +236,10 @@ def _tags(ds: xr.Dataset) -> list[str]:
     return [tag for tag in ds[TAG].values.tolist() if tag != "none"]
 
 
-def _gain(score: xr.DataArray, base: tuple[str, str], other: tuple[str, str], groups: np.ndarray, seed: int) -> Effect:
+def _gain(score: xr.DataArray, base: tuple[str, str], other: tuple[str, str], groups: np.ndarray) -> Effect:
     """Of (tag, told) against (tag, told)."""
     rows = [score.sel({TAG: tag, TOLD: told}) for tag, told in (base, other)]
-    return gain(*rows, groups, seed=seed)
+    return gain(*rows, groups)
 
 
 def embedding_space(trained: Trained, n_components: int = 2) -> xr.Dataset:

@@ -1,7 +1,6 @@
 """Many trainings: rules of a grid of networks, layers, kinds of masks and seeds, and a table of what became of them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from itertools import product
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,8 +12,9 @@ from maskopt_lib.data import schema
 from maskopt_lib.data.tile_dataset import TileDataset
 from maskopt_lib.errors import MissingDataError, UnknownNameError
 from maskopt_lib.models import MODELS, Conditioning
+from maskopt_lib.models.library import descends
 from maskopt_lib.models.training.loop import TRAININGS, Trained, train
-from maskopt_lib.models.training.rules import Stage, TrainRule
+from maskopt_lib.models.training.rules import TrainRule
 from maskopt_lib.optics.kernels import SocsKernels
 from maskopt_lib.runs.gather import labelled
 from maskopt_lib.runs.paths import run_folder
@@ -30,8 +30,11 @@ Key = tuple[str, str, str, int]
 #: Parameters of a notebook that are fields of the rules of all its trainings.
 COMMON = (
     *("width", "pixel_nm", "steps", "pretrain_share", "rate", "batch", "accumulate", "check_every", "n_train"),
-    *("n_validation", "patience", "train_split", "validation_split", "precision", "stages"),
+    *("n_validation", "patience", "train_split", "validation_split", "precision", "stages", "restarts"),
+    "channels_last",
 )
+#: Kind of masks of a network that learns from none: it stands beside those of every kind.
+NO_MASKS = "no masks"
 _SCORES = (schema.L2, schema.PVB, schema.EPE15, schema.EPE3, schema.SHOTS)
 _T = TypeVar("_T")
 
@@ -51,7 +54,7 @@ def rules_for(
     Parameters
     ----------
     networks : name -> fields of :class:`~maskopt_lib.models.training.rules.TrainRule` that are its own;
-        ``conditioning`` as a dictionary.
+        ``conditioning`` as a dictionary; and ``seeds``, where it has others.
     layers : of the grid.
     seeds : kind of masks -> seeds.
     context_nm : layer -> context.
@@ -61,7 +64,8 @@ def rules_for(
 
     Returns
     -------
-    (network, layer, kind, seed) -> rule. A network that learns from no masks is trained once, under the first kind.
+    (network, layer, kind, seed) -> rule. A network that learns from no masks is trained once, with the seeds of the
+    first kind, and its kind is `NO_MASKS`.
 
     Examples
     --------
@@ -73,17 +77,19 @@ def rules_for(
     rules = {}
     for (name, network), layer, kind in product(networks.items(), layers, seeds):
         settings = {**common, **network}
+        seeds_of = settings.pop("seeds", seeds)
         conditions = dict(settings.pop("conditioning", {}))
         if conditions.get("tag", "none") != "none":
             conditions.setdefault("n_cells", n_cells)
-        if settings["model"] in MODELS and "kernels" in {f.name for f in fields(MODELS[settings["model"]].Options)}:
+        if settings["model"] in MODELS and descends(settings["model"]):
             settings["options"] = {"kernels": kernels, **settings.get("options", {})}
         settings |= {"layer": layer, "kind": kind, "context_nm": context_nm[layer]}
         settings["conditioning"] = Conditioning(kinds=tuple(kind.split("+")), **conditions)
-        for seed in seeds[kind]:
+        for seed in seeds_of.get(kind, ()):
             rule = TrainRule(seed=seed, **settings)
-            if kind == next(iter(seeds)) or any(stage.wants_labels for stage in rule.stages):
-                rules[name, layer, kind, seed] = rule
+            learns = any(stage.wants_labels for stage in rule.stages)
+            if learns or kind == next(iter(seeds_of)):
+                rules[name, layer, kind if learns else NO_MASKS, seed] = rule
     return rules
 
 
@@ -96,8 +102,7 @@ def common_fields(params: Mapping[str, Any]) -> dict[str, Any]:
         own.
     """
     common = {name: params[name] for name in COMMON if name in params}
-    common["n_train"] = common.get("n_train") or None
-    return common | {"stages": tuple(Stage(**stage) for stage in common.get("stages", ()))}
+    return common | {"n_train": common.get("n_train") or None}
 
 
 def rules_of(params: Mapping[str, Any], store: str | Path, kernels: str) -> dict[Key, TrainRule]:
@@ -134,7 +139,8 @@ def summary(trained: Mapping[Key, Trained]) -> xr.Dataset:
     -------
     Dataset over ``training``: ``network``, ``layer``, ``kind``, ``seed``, ``folder`` (in ``trainings/`` of the run),
     ``n_parameters``, ``width``, ``pixel_nm``, ``steps``, ``train_s`` (all steps, checks not), ``step_s`` (median),
-    ``wait_percent`` of the steps' time, ``best_step``, ``stopped_by``, and scores of the check that was kept.
+    ``wait_percent`` of the steps' time, ``best_step``, ``stopped_by``, ``restarts`` (with other weights, after nothing
+    printed), ``precision``, and scores of the check that was kept.
     """
     rows: dict[tuple[int], dict[str, Any]] = {}
     for i, (key, training) in enumerate(trained.items()):
@@ -154,6 +160,8 @@ def summary(trained: Mapping[Key, Trained]) -> xr.Dataset:
                 "wait_percent": 100 * float(curves["wait_s"].sum()) / total,
                 "best_step": int(best["at_step"]),
                 "stopped_by": curves.attrs["stopped_by"],
+                "restarts": curves.attrs["restarts"],
+                "precision": curves.attrs["precision"],
             }
             | {name: float(best[name]) for name in _SCORES}
         )
@@ -165,6 +173,7 @@ def summary(trained: Mapping[Key, Trained]) -> xr.Dataset:
         "step_s": ("median time of a step", "s"),
         "wait_percent": ("share of the time spent waiting for tiles", "%"),
         "best_step": "steps of the kept",
+        "restarts": "restarts after nothing printed",
     }
     ds = labelled(rows, [TRAINING])
     names = {str(name): str(name).replace("_", " ") for name in ds.data_vars if name not in schema.VARIABLES}
@@ -208,12 +217,10 @@ def select(trainings: Mapping[Key, _T], *, layer: str, kind: str) -> dict[tuple[
     ------
     UnknownNameError : there is none; lists what there is.
     """
-    # Seeds may differ from kind to kind: what counts is whether the network has any of this kind.
-    of_this_kind = {name for name, its_layer, its_kind, _ in trainings if (its_layer, its_kind) == (layer, kind)}
     chosen = {
         (name, seed): training
         for (name, its_layer, its_kind, seed), training in trainings.items()
-        if its_layer == layer and (its_kind == kind or name not in of_this_kind)
+        if its_layer == layer and its_kind in (kind, NO_MASKS)
     }
     if not chosen:
         known = ", ".join(dict.fromkeys(f"{key[1]} {key[2]}" for key in trainings))

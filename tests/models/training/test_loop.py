@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+import re
+import textwrap
 from dataclasses import replace
 
 import numpy as np
@@ -9,11 +12,11 @@ import pytest
 import torch
 from model_stores import SMALL, model_store
 
-from maskopt_lib import optics
+from maskopt_lib import models, optics, registry
 from maskopt_lib.data.parquet import export_parquet, import_parquet
 from maskopt_lib.data.splits import SplitRule, keep_rule
 from maskopt_lib.data.tile_dataset import TileDataset
-from maskopt_lib.errors import MissingDataError, UnknownNameError
+from maskopt_lib.errors import MissingDataError, OptionError, UnknownNameError
 from maskopt_lib.models.training import loop as train_models
 from maskopt_lib.models.training.loop import train
 from maskopt_lib.models.training.rules import Stage, TrainRule
@@ -183,9 +186,64 @@ def test_training_ends_when_checks_find_nothing_better(run):
     rule = small("neural_ilt", preset="original", stages=stages, steps=9, check_every=1, patience=2)
     curves = run(rule).curves
     assert (curves.sizes["check"], curves.attrs["stopped_by"], curves.attrs["best_check"]) == (3, "patience", 0)
-    # The best check may be one of any stage; patience is that of the last.
-    curves = run(replace(rule, stages=stages * 2, steps=12, pretrain_share=0.25)).curves
-    assert (curves.sizes["check"], curves.attrs["stopped_by"], curves.attrs["best_check"]) == (5, "patience", 0)
+    # The best check is one of the last stage, and so is patience; what came before it is kept as pretrained.
+    trained = run(replace(rule, stages=stages * 2, steps=12, pretrain_share=0.25))
+    said = trained.curves.attrs
+    assert (trained.curves.sizes["check"], said["stopped_by"], said["best_check"]) == (6, "patience", 3)
+    assert said["pretrained_check"] == 0
+
+
+def test_the_network_is_that_of_the_last_stage_and_the_one_before_is_kept(run):
+    stages = tuple(Stage(name=name, weights={"label": 1.0}, lr=lr) for name, lr in (("learn", 2e-2), ("spoil", 1.0)))
+    trained = run(small("neural_ilt", stages=stages, steps=12, check_every=3, pretrain_share=0.5))
+    curves = trained.curves
+    assert curves["at_step"].values.tolist() == [3, 6, 9, 12]
+    assert curves.attrs["pretrained_check"] in (0, 1) and curves.attrs["best_check"] in (2, 3)
+    before = train_models.read_trained(trained.path, pretrained=True)
+    different = [
+        not torch.equal(a, b) for a, b in zip(before.model.parameters(), trained.model.parameters(), strict=True)
+    ]
+    assert any(different)
+    (trained.path / train_models.checkpoints.PRETRAINED).write_bytes(b"")
+    with pytest.raises(MissingDataError, match="no finished training"):
+        train_models.described(trained.path)
+    one_stage = run(small("neural_ilt", stages=stages[:1], steps=1))
+    with pytest.raises(MissingDataError, match="one stage"):
+        train_models.read_trained(one_stage.path, pretrained=True)
+
+
+def test_a_network_that_prints_nothing_after_a_quarter_begins_anew(run, monkeypatch):
+    stages = (Stage(name="label", weights={"label": 1.0}),)
+    rule = small("neural_ilt", stages=stages, steps=4, check_every=1, restarts=2)
+    plain, drawn = run(replace(rule, restarts=0)), []
+    real = train_models._fresh
+    monkeypatch.setattr(train_models, "_fresh", lambda rule, restart: drawn.append(restart) or real(rule, restart))
+    checks = train_models.checkpoints, train_models.Judge.check
+
+    def dark_at_first(self, state, objective):
+        checks[1](self, state, objective)
+        state.is_dark = state.restarts < 1
+
+    monkeypatch.setattr(train_models.Judge, "check", dark_at_first)
+    trained = run(rule)
+    assert drawn == [0, 1] and trained.curves.attrs["restarts"] == 1
+    assert trained.curves.sizes["step"] == trained.curves.sizes["check"] == 4
+    assert not np.allclose(trained.curves["loss"], plain.curves["loss"])
+    # Not more often than it may.
+    monkeypatch.setattr(train_models.Judge, "check", lambda *a: (checks[1](*a), setattr(a[1], "is_dark", True)))
+    assert run(replace(rule, seed=1)).curves.attrs["restarts"] == 2
+
+
+def test_shorter_numbers_and_channels_last_learn_the_same(run):
+    stages = (Stage(name="label", weights={"label": 1.0}, lr=1e-2),)
+    rule = small("neural_ilt", stages=stages, steps=8, check_every=8)
+    ways = [rule, replace(rule, channels_last=True), replace(rule, precision="bf16-mixed")]
+    losses = [run(way).curves["loss"].values for way in ways]
+    assert losses[0][-1] < 0.9 * losses[0][0]
+    np.testing.assert_allclose(losses[1], losses[0], rtol=0.1)
+    np.testing.assert_allclose(losses[2], losses[0], rtol=0.1)
+    assert train_models.precision_on("auto", "cpu") in ("32-true", "bf16-mixed")
+    assert train_models.precision_on("32-true", "cpu") == "32-true"
 
 
 def test_tiles_are_read_as_they_are_shown_and_drawn(store):
@@ -211,6 +269,30 @@ def test_what_others_released_is_trained_on_alike(store, run, tmp_path):
     assert np.isfinite(trained.curves["loss"].max("term")).all() and np.isfinite(trained.curves["l2_nm2"]).all()
 
 
+def test_stages_may_come_from_a_file_of_parameters():
+    given = {"name": "label", "weights": {"label": 1.0}, "lr": 0.5}
+    assert small("damo", stages=[given]).stages == (Stage(**given),)
+    assert small("damo", stages=[given]) == small("damo", stages=(Stage(**given),))
+    with pytest.raises(OptionError, match="lr must be a number"):
+        small("damo", stages=[given | {"lr": -1}])
+    with pytest.raises(OptionError, match=r"a stage has name, weights, .*; got \{'loss': 1\}"):
+        small("damo", stages=[{"loss": 1}])
+
+
+def test_a_network_of_ones_own_is_one_file_and_one_line(run, tmp_path, monkeypatch):
+    """The example of `maskopt_lib.registry`, trained by the stages of its file and by others."""
+    blocks = [textwrap.dedent(block) for block in re.findall(r"::\n\n((?:    .*\n|\n)+)", registry.__doc__)]
+    assert len(blocks[1].splitlines()) <= 20
+    (tmp_path / "one_layer.py").write_text(blocks[1])
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(models.MODELS, "_things", dict(models.MODELS._things))
+    models.register("one_layer", importlib.import_module("one_layer"))
+    trained = run(small("one_layer", steps=2))
+    assert trained.curves["stage"].values.tolist() == ["label"] * 2 and np.isfinite(trained.curves["loss"]).all()
+    other = run(small("one_layer", steps=2, stages=[{"name": "print", "weights": {"l2": 1.0}}]))
+    assert other.curves["term"].values.tolist() == ["l2"]
+
+
 def test_stages_share_the_steps_and_each_has_one():
     assert small("damo", steps=100).bounds == [(0, 25), (25, 100)]
     assert small("damo", steps=5, pretrain_share=0.999).bounds == [(0, 4), (4, 5)]
@@ -227,8 +309,11 @@ def test_stages_share_the_steps_and_each_has_one():
         ({"kind": "opc"}, "this network draws: ilt"),
     ],
 )
-def test_what_is_not_known_is_answered_with_what_is(change, message):
+def test_what_is_not_known_is_answered_with_what_is(change, message, monkeypatch):
     with pytest.raises(UnknownNameError, match=message):
         TrainRule(**{"model": "neural_ilt"} | change)
+    monkeypatch.delattr(models.MODELS["cfno"], "STAGES")
+    with pytest.raises(UnknownNameError, match="no stages for 'cfno'; give `stages`, or its file STAGES"):
+        TrainRule(model="cfno")
     with pytest.raises(UnknownNameError, match="no term 'l3'; known: label, l2"):
         Stage(name="a", weights={"l3": 1.0})

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
-from model_stores import model_store
+from model_stores import in_dark, model_store
 
 from maskopt_lib import metrics, models, optics
 from maskopt_lib.data import schema
@@ -20,9 +20,10 @@ from maskopt_lib.runs.effects import CONFIRMED, REFUTED, UNDECIDED, effect_rows,
 from maskopt_lib.study.dataset.context import ALL_AROUND, ALONE, IN_PLACE
 from maskopt_lib.study.dataset.tile_masks import scorer
 from maskopt_lib.study.networks import contexts as context_ablation
-from maskopt_lib.study.networks import drawings, generalisation
+from maskopt_lib.study.networks import drawings, fields, generalisation
 from maskopt_lib.study.networks import tags as cell_tags
-from maskopt_lib.study.networks.benchmark import IDENTITY, LABELS, Bench, BenchEntry, Comparison, Tiles
+from maskopt_lib.study.networks.benchmark import Bench, Comparison, Tiles
+from maskopt_lib.study.networks.entries import IDENTITY, LABELS, BenchEntry
 from maskopt_lib.study.networks.scores import mean_scores
 
 #: The layout is its own mask: no solver takes time here.
@@ -81,8 +82,8 @@ class Chip:
 
 
 def test_a_mask_in_place_stands_among_those_of_its_neighbours(store, tiles, solver, bench, tmp_path, monkeypatch):
-    monkeypatch.setattr(context_ablation.layout, "open_design", lambda name: Chip(store, tiles))
-    placed = context_ablation.place(bench, {"metal1": chosen(tiles)}, "ilt", IDLE)["metal1"]
+    monkeypatch.setattr(fields.layout, "open_design", lambda name: Chip(store, tiles))
+    placed = context_ablation.place(bench, {"metal1": bench.placed(chosen(tiles))}, "ilt", IDLE)["metal1"]
     np.testing.assert_array_equal(placed.surroundings, placed.layout)
     shown = []
 
@@ -91,7 +92,7 @@ def test_a_mask_in_place_stands_among_those_of_its_neighbours(store, tiles, solv
         return tiles.image
 
     monkeypatch.setattr(context_ablation, "predict_tiles", layout_itself)
-    monkeypatch.setattr(context_ablation, "predict", lambda model, fields, **how: fields)
+    monkeypatch.setattr(context_ablation, "predict", lambda model, images, **how: images)
     one = network(tmp_path / "net")
     trained = {("net", context, 0): one for context in (0, 32)}
     ds = context_ablation.score_contexts(bench, trained, placed, at_large=["net"])
@@ -109,9 +110,9 @@ def test_a_mask_in_place_stands_among_those_of_its_neighbours(store, tiles, solv
     # What is there is not made again.
     monkeypatch.setattr(drawings, "_draw", lambda *args, **how: pytest.fail("scored again"))
     xr.testing.assert_identical(context_ablation.score_contexts(bench, trained, placed, at_large=["net"]), ds)
-    monkeypatch.setattr(context_ablation.layout, "open_design", lambda name: Chip(store, tiles, broken=True))
+    monkeypatch.setattr(fields.layout, "open_design", lambda name: Chip(store, tiles, broken=True))
     with pytest.raises(MissingDataError, match="other designs"):
-        context_ablation.place(bench, {"metal1": chosen(tiles)}, "ilt", IDLE)
+        bench.placed(chosen(tiles))
 
 
 def test_a_network_without_a_size_draws_a_window_as_it_draws_a_tile(tiles, tmp_path):
@@ -246,10 +247,10 @@ def test_what_is_said_of_tags_is_of_what_was_trained(tiles, bench, tmp_path, mon
 def test_other_optics_and_other_clips(tiles, solver, bench, tmp_path, monkeypatch):
     kernel_sets = {"its own": "embedded", "defocused": "embedded defocused"}
     entries = [BenchEntry(name="layout")]
-    shown = chosen(tiles)
+    shown = in_dark(bench, chosen(tiles))
     compared = Comparison(kind="ilt", tiles=shown, entries=entries, scores=bench.scores(entries, shown, "ilt"))
     ds = generalisation.score_optics(bench, compared, kernel_sets)
-    expected = solver.score(tiles.image, tiles.drawn)
+    expected = solver.score(tiles.drawn, tiles.drawn)
     assert float(ds[schema.L2].sel(optics="its own").item()) == float(expected[schema.L2][0])
     out_of_focus = generalisation.defocused(solver.sim.kernels)
     nominal, outer, inner = out_of_focus.aerial_in_middle(tiles.image.astype(np.float32), pixel_nm=1.0)[0]

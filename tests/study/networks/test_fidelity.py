@@ -83,7 +83,7 @@ def test_statements_are_held_to_the_closest_other():
     stored = fidelity.claims_table({"metal1, ilt": table, "via1, ilt": table})
     assert len(stored) == 6 and stored.index[0] == "metal1, ilt: DAMO is the most complex"
     assert stored["difference"].iloc[0].tolist() == pytest.approx(table[["difference", "low", "high"]].iloc[0].tolist())
-    assert stored["note", ""].iloc[1].startswith("refuted; l2_nm2; closest: ours, dial 0; best: ours")
+    assert stored["note", ""].iloc[1].startswith("refuted; p 0.000; l2_nm2; closest: ours, dial 0; best: ours")
 
 
 def test_who_is_dominated_and_what_a_family_covers():

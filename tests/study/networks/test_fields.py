@@ -10,8 +10,8 @@ from maskopt_lib import layout, metrics, models, optics
 from maskopt_lib.errors import GridMismatchError, SchemaError
 from maskopt_lib.litho import Simulator
 from maskopt_lib.models import weights
-from maskopt_lib.study.networks import generalisation as network_masks
-from maskopt_lib.study.networks.generalisation import network_mask
+from maskopt_lib.study.networks import fields as network_masks
+from maskopt_lib.study.networks.fields import network_mask
 
 RULE = {"rule": {"context_nm": 32, "kind": "ilt"}, "kernels": "embedded"}
 
@@ -72,6 +72,23 @@ def test_an_unrolled_descent_minds_what_stands_beside_a_core(tmp_path, monkeypat
         l2.append(metrics.evaluate_core(mask[None], field[None], sim, core_nm=512)["l2_nm2"].item())
     # The core in the middle is where four of the network's meet.
     assert l2[1] < 0.85 * l2[0]
+
+
+def test_a_tile_is_drawn_with_its_eight_neighbours(monkeypatch):
+    shown = []
+    monkeypatch.setattr(network_masks.models, "predict", lambda m, images, **told: shown.append(told) or images)
+    field = (np.random.default_rng(0).random((1, 2048, 2048)) < 0.5).astype(np.uint8)
+    model = models.build("neural_ilt", width=1 / 16, pixel_nm=8)
+    images, masks = network_masks.draw_in_place(model, RULE["rule"], field, cells=[3], kind="ilt")
+    # Who draws what is shown draws the layout, and of the tile's own image what its context lets be seen.
+    np.testing.assert_array_equal(masks, field)
+    np.testing.assert_array_equal(images[0, 224:800, 224:800], field[0, 736:1312, 736:1312])
+    assert not images[0, :224].any()
+    # The tile's cell is told, those of its neighbours are not.
+    assert shown[0]["cells"].tolist() == [-1] * 4 + [3] + [-1] * 4
+    # What has nothing in sight stays dark, but for the tile itself, which is asked for.
+    _, dark = network_masks.draw_in_place(model, RULE["rule"], 0 * field, cells=[3], kind="ilt")
+    assert not dark.any() and len(shown[1]["cells"]) == 1
 
 
 def test_what_cannot_be_drawn_is_refused(file, tmp_path):

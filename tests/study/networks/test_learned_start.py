@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import xarray as xr
-from model_stores import model_store
+from model_stores import in_dark, model_store
 
 from maskopt_lib import optics
 from maskopt_lib.data import schema
@@ -13,6 +13,7 @@ from maskopt_lib.opc import Recipe
 from maskopt_lib.study.dataset.tile_masks import LabelRule, TileSolver
 from maskopt_lib.study.networks import benchmark as bm
 from maskopt_lib.study.networks import learned_start as ls
+from maskopt_lib.study.networks.fields import middle
 from maskopt_lib.study.solvers.settings import MERIT
 
 SOLVER = Recipe(method="pixel_ilt", preset="tuned", options={"pixel_nm": 8.0})
@@ -26,13 +27,13 @@ def bench(tmp_path):
 
 
 def test_a_start_is_refined_in_as_many_steps_as_asked_for(bench, monkeypatch):
-    tiles = bench.choose("metal1", n=1, split="validation", context_nm=16)
+    tiles = in_dark(bench, bench.choose("metal1", n=1, in_place=False, split="validation", context_nm=16))
     opc = {"method": "identity", "preset": "identity"}
     target, same = ls.starts_of(bench, {}, tiles, "ilt", ["net"], opc)
-    noise = ls.random_start(1, block_nm=32, seed=1)
+    noise = ls.random_start(tiles, block_nm=32, seed=1)
     read = bench.read(tiles)
-    np.testing.assert_array_equal(target.masks, read.image)
-    np.testing.assert_array_equal(same.masks, read.image)
+    np.testing.assert_array_equal(target.masks, tiles.layouts)
+    np.testing.assert_array_equal(same.masks, tiles.layouts)
     assert target.seconds.tolist() == [0] and noise.masks.shape == target.masks.shape
 
     steps = []
@@ -47,7 +48,8 @@ def test_a_start_is_refined_in_as_many_steps_as_asked_for(bench, monkeypatch):
     # No step: the start itself, binary.
     judge = TileSolver(LabelRule(kernels="embedded"))
     for start in (target, noise):
-        own = judge.score((start.masks >= 0.5).astype(np.uint8), read.drawn)
+        binary = (start.masks >= 0.5).astype(np.uint8)
+        own = judge.score(middle(binary, 1024), read.drawn, surroundings=binary)
         for name in (schema.L2, schema.SHOTS):
             assert found[name].sel(start=start.name, step=0).values.tolist() == own[name].values.tolist()
     merit = found[MERIT].isel(sample=0)
