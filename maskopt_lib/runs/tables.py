@@ -284,7 +284,11 @@ def _with_notes_below(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     letters = {note: chr(ord("a") + i) for i, note in enumerate(dict.fromkeys(said[said != ""]))}
     shown = table.drop(columns=[NOTE], errors="ignore").dropna(axis="columns", how="all")
     is_method = table.index.name == schema.METHOD
-    rows = [methods.written(str(row)) if is_method else str(row) for row in table.index]
+    plain = [
+        ", ".join(map(str, row)) if isinstance(row, tuple) else f"{row:g}" if isinstance(row, float) else str(row)
+        for row in table.index
+    ]
+    rows = [methods.written(row) if is_method else row for row in plain]
     marked = [f"{row} ({letters[note]})" if note else row for row, note in zip(rows, said, strict=True)]
     shown.index = pd.Index(marked, name=table.index.name)
     return shown, [f"({letter}) {note}" for note, letter in letters.items()]
