@@ -271,16 +271,14 @@ def test_every_method_takes_every_kind_of_layout(tmp_path, small, method, shape)
     assert found["scores"][method]["l2_nm2"] >= 0
 
 
-@pytest.mark.parametrize("method", opc.METHODS)
-def test_every_method_makes_a_region_of_several_windows(tmp_path, small, method):
+@pytest.mark.parametrize("method", [name for name in opc.METHODS if not opc.METHODS[name].takes_initial])
+def test_a_method_without_initial_masks_makes_a_region_of_several_windows(tmp_path, small, method):
     path = drawn(tmp_path / "line.gds", boxes((0, 200, 3000, 280)))
     found = own_layout.optimize(
         path, tmp_path / "mask.oas", tmp_path / "run", process=small, region=[800, 100, 1800, 400], method=method,
         options=few_steps(method),
     )  # fmt: skip
-    assert found["windows"] == [1, 2] and found["file"]["polygons"] >= 1 and found["scores"][method]["epe_sites"] > 0
-    if not opc.METHODS[method].takes_initial:  # what has no start needs no steps to be whole
-        assert found["file"]["polygons"] == 1 and not found["not_printed"]
+    assert found["windows"] == [1, 2] and found["file"]["polygons"] == 1 and not found["not_printed"]
 
 
 def test_the_deck_reaches_the_solver_and_what_it_leaves_out_is_no_rule(tmp_path, small):
