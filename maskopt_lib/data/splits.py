@@ -189,7 +189,9 @@ def _classes(
     functions = [cell_function(name) for name in ds.cell.attrs["names"]]
     known = sorted(set(functions))
     held_cells = rule.held_out_cells
-    if held_cells is None:
+    if held_cells is None and rule.frozen:
+        held_cells = [name for name in frozen_cells(rule.frozen) if name in known]
+    elif held_cells is None:
         held_cells = choose_cells(function_counts(store, partial=partial), rule.cell_share, rule.seed)
     elif unknown := sorted(set(held_cells) - set(known)):
         raise UnknownNameError(f"no cell of the store does {', '.join(unknown)}; known: {', '.join(known)}")
@@ -209,6 +211,7 @@ def _classes(
 #: What evaluation takes before anything is trained on, the rarest first.
 _FROZEN_ORDER = (UNSEEN_BOTH, UNSEEN_CELL, UNSEEN_DESIGN, VALIDATION, TRAIN)
 _DENSITIES = 3
+_HELD = "# held_out_cells: "
 
 
 def freeze(store: TileStore, layer: str, n: Mapping[str, int], rule: SplitRule) -> dict[str, str]:
@@ -243,12 +246,16 @@ def freeze(store: TileStore, layer: str, n: Mapping[str, int], rule: SplitRule) 
     return names
 
 
-def write_frozen(path: str | Path, by_layer: Mapping[str, Mapping[str, str]]) -> None:
-    """A file of cores with their splits, a line each: ``layer,split,core``; layers, splits and cores in order."""
+def write_frozen(path: str | Path, by_layer: Mapping[str, Mapping[str, str]], held_out_cells: Sequence[str]) -> None:
+    """A file of cores with their splits, a line each: ``layer,split,core``; above them the functions held out."""
     rows = sorted(
         (layer, SPLITS.index(split), core) for layer, cores in by_layer.items() for core, split in cores.items()
     )
-    lines = ["layer,split,core", *(f"{layer},{SPLITS[split]},{core}" for layer, split, core in rows)]
+    lines = [
+        f"{_HELD}{' '.join(held_out_cells)}",
+        "layer,split,core",
+        *(f"{layer},{SPLITS[split]},{core}" for layer, split, core in rows),
+    ]
     files.write_bytes(Path(path), ("\n".join(lines) + "\n").encode())
 
 
@@ -260,14 +267,25 @@ def read_frozen(name: str) -> dict[str, dict[str, str]]:
     UnknownNameError : there is no such file; lists those of the study.
     SchemaError : a core is in two splits.
     """
+    path = _frozen_file(name)
+    table = pd.read_csv(path, dtype=str, comment="#")
+    if (twice := table.duplicated(["layer", "core"])).any():
+        raise SchemaError(f"{path}: core {table['core'][twice].iloc[0]} stands in it twice; draw it anew with freeze")
+    return {layer: dict(zip(rows["core"], rows["split"], strict=True)) for layer, rows in table.groupby("layer")}
+
+
+def frozen_cells(name: str) -> list[str]:
+    """Functions of cells that were held out when a file of :func:`read_frozen` was drawn."""
+    with _frozen_file(name).open(encoding="utf-8") as lines:
+        return next(lines).removeprefix(_HELD).split()
+
+
+def _frozen_file(name: str) -> Path:
     path = FOLDER / "splits" / f"{name}.csv"
     if not path.is_file() and not (path := Path(name)).is_file():
         known = sorted(each.stem for each in (FOLDER / "splits").glob("*.csv"))
         raise UnknownNameError.of("frozen split", name, known)
-    table = pd.read_csv(path, dtype=str)
-    if (twice := table.duplicated(["layer", "core"])).any():
-        raise SchemaError(f"{path}: core {table['core'][twice].iloc[0]} stands in it twice; draw it anew with freeze")
-    return {layer: dict(zip(rows["core"], rows["split"], strict=True)) for layer, rows in table.groupby("layer")}
+    return path
 
 
 def in_train(split: xr.Dataset, samples: np.ndarray) -> int:

@@ -106,7 +106,8 @@ def test_a_frozen_split_is_what_its_file_says(slivers, tmp_path):
     assert counted == n and len(names) == sum(n.values())
     assert sp.freeze(slivers, "metal1", n, rule) == names
     path = tmp_path / "some.csv"
-    sp.write_frozen(path, {"metal1": names})
+    held = sp.splits(slivers, "metal1", 16, rule).attrs["held_out_cells"]
+    sp.write_frozen(path, {"metal1": names}, held)
     assert sp.read_frozen(str(path)) == {"metal1": names}
     split = sp.splits(slivers, "metal1", 16, replace(rule, frozen=str(path)))
     assert sp.leaks(split.split.values, split.core.values) == 0
@@ -117,7 +118,8 @@ def test_a_frozen_split_is_what_its_file_says(slivers, tmp_path):
     assert (split.split.values == sp.SPLITS.index(sp.EXCLUDED)).sum() > 100
     with pytest.raises(UnknownNameError, match="no frozen split 'other'"):
         sp.splits(slivers, "metal1", 16, SplitRule(frozen="other"))
-    path.write_text(path.read_text() + path.read_text().splitlines()[1] + "\n")
+    assert split.attrs["held_out_cells"] == held
+    path.write_text(path.read_text() + path.read_text().splitlines()[2] + "\n")
     with pytest.raises(SchemaError, match="stands in it twice"):
         sp.read_frozen(str(path))
 
