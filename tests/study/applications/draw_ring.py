@@ -10,14 +10,19 @@ import sys
 from klayout import db
 
 
-def main(path: str, radius_um: float, width_um: float = 0.3, gap_um: float = 0.2) -> None:
+def main(path: str, radius_um: float, width_um: float = 0.304, gap_um: float = 0.2) -> None:
     layout = db.Layout()
     layout.dbu = 0.001
     core = layout.layer(1, 0)
     ring, top = layout.create_cell("ring_single"), layout.create_cell("chip")
-    turns = [math.radians(degree) for degree in range(0, 361)]
-    line = [db.DPoint(radius_um * math.cos(turn), radius_um * math.sin(turn)) for turn in turns]
-    ring.shapes(core).insert(db.DPath(line, width_um).polygon())
+    turns = [math.radians(degree) for degree in range(360)]
+    circles = [
+        [db.DPoint(radius * math.cos(turn), radius * math.sin(turn)) for turn in turns]
+        for radius in (radius_um + width_um / 2, radius_um - width_um / 2)
+    ]
+    around = db.DPolygon(circles[0])
+    around.insert_hole(circles[1])
+    ring.shapes(core).insert(around)
     y = -(radius_um + width_um + gap_um)
     top.shapes(core).insert(db.DPath([db.DPoint(-5, y), db.DPoint(5, y)], width_um))
     top.insert(db.DCellInstArray(ring.cell_index(), db.DTrans(0, 0)))

@@ -16,7 +16,7 @@ DECK = {"min_width_nm": 130.0, "min_space_nm": 130.0, "msd_nm": 134.0, "msa_nm2"
 
 @pytest.fixture(scope="module")
 def process():
-    return devices.in_field(PROCESS, {"period_nm": 1024, "pixel_nm": 8, "n_kernels": 12})
+    return devices.in_field(PROCESS, {"period_nm": 1024, "pixel_nm": 4, "n_kernels": 12})
 
 
 def test_a_gauge_measures_a_profile_below_the_pixel_and_knows_what_is_lost():
@@ -41,29 +41,30 @@ def test_an_outline_moves_by_what_is_asked_and_a_rule_rounds_corners():
 
 def test_a_biased_line_is_found_by_the_bias_and_fed_back_edges_come_closer(process):
     sim = process.simulator()
-    target = np.zeros((128, 128), np.uint8)
-    target[:, 40:88] = 1
-    target[90:, :] = 0
+    target = np.zeros((256, 256), np.uint8)
+    target[:180, 80:176] = 1
     off = [
-        np.nanmean(np.abs(corrections._errors(mask, target, sim, 8.0)[0]))
-        for mask in (target, corrections.fed_back(target, sim, process.unit_nm, 8.0))
+        np.nanmean(np.abs(corrections._errors(mask, target, sim, 4.0)[0]))
+        for mask in (target, corrections.fed_back(target, sim, process.unit_nm, 4.0))
     ]
     assert off[1] < off[0]
-    assert abs(corrections.best_bias(target, sim, 8.0)) <= 16.0
-    bias, slope = corrections.fitted_rule(target, sim, process.unit_nm, 8.0)
+    assert abs(corrections.best_bias(target, sim, 4.0)) <= 16.0
+    bias, slope = corrections.fitted_rule(target, sim, process.unit_nm, 4.0)
     assert np.isfinite([bias, slope]).all()
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory, process):
     folder = tmp_path_factory.mktemp("device")
-    device = layout.photonic_device("coupler", length_nm=256.0, turn_nm=256.0, apart_nm=64.0, width_nm=256.0)
+    device = layout.photonic_device(
+        "coupler", length_nm=256.0, turn_nm=256.0, apart_nm=64.0, width_nm=256.0, gap_nm=192.0
+    )
     run = study.start("A coupler", notebook="test", params={}, out_dir=folder)
     source = device.write(folder / "coupler.gds", sensitive=(10, 0))
     region = (-192.0, -256.0, 192.0, 256.0)
     corrected = devices.correct(
         source, process, run, region_nm=region, context_nm=192.0, core_nm=512.0, deck=DECK,
-        options={"free_steps": 0, "n_steps": 6}, sensitivity=[("10/0", 4.0)],
+        options={"free_steps": 0, "n_steps": 20}, sensitivity=[("10/0", 4.0)],
     )  # fmt: skip
     return device, corrected
 
@@ -88,13 +89,6 @@ def test_a_device_goes_from_drawing_to_masks_that_print_closer(made):
     assert int(seams["windows"][0]) == 1 and float(seams["wall_s"][0]) > 0
     table = devices.sheet(row)
     assert list(table.columns.get_level_values(1)) == list(corrected.masks)
-
-
-def test_the_outline_of_a_mask_that_is_the_drawing_has_the_errors_of_its_print(made, process):
-    _, corrected = made
-    box = corrected.plan.region_nm
-    rings = measures._rings(corrected.area.design().drawn("1/0").merged(), box, corrected.area.design().dbu_nm)
-    assert rings and all(ring.min() >= 0 for ring in rings)
 
 
 def test_a_gauge_outside_the_region_is_left_out(made):
