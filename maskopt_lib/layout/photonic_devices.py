@@ -263,7 +263,7 @@ def photonic_device(name: str, **sizes: float) -> PhotonicDevice:
     Examples
     --------
     >>> photonic_device("bragg", n_periods=8).region_nm
-    (-1536.0, -808.0, 1536.0, 808.0)
+    (-1536.0, -832.0, 1536.0, 832.0)
     """
     if name not in DEVICES:
         raise UnknownNameError.of("device", name, list(DEVICES))

@@ -35,7 +35,7 @@ class Waveguide:
     --------
     >>> guide = Waveguide()
     >>> round(guide.slab_index, 2), guide.effective_index(np.array([400.0, 500.0])).round(2).tolist()
-    (2.85, [2.22, 2.45])
+    (2.85, [2.32, 2.49])
     """
 
     thickness_nm: float = 220.0
