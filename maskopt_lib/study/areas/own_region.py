@@ -202,11 +202,14 @@ def _warn_between_pixels(polygons: Sequence[np.ndarray], plan: Plan, what: str) 
 
 
 def with_rim(plan: Plan) -> Plan:
-    """The same mask as a region that reaches as far as it goes: where no border cuts it, all that it prints counts."""
-    return replace(
-        plan, region_nm=grown(plan.region_nm, plan.rim_nm), core_nm=plan.core_nm + 2 * plan.rim_nm, context_nm=0.0,
-        rim_nm=0.0,
-    )  # fmt: skip
+    """The same mask as a region that reaches as far as it goes: where no border cuts it, all that it prints counts.
+
+    One window becomes all that its field holds. Many stay as large as they are, with their context: there are more.
+    """
+    counted = {"region_nm": grown(plan.region_nm, plan.rim_nm), "rim_nm": 0.0}
+    if plan.grid == (1, 1):
+        counted |= {"core_nm": plan.core_nm + 2 * plan.rim_nm, "context_nm": 0.0}
+    return replace(plan, **counted)
 
 
 def middle_nm(plan: Plan, *, longest_nm: float = 2048.0) -> tuple[float, float, float, float]:

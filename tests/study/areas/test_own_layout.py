@@ -117,6 +117,25 @@ def test_a_mask_goes_on_around_the_region_and_is_the_same_in_one_window_and_in_m
     assert found == [(1, 1), (1, 3)]
 
 
+def test_a_layout_of_many_windows_is_scored_with_what_lies_around_each(tmp_path, small):
+    path = drawn(tmp_path / "long.gds", boxes((0, 0, 80, 400), (200, 0, 1400, 80), (600, 160, 680, 400)))
+    area = own_layout.read(path, tmp_path, small)
+    deck, of_plan = {"min_width_nm": 30, "min_space_nm": 30, "msa_nm2": 400, "msd_nm": 30}, {}
+    for core_nm in (512, 256):
+        plan = own_layout.plan_of(area, pixel_nm=PIXEL, core_nm=core_nm)
+        run = run_in(tmp_path / str(core_nm))
+        masks = {"target": own_layout.target_mask(tiled(area, plan, run))}
+        counted = tiled(area, own_layout.with_rim(plan), run)
+        of_plan[core_nm] = own_layout.score_masks(counted, masks, deck=deck)
+    (scores, report, measured), (finer, *_) = of_plan.values()
+    assert not measured["target"].not_printed and not report["target"]["violations"].any()
+    whole = metrics.rule_report(area.design().rasterize("11/0", (-200, -200, 1600, 600), PIXEL), deck, PIXEL)
+    for rule in deck:
+        assert float(scores[rule].squeeze()) == float(whole["worst"].sel(rule=rule)), rule
+    for name in ("l2_nm2", "pvb_nm2"):  # a field of 1024 nm repeats itself, and other windows repeat other things
+        np.testing.assert_allclose(scores[name], finer[name], rtol=0.15)
+
+
 def test_scores_of_a_region_that_holds_everything_are_those_of_the_field(tmp_path, small):
     path = drawn(tmp_path / "all.gds", boxes((0, 0, 80, 400), (200, 0, 280, 400), (340, 40, 412, 112)))
     everything = [-48, -48, 460, 448]
