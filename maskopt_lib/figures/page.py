@@ -217,8 +217,8 @@ def _fill(axes: Axes, panel: Panel, is_left: bool, is_low: bool) -> dict:
     axes.set_xlabel(panel.xlabel if is_low else "")
     axes.set_ylabel(panel.ylabel if is_left else "")
     for limits, set_limits in ((panel.xlim, axes.set_xlim), (panel.ylim, axes.set_ylim)):
-        if limits is not None:
-            set_limits(*limits)
+        if limits is not None:  # nan where nothing that is drawn has a number: that side is free then
+            set_limits(*(None if side is None or not np.isfinite(side) else side for side in limits))
     for axis, ticks, is_log, limits in (
         (axes.xaxis, panel.xticks, panel.log_x, axes.get_xlim),
         (axes.yaxis, panel.yticks, panel.log_y, axes.get_ylim),

@@ -15,7 +15,7 @@ from picture_faults import faults
 from maskopt_lib import figures
 from maskopt_lib.data import schema
 from maskopt_lib.errors import UnknownNameError
-from maskopt_lib.figures import page, style
+from maskopt_lib.figures import marks, page, style
 from maskopt_lib.metrics import rule_report
 
 PNG_HEAD = b"\x89PNG\r\n\x1a\n"
@@ -357,6 +357,11 @@ def test_labels_of_long_numbers_beside_a_colour_bar_stay_on_the_page(corner_nm, 
     picture = picture.assign_coords(y=5 * picture["y"] + corner_nm, x=5 * picture["x"] + corner_nm)
     where = where.assign(y_nm=5 * where["y_nm"] + corner_nm, x_nm=5 * where["x_nm"] + corner_nm)
     assert not faults(page.draw(figures.edge_errors(picture, where, limit_nm=8), width_inch), width_inch)
+
+
+def test_a_curve_without_a_number_leaves_its_axes_empty():
+    line = marks.line(np.arange(3), np.full(3, np.nan), "#000000")
+    assert not faults(page.draw(page.single([line], ylim=(0.0, np.nan)), 3.5), 3.5)
 
 
 def test_a_target_at_the_border_keeps_its_outline():

@@ -216,8 +216,9 @@ def against_reference(
 
 
 def summary_of_errors(errors: xr.Dataset) -> xr.Dataset:
-    """Mean, 95 % and largest absolute edge error of each mask; a lost edge counts as the search limit."""
+    """Mean, 95 % and largest absolute edge error, nan without sites; a lost edge counts as the search limit."""
     error = np.abs(errors["edge_error_nm"]).fillna(metrics.epe.SEARCH_NM)
+    error = error if error.sizes[schema.SITE] else error.pad({schema.SITE: (0, 1)})
     levels = {
         "mean_abs_nm": error.mean(schema.SITE),
         "p95_nm": error.quantile(0.95, schema.SITE).drop_vars("quantile"),
