@@ -24,7 +24,8 @@ def time_table(passes: Mapping[str, xr.Dataset]) -> pd.DataFrame:
     rows = {}
     for name, windows in passes.items():
         is_solved = windows["solved"] == 1
-        seconds = windows["runtime_s"].where(is_solved)
+        # As pandas has them: a pass that had no window to solve has no mean and no largest number.
+        seconds = windows["runtime_s"].where(is_solved).to_series()
         rows[name] = {
             "windows": windows.sizes["tile"],
             "solved": int(is_solved.sum()),
@@ -33,7 +34,7 @@ def time_table(passes: Mapping[str, xr.Dataset]) -> pd.DataFrame:
             _SOLVED: float(seconds.mean()),
             "wall seconds": windows.attrs["wall_s"],
             "wall seconds a window": windows.attrs["wall_s"] / max(windows.sizes["tile"], 1),
-            "peak memory of a worker (GB)": float(windows["peak_memory_gb"].max()),
+            "peak memory of a worker (GB)": windows["peak_memory_gb"].to_series().max(),
         }
     table = pd.DataFrame(rows).T.rename_axis("pass")
     table.columns = pd.MultiIndex.from_tuples([(name, _MEASURED) for name in table.columns])

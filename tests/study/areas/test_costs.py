@@ -36,3 +36,9 @@ def test_a_square_millimetre_takes_the_seconds_of_all_passes(spent):
     # Two passes and half of the windows again, at the assumed time.
     assert hours["one GPU"] == 25 and hours["a cluster of 5 GPUs"] == 5
     assert "assumed 0.036 s" in needs["from"]["one GPU"]
+
+
+def test_a_pass_without_a_window_to_solve_costs_nothing():
+    spent = costs.time_table({"repair": windows([1] * 4, [8.0] * 4).isel(tile=slice(0))}).loc["repair"].droplevel(1)
+    assert spent["windows"] == spent["solved"] == spent["solver seconds"] == 0
+    assert np.isnan(spent["peak memory of a worker (GB)"])
