@@ -229,11 +229,12 @@ def solve(
         polygons=result.polygons and tuple([points * scale for points in clip] for clip in result.polygons),
         violations=tuple(tuple(v.times(scale) for v in found) for found in result.violations),
     )
-    for i, broken in enumerate(result.broken_rules):
+    for i, broken in enumerate(result.violations):
         if broken:
+            some = "; ".join(map(str, broken[:5])) + f"; and {len(broken) - 5} more" * (len(broken) > 5)
             warnings.warn(
-                f"the mask of {method} for clip {i} keeps its features but not its deck: {broken}; ask for less, or "
-                "take another start",
+                f"the mask of {method} for clip {i} keeps its features but not its deck: {some}; ask for less, or take "
+                "another start",
                 RulesBrokenWarning,
                 stacklevel=2,
             )

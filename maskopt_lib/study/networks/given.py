@@ -11,12 +11,13 @@ import numpy as np
 
 from maskopt_lib import layout
 from maskopt_lib.errors import ImageError, MissingDataError
-from maskopt_lib.files import sha256_of
+from maskopt_lib.files import reading, sha256_of
 from maskopt_lib.images import binary
 from maskopt_lib.models.inputs import IMAGE_NM
 
 #: Endings of files with one mask each.
 ENDINGS = (".png", ".oas", ".gds")
+_REMEDY = "write it with numpy.savez: samples (n,) and masks (n, y, x)"
 
 
 def samples_of(path: str | Path) -> np.ndarray:
@@ -38,8 +39,8 @@ def read_given(path: str | Path, samples: np.ndarray) -> np.ndarray:
             f"{path} has no mask of the tiles {lacking[:8]}; it has those of {sorted(places)[:8]} ..."
         )
     if Path(path).suffix == ".npz":
-        with np.load(path, allow_pickle=False) as arrays:
-            masks = [arrays["masks"][places[sample]] for sample in samples.tolist()]
+        with reading(path, _REMEDY), np.load(path, allow_pickle=False) as arrays:
+            masks = list(arrays["masks"][[places[sample] for sample in samples.tolist()]])
     else:
         masks = [_read_one(places[sample]) for sample in samples.tolist()]
     if len({mask.shape for mask in masks}) != 1:
@@ -56,7 +57,7 @@ def digest_of(path: str | Path) -> list[str]:
 def _places(path: Path) -> dict[int, int | Path]:
     """Number of a tile -> where its mask is: place in the arrays, or file."""
     if path.suffix == ".npz" and path.is_file():
-        with np.load(path, allow_pickle=False) as arrays:
+        with reading(path, _REMEDY), np.load(path, allow_pickle=False) as arrays:
             if not {"samples", "masks"} <= set(arrays.files):
                 raise MissingDataError(
                     f"{path} holds {', '.join(arrays.files)}; it needs samples (n,) and masks (n, y, x)"
@@ -72,6 +73,9 @@ def _places(path: Path) -> dict[int, int | Path]:
 
 def _read_one(path: Path) -> np.ndarray:
     if path.suffix == ".png":
-        return (cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) >= 128).astype(np.uint8)
+        image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+        if image is None:
+            raise ImageError(f"{path} is no picture that can be read; give a PNG of 0 and 255, 1 nm a pixel")
+        return (image >= 128).astype(np.uint8)
     box = layout.read_clip(path, placement=(0, 0), window_nm=IMAGE_NM)
     return box.rasterize(pixel_nm=1)

@@ -10,7 +10,7 @@ from model_stores import in_dark, model_store
 
 from maskopt_lib import layout, optics
 from maskopt_lib.data import schema
-from maskopt_lib.errors import ImageError, MissingDataError
+from maskopt_lib.errors import ImageError, MaskOptError, MissingDataError
 from maskopt_lib.study.networks import benchmark as bm
 from maskopt_lib.study.networks import given, score
 from maskopt_lib.study.networks.entries import IDENTITY, BenchEntry
@@ -69,6 +69,15 @@ def test_what_is_amiss_is_told(bench, tiles, tmp_path):
     np.savez(tmp_path / "c.npz", samples=tiles.samples, masks=np.full((2, 1024, 1024), 3, np.uint8))
     with pytest.raises(ImageError):
         bench.scores([BenchEntry(name="c", given=tmp_path / "c.npz", recipe=bm.Recipe(**IDLE))], tiles, "ilt")
+
+
+@pytest.mark.parametrize("name", ["a.npz", "folder/7.png"])
+def test_a_file_that_is_none_of_its_kind_is_named(tmp_path, name):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / name).write_bytes(b"nothing of the kind")
+    path = tmp_path / name.split("/")[0]
+    with pytest.raises(MaskOptError, match=name.split("/")[-1]):
+        given.read_given(path, np.array([7]))
 
 
 def test_the_command_says_in_one_line_what_is_lacking(tmp_path):
