@@ -18,6 +18,8 @@ WINDOWS_PX = tuple(8 * 1.25**k for k in range(14))
 SMOOTHING_PX = 1.5
 # A window may be this many radii long, a third of the circle: shorter ones see more of the raster than of the curve.
 _WINDOW_RADII = 2.0
+# Where a mask ends, its border makes corners of what goes on beyond it: these many pixels beside it say nothing.
+_BESIDE_BORDER_PX = 6.0
 
 
 def outlines(mask: Any) -> list[np.ndarray]:
@@ -91,6 +93,7 @@ def min_radius_nm(mask: Any, pixel_nm: float) -> float:
     Discs and rounded corners come out within 5 % from a radius of 20 pixels and within 15 % from 8; where the curvature
     varies along the outline, as at the tip of an ellipse, the radius is up to a fifth too large. What turns within less
     than the shortest window, a right angle above all, is reported as some 3 pixels: the resolution, not a radius.
+    Where the border of the mask cuts a shape there is no corner: it is taken to go on.
 
     References
     ----------
@@ -116,7 +119,15 @@ def outline_radii(mask: Any, below_px: float = np.inf) -> list[tuple[np.ndarray,
     Radii of ``below_px`` or more may be too small: those are not followed up.
     """
     loops = [_resampled(loop) for loop in outlines(mask)]
-    return [(points, _radii(points, below_px)) for points in loops]
+    height, width = np.shape(mask)
+    found = []
+    for points in loops:
+        radii = _radii(points, below_px)
+        to_border = np.minimum(points, (height, width) - points).min(axis=1)
+        if to_border.min() < 1:
+            radii[to_border < _BESIDE_BORDER_PX] = np.inf
+        found.append((points, radii))
+    return found
 
 
 def _resampled(loop: np.ndarray) -> np.ndarray:

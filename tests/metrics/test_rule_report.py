@@ -169,3 +169,11 @@ def test_wrong_decks_are_refused_with_the_rules_there_are():
         rule_report(boxes(), {"width": 30}, 1)
     with pytest.raises(OptionError, match=r"msd_nm must be a number above 0.*got 0"):
         rule_report(boxes(), {"msd_nm": 0}, 1)
+
+
+@pytest.mark.parametrize("turn", range(4))
+def test_a_border_that_cuts_a_shape_makes_no_corner(turn):
+    y, x = np.mgrid[:256, :256]
+    wave = np.rot90(np.abs(x - 128 - 30 * np.sin(y / 50)) < 40, turn)
+    assert rule_report(wave, {"min_radius_nm": 10}, 1).sizes["violation"] == 0
+    assert rule_report(boxes((100, 0, 200, 100)), {"min_radius_nm": 10}, 1).sizes["violation"] == 2
