@@ -217,6 +217,7 @@ def test_a_stitched_mask_is_whole_or_not_there_and_a_run_that_was_stopped_goes_o
     assert again.read(plan.region_nm).any()
 
 
+@pytest.mark.slow  # `make faults` kills workers of runs, tests/runs/test_spread.py those of any work
 def test_a_killed_worker_changes_nothing(area, run, tmp_path):
     plan = plan_of((0.0, 0.0, 3000.0, 1000.0))
     undisturbed, _ = tiles.solve_area(tiled(area, plan, run, batch=1), CURVY)

@@ -58,6 +58,7 @@ def killing(client, folder: Path, pattern: str, which: int):
     killer.join()
 
 
+@pytest.mark.slow  # `make faults` kills a build's workers as well
 def test_killed_workers_change_nothing(undisturbed, tmp_path):
     with workers(2) as client:
         with killing(client, tmp_path, TILE_PARTS, 0) as first, killing(client, tmp_path, LABEL_PARTS, 1) as second:
@@ -105,7 +106,7 @@ def files_no_larger_than(n_bytes: int):
 
 def test_a_full_disk_ends_the_run_and_more_room_lets_it_go_on(undisturbed, tmp_path):
     failed = 0
-    for room in (1_000, 4_000, 6_000, 8_000, 12_000, 20_000, 40_000, 1_000_000):
+    for room in (1_000, 4_000, 8_000, 20_000, 1_000_000):
         try:
             with files_no_larger_than(room):
                 built = build(tmp_path)
@@ -158,10 +159,10 @@ def test_a_byte_that_flips_anywhere_is_noticed_and_made_again_without_a_word(cop
     designs = [path for path in (copied / "parts").glob("design-*") if path.suffix == ".oas"]
     keys = copied / cut.STORE / cut.KEYS
     rng = np.random.default_rng(0)
-    for path in (*rng.choice(kept, 4, replace=False), next(p for p in kept if p.name.startswith("design")), *designs):
+    for path in (*rng.choice(kept, 2, replace=False), next(p for p in kept if p.name.startswith("design")), *designs):
         spoil(path)
     assert build(copied)["digest"] == undisturbed["digest"]
-    for at in rng.integers(0, keys.stat().st_size, 6).tolist():
+    for at in rng.integers(0, keys.stat().st_size, 2).tolist():
         spoil(keys, at)
         again = build(copied)
         assert again["digest"] == undisturbed["digest"]

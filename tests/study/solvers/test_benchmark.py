@@ -438,7 +438,7 @@ def test_two_trials_of_one_label_are_refused(kernels, wanted, run, no_solver):
         study.solve_and_score(wanted, kernels, [TRIALS[0], TRIALS[0]], run)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_an_error_says_which_mask(workers, kernels, wanted, run):
     bad = study.Trial(label="bad", method="curvy", options=SMALL, per_clip={"pixel_nm": {CLIPS[1]: 12.0}})
     with pytest.raises(ValueError, match="12") as caught:
