@@ -5,6 +5,7 @@ stand among masks that the labels' solver makes of all that is around. Masks of 
 their own neighbours.
 """
 
+import math
 from pathlib import Path
 
 import click
@@ -15,6 +16,7 @@ from maskopt_lib import files, optics
 from maskopt_lib.data import schema
 from maskopt_lib.data.tile_store import TileStore
 from maskopt_lib.errors import MaskOptError, MissingDataError
+from maskopt_lib.runs.locks import FolderLock
 from maskopt_lib.runs.record import record_of
 from maskopt_lib.study.dataset import cut, plan
 from maskopt_lib.study.networks.benchmark import Bench, Comparison
@@ -64,13 +66,24 @@ def main(masks: Path, build: Path, layer: str, split: str, kind: str, name: str,
     if not (build / "record.json").is_file():
         raise click.ClickException(f"no dataset at {build}: make notebook NB=22, or make mini-dataset")
     try:
-        params = record_of(build)["params"]
-        context_nm, kernels = params["label_context_nm"][layer], optics.load(params["kernel_set"])
-        sources = plan.sources_of(params["designs"])
-        bench = Bench(store=build / cut.STORE, run_dir=out, kernels=kernels, sources=sources)
-        compared = score_given(bench, masks, name, layer, split=split, context_nm=context_nm, kind=kind)
+        # Who scores beside another into one table waits, or one of the two rows would be lost.
+        with FolderLock(out, f"scoring {name}", wait_s=math.inf, tell=click.echo):
+            table, path = _add_row(masks, build, layer, split, kind, name, out)
     except MaskOptError as mistake:
         raise click.ClickException(str(mistake)) from mistake
+    click.echo(table.T.to_string())
+    click.echo(f"== row {name!r} added to {path}")
+
+
+def _add_row(
+    masks: Path, build: Path, layer: str, split: str, kind: str, name: str, out: Path
+) -> tuple[pd.DataFrame, Path]:
+    """The rows compared, and the table to which that of these masks was added."""
+    params = record_of(build)["params"]
+    context_nm, kernels = params["label_context_nm"][layer], optics.load(params["kernel_set"])
+    sources = plan.sources_of(params["designs"])
+    bench = Bench(store=build / cut.STORE, run_dir=out, kernels=kernels, sources=sources)
+    compared = score_given(bench, masks, name, layer, split=split, context_nm=context_nm, kind=kind)
     columns = [*PLACED_SCORES, *OF_ALONE.values()]
     table = compared.scores[columns].mean((schema.SEED, schema.SAMPLE)).to_dataframe()
     about = {"layer": layer, "split": split, "n_tiles": len(compared.tiles.samples), "kernels": kernels.name}
@@ -78,8 +91,7 @@ def main(masks: Path, build: Path, layer: str, split: str, kind: str, name: str,
     path = out / "scores.csv"
     before = pd.read_csv(path, index_col=0) if path.is_file() else None
     files.write_bytes(path, pd.concat([before, table.loc[[name]]]).to_csv().encode())
-    click.echo(table.T.to_string())
-    click.echo(f"== row {name!r} added to {path}")
+    return table, path
 
 
 if __name__ == "__main__":

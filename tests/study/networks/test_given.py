@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import threading
+
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 from model_stores import in_dark, model_store
@@ -84,3 +89,16 @@ def test_the_command_says_in_one_line_what_is_lacking(tmp_path):
     np.savez(tmp_path / "a.npz", samples=[0], masks=np.zeros((1, 8, 8)))
     result = CliRunner().invoke(score.main, [str(tmp_path / "a.npz"), "--build", str(tmp_path / "none")])
     assert result.exit_code == 1 and "make mini-dataset" in result.output and "Traceback" not in result.output
+
+
+def test_who_scores_into_a_table_that_another_writes_waits_and_says_so(tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    (tmp_path / "record.json").touch()
+    np.savez(tmp_path / "a.npz", samples=[0], masks=np.zeros((1, 8, 8)))
+    hold = f"from maskopt_lib.runs.locks import FolderLock; l = FolderLock({str(out)!r}, 'scoring b'); input(l.folder)"
+    monkeypatch.setattr(score, "_add_row", lambda *_: (pd.DataFrame({"L2": [1]}, ["a"]), out / "scores.csv"))
+    with subprocess.Popen([sys.executable, "-c", hold], stdin=-1, stdout=-1, text=True) as other:
+        assert other.stdout.read(1) == "/"
+        threading.Timer(1, other.stdin.close).start()
+        said = CliRunner().invoke(score.main, [str(tmp_path / "a.npz"), "--build", str(tmp_path), "--out", str(out)])
+    assert said.exit_code == 0 and f"waiting for process {other.pid}" in said.output and "scoring b" in said.output
