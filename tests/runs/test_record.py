@@ -209,8 +209,8 @@ def test_a_commit_that_this_history_lacks_is_told_from_its_own():
     assert own and in_history("0" * 40) is False
 
 
-#: Made on a branch that was put on another commit before it came in: to be made again by their notebooks' paper runs.
-ASTRAY = {"00_first_mask", "44_determinism"}
+#: Made on a branch that was put on another commit before it came in: to be made again by its notebook's paper run.
+ASTRAY = {"00_first_mask"}
 
 
 def test_records_name_commits_of_this_history():
