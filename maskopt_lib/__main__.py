@@ -184,7 +184,7 @@ def score(mask_file: str, layout: str, out: Path | None, **asked: Any) -> None:
     help="What is written: fh*.bin and scales.txt, OpenILT's and LithoBench's .pt, or CurvyILT's .npy.",
 )  # fmt: skip
 @click.option("--order", type=click.Choice(["openilt", "file"]), default="openilt", help="Of arrays in fh*.bin.")
-@click.option("--n-kernels", type=click.IntRange(1), help="Kept; default: what the process asks for.")
+@click.option("--n-kernels", type=click.IntRange(1), help="The strongest ones; default: what the process asks for.")
 @click.option("--side", type=click.IntRange(3), help="Frequencies along an axis, odd: 35 for the contest's programs.")
 @click.option("--inspect", type=FILE, help="Instead: say whether the kernels in a folder are what they should be.")
 def kernels(
@@ -202,8 +202,6 @@ def kernels(
     python -m maskopt_lib kernels my.yaml --n-kernels 24 --side 35 --layout openilt --out kernel
     python -m maskopt_lib kernels --inspect kernel
     """
-    from dataclasses import replace
-
     from maskopt_lib import litho, optics
 
     if (process is None) == (inspect is None):
@@ -211,10 +209,8 @@ def kernels(
     if inspect is not None:
         click.echo(str(optics.inspect(inspect)))
         return
-    found = litho.load_process(process).kernels
-    if n_kernels:
-        kept = {name: getattr(found, name)[:, :n_kernels] for name in ("spectra", "weights")}
-        found = replace(found, **kept)
+    chosen = litho.load_process(process)
+    found = chosen.strongest(n_kernels) if n_kernels else chosen.kernels
     if side:
         found = optics.padded(found, side // 2)
     write = {
@@ -317,6 +313,10 @@ def _options(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
 @click.option("--preset", help="Of the method; default: its first.")
 @click.option("--option", "options", multiple=True, callback=_options, help="name=value of the method; repeatable.")
 @DECK
+@click.option(
+    "--sensitive", multiple=True, type=(str, float), metavar="LAYER WEIGHT",
+    help="What lies under shapes of that layer counts so many times; repeatable.",
+)  # fmt: skip
 @click.option("--mask-layer", default="111/0", help="Of the mask in the file.")
 @click.option("--target-layer", default="110/0", help="Of the target beside it.")
 @click.option("--beside", is_flag=True, help="Write all of the layout's own layers instead of the target.")

@@ -57,6 +57,14 @@ def test_kernels_for_other_programs_are_written_and_inspected(run, tmp_path):
         assert optics.inspect(folder).readings["as stored"].spectra.shape == (2, 6, 37, 37)
         status, said, _ = run("kernels", "--inspect", folder)
         assert status == 0 and "sound" in said and "NOT" not in said
+    # Six systems are kept for the accuracy asked for, more where more are asked for.
+    light = "optics: {wavelength_nm: 193, na: 0.5, source: {shape: circular, sigma: 0.3}}"
+    own = tmp_path / "own.yaml"
+    own.write_text(f"{light}\nfield: {{period_nm: 2048, pixel_nm: 8, accuracy: 0.05}}\n")
+    kept, more = (json.loads(run("kernels", own, *asked)[1])["weights"][0] for asked in ((), ("--n-kernels", 9)))
+    assert len(kept) < 9 == len(more) and np.allclose(kept, more[: len(kept)])
+    status, _, refused = run("kernels", "embedded", "--n-kernels", 1000)
+    assert status == 1 and "--n-kernels 1000 are asked for" in refused
     assert run("kernels", "embedded", "--inspect", folder)[0] == 2
     status, _, refused = run("kernels", "--inspect", tmp_path)
     assert status == 1 and "no kernels of a known layout" in refused

@@ -24,6 +24,8 @@ DRAWN = (1, 0)
 TOLERANCE_NM, GRID_NM = 0.02, 0.1
 # How far waveguides go on beyond the region, and the free border inside of it.
 _LEAD_NM, _BORDER_NM = 4096.0, 512.0
+#: Kinds of gauges, and those whose middle is clear of silicon.
+KINDS, CLEAR = ("width", "gap", "tooth", "wide", "narrow", "tip"), ("gap", "tip")
 # Of every file, so that equal devices make equal files.
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 
@@ -32,7 +34,8 @@ class Gauge(NamedTuple):
     """A place where a length is measured across: its kind, middle, direction and drawn length.
 
     Kinds: ``width`` of a waveguide, ``gap`` between two, ``tooth`` of a grating, ``wide`` and ``narrow`` parts of a
-    corrugated waveguide. Of a gap the middle is clear of silicon, of all others it is silicon.
+    corrugated waveguide, ``tip`` across the end of a slot. Of a gap and a tip the middle is clear of silicon, of all
+    others it is silicon.
     """
 
     kind: str
@@ -72,8 +75,8 @@ class PhotonicDevice:
         Parameters
         ----------
         path : the file, ``.gds``.
-        sensitive : layer on which squares of twice ``around_nm`` beyond each gap are drawn: a map of where the device
-            is most sensitive, as one would draw it by hand.
+        sensitive : layer on which squares of twice ``around_nm`` beyond each gap and tip are drawn: a map of where the
+            device is most sensitive, as one would draw it by hand.
         around_nm : how far they reach beyond the gap's middle and half of its length.
         """
         library = gdstk.Library(self.name, unit=1e-9, precision=GRID_NM * 1e-9)
@@ -81,7 +84,7 @@ class PhotonicDevice:
         for polygon in self.polygons:
             cell.add(gdstk.Polygon(polygon.points, layer=DRAWN[0], datatype=DRAWN[1]))
         for gauge in self.gauges if sensitive else ():
-            if gauge.kind == "gap":
+            if gauge.kind in CLEAR:
                 half = gauge.drawn_nm / 2 + around_nm
                 corners = (gauge.x_nm - half, gauge.y_nm - half), (gauge.x_nm + half, gauge.y_nm + half)
                 cell.add(gdstk.rectangle(*corners, layer=sensitive[0], datatype=sensitive[1]))
@@ -181,7 +184,7 @@ def y_branch(
         pieces += path.to_polygons()
         gauges.append(Gauge("width", 64 + turn_nm, side * (middle + apart_nm), 90.0, width_nm))
     # Beyond the tip, where the arms have not yet turned by half a degree, they are as far apart as drawn.
-    gauges.append(Gauge("gap", 64 + 0.02 * turn_nm, 0.0, 90.0, slot_nm))
+    gauges.append(Gauge("tip", 64 + 0.02 * turn_nm, 0.0, 90.0, slot_nm))
     merged = gdstk.boolean(pieces, [], "or", precision=GRID_NM / 10)
     y = middle + apart_nm + width_nm / 2 + _BORDER_NM
     return _device("y_branch", merged, gauges, (-taper_nm - 1024.0, -y, 64 + turn_nm + 512.0, y))

@@ -93,6 +93,19 @@ class Process:
             return self._carrying(load(self.kernel_set))
         return self._carrying(self._imaging.kernels(self.planes_nm, name=self.name))
 
+    def strongest(self, n_kernels: int) -> SocsKernels:
+        """The strongest ``n_kernels`` systems, also where the field's accuracy asks for fewer.
+
+        Raises
+        ------
+        ValueError : fewer than these are stored, or add anything.
+        """
+        more = self.numerics and replace(self.numerics, n_kernels=n_kernels, intensity_lost=0.0)
+        found = replace(self, numerics=more).kernels
+        if (there := found.weights.shape[1]) < n_kernels:
+            raise ValueError(f"{self.name}: n_kernels={n_kernels} are asked for, and there are {there}")
+        return replace(found, spectra=found.spectra[:, :n_kernels], weights=found.weights[:, :n_kernels])
+
     @property
     def period_nm(self) -> float:
         """Side of the field in nm; a window of this side is what the simulator takes."""

@@ -99,7 +99,11 @@ CONTACT = replace(TUNED, pvb_weight=4.6)
 #: rises and no edge gains.
 PLACEMENT = replace(TUNED, site_weight=6.0, pvb_weight=4.2)
 
-PRESETS = {"tuned": TUNED, "fast": FAST, "contact": CONTACT, "placement": PLACEMENT}
+#: For curves much larger than ``wavelength / NA``, as in photonics: only their outline moves, without a free start.
+#: They print without assist features, and what a free start leaves in their midst no foundry wants to see.
+OUTLINE = replace(FAST, free_steps=0, n_steps=30)
+
+PRESETS = {"tuned": TUNED, "fast": FAST, "contact": CONTACT, "placement": PLACEMENT, "outline": OUTLINE}
 
 
 def solve(

@@ -134,7 +134,8 @@ def _tensor(path: Path) -> np.ndarray:
         value = torch.load(path, map_location="cpu", weights_only=True)
         return value.numpy()
     except Exception as error:  # what torch makes of a file that is none of its own has no common kind
-        raise KernelFileError(f"{path}: holds no tensor that can be read ({error})") from error
+        said = f"{type(error).__name__}: {error}"
+        raise KernelFileError(f"{path}: holds no tensor that can be read ({said})") from error
 
 
 def _made(spectra, weights, period_nm: float, name: str) -> SocsKernels:

@@ -23,6 +23,8 @@ from maskopt_lib.optics.kernels import SocsKernels
 #: Overlap up to which kernels count as orthogonal, and distance up to which a symmetry holds: files in single precision
 #: keep the first to 1e-6 and the second to 1e-5, and what misses one by a mistake is off by a percent and more.
 ORTHOGONAL, SYMMETRIC = 1e-4, 2e-3
+#: Clear fields of a set whose images are relative to a clear mask; the contest's has 0.95.
+CLEAR = 0.8, 1.2
 AS_STORED = "as stored"
 _BYTES = {EARLY: f"from byte {EARLY}, as public programs read", WHOLE: f"from byte {WHOLE}, as the file is laid out"}
 _MOVED = "real parts moved back by one bin"
@@ -63,8 +65,9 @@ class Inspection:
 
     @property
     def is_sound(self) -> bool:
-        """Whether programs that use the layout get eigenvectors, that is optics as they are."""
-        return self.best == next(iter(self.readings)) and self._overlap(self.best) <= ORTHOGONAL
+        """Whether programs that use the layout get eigenvectors, the strongest first: optics as they are."""
+        used = next(iter(self.readings))
+        return self.best == used and self._overlap(used) <= ORTHOGONAL and _sorted(self.readings[used])
 
     def _overlap(self, reading: str) -> float:
         return float(self.measured["overlap"].sel(reading=reading).max())
@@ -220,7 +223,18 @@ def _verdict(found: Inspection) -> list[str]:
         worst = ", ".join(f"{float(of[n]):.2g}" for n, h in holds.items() if not h)
         sentences.append(f"{which}it changes under {', '.join(broken)} (by {worst})")
     weights = float(of["weight_error"])
-    sentences.append(f"{which}the TCC is Hermitian, and its eigenvalues are the weights to {weights:.1g}")
+    sentences.append(
+        f"{which}the TCC, Hermitian as any sum of systems, has the weights for eigenvalues to {weights:.1g}"
+    )
+    if not _sorted(found.readings[best]):
+        sentences.append(f"{which}the weights do NOT fall from the first to the last: they belong to other kernels")
     clear = found.measured["clear_field"].sel(reading=best).values
     sentences.append(f"{which}a clear mask has the intensity {', '.join(f'{value:.4f}' for value in clear)}")
+    if not ((CLEAR[0] <= clear) & (clear <= CLEAR[1])).all():
+        sentences[-1] += ", which is NOT near 1: thresholds for a clear field of 1 do not hold for these images"
     return sentences
+
+
+def _sorted(kernels: SocsKernels) -> bool:
+    """Whether the weights fall; equal ones of a degenerate pair may stand in either order."""
+    return bool((np.diff(kernels.weights) <= SYMMETRIC * kernels.weights[:, :1]).all())

@@ -164,7 +164,13 @@ def imaging_of(document: yaml_files.Document) -> Imaging:
     settings = found | {"source": _source(document)}
     if "zernike_waves" in found:
         pairs = found["zernike_waves"]
-        settings["zernike_waves"] = tuple(map(tuple, pairs.items() if isinstance(pairs, Mapping) else pairs))
+        pairs = list(pairs.items()) if isinstance(pairs, Mapping) else pairs
+        if not isinstance(pairs, list) or any(not isinstance(p, list | tuple) or len(p) != 2 for p in pairs):
+            raise SchemaError(
+                f"{document.where('optics', 'zernike_waves')}: Noll's index: coefficient in waves, such as "
+                f"{{7: 0.02}}; got {pairs!r:.80}"
+            )
+        settings["zernike_waves"] = tuple(map(tuple, pairs))
     system = _made(document, OpticalSystem, settings, "optics")
     field = document.check_keys(_FIELD, "field") if "field" in document.value else {}
     pixel_nm = document.number("field", "pixel_nm", default=pixel_for(system))

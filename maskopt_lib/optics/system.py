@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
+from numbers import Real
 
 import numpy as np
 from scipy.special import ndtr
@@ -66,7 +67,8 @@ class OpticalSystem:
     def __post_init__(self) -> None:
         check_finite(self)
         for index, waves in self.zernike_waves:
-            if isinstance(index, bool) or not (isinstance(index, int) and 1 <= index <= 400 and -100 < waves < 100):
+            is_number = isinstance(index, int) and isinstance(waves, Real) and not isinstance(index, bool)
+            if not (is_number and 1 <= index <= 400 and -100 < waves < 100):
                 raise ValueError(
                     f"zernike_waves pairs Noll's indices, 1 to 400, and coefficients in waves, got {index!r}: {waves!r}"
                 )

@@ -201,6 +201,8 @@ def test_a_file_that_cannot_be_used_says_file_line_and_key(tmp_path, text, error
         ({"na": 1.2}, {}, SchemaError, "immersion_index=1.44"),
         ({"polarisation": "azimutal"}, {}, UnknownNameError, "known: scalar"),
         ({"zernike_waves": {0: 0.1}}, {}, SchemaError, "zernike_waves pairs"),
+        ({"zernike_waves": {7: "a"}}, {}, SchemaError, "zernike_waves pairs"),
+        ({"zernike_waves": [0.1]}, {}, SchemaError, "zernike_waves: Noll's index: coefficient"),
         ({"source": {"shape": "anular"}}, {}, UnknownNameError, r"did you mean annular\?"),
         ({"source": {"shape": "circular", "sigma": -0.5}}, {}, SchemaError, "source.*sigma"),
         ({"source": {"shape": "circular"}}, {}, SchemaError, "sigma"),

@@ -16,8 +16,7 @@ def worked():
     """The worked example: NA 0.85, annular 0.88 / 0.44, 24 kernels on 35 x 35 frequencies at two planes."""
     source = optics.AnnularSource(sigma_inner=0.44, sigma_outer=0.88)
     system = optics.OpticalSystem(na=0.85, source=source)
-    kernels = optics.build_kernels(system, numerics=optics.ImagingNumerics(n_kernels=40), defocus_nm=(0.0, 60.0))
-    return kernel_files.strongest(kernels, 24, side=35)
+    return optics.padded(optics.build_kernels(system, defocus_nm=(0.0, 60.0)), 17)
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +73,14 @@ def test_an_optics_without_a_symmetry_is_said_and_slots_of_another_set_too(tmp_p
     array[2:] = array[2:, :, ::-1]
     np.save(tmp_path / "optKernel_bc.npy", array)
     assert "NOT the conjugates" in str(optics.inspect(tmp_path, period_nm=1024.0))
+
+
+def test_weights_of_other_kernels_are_no_sound_set(worked, tmp_path):
+    optics.write_curvyilt(worked, tmp_path)
+    scales = np.load(tmp_path / "optKernel_scale.npy")
+    np.save(tmp_path / "optKernel_scale.npy", 3 * scales[:, ::-1])
+    found = optics.inspect(tmp_path)
+    assert not found.is_sound and "do NOT fall" in str(found) and "NOT near 1" in str(found)
 
 
 def test_what_is_no_set_and_what_does_not_fit_is_refused(worked, tmp_path):

@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import distributed
+import gdstk
 import numpy as np
 import pandas as pd
 import xarray as xr
 
 from maskopt_lib import layout, metrics
 from maskopt_lib.data import schema
+from maskopt_lib.errors import UnknownNameError
 from maskopt_lib.layout.layers import Layer
-from maskopt_lib.layout.photonic_devices import PhotonicDevice
+from maskopt_lib.layout.photonic_devices import KINDS, Gauge, PhotonicDevice
 from maskopt_lib.layout.windows import Plan, StitchedMask
 from maskopt_lib.litho import Process, load_process
 from maskopt_lib.optics import settings
@@ -61,6 +63,34 @@ def drawing(name: str, sizes: Mapping[str, Any]) -> PhotonicDevice:
     """A device by the name of its kind, or by one of its own with ``device``, the kind, among its sizes."""
     sizes = dict(sizes)
     return layout.photonic_device(sizes.pop("device", name), **sizes)
+
+
+def of_file(
+    source: str | Path,
+    layer: Layer,
+    region_nm: Sequence[float] = (),
+    *,
+    gauges: Sequence[Sequence[Any]] = (),
+    period_nm: float = 0.0,
+) -> PhotonicDevice:
+    """A device that is drawn in a file of one's own.
+
+    Parameters
+    ----------
+    source, layer : the layout, and its layer.
+    region_nm : (x0, y0, x1, y1) of what counts; all that is drawn by default.
+    gauges : of each kind, x, y, direction in degrees and drawn length, as
+        :class:`~maskopt_lib.layout.photonic_devices.Gauge` has them.
+    period_nm : of the grating's teeth, 0 for none.
+    """
+    design = layout.read_design(source)
+    pair = layout.resolve_layer(layer, {})
+    box = tuple(region_nm) or design.bounds_nm(pair)
+    drawn = tuple(gdstk.Polygon(points) for points in design.polygons(pair))
+    places = tuple(Gauge(*gauge) for gauge in gauges)
+    if unknown := [place.kind for place in places if place.kind not in KINDS]:
+        raise UnknownNameError.of("kind of gauge", unknown[0], KINDS)
+    return PhotonicDevice(name=Path(source).stem, polygons=drawn, gauges=places, region_nm=box, period_nm=period_nm)
 
 
 def in_field(name: str | Path, field: Mapping[str, float]) -> Process:

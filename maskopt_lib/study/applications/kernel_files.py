@@ -1,7 +1,6 @@
 """Kernels written for other programs and read back as they read them: do they give our image?"""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +15,6 @@ from maskopt_lib.runs.paths import located
 
 #: Name of a layout -> folder below which it is written.
 LAYOUTS = {"OpenILT, LithoBench: .pt": "openilt", "fh*.bin and scales": "contest", "CurvyILT: .npy": "tcc"}
-
-
-def strongest(kernels: SocsKernels, n_kernels: int, *, side: int) -> SocsKernels:
-    """The strongest systems of a set, on arrays of ``side`` x ``side`` frequencies, as other programs expect them."""
-    kept = {name: getattr(kernels, name)[:, :n_kernels] for name in ("spectra", "weights")}
-    return optics.padded(replace(kernels, **kept), side // 2)
 
 
 def source_of(process: Process) -> xr.DataArray:

@@ -10,7 +10,7 @@ from scipy.ndimage import map_coordinates
 from maskopt_lib import metrics
 from maskopt_lib.data import schema
 from maskopt_lib.data.schema import column
-from maskopt_lib.layout.photonic_devices import Gauge
+from maskopt_lib.layout.photonic_devices import CLEAR, Gauge
 from maskopt_lib.layout.windows import Plan, StitchedMask, grown
 from maskopt_lib.litho.process import ProcessCorner
 from maskopt_lib.litho.simulator import Simulator
@@ -88,7 +88,7 @@ def through_window(
             for g in within:
                 profile = _profiles(images, gauges[g], window.field_nm[:2], pixel_nm)
                 for i, j in at:
-                    printed[m, g, i, j] = _length(doses[j] * profile[i] - sim.threshold, gauges[g].kind != "gap")
+                    printed[m, g, i, j] = _length(doses[j] * profile[i] - sim.threshold, gauges[g].kind not in CLEAR)
     joined = {name: {i: xr.concat(found, PLACE) for i, found in each.items()} for name, each in errors.items()}
     nominal = planes.index(0.0) if 0.0 in planes else 0, int(np.argmin(np.abs(np.asarray(doses) - 1)))
     dims = (schema.METHOD, FOCUS, DOSE)

@@ -2,9 +2,12 @@
 
 The effective index method: a slab as thick as the silicon gives an index, and a slab as wide as the waveguide, of that
 index, that of the mode. The light's electric field lies in the plane (quasi-TE), so the first slab is solved for TE and
-the second for TM; two guides beside each other make an even and an odd mode, which beat over the coupling length. A few
-percent too high for guides near cut-off, since corners are not in it; what it is taken for here are differences of
-widths and gaps by some nm. No loss, no dispersion of the materials, no bends.
+the second for TM; two guides beside each other make an even and an odd mode, which beat over the coupling length.
+
+Against a full-vector solver (:data:`FULL_VECTOR`) of a strip of 220 nm: the index is 1.7 to 3.7 % too high, a change of
+it with the width a fifth too small, coupling itself a third too high, but the rate at which it falls with the gap only
+5 % too small. So what is taken from it here are ratios of couplings, and changes of the index as a lower bound. No
+loss, no dispersion of the materials, no bends.
 
 References
 ----------
@@ -19,6 +22,13 @@ import numpy as np
 from scipy.optimize import brentq
 
 from maskopt_lib.options import Positive, check
+
+#: What ElectroMagneticPython 2.2.3 gives of a strip 220 nm thick (``VFDModeSolver``, grid of 10 nm, of couplings
+#: 20 nm): width in nm -> effective index, and gap in nm between two of 440 nm -> coupling in rad per um.
+FULL_VECTOR = {
+    "index": {400: 2.2354, 440: 2.3369, 460: 2.3788, 500: 2.4489},
+    "coupling": {160: 0.1034, 200: 0.0736, 240: 0.0528, 280: 0.0380},
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +77,7 @@ class Waveguide:
 
         Parameters
         ----------
-        gap_nm : between the guides; nan gives nan.
+        gap_nm : between the guides; nan gives nan, and so does a gap so small that there is no odd mode.
         width_nm : of each guide.
         """
 
@@ -85,7 +95,8 @@ class Waveguide:
     def grating_coupling_per_um(self, wide_nm: np.ndarray, narrow_nm: np.ndarray) -> np.ndarray:
         """Coupling of a corrugated guide's two directions in 1/um: ``2 (n_wide - n_narrow) / (2 n period)``.
 
-        For steps of the index halfway along the period, at the wavelength that the grating reflects.
+        For steps of the index halfway along the period, at the wavelength that the grating reflects. Teeth that print
+        as a sine of the same height have pi/4 of it.
 
         References
         ----------
@@ -116,7 +127,7 @@ class Waveguide:
 
         edge = 1e-12 * (core - self.cladding)
         low, high = self.cladding + edge, core - edge
-        return low if missing(low) < 0 else float(brentq(missing, low, high, xtol=1e-13))
+        return np.nan if missing(low) < 0 else float(brentq(missing, low, high, xtol=1e-13))
 
 
 def _of_each(values: np.ndarray, function: Callable[[float], float]) -> np.ndarray:

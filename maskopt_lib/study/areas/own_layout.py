@@ -27,6 +27,7 @@ from maskopt_lib.layout.mosaic import MASK_LAYER, TARGET_LAYER
 from maskopt_lib.layout.windows import Plan, StitchedMask
 from maskopt_lib.litho import Process, load_process
 from maskopt_lib.metrics.rules import read_deck
+from maskopt_lib.opc import METHODS
 from maskopt_lib.runs.parts import FOLDER
 from maskopt_lib.runs.record import Run, start
 from maskopt_lib.runs.spread import workers as workers_of
@@ -281,6 +282,8 @@ def optimize(
     plan = plan_of(area, region or (), context_nm=context_nm, pixel_nm=pixel_nm)
     counted = plan if region else with_rim(plan)
     trials = trials_of(method, preset, options or {}, rules, plan)
+    if area.sensitivity and not METHODS[method].takes_weights:
+        raise ValueError(f"sensitive layers are for methods whose objective takes weights, such as {KEEPS_RULES}")
     names = area.platform.process
     how = {
         "layer": resolve_layer(mask_layer, names), "beside": beside, "contours": contours,

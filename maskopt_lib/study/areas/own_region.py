@@ -13,7 +13,7 @@ from maskopt_lib.layout.catalog import open_design
 from maskopt_lib.layout.clip_reader import read_clip
 from maskopt_lib.layout.contours import DATABASE_NM
 from maskopt_lib.layout.designs import read_design
-from maskopt_lib.layout.layers import Layers, layer_names
+from maskopt_lib.layout.layers import Layer, Layers, layer_names
 from maskopt_lib.layout.mosaic import MASK_LAYER
 from maskopt_lib.layout.own_design import folder_inputs
 from maskopt_lib.layout.platforms import PLATFORMS, design_inputs
@@ -21,6 +21,7 @@ from maskopt_lib.layout.shapes import checked_region
 from maskopt_lib.layout.windows import Plan, grown
 from maskopt_lib.layout.writer import new_layout, write_polygons
 from maskopt_lib.litho import Process
+from maskopt_lib.options import NotNegative, check
 from maskopt_lib.study.areas.batches import Area
 
 # Larger than any chip: a window in which a whole layer is measured.
@@ -51,6 +52,7 @@ def read(
     cell: str = "",
     platform: str = "",
     device: str = "cpu",
+    sensitive: Sequence[tuple[Layer, float]] = (),
 ) -> Area:
     """A layout, and the layer of it that is to be printed.
 
@@ -66,6 +68,7 @@ def read(
     cell : with all that it refers to; empty takes the only top cell.
     platform : whose cells a DEF places.
     device : of the solves.
+    sensitive : (layer, weight): what lies under shapes of the layer counts so many times in the objective.
 
     Raises
     ------
@@ -97,11 +100,14 @@ def read(
     if n := design.without_area(layer):
         text = f"{design.path}: {n} shape{'s' * (n > 1)} of layer {layer!r} without area, left out"
         warnings.warn(text, LayoutWarning, stacklevel=2)
+    for other, weight in sensitive:
+        design.bounds_nm(other)
+        check(NotNegative, weight=weight)
     # Workers read the file, and what is written beside the mask is all of it: a DEF, or one cell, is written for them.
     path = design.path if is_own and not cell else design.write(folder / "layout.oas")
     return Area(
         layout_file=path.resolve(), platform=design.platform, layer=layer,
-        process=process, device=device,
+        process=process, device=device, sensitivity=tuple(sensitive),
     )  # fmt: skip
 
 

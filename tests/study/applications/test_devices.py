@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from maskopt_lib import layout, litho, study
+from maskopt_lib.__main__ import main
+from maskopt_lib.errors import UnknownNameError
 from maskopt_lib.layout.photonic_devices import Gauge
 from maskopt_lib.study.applications import corrections, devices, measures
 from maskopt_lib.study.areas import own_layout
@@ -99,6 +102,31 @@ def test_a_gauge_outside_the_region_is_left_out(made):
     assert measured.sizes["gauge"] == 0
 
 
+def test_a_device_of_somebodys_file_has_its_polygons_and_gauges(made):
+    device, corrected = made
+    own = devices.of_file(corrected.area.layout_file, "1/0", gauges=[["gap", 0, 0, 90, 192]])
+    assert own.name == "coupler" and own.area_nm2 == pytest.approx(device.area_nm2, rel=1e-6)
+    assert own.gauges == (Gauge("gap", 0, 0, 90, 192),) and own.region_nm[2] > device.region_nm[2]
+    with pytest.raises(UnknownNameError, match="kind of gauge"):
+        devices.of_file(corrected.area.layout_file, "1/0", gauges=[["slot", 0, 0, 90, 192]])
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (["--sensitive", "9/9", 2], "9/9"),
+        (["--sensitive", "10/0", -1], "weight"),
+        (["--sensitive", "10/0", "nan"], "weight"),
+        (["--sensitive", "10/0", 2, "--method", "curvy"], "whose objective takes weights"),
+    ],
+)
+def test_a_map_that_cannot_be_is_refused_before_anything_is_solved(made, tmp_path, asked, said):
+    _, corrected = made
+    command = ["optimize", corrected.area.layout_file, "--layer", "1/0", "--process", PROCESS, *asked]
+    result = CliRunner().invoke(main, [str(each) for each in [*command, "--out", tmp_path / "mask.gds"]])
+    assert result.exit_code == 1 and said in result.stderr and not (tmp_path / "mask.gds").exists()
+
+
 @pytest.mark.filterwarnings("ignore::maskopt_lib.errors.LayoutWarning")  # corners of its circles lie between pixels
 def test_a_ring_of_another_tool_goes_through_with_one_command(tmp_path):
     import json
@@ -106,20 +134,19 @@ def test_a_ring_of_another_tool_goes_through_with_one_command(tmp_path):
     import sys
     from pathlib import Path
 
-    from click.testing import CliRunner
     from klayout import db
-
-    from maskopt_lib.__main__ import main
 
     script = Path(__file__).with_name("draw_ring.py")
     drawing, out = tmp_path / "ring.gds", tmp_path / "mask.gds"
     subprocess.run([sys.executable, script, drawing, "0.4"], check=True, timeout=120)
     process = tmp_path / "p.yaml"
     light = "optics: {wavelength_nm: 193, na: 0.75, source: {shape: circular, sigma: 0.6}}"
-    process.write_text(f"{light}\nfield: {{period_nm: 2048, pixel_nm: 8, n_kernels: 8}}\nresist: {{threshold: 0.3}}\n")
+    rules = f"mask_rules: {DECK}"
+    grid = "field: {period_nm: 2048, pixel_nm: 8, n_kernels: 8}\nresist: {threshold: 0.3}"
+    process.write_text(f"{light}\n{grid}\n{rules}\n")
     arguments = ["optimize", drawing, "--layer", "1/0", "--region", -640, -640, 640, 640, "--process", process]
-    arguments += ["--context-nm", 384, "--mask-layer", "1/10", "--beside", "--preset", "fast", "--out", out]
-    arguments += ["--option", "free_steps=0", "--option", "n_steps=4", "--markers", tmp_path / "m.lyrdb"]
+    arguments += ["--context-nm", 384, "--mask-layer", "1/10", "--beside", "--preset", "outline", "--out", out]
+    arguments += ["--option", "n_steps=4", "--markers", tmp_path / "m.lyrdb"]
     result = CliRunner().invoke(main, [str(argument) for argument in arguments])
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["scores"]["rule_aware"]["contour_mean_abs_nm"] < 20

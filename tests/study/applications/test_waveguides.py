@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from maskopt_lib.study.applications.waveguides import Waveguide
+from maskopt_lib.study.applications.waveguides import FULL_VECTOR, Waveguide
 
 
 def test_the_index_goes_from_the_cladding_to_the_slab_and_grows_with_the_width():
@@ -41,3 +41,20 @@ def test_equal_widths_reflect_nothing_and_wrong_indices_are_refused():
     assert Waveguide().grating_coupling_per_um(widths, widths) == 0
     with pytest.raises(ValueError, match="does not guide"):
         Waveguide(core=1.4)
+
+
+def test_errors_against_a_full_vector_solver_are_those_that_are_said():
+    guide = Waveguide()
+    widths, index = (np.array(list(part(FULL_VECTOR["index"])), float) for part in (dict.keys, dict.values))
+    gaps, coupling = (np.array(list(part(FULL_VECTOR["coupling"])), float) for part in (dict.keys, dict.values))
+    ours = guide.effective_index(widths)
+    assert ours / index == pytest.approx([1.037, 1.027, 1.023, 1.017], abs=1e-3)
+    assert (ours[-1] - ours[0]) / (index[-1] - index[0]) == pytest.approx(0.81, abs=0.01)
+    beside = guide.coupling_per_um(gaps, 440.0)
+    assert beside / coupling == pytest.approx(1.36, abs=0.04)
+    falls = np.diff(np.log(beside)) / np.diff(np.log(coupling))
+    assert falls == pytest.approx(0.95, abs=0.01)
+
+
+def test_guides_too_near_for_an_odd_mode_have_no_coupling():
+    assert np.isnan(Waveguide().coupling_per_um(np.array([10.0]), 100.0)).all()
