@@ -96,9 +96,10 @@ REGION = click.option(
     "--region", nargs=4, type=float, metavar="X0 Y0 X1 Y1", help="In nm, as the layout counts; default: all of it."
 )
 PLATFORM = click.option("--platform", help="Whose cells a DEF places: nangate45 or asap7.")
-CONTEXT = click.option("--context-nm", type=float, help="Seen around a window; default: a quarter of the field.")
+_ABOVE_0 = click.FloatRange(0, min_open=True)
+CONTEXT = click.option("--context-nm", type=_ABOVE_0, help="Seen around a window; default: a quarter of the field.")
 DECK = click.option("--deck", help="Mask rules: a deck's name or a .yaml; default: the process's.")
-PIXEL = click.option("--pixel-nm", type=float, help="Side of a pixel; default: the process's.")
+PIXEL = click.option("--pixel-nm", type=_ABOVE_0, help="Side of a pixel; default: the process's.")
 
 
 def layer_option(name: str, of: str) -> Any:
@@ -329,7 +330,7 @@ def _options(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
 @click.option(
     "--work", type=FILE, help="Folder that keeps what is solved; default: beside the mask, until it is written."
 )
-@click.option("--workers", default=1, help="Processes for the windows of a large region.")
+@click.option("--workers", type=click.IntRange(1), default=1, help="Processes for the windows of a large region.")
 @click.option("--device", default="cpu", help="cpu or cuda.")
 def optimize(
     layout: Path, out: Path, work: Path | None, scores_file: Path | None, picture: Path | None, **asked: Any
@@ -357,8 +358,10 @@ def optimize(
 
     if picture is not None and picture.suffix not in (".png", ".svg"):
         raise click.BadParameter(f"{picture} is neither .png nor .svg", param_hint="--picture")
-    for path in filter(None, (scores_file, picture)):
-        files.check_place(path)
+    if asked["markers"] is not None and asked["markers"].suffix != ".lyrdb":
+        raise click.BadParameter(f"{asked['markers']} is no .lyrdb", param_hint="--markers")
+    read = filter(None, (layout, asked["process"], asked["deck"], asked["layers"]))
+    files.check_places(out, asked["around"], asked["markers"], scores_file, picture, read=read)
     draw = None if picture is None else lambda shown: _draw(shown, picture)
     # The terminal gets the scores, the progress of the solves goes where warnings go.
     with own_layout.work_folder(out, work) as folder:

@@ -13,7 +13,7 @@ import re
 import secrets
 import shutil
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -73,6 +73,26 @@ def replacing(path: str | Path, *, check: Callable[[Path], None] | None = None) 
         raise
     finally:
         remove(beside)
+
+
+def check_places(*paths: str | Path | None, read: Iterable[str | Path] = ()) -> None:
+    """See now, before the work, that files can be written later, see :func:`check_place`, and none over another.
+
+    Parameters
+    ----------
+    paths : the files; None is none.
+    read : files that are read, none of which may be written over.
+
+    Raises
+    ------
+    OSError : one cannot; names the path.
+    """
+    taken = {Path(path).resolve() for path in read}
+    for path in filter(None, paths):
+        if (place := Path(path).resolve()) in taken:
+            raise FileExistsError(errno.EEXIST, "is read, or written twice; choose another name", str(path))
+        check_place(path)
+        taken.add(place)
 
 
 def check_place(path: str | Path) -> None:

@@ -14,6 +14,10 @@ from klayout import db
 from maskopt_lib import layout, litho, metrics, optics
 from maskopt_lib.__main__ import main
 
+OWN_PROCESS = """optics: {wavelength_nm: 193, na: 0.9, source: {shape: circular, sigma: 0.6}}
+field: {period_nm: 1024, pixel_nm: 4}
+"""
+
 
 @pytest.fixture
 def run():
@@ -186,6 +190,45 @@ def test_what_the_library_calls_otherwise_is_said_as_the_command_line_has_it(run
     drawing.create_cell("B")
     drawing.write(str(tmp_path / "two.oas"))
     assert "choose one with --cell" in run("info", tmp_path / "two.oas")[2]
+
+
+def test_what_a_careless_user_asks_for_is_refused_before_anything_is_solved(run, two_layers, tmp_path):
+    """Among it: to write over what is read, or one file twice, which would lose it."""
+    (tmp_path / "mine.yaml").write_text(OWN_PROCESS)
+    kept = {path: path.read_bytes() for path in (two_layers, tmp_path / "mine.yaml")}
+    out, process = tmp_path / "mask.oas", ("--process", tmp_path / "mine.yaml")
+    for arguments, status, said in (
+        (("--json", out), 1, "written twice"),
+        (("--around", out), 1, "written twice"),
+        (("--json", two_layers), 1, "is read"),
+        (("--picture", tmp_path / "x.png", "--json", tmp_path / "mine.yaml"), 1, "is read"),
+        (("--markers", two_layers), 2, "no .lyrdb"),
+        (("--mask-layer", "110/0"), 1, "on one layer"),
+        (("--vertex-tolerance-nm", "inf"), 1, "--vertex-tolerance-nm inf"),
+        (("--device", "tpu"), 1, "no device 'tpu'"),
+        (("--pixel-nm", "nan"), 1, "--pixel-nm must be"),
+        (("--pixel-nm", 0), 2, "--pixel-nm"),
+        (("--pixel-nm", 3), 1, "the field, 1024 nm, must be whole in pixels of 3 nm"),
+        (("--context-nm", 600), 1, "leaves 0 nm of a field of 1024 nm"),
+        (("--region", 1000, 2000, 1100.3, 2100), 1, "the region's width, 100.3 nm, must be whole"),
+        (("--workers", 0), 2, "--workers"),
+    ):
+        asked = ("optimize", two_layers, "--layer", "11/0", *process, "--method", "identity", "--out", out)
+        found, told, refused = run(*asked, *arguments)
+        assert (found, told) == (status, "") and said in refused and not out.exists(), (arguments, refused)
+        assert {path: path.read_bytes() for path in kept} == kept, arguments
+    assert run("optimize", two_layers, "--out", tmp_path)[0] == 1
+
+
+def test_a_process_file_with_another_unit_or_a_map_that_is_none_says_where(run, two_layers, tmp_path):
+    for text, said in (
+        (OWN_PROCESS.replace("193", "0.193"), "line 1, optics.wavelength_nm: 0.193 nm is not within 1 to 2000 nm"),
+        (OWN_PROCESS + "layers: {wg: [37, 4, 1]}\n", "line 3, layers: the layer map: wg is [layer, datatype]"),
+        (OWN_PROCESS + "mask_rules: nope\n", "line 3, mask_rules: no rule deck 'nope'"),
+    ):
+        (tmp_path / "mine.yaml").write_text(text)
+        status, _, refused = run("info", two_layers, "--process", tmp_path / "mine.yaml")
+        assert status == 1 and said in refused, refused
 
 
 def test_a_layout_is_not_converted_onto_itself(run, two_layers):

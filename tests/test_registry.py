@@ -3,45 +3,23 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
 
+import outside_packages
 import pytest
 
-from maskopt_lib import models, opc, registry
+from maskopt_lib import models, opc
 from maskopt_lib.errors import TakenNameError
 from maskopt_lib.registry import Registry
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory):
-    """A folder as pip leaves it: the examples, their entry points, and a package that is broken."""
-    folder = tmp_path_factory.mktemp("site ü")
-    blocks = [textwrap.dedent(block) for block in re.findall(r"::\n\n((?:    .*\n|\n)+)", registry.__doc__)]
-    for name, text in zip(("grown", "one_layer"), blocks, strict=False):
-        assert sum(bool(line.strip()) for line in text.splitlines()) <= 15, f"{name}: an example of 15 lines"
-        (folder / f"{name}.py").write_text(text, encoding="utf-8")
-    entries = blocks[2].replace('project.entry-points."', "").replace('"]', "]").replace('"', "")
-    broken = entries.replace("grown =", "broken = not_there:X\ncurvy =").replace(
-        "one_layer = one_layer", "empty = json"
-    )
-    for package, text in (("theirs", entries), ("broken", broken)):
-        (folder / f"{package}-1.0.dist-info").mkdir()
-        (folder / f"{package}-1.0.dist-info/METADATA").write_text(
-            f"Metadata-Version: 2.1\nName: {package}\nVersion: 1\n"
-        )
-        (folder / f"{package}-1.0.dist-info/entry_points.txt").write_text(text)
-    return folder
-
-
-def test_what_packages_bring_works_at_every_door_and_what_is_broken_is_named(installed, tmp_path):
+def test_what_packages_bring_works_at_every_door_and_what_is_broken_is_named(tmp_path):
     program = ROOT / "tests" / "helpers" / "use_plugins.py"
-    paths = os.pathsep.join([str(ROOT), str(installed)])
+    paths = os.pathsep.join([str(ROOT), str(outside_packages.write(tmp_path))])
     done = subprocess.run([sys.executable, program, tmp_path], env=os.environ | {"PYTHONPATH": paths})
     assert done.returncode == 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -9,7 +10,9 @@ import sys
 import tomllib
 from pathlib import Path
 
+import outside_packages
 import pytest
+from klayout import db
 
 ROOT = Path(__file__).resolve().parents[1]
 #: What of the manifest the repository alone needs.
@@ -43,7 +46,8 @@ def installed(tmp_path_factory):
 
 def in_a_folder(installed: Path, folder: Path, *arguments: object) -> str:
     """Run Python where the installed library comes first, and return what it says."""
-    environment = os.environ | {"PYTHONPATH": str(installed), "MASKOPT_CACHE": str(folder / "a cache ü")}
+    paths = os.pathsep.join([str(installed), str(folder)])
+    environment = os.environ | {"PYTHONPATH": paths, "MASKOPT_CACHE": str(folder / "a cache ü")}
     environment |= {name: "http://127.0.0.1:9" for name in ("http_proxy", "https_proxy")}
     done = subprocess.run(
         [sys.executable, *map(str, arguments)], cwd=folder, env=environment, capture_output=True, text=True
@@ -61,6 +65,27 @@ def test_commands_work_from_the_wheel(installed, tmp_path):
     assert "Commands:" in in_a_folder(installed, tmp_path, "-m", "maskopt_lib", "--help")
     (script,) = (installed / "bin").glob("maskopt*")
     assert "version" in in_a_folder(installed, tmp_path, script, "--version")
+    # From somebody's file and process to a mask, and what was written is read again.
+    drawing = db.Layout()
+    drawing.create_cell("TOP").shapes(drawing.layer(37, 4)).insert(db.Box(0, 0, 200, 80))
+    drawing.write(str(tmp_path / "mein Chip ü.gds"))
+    (tmp_path / "mein.yaml").write_text(
+        "{optics: {wavelength_nm: 193, na: 0.9, source: {shape: circular, sigma: 0.6}},\n"
+        " field: {period_nm: 1024, pixel_nm: 4}, layers: {wg: [37, 4]}}\n"
+    )
+    asked = ("mein Chip ü.gds", "--layer", "wg", "--process", "mein.yaml")
+    made = in_a_folder(
+        installed, tmp_path, script, "optimize", *asked, "--method", "identity", "--contours", "pixel", "--out", "m.oas"
+    )
+    assert json.loads(made)["file"]["area_nm2"] == 200 * 80
+    scored = json.loads(in_a_folder(installed, tmp_path, script, "score", "m.oas", *asked))
+    assert scored["l2_nm2"] == json.loads(made)["scores"]["identity"]["l2_nm2"]
+    assert json.loads(in_a_folder(installed, tmp_path, script, "info", "m.oas"))["layers"].keys() == {"110/0", "111/0"}
+
+
+def test_a_solver_and_a_network_of_another_package_are_known_to_the_wheel(installed, tmp_path):
+    theirs = outside_packages.write(tmp_path)
+    in_a_folder(installed, theirs, ROOT / "tests" / "helpers" / "use_plugins.py", theirs)
 
 
 def test_the_wheel_has_every_module_and_what_of_the_manifest_is_read(installed):

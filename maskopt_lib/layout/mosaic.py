@@ -129,12 +129,14 @@ def write_mosaic(
     if not (half >= 0.5 and abs(half - round(half)) <= 1e-6):
         raise LayoutError(f"half a pixel ({pixel_nm / 2:g} nm) must be on the grid of {grid_nm:g} nm")
     tolerance = vertex_tolerance_nm / grid_nm - SNAP_UNITS if contours == "smooth" else None
-    if tolerance is not None and not tolerance >= 0:
+    if tolerance is not None and not 0 <= tolerance < math.inf:
         raise LayoutError(
             f"vertex_tolerance_nm={vertex_tolerance_nm:g} cannot be kept on a grid of {grid_nm:g} nm; take at "
             f"least {SNAP_UNITS * grid_nm:.2g} nm"
         )
     pair, pixels, units = resolve_layer(layer), 0, 1
+    if context is not None and target is not None and pair == resolve_layer(target_layer):
+        raise LayoutError(f"mask and target would lie on one layer, {pair[0]}/{pair[1]}; give them two")
     if beside is None:
         layout, top = new_layout(grid_nm, "MASK" if context is None else f"{context.top.name}_MASK")
     else:

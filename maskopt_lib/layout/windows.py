@@ -83,12 +83,14 @@ class Plan(Options):
         x0, y0, x1, y1 = self.region_nm
         if not (x1 > x0 and y1 > y0):
             raise LayoutError(f"region_nm={self.region_nm} is not (x0, y0, x1, y1) in nm with x0 < x1 and y0 < y1")
-        lengths = [x1 - x0, y1 - y0, self.core_nm / 2, self.halo_nm, self.offset_nm, self.context_nm, self.rim_nm]
-        if any(abs(length / self.pixel_nm - round(length / self.pixel_nm)) > 1e-6 for length in lengths):
-            raise LayoutError(
-                f"region {x1 - x0:g} x {y1 - y0:g} nm, half the core {self.core_nm / 2:g} nm, halo {self.halo_nm:g} nm "
-                f"and context {self.context_nm:g} nm must be whole in pixels of {self.pixel_nm:g} nm"
-            )
+        lengths = {
+            "the field": self.field_nm, "the region's width": x1 - x0, "the region's height": y1 - y0,
+            "half the core": self.core_nm / 2, "the halo": self.halo_nm, "the offset": self.offset_nm,
+            "the context": self.context_nm, "the rim": self.rim_nm,
+        }  # fmt: skip
+        for name, length in lengths.items():
+            if abs((pixels := length / self.pixel_nm) - round(pixels)) > 1e-6:
+                raise LayoutError(f"{name}, {length:g} nm, must be whole in pixels of {self.pixel_nm:g} nm")
         if not 0 <= self.rim_nm <= self.context_nm <= self.halo_nm:
             raise LayoutError(
                 f"a core of {self.core_nm:g} nm in a field of {self.field_nm:g} nm leaves a halo of {self.halo_nm:g} "

@@ -13,8 +13,9 @@ import xarray as xr
 
 from maskopt_lib import yaml_files
 from maskopt_lib.data import schema
-from maskopt_lib.errors import GridMismatchError, SchemaError, UnknownNameError
+from maskopt_lib.errors import GridMismatchError, LayoutError, MissingDataError, SchemaError, UnknownNameError
 from maskopt_lib.layout.clip import Clip
+from maskopt_lib.layout.layers import layer_names
 from maskopt_lib.litho.process import (
     CONTEST_CORNERS,
     CONTEST_NA,
@@ -269,7 +270,7 @@ def _deck(document: yaml_files.Document, unit_nm: float) -> dict[str, float]:
         return scaled_deck(read_deck("curvilinear"), unit_nm / CONTEST_UNIT_NM)
     try:
         return read_deck(_beside(document, rules) if isinstance(rules, str) else rules)
-    except (UnknownNameError, SchemaError) as error:
+    except (UnknownNameError, SchemaError, MissingDataError) as error:
         raise type(error)(f"{document.where('mask_rules')}: {error}") from None
 
 
@@ -279,7 +280,12 @@ def _layers(document: yaml_files.Document) -> str | Mapping[str, Any]:
         raise SchemaError(
             f"{document.where('layers')}: a layer map is a name, a file or names themselves, got {layers!r}"
         )
-    return _beside(document, layers) if isinstance(layers, str) else layers
+    found = _beside(document, layers) if isinstance(layers, str) else layers
+    try:
+        layer_names(found)
+    except (LayoutError, UnknownNameError, MissingDataError) as error:
+        raise type(error)(f"{document.where('layers')}: {error}") from None
+    return found
 
 
 def _beside(document: yaml_files.Document, name: str) -> str:

@@ -26,6 +26,23 @@ from maskopt_lib.optics.kernels import SocsKernels
 from maskopt_lib.options import LostShare, Positive, Side, check
 
 
+def checked_device(device: str | torch.device) -> torch.device:
+    """A device by its name.
+
+    Raises
+    ------
+    OptionError : there is no such device.
+    ValueError : it is not on this machine.
+    """
+    try:
+        found = torch.device(device)
+    except (RuntimeError, TypeError):
+        raise OptionError(f"there is no device {device!r:.80}; take 'cpu' or 'cuda'") from None
+    if found.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device {str(device)!r} is not there: this torch sees no GPU; use device='cpu'")
+    return found
+
+
 class Simulator(nn.Module):
     """Exact, differentiable, batched aerial images of thin masks on any grid that covers the kernels' period.
 
@@ -80,12 +97,7 @@ class Simulator(nn.Module):
         super().__init__()
         if not isinstance(kernels, SocsKernels):
             raise TypeError(f"kernels must be a SocsKernels, got {kernels!r}; load one with optics.load(name)")
-        try:
-            on_gpu = torch.device(device).type == "cuda"
-        except (RuntimeError, TypeError):
-            raise OptionError(f"there is no device {device!r:.80}; take 'cpu' or 'cuda'") from None
-        if on_gpu and not torch.cuda.is_available():
-            raise ValueError(f"device {str(device)!r} is not there: this torch sees no GPU; use device='cpu'")
+        device = checked_device(device)
         check(LostShare, energy_lost=energy_lost)
         corners = corners_of(kernels) if corners is None else corners
         for corner in corners:
@@ -100,7 +112,7 @@ class Simulator(nn.Module):
         self.energy_lost = energy_lost
         self.mode = mode
         self.matmul_dtype = matmul_dtype
-        self._place(torch.device(device), dtype)
+        self._place(device, dtype)
 
     def _place(self, device: torch.device, dtype: torch.dtype) -> None:
         if dtype not in (torch.float32, torch.float64):

@@ -48,6 +48,8 @@ from maskopt_lib.optics.tcc import build_kernels
 FOLDER = manifest.FOLDER / "processes"
 #: Pixels along a field, and bytes of a map of the source, at most.
 LARGEST_FIELD, LARGEST_MAP_BYTES = 16384, 16 << 20
+#: No light of lithography is longer: a wavelength in picometres or angstroms is a mistake.
+LONGEST_LIGHT_NM = 2000.0
 #: Sections of a process file.
 SECTIONS = ("name", "kernels", "optics", "field", "corners", "resist", "mask_rules", "layers")
 #: Shapes of a source in a process file; their keys are the parameters of what makes them.
@@ -161,6 +163,11 @@ def imaging_of(document: yaml_files.Document) -> Imaging:
     found = document.check_keys(_SYSTEM, "optics")
     if missing := [key for key in _NEEDED if key not in found]:
         raise SchemaError(f"{document.where('optics')}: lacks {', '.join(missing)}")
+    if not 1 <= (light_nm := document.number("optics", "wavelength_nm", default=0.0)) <= LONGEST_LIGHT_NM:
+        raise SchemaError(
+            f"{document.where('optics', 'wavelength_nm')}: {light_nm:g} nm is not within 1 to {LONGEST_LIGHT_NM:g} nm; "
+            "is the unit right?"
+        )
     settings = found | {"source": _source(document)}
     if "zernike_waves" in found:
         pairs = found["zernike_waves"]

@@ -11,6 +11,7 @@ from maskopt_lib import data, figures, layout, litho, metrics, models, opc, opti
 from maskopt_lib.data import manifest
 from maskopt_lib.errors import MissingDataError
 from maskopt_lib.models import shipped, weights
+from maskopt_lib.optics import settings
 
 
 def main(installed: Path) -> None:
@@ -30,6 +31,9 @@ def main(installed: Path) -> None:
         back = layout.read_clip(path, "metal1", placement=(0, 0)).rasterize(pixel_nm=4, antialiased=False)
         assert np.array_equal(back, target)
 
+    for name in settings.process_names():
+        process = litho.load_process(name)
+        assert process.deck and process.pixel_nm > 0 and f"{process.wavelength_nm:g} nm" in repr(process)
     assert layout.layer_names("freepdk45")["metal1"] == (11, 0) and layout.design_names()
     assert litho.load_process("immersion193-na135").deck and study.read_deck("curvilinear")
     assert len(data.published("iccad13")) and data.golden_scores().sizes["sample"] == 10

@@ -272,10 +272,10 @@ def optimize(
     -----
     NothingPrintsWarning : shapes of the target of which nothing prints.
     """
+    read_files = [name for name in (source, process, deck) if name and isinstance(name, str | Path)]
+    files.check_places(out, around, markers, read=read_files)
     process = load_process(process)
     rules = process.deck if deck is None else read_deck(deck)
-    for path in filter(None, (out, around, markers)):
-        files.check_place(path)
     asked = {"method": method, "preset": preset, "options": dict(options or {}), "process": process.name}
     run = _started(folder, asked)
     area = read(source, run.out_dir, process, **layout)

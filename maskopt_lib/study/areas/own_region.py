@@ -21,6 +21,7 @@ from maskopt_lib.layout.shapes import checked_region
 from maskopt_lib.layout.windows import Plan, grown
 from maskopt_lib.layout.writer import new_layout, write_polygons
 from maskopt_lib.litho import Process
+from maskopt_lib.litho.simulator import checked_device
 from maskopt_lib.options import NotNegative, check
 from maskopt_lib.study.areas.batches import Area
 
@@ -74,6 +75,7 @@ def read(
     ------
     LayoutError, MissingDataError, UnknownNameError : what is not there, or not as it must be; with what is.
     """
+    checked_device(device)
     folder = Path(folder)
     source = source or demo_layout(folder)
     if Path(source).suffix.lower() == ".glp":
@@ -144,7 +146,7 @@ def plan_of(
     Parameters
     ----------
     area : the layout.
-    region_nm : (x0, y0, x1, y1) in its coordinates; empty takes all that is drawn on the layer.
+    region_nm : (x0, y0, x1, y1) in its coordinates; empty takes all that is drawn on the layer, in whole windows.
     context_nm : seen around each window, and kept around the region; 0 takes a quarter of the field.
     pixel_nm : side of a pixel; 0 takes the process's.
     core_nm : side of a window of many; 0 takes half the field, or what the context leaves of it.
@@ -157,17 +159,27 @@ def plan_of(
     LayoutError : no region, one off the pixels, or one in which nothing is drawn.
     """
     field_nm, design = area.process.period_nm, area.design()
+    check(NotNegative, pixel_nm=pixel_nm, context_nm=context_nm, core_nm=core_nm)
     pixel_nm, context_nm = pixel_nm or area.process.pixel_nm, context_nm or field_nm / 4
-    if not len(region_nm):
+    if not (is_part := len(region_nm) > 0):
         box = np.array(design.bounds_nm(area.layer)) / pixel_nm
         region_nm = (np.where(np.arange(4) < 2, np.floor(box + 1e-6), np.ceil(box - 1e-6)) * pixel_nm).tolist()
     x0, y0, x1, y1 = region_nm = checked_region(region_nm)
     room_nm, step_nm = field_nm - 2 * context_nm, 4 * pixel_nm  # a quarter of a core is whole in pixels as well
-    side_nm = np.ceil(max(x1 - x0, y1 - y0) / step_nm - 1e-6) * step_nm
+    if room_nm < step_nm:
+        raise LayoutError(
+            f"context_nm={context_nm:g} on both sides leaves {max(room_nm, 0):g} nm of a field of {field_nm:g} nm, "
+            f"less than four pixels of {pixel_nm:g} nm: take less context or smaller pixels"
+        )
+    side_nm = float(np.ceil(max(x1 - x0, y1 - y0) / step_nm - 1e-6) * step_nm)
     if side_nm > room_nm or core_nm:
-        side_nm = core_nm or np.floor(min(field_nm / 2, room_nm) / step_nm) * step_nm
+        side_nm = core_nm or float(np.floor(min(field_nm / 2, room_nm) / step_nm) * step_nm)
+    if not is_part:  # all that its windows make: an assist feature that is cut where nothing ends would be a sliver
+        columns, rows = (max(np.ceil(side / side_nm - 1e-6), 1) for side in (x1 - x0, y1 - y0))
+        region_nm = (x0, y0, x0 + columns * side_nm, y0 + rows * side_nm)
+        context_nm = (field_nm - side_nm) / 2 if columns == rows == 1 else context_nm
     plan = Plan(
-        region_nm=region_nm, core_nm=float(side_nm), pixel_nm=pixel_nm, field_nm=field_nm,
+        region_nm=region_nm, core_nm=side_nm, pixel_nm=pixel_nm, field_nm=field_nm,
         context_nm=context_nm, rim_nm=context_nm,
     )  # fmt: skip
     polygons = design.polygons(area.layer, plan.region_nm)
@@ -218,10 +230,10 @@ def with_rim(plan: Plan) -> Plan:
     return replace(plan, **counted)
 
 
-def middle_nm(plan: Plan, *, longest_nm: float = 2048.0) -> tuple[float, float, float, float]:
-    """What a picture can show of a region: all of it, or a square in its middle."""
+def middle_nm(plan: Plan, *, longest_nm: float = 0.0) -> tuple[float, float, float, float]:
+    """What a picture can show of a region: all of it, or a square in its middle, by default as large as a field."""
     x0, y0, x1, y1 = plan.region_nm
-    sides = [min(side, longest_nm) for side in (x1 - x0, y1 - y0)]
+    sides = [min(side, longest_nm or plan.field_nm) for side in (x1 - x0, y1 - y0)]
     left, low = (
         start + plan.pixel_nm * round((whole - side) / 2 / plan.pixel_nm)
         for start, whole, side in zip((x0, y0), (x1 - x0, y1 - y0), sides, strict=True)

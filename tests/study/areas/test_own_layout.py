@@ -91,9 +91,12 @@ def scored(path, folder, process, mask=None, region_nm=(), **how):
 
 def test_a_region_is_one_window_where_it_fits_beside_its_context(tmp_path, small):
     area = own_layout.read(drawn(tmp_path / "a.gds", SHAPES["manhattan"]), tmp_path, small)
-    plan = own_layout.plan_of(area)
+    plan = own_layout.plan_of(area, [100, 100, 500, 400])
     assert plan.grid == (1, 1) and plan.region_nm == (100, 100, 500, 400) and plan.core_nm == 400
     assert plan.context_nm == plan.rim_nm == 256 and plan.field_nm == 1024
+    whole = own_layout.plan_of(area)  # assist features are cut nowhere
+    assert whole.core_nm == 400 and whole.kept(whole.window(0, 0)) == whole.window(0, 0).field_nm
+    assert own_layout.plan_of(area, core_nm=256).region_nm == (100, 100, 612, 612)
     many = own_layout.plan_of(area, [0, 0, 1000, 600])
     assert many.grid == (2, 2) and many.core_nm == 512
     assert own_layout.plan_of(area, [0, 0, 600, 600], context_nm=200).grid == (1, 1)
@@ -185,7 +188,7 @@ def test_a_file_holds_what_its_score_says(tmp_path, small):
     found = own_layout.score(out, path, tmp_path / "again", process=small, layer="11/0")
     for name, value in made["scores"]["edge_gradient"].items():
         assert found[name] == pytest.approx(value, nan_ok=True), name
-    assert found["region_nm"] == made["region_nm"] == [100 - 256, 100 - 256, 180 + 256, 400 + 256]
+    assert found["region_nm"] == made["region_nm"] == [100 - 360, 100 - 360, 404 + 360, 404 + 360]
 
 
 def test_shapes_of_which_nothing_prints_are_said(tmp_path, small):
@@ -205,7 +208,7 @@ def test_what_cannot_be_written_is_said_before_anything_is_solved(tmp_path, smal
         (tmp_path / "file" / "mask.oas", {}, "mask.oas"),
         (tmp_path / "folder.oas", {}, "a folder is in the place of a file"),
         (tmp_path / "mask.txt", {}, "cannot write the suffix"),
-        (path, {}, "is the layout itself"),
+        (path, {}, "is read"),
         (tmp_path / "mask.oas", {"beside": True, "mask_layer": "11/0"}, "has shapes already"),
         (tmp_path / "mask.gds", {"mask_layer": (70000, 0)}, "GDS has layers"),
         (tmp_path / "mask.oas", {"vertex_tolerance_nm": 0.01}, "cannot be kept"),
