@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from maskopt_lib import layout, opc, study, yaml_files
+from maskopt_lib import layout, models, opc, study, yaml_files
 from maskopt_lib.__main__ import main
 from maskopt_lib.runs import reference
 
@@ -94,7 +94,7 @@ def test_a_gds_becomes_an_aerial_image_in_one_screen(tmp_path, monkeypatch):
     assert aerial.shape == (3, *target.shape) and aerial[0][target > 0].mean() > 3 * aerial[0][target == 0].mean()
 
 
-def test_the_solver_runs():
+def test_the_solver_and_the_network_run():
     try:
         exec(compile(PYTHON[2], "README.md", "exec"), {})
         target = np.zeros((256, 256), np.uint8)
@@ -103,8 +103,11 @@ def test_the_solver_runs():
 
         result = opc.solve(target, litho.Simulator(optics.load("embedded")), method="grown")
         assert result.mask.sum() == (50 + 16) * (130 + 16)
+        network = models.build("one_layer", pixel_nm=8)
+        assert models.predict(network, np.zeros((1, 1024, 1024), np.uint8)).shape == (1, 1024, 1024)
     finally:
         opc.METHODS._things.pop("grown", None)
+        models.MODELS._things.pop("one_layer", None)
 
 
 def test_the_command_makes_a_mask(tmp_path, monkeypatch):

@@ -294,12 +294,15 @@ def _with_notes_below(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     return shown, [f"({letter}) {note}" for note, letter in letters.items()]
 
 
+_UNITS = {"nm2": "nm²", "us": "µs"}
 _MEAN_ROW = "border-top: 1px solid #999; font-weight: 600"
 
 
 def _spelled(score: str) -> str:
+    """The head of a column: what stands in brackets behind a long name would make it wider than its numbers."""
     long_name, units = schema.VARIABLES.get(score, (score, "1"))
-    return long_name if units == "1" else f"{long_name} [{units}]"
+    name = long_name.partition(" (")[0] if score in schema.VARIABLES else long_name
+    return name if units == "1" else f"{name} ({_UNITS.get(units, units)})"
 
 
 def _label(label: str) -> str:

@@ -93,7 +93,7 @@ def test_files_hold_the_same_numbers(published, ours, tmp_path):
     back = pd.read_csv(paths["csv"], index_col="case")
     assert back["l2_nm2 published"].to_numpy() == pytest.approx(table[schema.L2, "published"].to_numpy())
     assert "61,650" in html and "61,650" in tex and "+1.0 %" in html and r"+1.0 \%" in tex
-    assert "L2 (nominal print against target) [nm2]" in html
+    assert "L2 (nm²)" in html
     assert r"100 \% of it" in tex
 
 
