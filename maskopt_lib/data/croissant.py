@@ -23,23 +23,23 @@ FIELDS = {
     "source_dataset": ("sc:Text", "design that the tile is of"),
 }
 _TERMS = (
-    "column data fileProperty format includes jsonPath md5 parentField path recordSet references regex repeated "
-    "replace separator source subField transform"
+    "citeAs column data equivalentProperty extract field fileObject fileProperty fileSet format includes isLiveDataset "
+    "jsonPath key md5 parentField path recordSet references regex repeated replace samplingRate separator source "
+    "subField transform"
 ).split()
+#: As the specification prints it: readers compare it.
 _CONTEXT = {
     "@language": "en",
     "@vocab": "https://schema.org/",
     "sc": "https://schema.org/",
     "cr": "http://mlcommons.org/croissant/",
+    "rai": "http://mlcommons.org/croissant/RAI/",
     "dct": "http://purl.org/dc/terms/",
     "conformsTo": "dct:conformsTo",
-    "citeAs": "cr:citeAs",
     "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
-    "extract": "cr:extract",
-    "field": "cr:field",
-    "fileObject": "cr:fileObject",
-    "fileSet": "cr:fileSet",
+    "examples": {"@id": "cr:examples", "@type": "@json"},
     **{name: f"cr:{name}" for name in _TERMS},
+    "data": {"@id": "cr:data", "@type": "@json"},
 }
 
 
@@ -71,24 +71,15 @@ def croissant(store: TileStore, paths: Sequence[Path], *, layer: str) -> dict[st
         }
         for path in sorted(paths)
     ]
-    whole = {
-        "@type": "cr:FileSet",
-        "@id": "parquet-files",
-        "name": "parquet-files",
-        "containedIn": [{"@id": item["@id"]} for item in objects],
-        "encodingFormat": "application/x-parquet",
-        "includes": "*.parquet",
-    }
-    fields = [
+    record_sets = [
         {
-            "@type": "cr:Field",
-            "@id": f"tiles/{name}",
-            "name": name,
-            "description": meaning,
-            "dataType": kind,
-            "source": {"fileSet": {"@id": whole["@id"]}, "extract": {"column": name}},
+            "@type": "cr:RecordSet",
+            "@id": path.stem,
+            "name": path.stem,
+            "description": f"tiles of {path.name}",
+            "field": [_field(path, name) for name in FIELDS],
         }
-        for name, (kind, meaning) in FIELDS.items()
+        for path in sorted(paths)
     ]
     return {
         "@context": _CONTEXT,
@@ -106,9 +97,18 @@ def croissant(store: TileStore, paths: Sequence[Path], *, layer: str) -> dict[st
         **({"datePublished": record["created_at"][:10]} if record.get("created_at") else {}),
         "creator": {"@type": "sc:Organization", "name": "The MaskOpt Study authors"},
         "citeAs": "See CITATION.cff of the study, and the cards of the designs.",
-        "distribution": [*objects, whole],
-        "recordSet": [{"@type": "cr:RecordSet", "@id": "tiles", "name": "tiles", "field": fields}],
+        "distribution": objects,
+        "recordSet": record_sets,
     }
+
+
+def _field(path: Path, name: str) -> dict[str, Any]:
+    kind, meaning = FIELDS[name]
+    source = {"fileObject": {"@id": path.name}, "extract": {"column": name}}
+    if kind == "sc:ImageObject":  # stored as its bytes and a name
+        source["transform"] = {"jsonPath": "bytes"}
+    about = {"name": name, "description": meaning, "dataType": kind, "source": source}
+    return {"@type": "cr:Field", "@id": f"{path.stem}/{name}"} | about
 
 
 def write_croissant(store: TileStore, paths: Sequence[Path], *, layer: str) -> Path:

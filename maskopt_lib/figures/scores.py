@@ -1,6 +1,7 @@
 """Scores as bars, matrices, curves, rows and points."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import xarray as xr
@@ -222,7 +223,9 @@ def ranked(merit: xr.DataArray) -> Figure:
     ordered = merit.copy(data=np.sort(merit.values, axis=-1)).assign_coords({settings: place})
     # What the merit is made of is too long for an axis.
     title, ordered.attrs = merit.attrs.get("long_name", ""), merit.attrs | {"long_name": "merit"}
-    return curves(ordered, along=settings, lines=schema.METHOD, title=title)
+    drawn = curves(ordered, along=settings, lines=schema.METHOD, title=title)
+    whole = list(range(1, merit.sizes[settings] + 1, -(-merit.sizes[settings] // 6)))
+    return replace(drawn, panels=[replace(panel, xticks=whole) for panel in drawn.panels])
 
 
 def distributions(

@@ -18,7 +18,8 @@ MASK, TARGET, PRINT, BAND = "#7F7F7F", BLACK, SKY, VERMILION
 #: Of text, of what is not the point, and of areas behind others.
 INK, FAINT, LIGHT = "#333333", "#888888", "#DDDDDD"
 
-#: Kernel sets and corners keep their colour in all figures; methods have theirs of :mod:`maskopt_lib.data.methods`.
+#: Kernel sets, corners and corrections of devices keep their colour in all figures; methods have theirs of
+#: :mod:`maskopt_lib.data.methods`. What is uncorrected is the target as mask, and the ILT of devices is rule-aware.
 COLOURS = {
     "iccad13": BLUE,
     "iccad13-symmetrised": ORANGE,
@@ -29,6 +30,10 @@ COLOURS = {
     "nominal": BLUE,
     "outer": ORANGE,
     "inner": GREEN,
+    "uncorrected": GREY,
+    "uniform bias": SKY,
+    "ILT": VERMILION,
+    "ILT, sensitivity": PINK,
 }
 #: How a mask is printed -> colour and dash.
 PRINTED = {"alone": (ORANGE, "--"), "in place": (BLUE, "-")}

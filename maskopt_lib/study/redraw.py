@@ -50,7 +50,7 @@ class Entry:
 
 
 def redrawn(
-    folders: Mapping[str, Path], *, notebooks: str = "*", only: str = ""
+    folders: Mapping[str, Path], *, notebooks: str = "*", only: str = "", part: slice = slice(None)
 ) -> Iterator[tuple[str, Entry, Figure]]:
     """Draw what is stored.
 
@@ -59,6 +59,7 @@ def redrawn(
     folders : of :func:`maskopt_lib.runs.reference.stored_runs`.
     notebooks : pattern of names of notebooks, such as ``"11*"``.
     only : name of one figure, or the beginning of several.
+    part : entries of the catalogue to take, so that processes can share the work.
 
     Yields
     ------
@@ -69,7 +70,7 @@ def redrawn(
     UnknownNameError : no figure begins with that name; lists those there are.
     """
     known = []
-    for entry in CATALOGUE:
+    for entry in CATALOGUE[part]:
         number, _, called = entry.notebook.partition("_")
         if called not in folders or not fnmatchcase(entry.notebook, notebooks):
             continue

@@ -37,6 +37,7 @@ html_copy_source = False
 html_show_sphinx = False
 html_sidebars = {"index": [], "masks": [], "references": [], "figures/index": []}
 html_theme_options = {
+    "navbar_align": "left",  # else the menu takes two lines on most screens
     "show_prev_next": False,
     "navigation_with_keys": False,
     "header_links_before_dropdown": 7,

@@ -32,6 +32,7 @@ from maskopt_lib.study.networks.benchmark import Bench, Tiles
 from maskopt_lib.study.networks.drawings import Drawing, read_masks, score_drawings, write_masks
 from maskopt_lib.study.networks.entries import IDENTITY, LABELS
 from maskopt_lib.study.networks.fields import middle
+from maskopt_lib.study.networks.scores import prints
 from maskopt_lib.study.networks.trainings import Key, common_fields, rules_for
 
 NETWORK = "network"
@@ -220,10 +221,11 @@ def context_gain(
     network : which of them.
     narrow, wide : contexts in nm.
     printed : how.
-    name : of the score.
+    name : of the score; seeds of which nothing prints are left out.
     dense : count only the denser half of the tiles.
     """
-    rows = scores[[name, "cell", "core_density"]].sel({NETWORK: network, PRINTED: printed})
+    rows = scores.sel({NETWORK: network, PRINTED: printed})
+    rows = rows[[name, "cell", "core_density"]].assign({name: rows[name].where(prints(rows))})
     if dense:
         rows = rows.isel({schema.SAMPLE: rows["core_density"].values >= float(rows["core_density"].median())})
     less, more = (rows[name].sel({CONTEXT: context}) for context in (narrow, wide))
@@ -255,8 +257,8 @@ def context_effects(scores: xr.Dataset, networks: Sequence[str], *, name: str = 
             for printed in (ALONE, IN_PLACE) if context != contexts[0] else ():
                 how = {"printed": printed, "name": name}
                 effects[row, f"gain {printed}"] = context_gain(scores, network, contexts[0], context, **how)
-            rows = scores[name].sel({NETWORK: network, CONTEXT: context})
-            by_print = [rows.sel({PRINTED: printed}) for printed in (IN_PLACE, ALONE)]
+            rows = scores.sel({NETWORK: network, CONTEXT: context})
+            by_print = [rows[name].where(prints(rows)).sel({PRINTED: printed}) for printed in (IN_PLACE, ALONE)]
             effects[row, "flattered"] = gain(*by_print, scores["cell"].values)
     long_name = f"{schema.VARIABLES[name][0]}: effect"
     ds = effect_rows(effects, rows="row", columns="effect", long_name=long_name)

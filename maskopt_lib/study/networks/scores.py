@@ -103,6 +103,18 @@ def dead(scores: xr.Dataset) -> dict[str, list[int]]:
     return by_method
 
 
+def prints(scores: xr.Dataset) -> xr.DataArray:
+    """Whether anything prints, at any corner and on any tile, of what each seed of a network drew.
+
+    Where nothing does, there is no PV band, and an L2 that only says how much was drawn.
+
+    Parameters
+    ----------
+    scores : with L2 and PV band over ``sample``.
+    """
+    return ((scores[schema.PVB] > 0) | (scores[schema.L2] == 0)).any(schema.SAMPLE)
+
+
 def living(scores: xr.Dataset) -> xr.Dataset:
     """The same scores with nan for seeds that are :func:`dead`."""
     lost = xr.zeros_like(scores[schema.L2].isel({schema.SAMPLE: 0}, drop=True), dtype=bool)

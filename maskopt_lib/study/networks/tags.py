@@ -29,6 +29,7 @@ from maskopt_lib.runs.hashing import key_of, source_hash
 from maskopt_lib.runs.parts import part_path
 from maskopt_lib.study.networks.benchmark import Bench, Tiles
 from maskopt_lib.study.networks.drawings import Drawing, score_drawings
+from maskopt_lib.study.networks.scores import prints
 from maskopt_lib.study.networks.trainings import Key, common_fields, n_cells_of, rules_for
 
 TAG, TOLD = "tag", "told"
@@ -172,7 +173,7 @@ def tag_gains(scores: Scores, *, name: str = schema.L2) -> dict[tuple[str, str],
     (``"<layer>, <kind>, <tag>"``, what to call the tiles) -> effect.
     """
     return {
-        (f"{layer}, {kind}, {tag}", tiles): _gain(ds[name], ("none", OWN), (tag, OWN), ds["cell"].values)
+        (f"{layer}, {kind}, {tag}", tiles): _gain(ds, name, ("none", OWN), (tag, OWN))
         for (layer, kind, tiles), ds in scores.items()
         if "none" in ds[TAG].values
         for tag in _tags(ds)
@@ -185,9 +186,7 @@ def listening(scores: Scores, *, name: str = schema.L2) -> dict[tuple[str, str],
     Parameters and result as of :func:`tag_gains`; the second name is ``"<tiles>: own, not <told>"``.
     """
     return {
-        (f"{layer}, {kind}, {tag}", f"{tiles}: own, not {told}"): _gain(
-            ds[name], (tag, told), (tag, OWN), ds["cell"].values
-        )
+        (f"{layer}, {kind}, {tag}", f"{tiles}: own, not {told}"): _gain(ds, name, (tag, told), (tag, OWN))
         for (layer, kind, tiles), ds in scores.items()
         for tag in _tags(ds)
         for told in (NONE, ANOTHER)
@@ -210,7 +209,7 @@ def statements(scores: Scores, judged: str, *, name: str = schema.L2) -> dict[st
     gains, seen = tag_gains(scores, name=name), next(iter(scores))[2]
     effects: dict[str, tuple[Effect, str]] = {}
     for (layer, kind, tiles), ds in scores.items():
-        groups, help_of_tags = ds["cell"].values, gains.get((f"{layer}, {kind}, {judged}", tiles))
+        help_of_tags = gains.get((f"{layer}, {kind}, {judged}", tiles))
         if judged not in ds[TAG].values:
             continue
         n_seeds = int(ds[name].sel({TAG: judged, TOLD: OWN}).notnull().any(schema.SAMPLE).sum())
@@ -220,9 +219,9 @@ def statements(scores: Scores, judged: str, *, name: str = schema.L2) -> dict[st
         if tiles != seen:
             continue
         if "shuffled" in ds[TAG].values:
-            more = _gain(ds[name], ("shuffled", OWN), (judged, OWN), groups)
+            more = _gain(ds, name, ("shuffled", OWN), (judged, OWN))
             effects[f"Tags help {layer}, {kind} masks more than shuffled ones"] = more, f"{judged}, {name}, {tiles}"
-        harm = _gain(ds[name], (judged, ANOTHER), (judged, OWN), groups)
+        harm = _gain(ds, name, (judged, ANOTHER), (judged, OWN))
         effects[f"Another cell's name harms {layer}, {kind} masks"] = harm, f"{judged}, {name}, {tiles}"
         on_metal, of_opc = (gains.get((f"{row}, {judged}", tiles)) for row in (f"metal1, {kind}", f"{layer}, opc"))
         if layer == "via1" and help_of_tags is not None and on_metal is not None:
@@ -236,10 +235,11 @@ def _tags(ds: xr.Dataset) -> list[str]:
     return [tag for tag in ds[TAG].values.tolist() if tag != "none"]
 
 
-def _gain(score: xr.DataArray, base: tuple[str, str], other: tuple[str, str], groups: np.ndarray) -> Effect:
-    """Of (tag, told) against (tag, told)."""
+def _gain(scores: xr.Dataset, name: str, base: tuple[str, str], other: tuple[str, str]) -> Effect:
+    """Of (tag, told) against (tag, told), without seeds of which nothing prints."""
+    score = scores[name].where(prints(scores))
     rows = [score.sel({TAG: tag, TOLD: told}) for tag, told in (base, other)]
-    return gain(*rows, groups)
+    return gain(*rows, scores["cell"].values)
 
 
 def embedding_space(trained: Trained, n_components: int = 2) -> xr.Dataset:

@@ -229,6 +229,9 @@ def test_what_context_gains_is_told_from_what_the_window_flatters():
     assert list(told) == [f"net: too much context hurts dense metal1, printed {p}" for p in (IN_PLACE, ALONE)]
     effect, _ = told["net: too much context hurts dense metal1, printed in place"]
     assert effect.mean == pytest.approx(100 * (1 - 1 / 0.9))
+    # Masks of which nothing prints say nothing: not that context makes no difference.
+    dark = context_ablation.statements({"via1": ds.assign(pvb_nm2=0 * ds[schema.PVB])}, ["net"], [0, 64], {})
+    assert all(np.isnan(effect.mean) and effect.p_within(5) == 1 for effect, _ in dark.values())
 
 
 def test_what_is_said_of_tags_is_of_what_was_trained(tiles, bench, tmp_path, monkeypatch):
