@@ -23,7 +23,8 @@ def write_markers(
 
     Parameters
     ----------
-    report : of :func:`maskopt_lib.metrics.rule_report`, places in the layout's coordinates.
+    report : of :func:`maskopt_lib.metrics.rule_report`, places in the layout's coordinates; ``of_target``, where it
+        is there, tells where the target breaks the rule as well.
     path : the file.
     misplaced : over ``place`` with ``kind``, ``x_nm``, ``y_nm`` and ``error_nm``: where the print is off, the worst
         first, such as :func:`maskopt_lib.study.areas.score_sheet.misplaced` finds.
@@ -48,9 +49,11 @@ def write_markers(
         item.add_value(db.DBox(*(side * _UM for side in sides)))
         item.add_value(text)
 
-    columns = (report[name].values.tolist() for name in ("violation", "broken", "value", "x_nm", "y_nm", "extent_nm"))
-    for number, rule, value, x, y, extent in zip(*columns, strict=True):
-        mark(rule, x, y, max(extent, 2.0) / 2, f"{number}: {value:g}")
+    columns = [report[name].values for name in ("violation", "broken", "value", "x_nm", "y_nm", "extent_nm")]
+    of_target = report["of_target"].values if "of_target" in report else np.zeros(len(columns[0]))
+    for number, rule, value, x, y, extent, is_drawn in zip(*columns, of_target, strict=True):
+        text = f"{number}: {value:g}" + ", as in the target" * bool(is_drawn)
+        mark(str(rule), float(x), float(y), max(float(extent), 2.0) / 2, text)
     if misplaced is not None:
         columns = (misplaced[name].values.tolist() for name in ("kind", "x_nm", "y_nm", "error_nm"))
         for kind, x, y, error in zip(*columns, strict=True):

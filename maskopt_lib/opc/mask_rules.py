@@ -18,7 +18,7 @@ projection says which rules it breaks, and where.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
@@ -108,6 +108,17 @@ class MaskRules(Options):
         beside = s**2 / (8 * self.opening_nm) if self.opening_nm else 0.0
         return max(s / 2 + beside, _RADIUS * self.min_radius_nm)
 
+    @property
+    def reach_nm(self) -> float:
+        """The largest length that a rule speaks of."""
+        return max(2 * self.opening_nm, 2 * self.closing_nm, self.msd_nm, np.sqrt(self.msa_nm2))
+
+    def limits(self, pixel_nm: float = np.inf) -> dict[str, float]:
+        """Rule -> limit, as :func:`~maskopt_lib.metrics.rule_report` takes a deck; for fine pixels what a projection
+        aims at, which is a little more."""
+        more = (_MORE, _MORE_AREA) if pixel_nm < _FINE_NM else (1.0, 1.0)
+        return {rule: limit * more[rule == schema.MSA] for rule, limit in asdict(self).items() if limit > 0}
+
     def project(
         self,
         mask: np.ndarray,
@@ -137,7 +148,7 @@ class MaskRules(Options):
         used = mask.any(1), mask.any(0)
         if not used[0].any():
             return Projection(mask.copy(), ())
-        margin = int(np.ceil(max(self.msd_nm, 2 * self.closing_nm, np.sqrt(self.msa_nm2)) / pixel_nm)) + _MARGIN_PX
+        margin = int(np.ceil(self.reach_nm / pixel_nm)) + _MARGIN_PX
         box = tuple(slice(max(a[0] - margin, 0), a[-1] + 1 + margin) for a in map(np.flatnonzero, used))
         held = None if fixed is None else fixed[box]
         original = np.ascontiguousarray(mask[box])
@@ -185,13 +196,9 @@ class _Mending:
             self.original, more=True
         )
 
-    def violations(
-        self, mask: np.ndarray, *, more: bool = False, rules: Sequence[str] | None = None
-    ) -> list[Violation]:
+    def violations(self, mask: np.ndarray, *, more: bool = False) -> list[Violation]:
         """What a report finds where the mask may change, of the deck or of a little more than it asks."""
-        deck = {rule: limit for rule, limit in asdict(self.deck).items() if limit > 0 and rule in (rules or (rule,))}
-        if more and self.pixel_nm < _FINE_NM:
-            deck = {rule: limit * (_MORE_AREA if rule == schema.MSA else _MORE) for rule, limit in deck.items()}
+        deck = self.deck.limits(self.pixel_nm if more else np.inf)
         report = rule_report(mask, deck, self.pixel_nm, only_broken=True)
         columns = (report[name].values.tolist() for name in ("broken", "value", "limit", "x_nm", "y_nm"))
         found = [Violation(*row) for row in zip(*columns, strict=True)]
@@ -205,10 +212,9 @@ class _Mending:
 
     def around(self, found: list[Violation]) -> np.ndarray:
         """(y, x) bool: where mending may change a mask for what is broken, with room for a rule on each side."""
-        deck, near = self.deck, np.zeros(self.original.shape, bool)
-        reach = max(2 * deck.opening_nm, 2 * deck.closing_nm, deck.msd_nm, np.sqrt(deck.msa_nm2)) / self.pixel_nm
+        near = np.zeros(self.original.shape, bool)
         for v in found:
-            near[self.place(v, reach + _MARGIN_PX)] = True
+            near[self.place(v, self.deck.reach_nm / self.pixel_nm + _MARGIN_PX)] = True
         return near
 
     def is_main(self, labels: np.ndarray, areas: np.ndarray) -> np.ndarray:

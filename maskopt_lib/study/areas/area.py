@@ -33,7 +33,16 @@ from maskopt_lib.layout.writer import WrittenMask, writable_name
 from maskopt_lib.runs.parts import FOLDER, file_name
 from maskopt_lib.runs.record import Run
 from maskopt_lib.runs.spread import workers
-from maskopt_lib.study.areas.batches import Area, Solved, TiledArea, apart, open_mask, solve_batches, stitching
+from maskopt_lib.study.areas.batches import (
+    Area,
+    Solved,
+    TiledArea,
+    apart,
+    holding,
+    open_mask,
+    solve_batches,
+    stitching,
+)
 from maskopt_lib.study.areas.tables import TILE, table
 from maskopt_lib.study.solvers.masks import Trial
 
@@ -114,7 +123,7 @@ def seam_pass(
     begun = time.perf_counter()
     plan = tiled.plan
     across = replace(tiled, plan=replace(moved or replace(plan, shifted=not plan.shifted), rim_nm=0.0))  # cores alone
-    windows = [w for w in across.plan.windows if places_nm is None or _holds(w, places_nm)]
+    windows = list(across.plan.windows) if places_nm is None else holding(across.plan.windows, places_nm)
     passes = []
     with stitching(tiled.run, name, plan, start=stitched) as seamless:
         for i, group in enumerate(apart(windows)):
@@ -294,12 +303,6 @@ def _finished(
         pixel_nm=plan.pixel_nm, batch=tiled.batch,
     )  # fmt: skip
     return open_mask(run.out_dir / f"{name}.zarr"), solved_windows
-
-
-def _holds(window: Window, places_nm: np.ndarray) -> bool:
-    x, y = np.asarray(places_nm, float).reshape(-1, 2).T
-    x0, y0, x1, y1 = window.core_nm
-    return bool(((x >= x0) & (x < x1) & (y >= y0) & (y < y1)).any())
 
 
 def _wall_s(run: Run, name: str, begun: float, new: int) -> float:

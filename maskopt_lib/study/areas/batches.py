@@ -1,6 +1,6 @@
 """Windows of an area, solved in batches: each batch is a part, and windows with the same geometry share one."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -122,6 +122,17 @@ def stitching(run: Run, name: str, plan: Plan, *, start: StitchedMask | None = N
 def apart(windows: Sequence[Window]) -> list[list[Window]]:
     """Four groups of windows, by even and odd rows and columns: within a group no two cores touch."""
     return [[w for w in windows if (w.row % 2, w.column % 2) == parity] for parity in np.ndindex(2, 2)]
+
+
+def holding(windows: Iterable[Window], places_nm: np.ndarray) -> list[Window]:
+    """Windows whose core holds one of some places, (n, 2) x and y."""
+    x, y = np.asarray(places_nm, float).reshape(-1, 2).T
+
+    def holds(window: Window) -> bool:
+        x0, y0, x1, y1 = window.core_nm
+        return bool(((x >= x0) & (x < x1) & (y >= y0) & (y < y1)).any())
+
+    return list(filter(holds, windows))
 
 
 @dataclass(frozen=True, kw_only=True)

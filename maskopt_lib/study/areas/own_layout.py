@@ -47,6 +47,8 @@ __all__ = [
 KEEPS_RULES = "rule_aware"
 # A limit that nothing breaks: the smallest value is of interest, no place.
 _NO_LIMIT = 1e-3
+# Why a mask breaks a rule, and how many places are told one by one; all are in the marker file.
+_REASONS, _PLACES = ("the mask alone", "the target breaks it there as well"), 50
 FIRST, SEAMLESS, REPAIRED, MENDED = "first windows", "seam pass", "repair", "mended"
 
 
@@ -114,26 +116,23 @@ def solve(
     Returns
     -------
     One window: its mask. More: the stitched cores; windows moved by half a core, each solved beside what its neighbours
-    have become; windows moved by a quarter, where an edge is off by more than 15 nm or lost, and only there; and the
-    projection onto the deck, where the method keeps rules.
+    have become; windows moved by a quarter, where an edge is off by more than 15 nm or lost, and only there. In the
+    end, where the method keeps rules, the projection onto the deck.
     """
     first, again = trials
-    plan = tiled.plan
-    stitched, windows = solve_area(tiled, first)
-    if plan.grid == (1, 1) if one_window is None else one_window:
-        return Solution(masks={FIRST: stitched}, passes={FIRST: windows})
-    seamless, second = seam_pass(tiled, again, stitched)
-    checked = {rule: limit for rule, limit in deck.items() if limit > 0}
-    measured = prints.measure(tiled, seamless, deck=checked, rules_every=rules_every)
-    repaired, third = seam_pass(
-        tiled, again, seamless, name="mask_repaired", moved=replace(plan, offset_nm=quarter_nm(plan)),
-        places_nm=prints.violating_places(measured),
-    )  # fmt: skip
-    masks = {FIRST: stitched, SEAMLESS: seamless, REPAIRED: repaired}
-    passes = {FIRST: windows, SEAMLESS: second, REPAIRED: third}
-    if first.method != KEEPS_RULES:
-        return Solution(masks=masks, passes=passes)
-    masks[MENDED], changed = mend(tiled, first.resolved.deck, repaired)
+    plan, masks, passes = tiled.plan, {}, {}
+    masks[FIRST], passes[FIRST] = solve_area(tiled, first)
+    if not (plan.grid == (1, 1) if one_window is None else one_window):
+        masks[SEAMLESS], passes[SEAMLESS] = seam_pass(tiled, again, masks[FIRST])
+        checked = {rule: limit for rule, limit in deck.items() if limit > 0}
+        measured = prints.measure(tiled, masks[SEAMLESS], deck=checked, rules_every=rules_every)
+        masks[REPAIRED], passes[REPAIRED] = seam_pass(
+            tiled, again, masks[SEAMLESS], name="mask_repaired", moved=replace(plan, offset_nm=quarter_nm(plan)),
+            places_nm=prints.violating_places(measured),
+        )  # fmt: skip
+    changed = 0
+    if first.method == KEEPS_RULES:
+        masks[MENDED], changed = mend(tiled, first.resolved.deck, list(masks.values())[-1])
     return Solution(masks=masks, passes=passes, changed=changed)
 
 
@@ -261,8 +260,10 @@ def optimize(
 
     Returns
     -------
-    ``scores`` (mask -> score -> value), ``rules``, ``violations``, ``not_printed`` (middles of shapes in nm of which
-    nothing prints), what is in the ``file``, ``region_nm``, ``windows``, ``seconds``.
+    ``scores`` (mask -> score -> value), ``rules``, ``violations`` and the worst ``broken`` places with the reason,
+    ``not_printed`` (middles of shapes in nm of which nothing prints), ``mended`` (pixels that the last projection onto
+    the deck changed, and scores and violations before it), what is in the ``file``, ``region_nm``, ``windows``,
+    ``seconds``.
 
     Raises
     ------
@@ -295,7 +296,9 @@ def optimize(
         tiled = TiledArea(area=area, plan=plan, run=run, client=client, batch=1)
         solution = solve(tiled, trials, deck=rules)
         masks = {"target": target_mask(tiled), method: solution.mask}
-        scores, reports, measured = score_masks(replace(tiled, plan=counted), masks, deck=rules)
+        tiled = replace(tiled, plan=counted)
+        scores, reports, measured = score_masks(tiled, masks, deck=rules)
+        unmended = _unmended(tiled, solution, rules)
     if lost := measured[method].not_printed:
         warnings.warn(said_of(lost), NothingPrintsWarning, stacklevel=2)
     file = write_area(solution.mask, area, out, box_nm=counted.region_nm, **how)
@@ -309,6 +312,7 @@ def optimize(
     return {
         "scores": {str(name): {k: v.item() for k, v in scores.sel({schema.METHOD: name}).items()} for name in masks},
         **_report(reports[method], measured[method]),
+        "mended": unmended,
         "file": {"path": str(out), "polygons": file.polygons, "vertices": file.vertices, "area_nm2": file.area_nm2},
         "region_nm": list(counted.region_nm),
         "windows": list(plan.grid),
@@ -339,7 +343,7 @@ def score(
 
     Returns
     -------
-    ``process``, the scores, ``rules``, ``violations``, ``not_printed``, and how it was scored.
+    ``process``, the scores, ``rules``, ``violations``, ``broken``, ``not_printed``, and how it was scored.
     """
     process = load_process(process)
     rules = process.deck if deck is None else read_deck(deck)
@@ -377,10 +381,28 @@ def said_of(places_nm: Sequence[Sequence[float]]) -> str:
 
 def _report(report: xr.Dataset, measured: prints.Measured) -> dict[str, Any]:
     rules = report["rule"].values.tolist()
+    columns = [report[name].values.tolist() for name in ("broken", "value", "limit", "x_nm", "y_nm", "of_target")]
+    names = ("rule", "value", "limit", "x_nm", "y_nm", "reason")
+    broken = [[*rest, _REASONS[int(of_target)]] for *rest, of_target in zip(*columns, strict=True)]
     return {
         "rules": {rule: report["at_least"].sel(rule=rule).item() for rule in rules},
         "violations": {rule: int(report["violations"].sel(rule=rule)) for rule in rules},
+        "broken": [dict(zip(names, place, strict=True)) for place in broken[:_PLACES]],
         "not_printed": measured.not_printed,
+    }
+
+
+def _unmended(tiled: TiledArea, solution: Solution, deck: Mapping[str, float]) -> dict[str, Any]:
+    """What the last projection onto the deck changed: pixels, and what the mask was before."""
+    if not solution.changed:
+        return {"pixels": 0}
+    before = prints.measure(tiled, list(solution.masks.values())[-2], deck={k: v for k, v in deck.items() if v > 0})
+    violations = score_sheet.report_of(before, deck)["violations"]
+    return {
+        "pixels": solution.changed,
+        "l2_nm2": float(before.windows[schema.L2].sum()),
+        "epe15": int(before.sites["violates15"].sum()),
+        "violations": dict(zip(violations["rule"].values.tolist(), violations.values.tolist(), strict=True)),
     }
 
 

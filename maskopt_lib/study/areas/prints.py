@@ -172,7 +172,8 @@ def _print(task: _Print, kept: Kept) -> None:
             if is_checked:
                 report = metrics.rule_report(mask, task.deck, pixel_nm, region_nm=box, origin_nm=window.field_nm[:2])
                 numbers = [list(task.deck).index(str(rule)) for rule in report["broken"].values]
-                broken.append(np.stack([*(report[n].values for n in list(RULE_COLUMNS)[:-1]), numbers], axis=1))
+                columns = [report[name].values for name in list(RULE_COLUMNS)[:-2]]
+                broken.append(np.stack([*columns, _of_target(report, target, window, pixel_nm), numbers], axis=1))
                 worst.append(report["worst"].values)
                 checked_nm2 += (x1 - x0) * (y1 - y0)
     write_part(
@@ -204,6 +205,24 @@ def _not_printed(
             x, y = ((side.start + side.stop) / 2 * pixel_nm for side in (columns, rows))
             places.append((x + window.field_nm[0], y + window.field_nm[1]))
     return places
+
+
+def _of_target(report: xr.Dataset, target: np.ndarray, window: Window, pixel_nm: float) -> np.ndarray:
+    """(violation,) bool: whether the target breaks a rule where its mask does.
+
+    Not for radii: right angles are drawn, and every print rounds them.
+    """
+    names, x, y, limits = (report[name].values for name in ("broken", "x_nm", "y_nm", "limit"))
+    deck = {str(rule): float(limit) for rule, limit in zip(names, limits, strict=True) if rule != schema.MIN_RADIUS}
+    drawn = metrics.rule_report(target, deck, pixel_nm, origin_nm=window.field_nm[:2], only_broken=True)
+    found = drawn.drop_dims("rule").to_dataframe()
+    of_target = np.zeros(len(names), bool)
+    for rule, limit in deck.items():
+        near_nm = np.sqrt(limit) if rule == schema.MSA else limit
+        for _, place in found[found["broken"] == rule].iterrows():
+            away_nm = np.hypot(x - place["x_nm"], y - place["y_nm"])
+            of_target |= (names == rule) & (away_nm <= near_nm + place["extent_nm"] / 2)
+    return of_target
 
 
 def _in_core(places: xr.Dataset, columns: Iterable[str], box_nm: Sequence[float], plan: Plan) -> np.ndarray:

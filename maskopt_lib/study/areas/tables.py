@@ -24,6 +24,7 @@ RULE_COLUMNS = {
     "y_nm": ("place, y", "nm"),
     "value": ("value (areas in nm2)", "nm"),
     "extent_nm": ("extent of the violation", "nm"),
+    "of_target": ("the target breaks the rule there as well", "1"),
     "broken": ("rule that is broken, by its number", "1"),
 }
 
@@ -37,7 +38,8 @@ class Measured:
     windows : Dataset over ``tile``: ``l2_nm2`` and ``pvb_nm2`` of each core.
     sites : Dataset over ``site``: place, edge error (nan: lost) and violations of every site.
     outline : Dataset over ``place``: place and contour error (nan: lost) along targets that are curved.
-    violations : Dataset over ``violation``: place, value and ``broken`` rule in the windows whose rules were checked;
+    violations : Dataset over ``violation``: place, value, whether the target breaks the rule there as well
+        (``of_target``, 0 or 1) and ``broken`` rule in the windows whose rules were checked;
         over ``rule`` the deck, ``worst`` and ``checked_nm2``, the area that was checked.
     not_printed : (x, y) in nm of the middles of target shapes of which nothing prints.
     """

@@ -15,11 +15,10 @@ import xarray as xr
 from maskopt_lib import layout, litho, metrics, study
 from maskopt_lib.errors import DamagedFileError, GridMismatchError, LayoutError, MissingDataError
 from maskopt_lib.layout.mosaic import MASK_LAYER
-from maskopt_lib.opc import mask_rules
 from maskopt_lib.runs import parts
 from maskopt_lib.runs.spread import spread
 from maskopt_lib.study.areas import area as tiles
-from maskopt_lib.study.areas import mending, prints, seams
+from maskopt_lib.study.areas import prints, seams
 
 PIXEL = 8.0  # windows of 256 x 256 pixels: a step takes milliseconds
 REGION = (0.0, 0.0, 3000.0, 2000.0)
@@ -259,25 +258,6 @@ def test_tasks_are_made_when_they_are_needed():
     results = spread(lambda task, kept: abs(task), (made.append(i) or -i for i in range(5)))
     assert next(results) == (0, 0) and made == [0]
     assert [result for _, result in results] == [1, 2, 3, 4]
-
-
-def test_broken_rules_at_all_kinds_of_borders_are_mended_and_the_rest_stays(area, run):
-    rules = mask_rules.MaskRules(msa_nm2=6000, msd_nm=64, min_width_nm=48, min_space_nm=32, min_radius_nm=0)
-    plan = plan_of((0.0, 0.0, 3072.0, 2048.0))
-    stitched = tiles.StitchedMask.create(run.out_dir / "broken.zarr", plan)
-    kept = np.zeros(plan.shape, np.uint8)
-    kept[20:40, 20:300] = kept[200:230, 30:350] = 1
-    kept[120, 100] = 1
-    kept = rules.project(kept, PIXEL).mask  # without the speck, and its corners are round
-    image = kept.copy()
-    for y, x in ((128, 128), (64, 192), (128, 256), (192, 60), (96, 320)):  # at borders, moved borders, crossings
-        image[y - 2 : y + 2, x - 2 : x + 2] = 1
-    stitched.write(plan.region_nm, image)
-    mended, changed = mending.mend(tiled(area, plan, run), rules, stitched)
-    np.testing.assert_array_equal(mended.read(plan.region_nm), kept)
-    assert changed == (image != kept).sum()
-    again, none = mending.mend(tiled(area, plan, run), rules, mended, name="again")
-    assert none == 0 and again.digest() == mended.digest()
 
 
 # Measuring

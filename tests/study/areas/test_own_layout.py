@@ -313,6 +313,27 @@ def test_the_deck_reaches_the_solver_and_what_it_leaves_out_is_no_rule(tmp_path,
     assert "deck" not in others.options
 
 
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_rule_aware_mask_keeps_its_deck_to_where_it_ends(tmp_path, small, shape):
+    """In one window and in many; assist features end with the mask, and what was mended costs the print little."""
+    path = drawn(tmp_path / "a.gds", SHAPES[shape])
+    drawn_nm2 = sum(gdstk.Polygon(points).area() for points in SHAPES[shape])
+    for name, more in {"one": {}, "many": {"context_nm": 384.0}}.items():
+        found = own_layout.optimize(
+            path, tmp_path / "mask.oas", tmp_path / name, process=small, options=few_steps("rule_aware"), deck=DECK,
+            contours="pixel", **more,
+        )  # fmt: skip
+        assert (found["windows"] == [1, 1]) == (name == "one")
+        assert not any(found["violations"].values()) and found["broken"] == []
+        again = own_layout.score(
+            tmp_path / "mask.oas", path, tmp_path / f"{name} again", process=small, deck=DECK, **more
+        )
+        assert again["violations"] == found["violations"]
+        if found["mended"]["pixels"]:
+            cost_nm2 = found["scores"]["rule_aware"]["l2_nm2"] - found["mended"]["l2_nm2"]
+            assert cost_nm2 <= 0.03 * drawn_nm2 and sum(found["mended"]["violations"].values())
+
+
 def test_the_report_has_every_place_of_the_region_once_the_worst_first(tmp_path, small):
     path = drawn(tmp_path / "a.gds", boxes((0, 0, 400, 24), (0, 100, 400, 120), (0, 300, 400, 380)))
     with pytest.warns(UserWarning, match=r"layer .11, 0. in region_nm=.* has a width of 20 nm, k1 = 0.093"):
