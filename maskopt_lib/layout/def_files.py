@@ -5,9 +5,8 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from klayout import db
-
 from maskopt_lib.errors import LayoutError
+from maskopt_lib.layout.reader import open_layout
 
 #: Name, cell and the rest of each placed component.
 COMPONENT = re.compile(r"-\s+(\S+)\s+(\S+)([^;]*);")
@@ -69,7 +68,7 @@ def database_um(path: Path, text: str, lefs: Iterable[Path], layouts: Iterable[P
     stated += [int(units) for lef in lefs for units in _LEF_UNITS.findall(read_text(lef))]
     for cells in layouts:
         # Metres in a double are good to some ten digits.
-        stated.append(round(1 / _database_um(cells)))
+        stated.append(round(1 / open_layout(cells).dbu))
     per_um = math.lcm(round(1 / coarsest_um), *stated)
     if per_um > _FINEST_PER_UM:
         found = ", ".join(map(str, sorted(set(stated))))
@@ -102,8 +101,3 @@ def check_def(path: Path, text: str, lefs: Sequence[Path]) -> None:
                 f"{kind} of that name"
             )
 
-
-def _database_um(path: Path) -> float:
-    layout = db.Layout(False)
-    layout.read(str(path))
-    return layout.dbu

@@ -17,7 +17,7 @@ from scipy.spatial import cKDTree
 from maskopt_lib import yaml_files
 from maskopt_lib.data import manifest, schema
 from maskopt_lib.data.schema import column
-from maskopt_lib.errors import MissingDataError, UnknownNameError
+from maskopt_lib.errors import MissingDataError, SchemaError, UnknownNameError
 from maskopt_lib.images import binary, crop
 from maskopt_lib.metrics.outline import outline_radii
 from maskopt_lib.metrics.shapes import Places, neighbours, space_places, width_places
@@ -253,6 +253,8 @@ def read_deck(name: str | os.PathLike | Mapping[str, float]) -> dict[str, float]
     """
     if isinstance(name, Mapping):
         document = yaml_files.Document(dict(name), "the rule deck")
+    elif not isinstance(name, str | os.PathLike):
+        raise SchemaError(f"a rule deck is a name, a file, or rules with their limits, got {name!r:.80}")
     else:
         path = Path(name) if Path(name).suffix else FOLDER / f"{name}.yaml"
         if not path.is_file():

@@ -297,3 +297,10 @@ def test_obstructions_and_blockages_are_no_shapes(tmp_path):
     found = layout.open_design(folder)
     assert found.layers == expected.layers
     assert all(map(np.array_equal, found.polygons("metal1"), expected.polygons("metal1")))
+
+
+def test_a_damaged_layout_of_cells_is_named(tmp_path):
+    cells_file = write(tmp_path / "own") / "cells.gds"
+    cells_file.write_bytes(cells_file.read_bytes()[:-8])
+    with pytest.raises(LayoutError, match=r"cells\.gds: truncated"):
+        layout.open_design(tmp_path / "own")

@@ -182,6 +182,7 @@ def test_optics_load_takes_a_file_and_a_source_map_beside_it(tmp_path):
         ("kernels: iccad13\nresist:\n  threshold: -1\n", SchemaError, "line 3, resist.threshold: must be above 0"),
         ("kernels: iccad13\ncorners: {nominal: {}}\n", SchemaError, "line 2, corners: lacks outer, inner"),
         ("kernels: iccad13\nmask_rules: {min_width: 3}\n", UnknownNameError, "did you mean min_width_nm"),
+        ("kernels: iccad13\nmask_rules: [min_width_nm]\n", SchemaError, "line 2, mask_rules: a rule deck is a name"),
         ("kernels: iccad13\nlayers: 4\n", SchemaError, "line 2, layers: a layer map"),
         ("- kernels\n", SchemaError, "holds"),
     ],

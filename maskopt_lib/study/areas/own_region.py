@@ -175,9 +175,11 @@ def plan_of(
     if side_nm > room_nm or core_nm:
         side_nm = core_nm or float(np.floor(min(field_nm / 2, room_nm) / step_nm) * step_nm)
     if not is_part:  # all that its windows make: an assist feature that is cut where nothing ends would be a sliver
-        columns, rows = (max(np.ceil(side / side_nm - 1e-6), 1) for side in (x1 - x0, y1 - y0))
-        region_nm = (x0, y0, x0 + columns * side_nm, y0 + rows * side_nm)
-        context_nm = (field_nm - side_nm) / 2 if columns == rows == 1 else context_nm
+        sides_nm = np.array([x1 - x0, y1 - y0])
+        whole_nm = np.maximum(np.ceil(sides_nm / side_nm - 1e-6), 1) * side_nm
+        low = np.array([x0, y0]) - np.floor((whole_nm - sides_nm) / 2 / pixel_nm + 1e-6) * pixel_nm
+        region_nm = tuple(np.concatenate([low, low + whole_nm]).tolist())
+        context_nm = (field_nm - side_nm) / 2 if whole_nm.max() <= side_nm else context_nm
     plan = Plan(
         region_nm=region_nm, core_nm=side_nm, pixel_nm=pixel_nm, field_nm=field_nm,
         context_nm=context_nm, rim_nm=context_nm,

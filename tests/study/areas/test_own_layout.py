@@ -96,7 +96,7 @@ def test_a_region_is_one_window_where_it_fits_beside_its_context(tmp_path, small
     assert plan.context_nm == plan.rim_nm == 256 and plan.field_nm == 1024
     whole = own_layout.plan_of(area)  # assist features are cut nowhere
     assert whole.core_nm == 400 and whole.kept(whole.window(0, 0)) == whole.window(0, 0).field_nm
-    assert own_layout.plan_of(area, core_nm=256).region_nm == (100, 100, 612, 612)
+    assert own_layout.plan_of(area, core_nm=256).region_nm == (44, -4, 556, 508)
     many = own_layout.plan_of(area, [0, 0, 1000, 600])
     assert many.grid == (2, 2) and many.core_nm == 512
     assert own_layout.plan_of(area, [0, 0, 600, 600], context_nm=200).grid == (1, 1)
@@ -188,7 +188,7 @@ def test_a_file_holds_what_its_score_says(tmp_path, small):
     found = own_layout.score(out, path, tmp_path / "again", process=small, layer="11/0")
     for name, value in made["scores"]["edge_gradient"].items():
         assert found[name] == pytest.approx(value, nan_ok=True), name
-    assert found["region_nm"] == made["region_nm"] == [100 - 360, 100 - 360, 404 + 360, 404 + 360]
+    assert found["region_nm"] == made["region_nm"] == [-12 - 360, 100 - 360, 292 + 360, 404 + 360]
 
 
 def test_shapes_of_which_nothing_prints_are_said(tmp_path, small):
