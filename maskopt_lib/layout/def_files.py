@@ -100,4 +100,3 @@ def check_def(path: Path, text: str, lefs: Sequence[Path]) -> None:
                 f"{path}: it {what} {some}, which no LEF has (given: {given}); {why}: name the LEF file that has a "
                 f"{kind} of that name"
             )
-
