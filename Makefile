@@ -140,7 +140,7 @@ study: $(STAMP) check-params $(if $(filter-out quick,$(VARIANT)),check-data) ## 
 ifeq ($(VARIANT),quick)
 	@$(SIDE_BY_SIDE) $(TOGETHER:%=results/%/$(VARIANT)/run.ipynb)
 endif
-	@$(MAKE) --no-print-directory $(RUNS)
+	@$(MAKE) -s --no-print-directory $(RUNS)
 	@echo "== done: $(words $(RUNS)) notebooks, variant $(VARIANT); see results/*/$(VARIANT)/"
 	@$(PY) -m maskopt_lib.runs open $(VARIANT)
 

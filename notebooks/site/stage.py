@@ -83,12 +83,12 @@ def notebooks(source: Path, results: Path) -> None:
             others = [f"[`{v}`]({name if k == 0 else f'{name}-{v}'}.ipynb)" for k, v in enumerate(of_variant) if k != i]
             said = _origin(study.record_of(run_dir), variant) + (f" Other runs: {', '.join(others)}." if others else "")
             nb = _as_it_ran(run_dir / RUN, said)
-            nb.cells += _record_cells(name)
+            nb.cells += _record_cells(name, results)
             if i:
                 nb.metadata["orphan"] = True
             nbformat.write(nb, folder / f"{page}.ipynb")
         if not of_variant:
-            nbformat.write(_without_run(name), folder / f"{name}.ipynb")
+            nbformat.write(_without_run(name, results), folder / f"{name}.ipynb")
         title, question = _title_and_question(root() / "notebooks" / f"{name}.ipynb")
         shown = f"`{next(iter(of_variant))}`" if of_variant else "record"
         lines.setdefault(name[0], []).append(f"| [{name[:2]}]({name}.ipynb) | **{title}** {question} | {shown} |")
@@ -146,14 +146,16 @@ def _as_a_terminal_shows(outputs: list[nbformat.NotebookNode]) -> list[nbformat.
     return joined
 
 
-def _without_run(name: str) -> nbformat.NotebookNode:
+def _without_run(name: str, results: Path) -> nbformat.NotebookNode:
     nb = nbformat.read(root() / "notebooks" / f"{name}.ipynb", as_version=4)
     for cell in nb.cells:
         cell.pop("id", None)
-    kept = "its text and code, and at the end the tables of its record" if _records(name) else "its text and code"
+    kept = (
+        "its text and code, and at the end tables and figures of its record" if _records(name) else "its text and code"
+    )
     run = f"`python -m maskopt_lib.runs execute {name}`"
     nb = _with_note(nb, name[:2], f"This machine has no run of this notebook: {kept}. {run} makes one.")
-    nb.cells += _record_cells(name)
+    nb.cells += _record_cells(name, results)
     return nb
 
 
@@ -161,8 +163,8 @@ def _records(name: str) -> list[Path]:
     return sorted((reference.FOLDER / name).glob("*.nc"))
 
 
-def _record_cells(name: str) -> list[nbformat.NotebookNode]:
-    """The committed results of a notebook: where they are from, the tables, the files."""
+def _record_cells(name: str, results: Path) -> list[nbformat.NotebookNode]:
+    """The committed results of a notebook: where they are from, the tables, the figures, the files."""
     if not (kept := _records(name)):
         return []
     folder = reference.FOLDER / name
@@ -171,6 +173,9 @@ def _record_cells(name: str) -> list[nbformat.NotebookNode]:
     text = ["## The record", _origin(record, "of record"), f"netCDF files: {files}."]
     for table, caption in study.stored_tables(folder).values():
         text.append(study.style(table, caption=caption).to_html())
+    for picture, entry, _ in _drawn_from_records(results, name):
+        shown = f'src="../figures/records/{name}/{picture.name}" alt="{html.escape(picture.stem)}"'
+        text.append(f'<figure><img loading="lazy" {shown}><figcaption>{html.escape(entry.says)}</figcaption></figure>')
     return [nbformat.v4.new_markdown_cell("\n\n".join(text))]
 
 
@@ -262,18 +267,23 @@ def gallery(source: Path, results: Path) -> None:
 
 def _of_record(source: Path, results: Path, notebook: str) -> Iterator[str]:
     """Cards of figures that were drawn from the records of a notebook."""
-    folder = reference.FOLDER / notebook
-    for picture in sorted((results / "figures" / "records").glob(f"{notebook[:2]}_*.png")):
-        entry = _entry_of(picture.stem, notebook)
-        needs = [path for need in entry.needs for path in sorted(folder.glob(f"{need}.nc"))] if entry else []
-        if entry is None or (entry.needs and not needs):  # of an earlier version, or of records that are gone
-            continue
+    for picture, entry, needs in _drawn_from_records(results, notebook):
         links = ", ".join(f'<a href="../records/{notebook}/{path.name}">{path.stem}</a>' for path in needs)
-        record = study.record_of(reference.load_result(folder, needs[0].stem)) if needs else None
+        record = study.record_of(reference.load_result(needs[0].parent, needs[0].stem)) if needs else None
         origin = _origin(record, "of record") if record else "Nothing is read: an example, drawn as it is computed."
         yield _card(
             source, f"records/{notebook}", picture, links, origin, f"make figures FIG={picture.stem}", entry.says
         )
+
+
+def _drawn_from_records(results: Path, notebook: str) -> Iterator[tuple[Path, redraw.Entry, list[Path]]]:
+    """Figures that `make figures` drew of a notebook, what the catalogue says of them, and the records they show."""
+    for picture in sorted((results / "figures" / "records").glob(f"{notebook[:2]}_*.png")):
+        entry = _entry_of(picture.stem, notebook)
+        kept = reference.FOLDER / notebook
+        needs = [path for need in entry.needs for path in sorted(kept.glob(f"{need}.nc"))] if entry else []
+        if entry and (needs or not entry.needs):  # else of an earlier version, or of records that are gone
+            yield picture, entry, needs
 
 
 def _entry_of(figure: str, notebook: str) -> redraw.Entry | None:

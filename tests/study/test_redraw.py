@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from fnmatch import fnmatchcase
+
 import pytest
 from picture_faults import faults
 
 from maskopt_lib import figures
 from maskopt_lib.errors import UnknownNameError
 from maskopt_lib.figures import page
+from maskopt_lib.runs.paths import root
 from maskopt_lib.runs.reference import FOLDER, stored_runs
 from maskopt_lib.study import redraw
 
@@ -28,6 +32,12 @@ def test_no_label_is_small_cut_or_over_another(notebook, folders):
         if (wrong := faults(page.draw(figure, width), width))
     }
     assert not found
+
+
+def test_notebook_91_draws_those_of_every_notebook():
+    notebook = (root() / "notebooks" / "91_paper_figures.ipynb").read_text(encoding="utf-8")
+    patterns = re.findall(r'notebooks=\\"(.+?)\\"', notebook)
+    assert all(sum(fnmatchcase(name, pattern) for pattern in patterns) == 1 for name in NOTEBOOKS)
 
 
 def test_names_are_of_one_figure_each(folders):
