@@ -43,8 +43,11 @@ def test_rows_are_the_stored_ones(row):
     values = [means[name] for name in ("l2_nm2", "pvb_nm2", "epe15", "epe3", "shots")]
     values += [worst["msa_nm2"], worst["msd_nm"], means["runtime_s"]]
     assert scores.sizes == {"sample": 10}
-    for text, stored in zip(row[1:], map(float, values), strict=True):
-        assert math.isnan(stored) if text == "–" else agrees(text, stored), (row[0], text, stored)
+    pairs = list(zip(row[1:], map(float, values), strict=True))
+    is_stored = all(math.isnan(stored) if text == "–" else agrees(text, stored) for text, stored in pairs)
+    digits = [len(text.partition(".")[2]) for text, _ in pairs]
+    renewed = " | ".join(f"{stored:.{n}f}" for (_, stored), n in zip(pairs, digits, strict=True))
+    assert is_stored, f"the record has | {row[0]} | {renewed} |"
 
 
 def test_the_picture_is_the_records_and_its_numbers_are_stored():
