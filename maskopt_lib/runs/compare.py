@@ -105,7 +105,7 @@ def _moved_values(one: xr.DataArray, other: xr.DataArray) -> list[list]:
         a, b = a.astype(float), b.astype(float)
         with np.errstate(invalid="ignore"):
             differs = ~((abs(b - a) <= share * abs(a) + least) | (a == b) | (np.isnan(a) & np.isnan(b)))
-        text = f"{100 * share:g} % or {least:g} {units}"
+        text = f"{100 * share:g} % or {least:g} {units}".removesuffix(" 1")
     else:
         differs, text = a.astype(str) != b.astype(str), "none"
     rows = []
