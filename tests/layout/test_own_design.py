@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import gdstk
 import numpy as np
 import pytest
 import yaml
+from click.testing import CliRunner
 
 from maskopt_lib import layout
+from maskopt_lib.__main__ import main
 from maskopt_lib.errors import LayoutError, MissingDataError, SchemaError, UnknownNameError
 from maskopt_lib.layout.rows import placement_faults
 
@@ -304,3 +307,31 @@ def test_a_damaged_layout_of_cells_is_named(tmp_path):
     cells_file.write_bytes(cells_file.read_bytes()[:-8])
     with pytest.raises(LayoutError, match=r"cells\.gds: truncated"):
         layout.open_design(tmp_path / "own")
+
+
+def test_a_mask_for_a_def_with_lef_of_ones_own_is_one_command_and_its_score_another(tmp_path):
+    folder, process = write(tmp_path / "own"), tmp_path / "small.yaml"
+    process.write_text(
+        "optics: {wavelength_nm: 193, na: 0.9, source: {shape: circular, sigma: 0.6}}\n"
+        "field: {period_nm: 1000, pixel_nm: 5}\n"
+    )
+    drawn = [str(folder), "--layer", "metal1", "--process", str(process)]
+    asked = ["--json", str(tmp_path / "made.json")]
+    asked += ["--method", "identity", "--contours", "pixel", "--beside", "--out", str(tmp_path / "mask.oas")]
+    done = CliRunner().invoke(main, ["optimize", *drawn, *asked])
+    assert done.exit_code == 0, done.output
+    made = json.loads((tmp_path / "made.json").read_text(encoding="utf-8"))
+    assert made["windows"] != [1, 1] and made["scores"]["identity"] == made["scores"]["target"]
+    written = layout.read_design(tmp_path / "mask.oas")
+    in_file, in_def = (
+        sum(gdstk.Polygon(points).area() for points in design.polygons(layer))
+        for design, layer in ((written, "111/0"), (layout.open_design(folder), "metal1"))
+    )
+    assert made["file"]["area_nm2"] == pytest.approx(in_file) == pytest.approx(in_def)
+    assert {"ELL", "FILL"} <= {cell.name for cell in written.layout.each_cell()}
+    scored = CliRunner().invoke(main, ["score", str(tmp_path / "mask.oas"), *drawn, "--out", str(tmp_path / "s.json")])
+    assert scored.exit_code == 0, scored.output
+    found = json.loads((tmp_path / "s.json").read_text(encoding="utf-8"))
+    for name, value in made["scores"]["identity"].items():
+        assert found[name] == pytest.approx(value), name
+    assert found["violations"] == made["violations"]
