@@ -272,6 +272,7 @@ def optimize(
     Warns
     -----
     NothingPrintsWarning : shapes of the target of which nothing prints.
+    UserWarning : a mask that prints worse than the layout itself.
     """
     read_files = [name for name in (source, process, deck) if name and isinstance(name, str | Path)]
     files.check_places(out, around, markers, read=read_files)
@@ -301,6 +302,13 @@ def optimize(
         unmended = _unmended(tiled, solution, rules)
     if lost := measured[method].not_printed:
         warnings.warn(said_of(lost), NothingPrintsWarning, stacklevel=2)
+    before, after = (float(scores[schema.L2].sel({schema.METHOD: name})) for name in masks)
+    if after > before:
+        warnings.warn(
+            f"the mask prints worse than the layout itself: L2 of {after:.4g} for {before:.4g} nm2; take another "
+            "method or preset, more steps, or smaller pixels",
+            stacklevel=2,
+        )
     file = write_area(solution.mask, area, out, box_nm=counted.region_nm, **how)
     if around is not None:
         write_area(solution.mask, area, around, **how)

@@ -199,6 +199,17 @@ def test_shapes_of_which_nothing_prints_are_said(tmp_path, small):
     assert made["not_printed"] == [(362.0, 322.0)]
 
 
+def test_a_mask_that_is_worse_than_none_is_said(tmp_path, small, monkeypatch):
+    def dark(tiled, trials, *, deck):
+        nothing = own_layout.drawn(tiled, lambda field: (np.zeros_like(field), 0.0, None), name="mask")[0]
+        return own_layout.Solution(masks={own_layout.FIRST: nothing}, passes={})
+
+    monkeypatch.setattr(own_layout, "solve", dark)
+    path = drawn(tmp_path / "a.gds", boxes((100, 100, 180, 500)))
+    with pytest.warns(NothingPrintsWarning), pytest.warns(UserWarning, match="worse than the layout itself: L2 of"):
+        own_layout.optimize(path, tmp_path / "m.oas", tmp_path / "run", process=small)
+
+
 def test_what_cannot_be_written_is_said_before_anything_is_solved(tmp_path, small, monkeypatch):
     path = drawn(tmp_path / "a.gds", SHAPES["via"])
     monkeypatch.setattr(own_layout, "solve", lambda *_, **__: pytest.fail("solved"))
