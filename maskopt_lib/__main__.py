@@ -39,6 +39,9 @@ class Refusing(click.Group):
             warnings.showwarning = lambda message, *_, **__: click.echo(f"Warning: {told(message)}", err=True)
             try:
                 return super().invoke(ctx)
+            except KeyboardInterrupt as stop:
+                click.echo(told("; ".join(["stopped", *getattr(stop, "__notes__", [])])), err=True)
+                raise
             except (MaskOptError, ValueError, OSError) as error:
                 raise click.ClickException(told("; ".join([str(error), *getattr(error, "__notes__", [])]))) from error
 

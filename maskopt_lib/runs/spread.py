@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -111,7 +112,13 @@ def _local(n: int, environment: Mapping[str, Any]) -> Iterator[distributed.Clien
         distributed.Client(cluster) as client,
     ):
         client.wait_for_workers(n)
+        client.run(_left_to_the_run)
         yield client
+
+
+def _left_to_the_run() -> None:
+    """Ctrl-C in a terminal reaches workers as well; the run ends them, without a traceback of each."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @contextmanager
