@@ -24,7 +24,7 @@ from maskopt_lib.layout.contours import VERTEX_TOLERANCE_NM
 from maskopt_lib.layout.layers import Layer, resolve_layer
 from maskopt_lib.layout.markers import write_markers
 from maskopt_lib.layout.mosaic import MASK_LAYER, TARGET_LAYER
-from maskopt_lib.layout.windows import Plan, StitchedMask
+from maskopt_lib.layout.windows import Plan, StitchedMask, grown
 from maskopt_lib.litho import Process, load_process
 from maskopt_lib.metrics.rules import read_deck
 from maskopt_lib.opc import METHODS
@@ -359,12 +359,12 @@ def score(
     area = read(source, run.out_dir, process, **layout)
     plan = plan_of(area, region or (), context_nm=context_nm, pixel_nm=pixel_nm)
     mask = read_mask(mask_file, run.out_dir / "mask", area, mask_layer)
-    design = mask.design()
-    with stitching(run, "mask", plan) as stitched:
-        for window in plan.windows:
-            box = plan.kept(window)
-            stitched.write(box, design.rasterize(mask.layer, box, plan.pixel_nm))
-    counted = plan if region else with_rim(plan)
+    design, counted = mask.design(), plan if region else with_rim(plan)
+    # More of the mask than what counts: what goes on beyond is not cut there, and prints.
+    seen = replace(counted, region_nm=grown(counted.region_nm, counted.field_nm / 2), rim_nm=0.0)
+    with stitching(run, "mask", seen) as stitched:
+        for window in seen.windows:
+            stitched.write(window.core_nm, design.rasterize(mask.layer, window.core_nm, plan.pixel_nm))
     masks = {"mask": open_mask(run.out_dir / "mask.zarr")}
     scores, reports, measured = score_masks(TiledArea(area=area, plan=counted, run=run), masks, deck=rules)
     found = {name: values.item() for name, values in scores.isel({schema.METHOD: 0}).items()}

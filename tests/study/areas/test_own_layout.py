@@ -191,6 +191,16 @@ def test_a_file_holds_what_its_score_says(tmp_path, small):
     assert found["region_nm"] == made["region_nm"] == [-12 - 360, 100 - 360, 292 + 360, 404 + 360]
 
 
+def test_a_mask_that_goes_on_beyond_what_counts_is_not_cut_there(tmp_path, small):
+    """A bar from 4 nm within all that counts to far beyond it is no sliver."""
+    path = drawn(tmp_path / "a.gds", boxes((0, 0, 1000, 80)))
+    plan = own_layout.plan_of(own_layout.read(path, tmp_path, small))
+    y1 = own_layout.with_rim(plan).region_nm[3]
+    mask = drawn(tmp_path / "mask.gds", boxes((0, 0, 1000, 80), (200, y1 - 4, 600, y1 + 60)))
+    found = own_layout.score(mask, path, tmp_path / "run", process=small, deck=DECK)
+    assert not any(found["violations"].values()) and found["min_width_nm"] == 80  # of what counts
+
+
 def test_shapes_of_which_nothing_prints_are_said(tmp_path, small):
     path = drawn(tmp_path / "a.gds", boxes((100, 100, 180, 500), (340, 300, 384, 344)))
     with pytest.warns(NothingPrintsWarning, match=r"nothing prints of 1 shape of the target, at \(362, 322\) nm"):
