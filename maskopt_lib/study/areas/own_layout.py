@@ -271,7 +271,7 @@ def optimize(
 
     Warns
     -----
-    NothingPrintsWarning : shapes of the target of which nothing prints.
+    NothingPrintsWarning : shapes of the target of which nothing prints, or a part does not.
     UserWarning : a mask that prints worse than the layout itself.
     """
     read_files = [name for name in (source, process, deck) if name and isinstance(name, str | Path)]
@@ -302,6 +302,15 @@ def optimize(
         unmended = _unmended(tiled, solution, rules)
     if lost := measured[method].not_printed:
         warnings.warn(said_of(lost), NothingPrintsWarning, stacklevel=2)
+    sites = measured[method].sites
+    if (is_lost := np.isnan(sites["edge_error_nm"].values)).any():
+        x_nm, y_nm = (float(sites[axis].values[is_lost][0]) for axis in ("x_nm", "y_nm"))
+        warnings.warn(
+            f"no printed edge is near {is_lost.sum()} of {is_lost.size} places on the target's edges, at ({x_nm:g}, "
+            f"{y_nm:g}) nm the first: a part of a shape is lost there; look at the picture, the rule deck and k1",
+            NothingPrintsWarning,
+            stacklevel=2,
+        )
     before, after = (float(scores[schema.L2].sel({schema.METHOD: name})) for name in masks)
     if after > before:
         warnings.warn(

@@ -209,6 +209,13 @@ def test_shapes_of_which_nothing_prints_are_said(tmp_path, small):
     assert made["not_printed"] == [(362.0, 322.0)]
 
 
+def test_a_part_that_does_not_print_is_said(tmp_path, small):
+    path = drawn(tmp_path / "a.gds", boxes((100, 100, 200, 500), (200, 280, 500, 312)))
+    with pytest.warns(NothingPrintsWarning, match=r"places on the target's edges, at .* the first: a part"):
+        with pytest.warns(UserWarning, match="width of 32"):
+            own_layout.optimize(path, tmp_path / "m.oas", tmp_path / "run", process=small, method="identity")
+
+
 def test_a_mask_that_is_worse_than_none_is_said(tmp_path, small, monkeypatch):
     def dark(tiled, trials, *, deck):
         nothing = own_layout.drawn(tiled, lambda field: (np.zeros_like(field), 0.0, None), name="mask")[0]
