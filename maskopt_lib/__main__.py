@@ -172,8 +172,11 @@ def score(mask_file: str, layout: str, out: Path | None, **asked: Any) -> None:
     import tempfile
     from contextlib import redirect_stdout
 
+    from maskopt_lib import files
     from maskopt_lib.study.areas import own_layout
 
+    read = own_layout.files_read(layout, mask_file, asked["process"], asked["deck"], asked["layers"])
+    files.check_places(out, read=read)
     # The terminal gets the scores, the progress goes where warnings go.
     with tempfile.TemporaryDirectory() as folder, redirect_stdout(sys.stderr):
         found = own_layout.score(mask_file, layout, Path(folder), **_given(asked))
@@ -253,13 +256,12 @@ def convert(
     region: tuple[float, ...] | None,
 ) -> None:
     """Write one layer of LAYOUT_FILE, merged and flat, to OUT (.oas or .gds), and print what is there."""
-    from maskopt_lib import layout
+    from maskopt_lib import files, layout
     from maskopt_lib.layout.reader import layer_in
     from maskopt_lib.layout.writer import new_layout, write_polygons
 
+    files.check_places(out, read=filter(None, (layout_file, layers)))
     design = _design(layout_file, cell, layers)
-    if out.resolve() == design.path.resolve():
-        raise click.BadParameter(f"{out} is the layout itself; write to another file", param_hint="OUT")
     _, pair = layer_in(design.path, design.layout, design.top, layer, design.platform.process)
     drawing, top = new_layout(design.dbu_nm, design.top.name)
     target = layout.resolve_layer(to_layer, layers or "freepdk45") if to_layer else pair
@@ -363,7 +365,7 @@ def optimize(
         raise click.BadParameter(f"{picture} is neither .png nor .svg", param_hint="--picture")
     if asked["markers"] is not None and asked["markers"].suffix != ".lyrdb":
         raise click.BadParameter(f"{asked['markers']} is no .lyrdb", param_hint="--markers")
-    read = filter(None, (layout, asked["process"], asked["deck"], asked["layers"]))
+    read = own_layout.files_read(layout, asked["process"], asked["deck"], asked["layers"])
     files.check_places(out, asked["around"], asked["markers"], scores_file, picture, read=read)
     draw = None if picture is None else lambda shown: _draw(shown, picture)
     # The terminal gets the scores, the progress of the solves goes where warnings go.

@@ -231,10 +231,29 @@ def test_a_process_file_with_another_unit_or_a_map_that_is_none_says_where(run, 
         assert status == 1 and said in refused, refused
 
 
-def test_a_layout_is_not_converted_onto_itself(run, two_layers):
-    before = two_layers.read_bytes()
-    status, _, refused = run("convert", two_layers, two_layers, "--layer", "11/0")
-    assert status == 2 and "the layout itself" in refused and two_layers.read_bytes() == before
+def test_what_is_read_is_not_written_over(run, two_layers, tmp_path):
+    """Neither by another command, nor a file that a design's folder names."""
+    (tmp_path / "map.yaml").write_text("metal1: [11, 0]\n")
+    (tmp_path / "design.yaml").write_text(
+        f"file: {two_layers.name}\nname: a\nfamily: a\nstate: routed\nlayers: [metal1]\nlicence: mine\n"
+        "redistribution: false\nplatform: {layer_map: map.yaml, outline: [235, 0]}\n"
+    )
+    mask, names = tmp_path / "mask.oas", ("--layers", tmp_path / "map.yaml")
+    layout.write_mask(np.ones((8, 8)), mask, 4)
+    kept = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    for arguments in (
+        ("convert", two_layers, two_layers, "--layer", "11/0"),
+        ("convert", two_layers, tmp_path / "map.yaml", "--layer", "11/0", *names),
+        *(
+            ("score", mask, two_layers, "--layer", "11/0", *names, "--out", path)
+            for path in (mask, two_layers, names[1])
+        ),
+        *(("optimize", tmp_path, "--method", "identity", "--out", path) for path in (two_layers, names[1])),
+        ("optimize", tmp_path, "--method", "identity", "--out", tmp_path / "x.oas", "--json", tmp_path / "design.yaml"),
+    ):
+        status, told, refused = run(*arguments)
+        assert (status, told) == (1, "") and "is read" in refused, (arguments, refused)
+        assert {path: path.read_bytes() for path in tmp_path.iterdir()} == kept, arguments
 
 
 def test_info_counts_without_expanding_and_convert_takes_a_region(run, tmp_path):

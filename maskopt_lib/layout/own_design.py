@@ -90,8 +90,12 @@ def read_folder(folder: str | Path) -> Design:
 def folder_inputs(folder: str | Path) -> list[Path]:
     """All files that a design of a folder is read from."""
     design = read_folder(folder)
-    named = (design.platform.technology, *design.platform.lefs, *design.platform.layouts)
-    return [Path(folder) / FILE, design.path, *(platform_file(name) for name in named if name)]
+    path, platform = Path(folder) / FILE, design.platform
+    given = yaml_files.read(path).value["platform"]
+    names = given["layer_map"] if isinstance(given, Mapping) else ""
+    layer_map = [_file(path, names)] if isinstance(names, str) and names else []
+    named = (platform.technology, *platform.lefs, *platform.layouts)
+    return [path, design.path, *layer_map, *(platform_file(name) for name in named if name)]
 
 
 def design_name(folder: str | Path) -> str:

@@ -18,6 +18,8 @@ import torch
 from maskopt_lib.errors import SchemaError
 from maskopt_lib.runs.processes import leave_with_parent
 
+#: Processes that are started for a core of this machine, at the most: some share a core, a thousand are a mistake.
+MOST_A_CORE = 32
 _LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
@@ -43,8 +45,10 @@ def workers(
 
     Raises
     ------
-    SchemaError : an address beyond this machine without TLS.
+    SchemaError : an address beyond this machine without TLS; more processes than `MOST_A_CORE` for each core.
     """
+    if not address and n > (most := MOST_A_CORE * (os.cpu_count() or 1)):
+        raise SchemaError(f"workers={n}: at most {most} processes are started here, {MOST_A_CORE} a core")
     if address:
         try:
             parts = urlsplit(address if "//" in address else f"tcp://{address}")

@@ -100,6 +100,11 @@ def test_no_workers_are_started_for_one():
         assert none is None and nothing is None
 
 
+def test_more_processes_than_a_machine_holds_are_refused_before_one_is_started():
+    with pytest.raises(SchemaError, match=r"workers=100000: at most \d+ processes"), workers(100_000):
+        pass
+
+
 @pytest.mark.parametrize("address", ["tcp://node1:8786", "node1:8786", "ws://10.0.0.1:80", "tcp://8.8.8.8:8786"])
 def test_a_scheduler_beyond_this_machine_without_tls_is_refused(address):
     with pytest.raises(SchemaError, match="trusted_network=True"), workers(address=address):

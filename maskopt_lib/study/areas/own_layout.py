@@ -35,12 +35,12 @@ from maskopt_lib.study.areas import focus_window, prints, score_sheet
 from maskopt_lib.study.areas.area import Area, TiledArea, check_written, seam_pass, solve_area, write_area, written_cell
 from maskopt_lib.study.areas.batches import open_mask, pixels_of, stitching, target_of
 from maskopt_lib.study.areas.mending import mend
-from maskopt_lib.study.areas.own_region import inputs_of, middle_nm, plan_of, read, read_mask, with_rim
+from maskopt_lib.study.areas.own_region import files_read, inputs_of, middle_nm, plan_of, read, read_mask, with_rim
 from maskopt_lib.study.solvers.masks import Trial
 
 __all__ = [
-    "Solution", "drawn", "inputs_of", "middle_nm", "optimize", "plan_of", "read", "score", "score_masks", "solve",
-    "target_mask", "trials_of", "with_rim", "work_folder",
+    "Solution", "drawn", "files_read", "inputs_of", "middle_nm", "optimize", "plan_of", "read", "score", "score_masks",
+    "solve", "target_mask", "trials_of", "with_rim", "work_folder",
 ]  # fmt: skip
 
 #: The method that keeps a rule deck; of the others the deck is only reported.
@@ -274,8 +274,7 @@ def optimize(
     NothingPrintsWarning : shapes of the target of which nothing prints, or a part does not.
     UserWarning : a mask that prints worse than the layout itself.
     """
-    read_files = [name for name in (source, process, deck) if name and isinstance(name, str | Path)]
-    files.check_places(out, around, markers, read=read_files)
+    files.check_places(out, around, markers, read=files_read(source, process, deck))
     process = load_process(process)
     rules = process.deck if deck is None else read_deck(deck)
     asked = {"method": method, "preset": preset, "options": dict(options or {}), "process": process.name}

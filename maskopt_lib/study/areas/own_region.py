@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -37,6 +38,12 @@ def inputs_of(source: str | Path, process: str | Path = "", platform: str = "") 
     if found and str(found[0]).endswith(".def"):
         found = design_inputs(source, PLATFORMS[platform or str(found[0]).partition("/")[0]])
     return [*found, *_own_file(process)]
+
+
+def files_read(source: Any, *others: Any) -> list[Path]:
+    """What may not be written over: a layout, of a design's folder all its files, and others where they are names."""
+    of_layout = folder_inputs(source) if source and Path(source).is_dir() else [source]
+    return [Path(name) for name in (*of_layout, *others) if name and isinstance(name, str | Path)]
 
 
 def _own_file(process: str | Path) -> list[Path]:
