@@ -233,7 +233,7 @@ def read_symmetrised(
     arrays = []
     for path, ndim in ((Path(kernel_path), 4), (Path(scale_path), 2)):
         try:
-            array = np.load(path, allow_pickle=False)
+            array = np.array(np.load(path, "r", allow_pickle=False))  # mapped: no header asks for more than the file
         except Exception as error:  # what a header that is no literal makes of the parser, too
             raise KernelFileError(
                 f"{path}: cannot be read as an array ({error}); fetch it again (`make data`)"

@@ -286,9 +286,10 @@ def _source_map(document: yaml_files.Document) -> PixelSource:
     at = ("optics", "source", "map")
     path = Path(document.name).parent / str(document.value["optics"]["source"].get("map"))
     try:
-        if path.stat().st_size > LARGEST_MAP_BYTES:
-            raise SchemaError(f"{document.where(*at)}: {path} is larger than {LARGEST_MAP_BYTES} bytes")
-        values = np.load(path, allow_pickle=False) if path.suffix == ".npy" else _rows(path)
+        if path.stat().st_size > LARGEST_MAP_BYTES or not path.is_file():  # a device has no size, and no end
+            raise SchemaError(f"{document.where(*at)}: {path} is no file of at most {LARGEST_MAP_BYTES} bytes")
+        # Mapped: a header may ask for more memory than there is, and is held against the file's size first.
+        values = np.array(np.load(path, "r", allow_pickle=False)) if path.suffix == ".npy" else _rows(path)
     except OSError as error:
         raise MissingDataError(f"{document.where(*at)}: {path} cannot be read: {error}") from None
     except (ValueError, EOFError, SyntaxError) as error:

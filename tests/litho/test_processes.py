@@ -208,6 +208,7 @@ def test_a_file_that_cannot_be_used_says_file_line_and_key(tmp_path, text, error
         ({"source": {"shape": "circular", "sigma": -0.5}}, {}, SchemaError, "source.*sigma"),
         ({"source": {"shape": "circular"}}, {}, SchemaError, "sigma"),
         ({"source": {"map": "none.npy"}}, {}, MissingDataError, "none.npy cannot be read"),
+        ({"source": {"map": "/dev/zero"}}, {}, SchemaError, "/dev/zero is no file of at most"),
         ({}, {"accuracy": 0.5}, SchemaError, "accuracy must be above 0 and at most 0.1"),
         ({}, {"period_nm": 1000, "pixel_nm": 3}, GridMismatchError, "no whole number of pixels"),
         ({}, {"period_nm": 1e9}, GridMismatchError, "up to 16384"),
@@ -217,6 +218,13 @@ def test_a_file_that_cannot_be_used_says_file_line_and_key(tmp_path, text, error
 def test_sections_with_impossible_values_are_refused(optics_changes, field, error, said):
     with pytest.raises(error, match=said):
         litho.load_process({"optics": LIGHT | optics_changes, "field": field})
+
+
+def test_a_map_whose_header_asks_for_all_memory_is_refused(tmp_path):
+    with (tmp_path / "huge.npy").open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "<f8", "fortran_order": False, "shape": (10**6, 10**6)})
+    with pytest.raises(SchemaError, match=r"huge.npy holds no map of numbers"):
+        litho.load_process({"optics": LIGHT | {"source": {"map": str(tmp_path / "huge.npy")}}})
 
 
 def test_a_name_that_is_none_is_said_with_the_nearest():
