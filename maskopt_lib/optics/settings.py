@@ -102,8 +102,20 @@ class Imaging:
     pixel_nm: float
 
     def kernels(self, planes_nm: Sequence[float], *, name: str) -> SocsKernels:
-        """Kernels at planes, each once, in the order given; two are called ``focus`` and ``defocus``."""
+        """Kernels at planes, each once, in the order given; two are called ``focus`` and ``defocus``.
+
+        Raises
+        ------
+        SchemaError : a plane from which light of a point, ``|z| tan t`` with ``sin t = NA / n``, leaves the field.
+        """
         planes = list(dict.fromkeys(map(float, planes_nm)))
+        na, farthest_nm = self.system.na, max(map(abs, planes))
+        spread_nm = farthest_nm * na / (self.system.immersion_index**2 - na**2) ** 0.5
+        if spread_nm > self.numerics.period_nm:
+            raise SchemaError(
+                f"{name}: {farthest_nm:g} nm out of focus light spreads {spread_nm:.4g} nm from a point, across a "
+                f"field of {self.numerics.period_nm:g} nm: write defocus_nm in nm, or a larger period_nm"
+            )
         names = ["focus", "defocus"] if len(planes) <= 2 else [f"focus {z:+g} nm" for z in planes]
         return build_kernels(
             self.system, numerics=self.numerics, defocus_nm=planes, focus_names=names[: len(planes)], name=name
