@@ -280,6 +280,8 @@ def _design(source: str, cell: str | None, layers: Layers | None) -> Design:
     from maskopt_lib.layout.glp import read_glp
 
     path = Path(source)
+    if path.is_dir():
+        return layout.open_design(source)
     if path.suffix.lower() == ".def":
         return layout.read_design(source, top=cell)
     names = layout.layer_names(layers or "freepdk45")

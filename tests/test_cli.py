@@ -238,6 +238,7 @@ def test_what_is_read_is_not_written_over(run, two_layers, tmp_path):
         f"file: {two_layers.name}\nname: a\nfamily: a\nstate: routed\nlayers: [metal1]\nlicence: mine\n"
         "redistribution: false\nplatform: {layer_map: map.yaml, outline: [235, 0]}\n"
     )
+    assert json.loads(run("info", tmp_path)[1])["layers"]["11/0"]["name"] == "metal1"
     mask, names = tmp_path / "mask.oas", ("--layers", tmp_path / "map.yaml")
     layout.write_mask(np.ones((8, 8)), mask, 4)
     kept = {path: path.read_bytes() for path in tmp_path.iterdir()}

@@ -63,8 +63,11 @@ PLATFORMS: dict[str, Platform] = {
 
 
 def platform_file(name: str) -> Path:
-    """A file that a `Platform` names: a path, or a file of the manifest, which is fetched."""
-    return Path(name) if Path(name).is_file() else manifest.fetch(name)
+    """A file that a `Platform` names: a path, or a file of the manifest, which is fetched; absolute.
+
+    KLayout would look for others beside the DEF, and leave out without a word what is not there.
+    """
+    return (Path(name) if Path(name).is_file() else manifest.fetch(name)).absolute()
 
 
 def design_inputs(source: str | Path, platform: Platform) -> list[str | Path]:

@@ -112,8 +112,11 @@ def write(folder, *, drop=(), places=LEGAL, **changes):
     return folder
 
 
-def test_def_lef_and_gds_merge_on_their_own_layers(tmp_path):
-    design = layout.open_design(write(tmp_path / "own"))
+def test_def_lef_and_gds_merge_on_their_own_layers(tmp_path, monkeypatch):
+    """Also of a folder that is named as it is seen from here."""
+    write(tmp_path / "own")
+    monkeypatch.chdir(tmp_path)
+    design = layout.open_design("own")
     assert design.layers == {(31, 0): "metal1", (32, 0): "via1", (33, 0): "metal2", (63, 0): "", (64, 0): ""}
     assert design.die_nm == (0, 0, 4000, 4000)
     table = design.instances().sortby("instance")
