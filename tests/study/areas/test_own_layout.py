@@ -372,7 +372,7 @@ def test_the_report_has_every_place_of_the_region_once_the_worst_first(tmp_path,
     assert report["violations"].values.tolist() == [2, 0, 0] and report["violation"].values.tolist() == [1, 2]
     whole = metrics.rule_report(
         own_layout.read(path, tmp_path, small).design().rasterize("11/0", plan.region_nm, PIXEL),
-        {rule: limit for rule, limit in DECK.items() if limit}, PIXEL,
+        {rule: limit for rule, limit in DECK.items() if limit}, PIXEL, origin_nm=plan.region_nm[:2],
     )  # fmt: skip
     for name in ("value", "x_nm", "y_nm", "extent_nm", "limit"):
         np.testing.assert_allclose(report[name], whole[name], err_msg=name)
