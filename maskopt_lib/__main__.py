@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class Refusing(click.Group):
     """A group of commands that end with one line on stderr, no traceback, and exit status 1 where the library refuses.
 
-    Usage that click itself refuses ends with 2. A warning is a line on stderr as well.
+    Usage that click itself refuses ends with 2. A warning is a line on stderr as well, once.
     """
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -35,8 +35,15 @@ class Refusing(click.Group):
         def told(said: object) -> str:
             return _by_options(str(said), self.commands.get(ctx.invoked_subcommand or "", self))
 
+        shown: set[str] = set()
+
+        def show(message: object, *_: Any, **__: Any) -> None:
+            if (text := told(message)) not in shown:  # a layout is opened more than once
+                click.echo(f"Warning: {text}", err=True)
+            shown.add(text)
+
         with warnings.catch_warnings():
-            warnings.showwarning = lambda message, *_, **__: click.echo(f"Warning: {told(message)}", err=True)
+            warnings.showwarning = show
             try:
                 return super().invoke(ctx)
             except KeyboardInterrupt as stop:
@@ -263,6 +270,7 @@ def convert(
     files.check_places(out, read=filter(None, (layout_file, layers)))
     design = _design(layout_file, cell, layers)
     _, pair = layer_in(design.path, design.layout, design.top, layer, design.platform.process)
+    design.warn_without_area(pair)
     drawing, top = new_layout(design.dbu_nm, design.top.name)
     target = layout.resolve_layer(to_layer, layers or "freepdk45") if to_layer else pair
     pieces = (np.rint(points / design.dbu_nm) for points in design.polygons(pair, region))

@@ -60,6 +60,7 @@ def replacing(path: str | Path, *, check: Callable[[Path], None] | None = None) 
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    _check_kind(path)
     beside = _beside(path, "part")
     try:
         yield beside
@@ -106,6 +107,7 @@ def check_place(path: str | Path) -> None:
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _check_kind(path)
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, "a folder is in the place of a file")
         beside = _beside(path, "part")
@@ -116,6 +118,14 @@ def check_place(path: str | Path) -> None:
             remove(beside)
     except OSError as error:
         raise type(error)(error.errno, error.strerror, str(path)) from error
+
+
+def _check_kind(path: Path) -> None:
+    """Devices and pipes are not replaced: who may would lose ``/dev/null``."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise FileExistsError(
+            errno.EEXIST, "a device or pipe is in the place of a file; choose another name", str(path)
+        )
 
 
 def not_as_written(path: str | Path) -> OSError:

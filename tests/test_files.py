@@ -55,6 +55,15 @@ def dead_pid() -> int:
     return process.pid
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names")
+def test_a_pipe_or_device_is_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for write in (files.check_place, lambda path: files.write_bytes(path, b"new")):
+        with pytest.raises(FileExistsError, match="a device or pipe is in the place of a file"):
+            write(tmp_path / "pipe")
+    assert [path.is_fifo() for path in tmp_path.iterdir()] == [True]
+
+
 def test_an_old_version_that_was_moved_aside_by_a_dead_writer_comes_back(tmp_path):
     aside = tmp_path / f".store.old-{files.this_host()}-{dead_pid()}-01234567"
     aside.mkdir()

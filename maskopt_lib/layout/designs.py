@@ -5,6 +5,7 @@ together as references, so a design of any size needs memory for its cells and w
 without flattening the rest.
 """
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -14,7 +15,7 @@ import xarray as xr
 from klayout import db
 
 from maskopt_lib.data import manifest, schema
-from maskopt_lib.errors import LayoutError, MissingDataError, UnknownNameError
+from maskopt_lib.errors import LayoutError, LayoutWarning, MissingDataError, UnknownNameError
 from maskopt_lib.layout import def_files, raster
 from maskopt_lib.layout.layers import layer_names, resolve_layer
 from maskopt_lib.layout.platforms import PLATFORMS, Platform, platform_file
@@ -174,6 +175,12 @@ class Design:
     def without_area(self, layer: str | tuple[int, int]) -> int:
         """Shapes of a layer that cover nothing; one in a cell counts once, wherever that is placed."""
         return without_area(self.top, self._index(layer))
+
+    def warn_without_area(self, layer: str | tuple[int, int]) -> None:
+        """Say how many shapes of a layer cover nothing, and so are left out."""
+        if n := self.without_area(layer):
+            text = f"{self.path}: {n} shape{'s' * (n > 1)} of layer {layer!r} without area, left out"
+            warnings.warn(text, LayoutWarning, stacklevel=3)
 
     def polygons(self, layer: str | tuple[int, int], region_nm: Sequence[float] | None = None) -> list[np.ndarray]:
         """Merged polygons of a layer; those of a region are cut at its border, without looking at the rest.

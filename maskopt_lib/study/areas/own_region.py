@@ -106,9 +106,7 @@ def read(
         known = ", ".join(f"{number}/{kind} {name}".strip() for (number, kind), name in there.items())
         raise LayoutError(f"{design.path}: shapes on several layers ({known}); choose one with layer=")
     layer = layer or next(iter(design.layers))
-    if n := design.without_area(layer):
-        text = f"{design.path}: {n} shape{'s' * (n > 1)} of layer {layer!r} without area, left out"
-        warnings.warn(text, LayoutWarning, stacklevel=2)
+    design.warn_without_area(layer)
     for other, weight in sensitive:
         design.bounds_nm(other)
         check(NotNegative, weight=weight)
