@@ -123,9 +123,7 @@ def check_place(path: str | Path) -> None:
 def _check_kind(path: Path) -> None:
     """Devices and pipes are not replaced: who may would lose ``/dev/null``."""
     if path.exists() and not (path.is_file() or path.is_dir()):
-        raise FileExistsError(
-            errno.EEXIST, "a device or pipe is in the place of a file; choose another name", str(path)
-        )
+        raise FileExistsError(errno.EEXIST, "a device or pipe is in the place of a file", str(path))
 
 
 def not_as_written(path: str | Path) -> OSError:
