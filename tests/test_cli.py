@@ -161,10 +161,18 @@ def test_convert_writes_one_layer_merged_and_flat(run, tmp_path):
         status, said, refused = run("convert", tmp_path / "a.gds", tmp_path / "c.oas", *arguments)
         assert (status, said) == (1, "") and word in refused and not (tmp_path / "c.oas").exists()
     assert run("convert", tmp_path / "a.gds", tmp_path / "c.txt", "--layer", "3/0")[0] == 1
-    top.shapes(drawing.layer(3, 0)).insert(db.Box(0, 900, 50, 900))
+
+
+@pytest.mark.filterwarnings("always::maskopt_lib.errors.LayoutWarning")
+def test_convert_says_once_what_it_leaves_out(run, tmp_path):
+    drawing = db.Layout()
+    shapes = drawing.create_cell("TOP").shapes(drawing.layer(3, 0))
+    shapes.insert(db.Box(0, 0, 50, 40))
+    shapes.insert(db.Box(0, 90, 50, 90))
     drawing.write(str(tmp_path / "a.gds"))
-    status, _, warned = run("convert", tmp_path / "a.gds", tmp_path / "d.oas", "--layer", "3/0")
-    assert status == 0 and warned.count("1 shape of layer (3, 0) without area, left out") == 1
+    status, said, warned = run("convert", tmp_path / "a.gds", tmp_path / "b.oas")
+    assert status == 0 and json.loads(said)["area_nm2"] == 50 * 40
+    assert warned.count("1 shape of layer (3, 0) without area, left out") == 1
 
 
 def test_convert_reads_the_contest_s_format(run, tmp_path):
