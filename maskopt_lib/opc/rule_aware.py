@@ -170,11 +170,13 @@ def solve(
     phases("optimise")
 
     stepper = Stepper(optimizer=options.outline_optimizer, learning_rate=options.rate_nm, schedule="cosine")
+    begun: list[Tensor] = []
     for i in range(options.n_rounds):
         binary = _binary(inside, finer, free, around)
         if i == 0 and not options.free_steps:
             binary = (coarse(start, between, sim.dtype) >= 0.5).to(torch.uint8)
         binary, _ = _projected(binary, between_nm, options, window, target)
+        begun.append(binary)
         bounded = BoundedOutlines.of(
             binary, options.deck, sim, pixel_nm=between_nm, grid_nm=options.pixel_nm, smoothing_px=options.smoothing_px
         )
@@ -192,6 +194,15 @@ def solve(
 
     mask = torch.where(fine_nearest(window[None], factor), _binary(inside, factor, free, around), kept)
     mask, broken = _projected(mask, pixel_nm, options, window, target)
+    for earlier in begun:
+        # What a projection cuts or joins may cost more than the steps before it gained: then a round was in vain.
+        if not (in_vain := objective.of_mask(earlier) < objective.of_mask(mask)).any():
+            continue
+        again = torch.where(fine_nearest(window[None], factor), fine_nearest(earlier, between), kept)
+        again, broken_again = _projected(again, pixel_nm, options, window, target)
+        in_vain &= objective.of_mask(again) < objective.of_mask(mask)
+        mask = torch.where(in_vain[:, None, None], again, mask)
+        broken = tuple(b if back else a for a, b, back in zip(broken, broken_again, in_vain.tolist(), strict=True))
     phases("project")
     nothing = Descent(inside, np.zeros((1, len(mask), len(TERMS))), "no steps asked for")
     descent = Descent.joined(parts) if parts else nothing

@@ -217,6 +217,13 @@ class Objective:
             torch.sigmoid(inside / (self.options.edge_width_px * length)), self.options.resist_steepness[1]
         )
 
+    @torch.no_grad()
+    def of_mask(self, mask: Tensor) -> Tensor:
+        """(b,): all that masks of any pixels cost, in nm2."""
+        grid = coarse(mask, mask.shape[-1] // self.wanted.shape[-1], self.sim.dtype)
+        terms = self.terms(grid, self.options.resist_steepness[1])
+        return sum(weight * term for weight, term in zip(self.options.weights, terms, strict=True))
+
     def terms(self, mask: Tensor, steepness: float) -> tuple[Tensor, ...]:
         """(b,) each."""
         o, sim = self.options, self.sim

@@ -46,6 +46,21 @@ def solved(sim, clips):
     return opc.solve(np.stack(list(clips.values())), sim, method="rule_aware", **SMALL)
 
 
+def test_a_round_is_left_out_when_its_projection_costs_more_than_it_gained(sim, clips, monkeypatch):
+    made, project = [], rule_aware._projected
+
+    def second_cuts_all(mask, *how):
+        projected, broken = project(mask, *how)
+        made.append(projected)
+        return (torch.zeros_like(mask) if len(made) == 2 else projected), broken
+
+    monkeypatch.setattr(rule_aware, "_projected", second_cuts_all)
+    result = opc.solve(clips[NAMES[0]], sim, method="rule_aware", **SMALL)
+    begun, _, again = (masks[0].numpy() for masks in made)
+    np.testing.assert_array_equal(result.mask, again)
+    assert (again != np.kron(begun, np.ones((2, 2), np.uint8))).mean() < 1e-3 and again.any()
+
+
 def test_result_keeps_the_deck(solved):
     deck = MaskRules()
     for mask in solved.mask:
