@@ -307,7 +307,11 @@ def test_a_curved_target_has_the_contour_error_of_its_field_whether_in_one_windo
 
 # Methods and rules
 
+#: After few steps some methods' masks print worse than the layout.
+FEW_STEPS = pytest.mark.filterwarnings("ignore:the mask prints worse")
 
+
+@FEW_STEPS
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("method", opc.METHODS)
 def test_every_method_takes_every_kind_of_layout(tmp_path, small, method, shape):
@@ -321,7 +325,7 @@ def test_every_method_takes_every_kind_of_layout(tmp_path, small, method, shape)
     assert found["scores"][method]["l2_nm2"] >= 0
 
 
-@pytest.mark.filterwarnings("ignore:the mask prints worse")  # after so few steps
+@FEW_STEPS
 @pytest.mark.parametrize("method", [name for name in opc.METHODS if not opc.METHODS[name].takes_initial])
 def test_a_method_without_initial_masks_makes_a_region_of_several_windows(tmp_path, small, method):
     path = drawn(tmp_path / "line.gds", boxes((0, 200, 3000, 280)))
