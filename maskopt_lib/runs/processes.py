@@ -1,6 +1,7 @@
 """Processes that end with those that began them."""
 
 import os
+import signal
 import threading
 import time
 
@@ -23,6 +24,11 @@ def leave_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=look, name="leave with parent", daemon=True).start()
+
+
+def dask_setup(worker: object) -> None:
+    """How a dask worker begins: Ctrl-C in a terminal reaches it as well, but the run ends it, without its traceback."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def asked_threads() -> int:

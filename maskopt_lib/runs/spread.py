@@ -2,7 +2,6 @@
 
 import multiprocessing
 import os
-import signal
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ import distributed
 import torch
 
 from maskopt_lib.errors import SchemaError
+from maskopt_lib.runs import processes
 from maskopt_lib.runs.processes import leave_with_parent
 
 #: Processes that are started for a core of this machine, at the most: some share a core, a thousand are a mistake.
@@ -109,20 +109,19 @@ def _local(n: int, environment: Mapping[str, Any]) -> Iterator[distributed.Clien
     no_dashboard = {"dashboard_address": ":0", "scheduler_kwargs": {"dashboard": False}}
     with (
         _environment(environment),
-        dask.config.set({"distributed.nanny.pre-spawn-environ": dict(environment)}),
+        dask.config.set(
+            {
+                "distributed.nanny.pre-spawn-environ": dict(environment),
+                "distributed.worker.preload": [processes.__name__],  # of a worker that takes a dead one's place as well
+            }
+        ),
         distributed.LocalCluster(
             n_workers=n, threads_per_worker=1, processes=True, memory_limit=0, **no_dashboard
         ) as cluster,
         distributed.Client(cluster) as client,
     ):
         client.wait_for_workers(n)
-        client.run(_left_to_the_run)
         yield client
-
-
-def _left_to_the_run() -> None:
-    """Ctrl-C in a terminal reaches workers as well; the run ends them, without a traceback of each."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @contextmanager

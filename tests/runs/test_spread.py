@@ -93,6 +93,10 @@ def test_a_worker_killed_between_two_spreads_stops_nothing():
         assert sorted(result for _, result in spread(_kept_once, range(4), client=client)) == [0, 1, 2, 3]
         time.sleep(0.5)
         assert not any(client.run(_things_kept, on_error="ignore").values())
+        # Who takes a dead worker's place leaves Ctrl-C to the run as well.
+        while len(handlers := client.run(signal.getsignal, signal.SIGINT, on_error="ignore")) < 2:
+            time.sleep(0.2)
+        assert set(handlers.values()) == {signal.SIG_IGN} and victim not in client.run(os.getpid).values()
 
 
 def test_no_workers_are_started_for_one():
