@@ -84,7 +84,8 @@ def redrawn(
             several = drawn if isinstance(drawn, dict) else {"": drawn}
             for ending, figure in several.items():
                 name = "_".join(filter(None, (base, ending))).replace(" ", "_")
-                if name.startswith(only):
+                # Results of a small scale may hold nothing to draw, such as networks of which nothing prints.
+                if name.startswith(only) and figure.panels:
                     yield name, entry, figure
     if only and not any(base.startswith(only) or only.startswith(base) for base in known):
         raise UnknownNameError(f"no figure {only!r} in these results; there are: {', '.join(known) or 'none'}")

@@ -73,3 +73,9 @@ def test_no_line_goes_through_one_measured_point(folders):
     assert grown.of("line")
     one = redraw.load_result(folders["large_area"], "growth").isel(area_um2=[0])
     assert not redraw._growth(one).of("line")
+
+
+def test_results_that_hold_nothing_to_draw_have_no_figure(tmp_path, monkeypatch):
+    entry = redraw.Entry("16_ilt_anatomy", "empty", (), lambda: page.Figure([]), "Nothing.")
+    monkeypatch.setattr(redraw, "CATALOGUE", (entry,))
+    assert list(redraw.redrawn({"ilt_anatomy": tmp_path})) == []
