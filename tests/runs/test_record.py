@@ -209,10 +209,6 @@ def test_a_commit_that_this_history_lacks_is_told_from_its_own():
     assert own and in_history("0" * 40) is False
 
 
-#: Made on a branch that was put on another commit before it came in: to be made again by its notebook's paper run.
-ASTRAY = {"00_first_mask"}
-
-
 def test_records_name_commits_of_this_history():
     folders = [path for path in FOLDER.glob("[0-9]*") if path.is_dir()]
     commits = {
@@ -220,4 +216,4 @@ def test_records_name_commits_of_this_history():
         for path in folders
     }
     assert len(commits) > 20
-    assert {name for name, made_at in commits.items() if any(in_history(c) is False for c in made_at)} <= ASTRAY
+    assert {name for name, made_at in commits.items() if any(in_history(c) is False for c in made_at)} == set()
