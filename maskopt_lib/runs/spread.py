@@ -16,7 +16,6 @@ import torch
 
 from maskopt_lib.errors import SchemaError
 from maskopt_lib.runs import processes
-from maskopt_lib.runs.processes import leave_with_parent
 
 #: Processes that are started for a core of this machine, at the most: some share a core, a thousand are a mistake.
 MOST_A_CORE = 32
@@ -98,7 +97,7 @@ def alone(do: Callable[[Any], Any], task: Any) -> Any:
     context = multiprocessing.get_context(fresh)
     if fresh == "forkserver":
         context.set_forkserver_preload([do.__module__])
-    with ProcessPoolExecutor(1, context, leave_with_parent) as process, _noted(task):
+    with ProcessPoolExecutor(1, context, processes.leave_with_parent) as process, _noted(task):
         return process.submit(do, task).result()
 
 
