@@ -290,7 +290,13 @@ def _source(document: yaml_files.Document) -> Source:
     known = list(inspect.signature(SHAPES[shape]).parameters)
     settings = document.check_keys(["shape", *known], "optics", "source")
     settings = {key: tuple(v) if isinstance(v, list) else v for key, v in settings.items() if key != "shape"}
-    return _made(document, SHAPES[shape], settings, "optics", "source")
+    source = _made(document, SHAPES[shape], settings, "optics", "source")
+    if (reach := source.sigma_max - 4 * source.edge_sigma) > 1 + 1e-9:
+        raise SchemaError(
+            f"{document.where('optics', 'source')}: it reaches sigma = {reach:g}, and sigma = 1 is the rim of the "
+            "pupil: no scanner lights from beyond; sigma is relative to NA, not a sine or an angle"
+        )
+    return source
 
 
 def _source_map(document: yaml_files.Document) -> PixelSource:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from maskopt_lib import layout, litho, opc, optics
-from maskopt_lib.errors import GridMismatchError, MissingDataError, SchemaError, UnknownNameError
+from maskopt_lib.errors import GridMismatchError, MissingDataError, OptionError, SchemaError, UnknownNameError
 from maskopt_lib.optics.source import PixelSource
 from maskopt_lib.optics.tcc import abbe_systems, half_width_of, tcc_matrix
 
@@ -207,6 +207,13 @@ def test_a_file_that_cannot_be_used_says_file_line_and_key(tmp_path, text, error
         ({"source": {"shape": "anular"}}, {}, UnknownNameError, r"did you mean annular\?"),
         ({"source": {"shape": "circular", "sigma": -0.5}}, {}, SchemaError, "source.*sigma"),
         ({"source": {"shape": "circular"}}, {}, SchemaError, "sigma"),
+        ({"source": {"shape": "circular", "sigma": 2}}, {}, SchemaError, "reaches sigma = 2, .* rim of the pupil"),
+        (
+            {"source": {"shape": "dipole", "axis": "x", "sigma_centre": 0.9, "sigma_radius": 0.2}},
+            {},
+            SchemaError,
+            "reaches sigma = 1.1, ",
+        ),
         ({"source": {"map": "none.npy"}}, {}, MissingDataError, "none.npy cannot be read"),
         ({"source": {"map": "/dev/zero"}}, {}, SchemaError, "/dev/zero is no file of at most"),
         ({}, {"accuracy": 0.5}, SchemaError, "accuracy must be above 0 and at most 0.1"),
@@ -291,8 +298,10 @@ def test_features_below_resolution_are_said(recwarn):
 
 def test_sources_that_no_memory_holds_and_kernels_without_a_name_are_refused():
     light = {"wavelength_nm": 365, "na": 0.5, "source": {"shape": "circular", "sigma": 1e9}}
-    with pytest.raises(ValueError, match="smaller sigma"):
+    with pytest.raises(SchemaError, match="rim of the pupil"):
         litho.load_process({"name": "huge", "optics": light}).kernels  # noqa: B018
+    with pytest.raises(OptionError, match="smaller sigma"):
+        optics.AnnularSource(sigma_outer=1e9).sample(0.1)
     for nameless in ([], {"name": "x"}, 5):
         with pytest.raises((UnknownNameError, SchemaError)):
             optics.load(nameless)

@@ -220,7 +220,8 @@ def _warn_between_pixels(polygons: Sequence[np.ndarray], plan: Plan, what: str) 
         advice = f"pixel_nm={fits:g} has all of them on borders of pixels" if fits else "take smaller pixels"
         warnings.warn(
             f"{what} has straight edges up to {off_nm:.3g} nm from the borders of its {plan.pixel_nm:g} nm pixels: the "
-            f"target has them there, with notches where two meet, and so has every score of them; {advice}",
+            f"target has them there, with notches where two meet, and so have its areas; edge placement "
+            f"counts from what is drawn; {advice}",
             LayoutWarning,
             stacklevel=3,
         )

@@ -11,6 +11,7 @@ from scipy import ndimage
 
 from maskopt_lib import files, metrics
 from maskopt_lib.data import schema
+from maskopt_lib.layout.designs import Design
 from maskopt_lib.layout.windows import Plan, StitchedMask, Window
 from maskopt_lib.litho import Simulator
 from maskopt_lib.metrics.contour import PLACE
@@ -23,6 +24,8 @@ from maskopt_lib.study.areas.tables import OUTLINE_COLUMNS, RULE_COLUMNS, SITE_C
 from maskopt_lib.study.labelled_images import images, pictures
 
 _AT_ONCE = 8
+# Sites are found on no more pixels a side than this.
+_FINEST_SIDE = 8192
 
 
 def measure(tiled: TiledArea, stitched: StitchedMask, *, deck: Mapping[str, float], rules_every: int = 1) -> Measured:
@@ -164,7 +167,8 @@ def _print(task: _Print, kept: Kept) -> None:
             scores.append([areas[schema.L2], areas[schema.PVB]])
             if target[core].any():
                 lost += _not_printed(aerial[0] >= sim.threshold, target, core, window, pixel_nm)
-                of_field = edge_sites(sim, mask, target, window, pixel_nm, aerial[0])
+                drawn = drawn_sites(design, area.layer, window, pixel_nm)
+                of_field = edge_sites(sim, mask, target, window, pixel_nm, drawn, aerial[0])
                 sites.append(_in_core(of_field, SITE_COLUMNS, box, task.plan))
                 if not metrics.is_manhattan(target > 0):
                     along = metrics.contour_error(aerial[0], target, pixel_nm=pixel_nm, threshold=sim.threshold)
@@ -239,10 +243,26 @@ def _in_layout(places: xr.Dataset, window: Window) -> xr.Dataset:
     return places.assign(x_nm=places["x_nm"] + x0, y_nm=places["y_nm"] + y0)
 
 
+def drawn_sites(design: Design, layer: str | tuple[int, int], window: Window, pixel_nm: float) -> xr.Dataset:
+    """The sites of a field's drawn edges, as :func:`maskopt_lib.metrics.target_sites` gives them.
+
+    They are found on pixels of 1 nm whatever those of the mask, so that a curve that ends a straight edge begins at the
+    same place for all; on larger ones only where the field would have more than 8192 of them a side.
+    """
+    side = round((window.field_nm[2] - window.field_nm[0]) / pixel_nm)
+    fine_nm = pixel_nm / max(1, min(round(pixel_nm), _FINEST_SIDE // side))
+    return metrics.target_sites(design.rasterize(layer, window.field_nm, fine_nm), fine_nm)
+
+
 def edge_sites(
-    sim: Simulator, mask: np.ndarray, target: np.ndarray, window: Window, pixel_nm: float,
+    sim: Simulator,
+    mask: np.ndarray,
+    target: np.ndarray,
+    window: Window,
+    pixel_nm: float,
+    sites: xr.Dataset,
     nominal: np.ndarray | None = None,
-) -> xr.Dataset:  # fmt: skip
+) -> xr.Dataset:
     """Edge placement at all sites of a field, in layout coordinates.
 
     Parameters
@@ -251,9 +271,10 @@ def edge_sites(
     mask, target : (y, x) of the field, 0 or 1.
     window : whose field it is.
     pixel_nm : of the field.
+    sites : where is looked, see :func:`drawn_sites`.
     nominal : (y, x) nominal aerial image, where it is there already.
     """
     if nominal is None:
         nominal = sim.aerial(mask.astype(np.float32), corners=[schema.NOMINAL]).cpu().numpy()[0]
-    sites = metrics.epe_sites(nominal, target, pixel_nm=pixel_nm, threshold=sim.threshold)
-    return _in_layout(sites, window)
+    found = metrics.epe_sites(nominal, target, pixel_nm=pixel_nm, threshold=sim.threshold, sites=lambda *_: sites)
+    return _in_layout(found, window)

@@ -17,7 +17,7 @@ from maskopt_lib.data import schema
 from maskopt_lib.layout.windows import OPTICAL_RADIUS_NM, Plan, StitchedMask, Window
 from maskopt_lib.runs.gather import labelled
 from maskopt_lib.study.areas.area import TiledArea, solve_windows
-from maskopt_lib.study.areas.prints import edge_sites
+from maskopt_lib.study.areas.prints import drawn_sites, edge_sites
 from maskopt_lib.study.areas.tables import RULE_COLUMNS, SITE_COLUMNS, Measured
 from maskopt_lib.study.solvers.masks import Trial
 
@@ -181,7 +181,8 @@ def against_reference(
     for (normal, window), reference in zip(places, fields, strict=True):
         target = design.rasterize(area.layer, window.field_nm, px)
         images = [mask.read(window.field_nm) for mask in masks.values()]
-        sites = [edge_sites(sim, image, target, window, px) for image in (*images, reference)]
+        drawn = drawn_sites(design, area.layer, window, px)
+        sites = [edge_sites(sim, image, target, window, px, drawn) for image in (*images, reference)]
         centre = [float(np.mean(window.field_nm[axis::2])) for axis in (0, 1)]
         beside = _beside(sites[0]["x_nm"].values, sites[0]["y_nm"].values, normal, centre, plan)
         errors.append(np.stack([of_mask["edge_error_nm"].values[beside] for of_mask in sites]))

@@ -284,11 +284,28 @@ def test_windows_are_scored_as_the_study_scores_a_window(area, tmp_path):
     inside = np.s_[64:128, 64:192]
     assert found.windows["l2_nm2"].item() == metrics.l2_nm2(printed[0][inside], target[inside] > 0, PIXEL)
     assert found.windows["pvb_nm2"].item() == metrics.pvb_nm2(printed[1][inside], printed[2][inside], PIXEL)
-    sites = metrics.epe_sites(aerial[0], target, pixel_nm=PIXEL, threshold=sim.threshold)
+    drawn = metrics.target_sites(area.design().rasterize("metal1", field, 1.0), 1.0)
+    sites = metrics.epe_sites(aerial[0], target, pixel_nm=PIXEL, threshold=sim.threshold, sites=lambda *_: drawn)
     x, y = sites["x_nm"].values + field[0], sites["y_nm"].values + field[1]
     mine = (x >= region[0]) & (x < region[2]) & (y >= region[1]) & (y < region[3])
     assert 0 < mine.sum() == found.sites.sizes["site"]
     np.testing.assert_array_equal(found.sites["edge_error_nm"], sites["edge_error_nm"].values[mine])
+
+
+def test_sites_of_a_layout_are_the_same_at_any_pixel(tmp_path):
+    library = gdstk.Library(unit=1e-9, precision=1e-10)
+    cell = library.new_cell("TOP")
+    for i in range(12):  # straight edges of many lengths that end in curves, and a corner off the grid
+        way = gdstk.FlexPath([(100, 150 * i + 150), (307.3 + 61.7 * i, 150 * i + 150)], 60, ends="round", layer=11)
+        cell.add(*way.to_polygons())
+    cell.add(gdstk.rectangle((1300.5, 101.3), (1500.2, 1802.9), layer=11), gdstk.ellipse((1750, 900), 200, layer=11))
+    library.write_gds(tmp_path / "curves.gds")
+    design = layout.read_design(tmp_path / "curves.gds", platform="nangate45")
+    window = plan_of((0.0, 0.0, 2048.0, 2048.0), core_nm=2048.0, context_nm=0.0).window(0, 0)
+    found = [prints.drawn_sites(design, "metal1", window, pixel_nm) for pixel_nm in (1.0, 2.0, 4.0)]
+    assert found[0].sizes["site"] > 150 and found[0].identical(found[1]) and found[0].identical(found[2])
+    on_grid = design.rasterize("metal1", window.field_nm, 1.0)
+    assert found[0].identical(metrics.target_sites(on_grid, 1.0))
 
 
 def test_a_fault_at_a_border_is_seen_there_and_only_there(area, perfect):
