@@ -67,11 +67,12 @@ def execute_notebook(
         parameters = read_variant(notebook, variant)
     folder = out or root() / "results" / Path(notebook).stem / variant
     begun = time.monotonic()
-    execute.log_to(folder / execute.LOG if quiet else None)
+    log = folder / execute.LOG if quiet else None
+    execute.log_to(log)
     if not quiet or (plan.cost_s(notebook, variant) or 0) > 300:
         click.echo(f"== {notebook}, variant {variant}")
     try:
-        execute.execute(notebook, parameters, folder, show_progress=not quiet, tell=click.echo)
+        execute.execute(notebook, parameters, folder, show_progress=not quiet, log=log, tell=click.echo)
     except PapermillExecutionError as error:
         click.echo(f"{error.ename}: {error.evalue}")
         click.echo(

@@ -13,7 +13,7 @@ import pytest
 
 from maskopt_lib.errors import MissingDataError, UnknownNameError
 from maskopt_lib.runs import __main__ as command
-from maskopt_lib.runs import params
+from maskopt_lib.runs import execute, params
 from maskopt_lib.runs.locks import FolderLock
 from maskopt_lib.runs.paths import resolved, root
 
@@ -92,6 +92,21 @@ def test_a_run_leaves_its_notebook_and_a_failed_one_is_kept_for_reading(study_ro
     command.main(["execute", NOTEBOOK, "quick"], standalone_mode=False)
     assert (out / "run.ipynb").is_file() and not (out / "partial.ipynb").exists()
     assert json.loads((out / "values.json").read_text()) == {"n_steps": 2, "seconds": 0.0, "out_dir": str(out)}
+
+
+def test_a_quiet_run_says_one_line_and_the_rest_is_in_its_log(study_root, capfd):
+    (study_root / "notebooks" / "costs.yaml").write_text(f"{NOTEBOOK}: {{quick: 2}}\n")
+    subprocess.run([*words(study_root), "--quiet"], check=True)
+    said = capfd.readouterr()
+    assert said.out.count("\n") == 1 and NOTEBOOK in said.out and not said.err
+    log = study_root / "results" / NOTEBOOK / "quick" / execute.LOG
+    assert "Executing Cell 1" in log.read_text()
+    # What a kernel says by itself follows what its cells say, and the terminal is as it was.
+    with execute._errors_to(log):
+        subprocess.run([sys.executable, "-c", "import sys; sys.exit('the kernel says')"], check=False)
+    sys.stderr.write("here")
+    assert log.read_text().startswith("Input Notebook") and log.read_text().endswith("the kernel says\n")
+    assert capfd.readouterr().err == "here"
 
 
 def test_two_runs_in_one_folder_follow_each_other(study_root):
