@@ -1,22 +1,30 @@
+# Above 450 lines: the catalogue of all figures is one table.
 """Every figure of both papers and of our own studies, out of stored results or committed records: nothing is simulated.
 
 :data:`CATALOGUE` says what each one needs. What needs pictures of masks can be drawn from a run alone: records hold
 numbers, and :func:`lacking` says so.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
+from IPython.display import Image
 
 from maskopt_lib import figures
 from maskopt_lib.data import schema
 from maskopt_lib.errors import UnknownNameError
 from maskopt_lib.figures.page import Figure
 from maskopt_lib.figures.rules import MARKS
+from maskopt_lib.runs.processes import leave_with_parent
 from maskopt_lib.runs.reference import load_result, stored_names
 from maskopt_lib.study.networks.scores import mean_scores
 from maskopt_lib.study.solvers import anatomy
@@ -59,7 +67,7 @@ def redrawn(
     folders : of :func:`maskopt_lib.runs.reference.stored_runs`.
     notebooks : pattern of names of notebooks, such as ``"11*"``.
     only : name of one figure, or the beginning of several.
-    part : entries of the catalogue to take, so that processes can share the work.
+    part : entries of the catalogue to take.
 
     Yields
     ------
@@ -89,6 +97,54 @@ def redrawn(
                     yield name, entry, figure
     if only and not any(base.startswith(only) or only.startswith(base) for base in known):
         raise UnknownNameError(f"no figure {only!r} in these results; there are: {', '.join(known) or 'none'}")
+
+
+class SavedFigure(NamedTuple):
+    """A figure in its files: name, entry, and the picture that a notebook shows (None where no PNG was made)."""
+
+    name: str
+    entry: Entry
+    picture: Image | None
+
+
+def save(folders: Mapping[str, Path], folder: Path, *, only: str = "", **how: Any) -> list[SavedFigure]:
+    """Draw what is stored into files, entries of the catalogue side by side on all processors.
+
+    Parameters
+    ----------
+    folders, only : as for :func:`redrawn`.
+    folder : where the files go.
+    **how : of :func:`maskopt_lib.figures.save`.
+
+    Returns
+    -------
+    What was drawn, in the order of the catalogue.
+    """
+    if only:
+        drawn = redrawn(folders, only=only)
+        return [SavedFigure(name, entry, figures.save(figure, name, folder, **how)) for name, entry, figure in drawn]
+    processes = min(4, os.cpu_count() or 1)
+    context = multiprocessing.get_context("spawn")  # a notebook's kernel has threads, which no fork takes along
+    with ProcessPoolExecutor(processes, context, leave_with_parent) as pool:
+        shares = pool.map(partial(_save, folders, folder, how), range(len(CATALOGUE)))
+        return [
+            SavedFigure(name, entry, picture)
+            for entry, share in zip(CATALOGUE, shares, strict=True)
+            for name, picture in share
+        ]
+
+
+def _save(
+    folders: Mapping[str, Path], folder: Path, how: Mapping[str, Any], number: int
+) -> list[tuple[str, Image | None]]:
+    """What a process does with one entry of the catalogue, which itself does not travel."""
+    drawn = redrawn(folders, part=slice(number, number + 1))
+    return [(name, figures.save(figure, name, folder, **how)) for name, _, figure in drawn]
+
+
+def of_notebooks(drawn: Iterable[SavedFigure], pattern: str) -> list[SavedFigure]:
+    """Those of notebooks whose names a pattern such as ``"11*"`` matches."""
+    return [one for one in drawn if fnmatchcase(one.entry.notebook, pattern)]
 
 
 def lacking(folders: Mapping[str, Path]) -> dict[str, str]:

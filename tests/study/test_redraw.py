@@ -36,7 +36,7 @@ def test_no_label_is_small_cut_or_over_another(notebook, folders):
 
 def test_notebook_91_draws_those_of_every_notebook():
     notebook = (root() / "notebooks" / "91_paper_figures.ipynb").read_text(encoding="utf-8")
-    patterns = re.findall(r'notebooks=\\"(.+?)\\"', notebook)
+    patterns = re.findall(r'of_notebooks\(saved, \\"(.+?)\\"', notebook)
     assert all(sum(fnmatchcase(name, pattern) for pattern in patterns) == 1 for name in NOTEBOOKS)
 
 
@@ -60,6 +60,14 @@ def test_one_figure_is_drawn_by_its_name(folders):
     assert [name for name, _, _ in redraw.redrawn(folders, only="41_growth")] == ["41_growth"]
     with pytest.raises(UnknownNameError, match=r"no figure '99_nothing'.*01_source"):
         list(redraw.redrawn(folders, only="99_nothing"))
+
+
+def test_drawn_side_by_side_they_come_in_the_order_of_the_catalogue(folders, tmp_path):
+    few = {name: folders[name] for name in ("large_area", "process_window")}
+    drawn = redraw.save(few, tmp_path, width_inch=3.5, formats=("png",))
+    assert [one.name for one in drawn] == [name for name, _, _ in redraw.redrawn(few)]
+    assert all((tmp_path / f"{one.name}.png").read_bytes() == one.picture.data for one in drawn)
+    assert {one.entry.notebook for one in redraw.of_notebooks(drawn, "41*")} == {"41_large_area"}
 
 
 def test_what_records_do_not_hold_is_named(folders):
