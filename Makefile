@@ -157,9 +157,10 @@ lab: $(STAMP) ## open JupyterLab in the environment, at the notebooks
 	@$(PY) -m jupyter lab --notebook-dir=. notebooks/$(or $(firstword $(NAMED)),$(firstword $(NOTEBOOKS))).ipynb
 
 # Without shell words around it the command is a child of make itself, and ends with it.
+THIS_MAKE := $(shell echo $$PPID)
 # $(call run,notebook,variant)
 define run
-	@$(PY) -m maskopt_lib.runs execute $(1) $(2) --with-parent --quiet
+	@$(PY) -m maskopt_lib.runs execute $(1) $(2) --with-parent $(THIS_MAKE) --quiet
 endef
 
 # One explicit rule for each notebook and variant: files of pattern rules would count as intermediate, and a missing one

@@ -51,14 +51,14 @@ def check(variant: str, notebooks: Sequence[str]) -> None:
 @click.argument("variant", default="quick")
 @click.option("--out", type=FOLDER, help="Folder of the results; default: results/NOTEBOOK/VARIANT.")
 @click.option("--parameters", "file", type=FOLDER, help="YAML file of parameters, in place of a variant's.")
-@click.option("--with-parent", is_flag=True, help="End when the process ends that began this one.")
+@click.option("--with-parent", type=int, metavar="PID", help="End when the process ends that began this one.")
 @click.option("--quiet", is_flag=True, help="One line in the end; what cells print goes to run.log.")
 def execute_notebook(
-    notebook: str, variant: str, out: Path | None, file: Path | None, with_parent: bool, quiet: bool
+    notebook: str, variant: str, out: Path | None, file: Path | None, with_parent: int | None, quiet: bool
 ) -> None:
     """Run NOTEBOOK from the first cell to the last, with the parameters of VARIANT."""
     if with_parent:
-        leave_with_parent()
+        leave_with_parent(with_parent)
     if file:
         parameters = yaml_files.read(file).value or {}
         if not isinstance(parameters, dict):

@@ -10,12 +10,17 @@ import psutil
 _LOOK_S = 0.5
 
 
-def leave_with_parent() -> None:
+def leave_with_parent(parent: int | None = None) -> None:
     """End this process, and all that it started, when the one that started it is gone, in whatever way.
 
-    Nobody who is killed can say so: a thread looks, twice a second.
+    Nobody who is killed can say so: a thread looks, twice a second. A parent that names itself is missed where it was
+    gone before this process came to look.
+
+    Parameters
+    ----------
+    parent : its process id; by default whose child this process is now.
     """
-    parent = os.getppid()
+    parent = os.getppid() if parent is None else parent
 
     def look() -> None:
         while os.getppid() == parent and psutil.pid_exists(parent):

@@ -216,8 +216,8 @@ def _executed(
         files.remove(path)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / _PARAMETERS).write_text(yaml.safe_dump(dict(parameters), sort_keys=False), encoding="utf-8")
-    command = [sys.executable, "-m", "maskopt_lib.runs", "execute", notebook, "--out", str(folder), "--with-parent"]
-    command += ["--parameters", str(folder / _PARAMETERS)]
+    command = [sys.executable, "-m", "maskopt_lib.runs", "execute", notebook, "--out", str(folder)]
+    command += ["--parameters", str(folder / _PARAMETERS), "--with-parent", str(os.getpid())]
     shares = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     begun = time.perf_counter()
     with (folder / _LOG).open("w", encoding="utf-8") as log:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -57,8 +58,8 @@ def study_root(tmp_path, monkeypatch):
 def words(folder, **values) -> list[str]:
     """A command that runs the notebook."""
     (folder / "values.yaml").write_text(json.dumps(values))
-    command = [sys.executable, "-m", "maskopt_lib.runs", "execute", NOTEBOOK, "quick", "--with-parent"]
-    return [*command, "--parameters", str(folder / "values.yaml")]
+    command = [sys.executable, "-m", "maskopt_lib.runs", "execute", NOTEBOOK, "quick"]
+    return [*command, "--with-parent", str(os.getpid()), "--parameters", str(folder / "values.yaml")]
 
 
 def start(folder, **values) -> subprocess.Popen:
@@ -123,6 +124,14 @@ def test_two_runs_in_one_folder_follow_each_other(study_root):
     assert json.loads((out / "values.json").read_text())["n_steps"] == 5
 
 
+def test_a_run_whose_parent_was_gone_before_it_began_to_look_ends(study_root):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    command = words(study_root, seconds=600.0)
+    command[command.index("--with-parent") + 1] = str(gone.pid)
+    assert subprocess.run(command, timeout=120, capture_output=True).returncode == 1
+
+
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_run_that_is_ended_takes_its_kernel_with_it_and_frees_the_folder(study_root, how):
     process = start(study_root, seconds=600.0)
@@ -139,7 +148,9 @@ def test_a_run_that_is_ended_takes_its_kernel_with_it_and_frees_the_folder(study
 
 def test_a_run_ends_with_the_process_that_began_it(study_root):
     command = words(study_root, seconds=600.0)
-    program = f"import subprocess, time; subprocess.Popen({command!r}); time.sleep(600)"
+    command[command.index("--with-parent") + 1] = "PID"
+    named = f"[str(os.getpid()) if word == 'PID' else word for word in {command!r}]"
+    program = f"import os, subprocess, time; subprocess.Popen({named}); time.sleep(600)"
     parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     out = study_root / "results" / NOTEBOOK / "quick"
     until((out / "values.json").exists)

@@ -12,9 +12,9 @@ from maskopt_lib.runs import params, plan
 from maskopt_lib.runs.execute import RUN
 
 COMMANDS = """
-.venv/bin/python -m maskopt_lib.runs execute 00_first_mask quick --with-parent --quiet
-.venv/bin/python -m maskopt_lib.runs execute 11_ilt_iccad13 quick --with-parent --quiet
-.venv/bin/python -m maskopt_lib.runs execute 99_own_work quick --with-parent --quiet
+.venv/bin/python -m maskopt_lib.runs execute 00_first_mask quick --with-parent 4711 --quiet
+.venv/bin/python -m maskopt_lib.runs execute 11_ilt_iccad13 quick --with-parent 4711 --quiet
+.venv/bin/python -m maskopt_lib.runs execute 99_own_work quick --with-parent 4711 --quiet
 """
 
 
