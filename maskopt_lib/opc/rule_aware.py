@@ -61,12 +61,12 @@ from maskopt_lib.opc.mask_rules import Violation
 from maskopt_lib.opc.outlines import BoundedOutlines
 from maskopt_lib.opc.pixels import central, coarse, fine_bicubic, fine_nearest, smooth, square, whole
 from maskopt_lib.opc.result import OpcResult
-from maskopt_lib.opc.rule_aware_terms import TERMS, Objective, RuleAwareOptions
+from maskopt_lib.opc.rule_aware_terms import FRAME_NM, TERMS, Objective, RuleAwareOptions
 
 # In fewer evaluations than these a descent of second order learns little of the objective of a leg.
 _SHORTEST_LEG = 10
-# Images are periodic, masks are not: along the field's border this much stays dark, where no target is this near.
-_FRAME_NM, _BESIDE_NM = 16.0, 64.0
+# Where a target is this near, the frame along the field's border need not stay dark.
+_BESIDE_NM = 64.0
 
 
 #: Compared on every 45th StdMetal clip before the last projection; notebook 18 does it again on clips of its own.
@@ -101,8 +101,9 @@ CONTACT = replace(TUNED, pvb_weight=4.6)
 PLACEMENT = replace(TUNED, site_weight=6.0, pvb_weight=5.2)
 
 #: For curves much larger than ``wavelength / NA``, as in photonics: only their outline moves, without a free start.
-#: They print without assist features, and what a free start leaves in their midst no foundry wants to see.
-OUTLINE = replace(FAST, free_steps=0, n_steps=30)
+#: They print without assist features, and what a free start leaves in their midst no foundry wants to see. Their light
+#: depends on where edges are, so the PV band has less to say: at the weight of `FAST` straight guides print 3 nm wide.
+OUTLINE = replace(FAST, free_steps=0, n_steps=30, pvb_weight=1.0)
 
 PRESETS = {"tuned": TUNED, "fast": FAST, "contact": CONTACT, "placement": PLACEMENT, "outline": OUTLINE}
 
@@ -213,7 +214,7 @@ def solve(
 
 def _near(wanted: Tensor, options: RuleAwareOptions) -> Tensor:
     """(b, y, x) boolean: where the mask may be clear for its distance from the target and from the field's border."""
-    frame = round(_FRAME_NM / options.pixel_nm)
+    frame = round(FRAME_NM / options.pixel_nm)
     inside = np.zeros(wanted.shape[-2:], bool)
     inside[frame:-frame, frame:-frame] = True
     near = []

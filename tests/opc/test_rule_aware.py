@@ -12,7 +12,7 @@ from maskopt_lib import layout, litho, metrics, opc, optics
 from maskopt_lib.data import schema
 from maskopt_lib.errors import RulesBrokenWarning
 from maskopt_lib.litho.imaging import small_grid
-from maskopt_lib.opc import rule_aware
+from maskopt_lib.opc import rule_aware, rule_aware_terms
 from maskopt_lib.opc.edges import (
     EdgePoints,
     Sites,
@@ -291,3 +291,26 @@ def test_weights_of_ones_change_nothing_and_a_place_that_counts_more_prints_bett
         opc.solve(target, sim, method="curvy", weights=weights)
     with pytest.raises(ValueError, match="smallest -1"):
         opc.solve(target, sim, method="rule_aware", weights=-np.ones(target.shape))
+
+
+def test_a_guide_that_the_field_cuts_prints_no_worse_than_it_is_drawn():
+    process = litho.load_process("dry193-na075-photonics")
+    sim, n = process.simulator(), 512
+    for low in (218, 219):  # on the solver's own pixels of 8 nm, and between them
+        guide = np.zeros((n, n), np.uint8)
+        guide[low : low + 76] = 1
+        sites = metrics.target_sites(guide, 4.0)
+        there = (sites["normal_y"] != 0) & (sites["x_nm"] > 512) & (sites["x_nm"] < 1536)
+        sites = sites.isel(site=np.flatnonzero(there))
+
+        def off_nm(mask, guide=guide, sites=sites):
+            aerial = sim.aerial(np.asarray(mask, np.float32)).numpy()[0]
+            how = {"pixel_nm": 4.0, "threshold": sim.threshold, "sites": lambda *_: sites}
+            return float(np.abs(metrics.epe_sites(aerial, guide, **how)["edge_error_nm"]).mean())
+
+        assert off_nm(opc.solve(guide, sim, method="rule_aware", preset="outline").mask) <= off_nm(guide) + 0.1
+
+
+def test_sites_on_a_border_that_cuts_a_shape_do_not_count():
+    points = np.array([[0.0, 100, -1, 0], [100.0, 0, 0, -1], [100, 1024, 0, 1], [100, 40, 1, 0], [512, 512, 1, 0]])
+    assert rule_aware_terms._served(points, 1024.0).tolist() == points[3:].tolist()
