@@ -25,6 +25,7 @@ from maskopt_lib.errors import UnknownNameError
 from maskopt_lib.figures.page import Figure
 from maskopt_lib.figures.rules import MARKS
 from maskopt_lib.runs.processes import leave_with_parent
+from maskopt_lib.runs.record import record_of
 from maskopt_lib.runs.reference import load_result, stored_names
 from maskopt_lib.study.networks.scores import mean_scores
 from maskopt_lib.study.solvers import anatomy
@@ -340,7 +341,8 @@ def _training(curves: Mapping[str, xr.Dataset]) -> dict[str, Figure]:
     for stored, ds in curves.items():
         network, layer, kind, seed = stored.removeprefix("curves_").rsplit("_", 3)
         if seed == "seed0":
-            groups.setdefault(f"{layer}_{kind}", {})[network.replace("ours-", "ours ")] = ds
+            called = {name.replace(" ", "-"): name for name in record_of(ds)["params"]["networks"]}
+            groups.setdefault(f"{layer}_{kind}", {})[called[network]] = ds
     scores = [schema.L2, schema.PVB, schema.SHOTS]
     return {name: figures.models.training_curves(group, scores=scores) for name, group in groups.items()}
 
