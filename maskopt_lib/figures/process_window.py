@@ -150,10 +150,12 @@ def latitude_curves(windows: xr.Dataset, *, mark_percent: float, title: str = ""
     latitudes = windows["latitude_percent"].sel(shape="ellipse").transpose(schema.METHOD, ...).values
     drawn: list[Mark] = []
     for look, latitude in zip(style.looks(windows[schema.METHOD]).values(), latitudes, strict=True):
+        if latitude[0] <= 0:
+            drawn.append(marks.key(f"{look.name} (no window)", look.colour, 1.5, linestyle=look.dash))
+            continue
         # The first depth that does not fit ends the curve on the axis.
         end = 1 + (int(np.argmax(latitude <= 0)) if (latitude <= 0).any() else len(depth) - 1)
-        label = look.name if latitude[0] > 0 else f"{look.name} (no window)"
-        drawn.append(marks.line(depth[:end], latitude[:end], look.colour, label, linestyle=look.dash))
+        drawn.append(marks.line(depth[:end], latitude[:end], look.colour, look.name, linestyle=look.dash))
     drawn.append(marks.across(mark_percent, style.GREY, linestyle=":"))
     return page.single(
         drawn,
