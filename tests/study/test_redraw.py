@@ -83,6 +83,12 @@ def test_no_line_goes_through_one_measured_point(folders):
     assert not redraw._growth(one).of("line")
 
 
+def test_networks_of_which_nothing_prints_have_no_figure(folders):
+    means = redraw.load_result(folders["context_ablation"], "means_via1")
+    assert redraw._contexts(means).panels
+    assert not redraw._contexts(means.assign(pvb_nm2=0 * means["pvb_nm2"])).panels
+
+
 def test_results_that_hold_nothing_to_draw_have_no_figure(tmp_path, monkeypatch):
     entry = redraw.Entry("16_ilt_anatomy", "empty", (), lambda: page.Figure([]), "Nothing.")
     monkeypatch.setattr(redraw, "CATALOGUE", (entry,))

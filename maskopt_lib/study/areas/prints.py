@@ -246,8 +246,10 @@ def _in_layout(places: xr.Dataset, window: Window) -> xr.Dataset:
 def drawn_sites(design: Design, layer: str | tuple[int, int], window: Window, pixel_nm: float) -> xr.Dataset:
     """The sites of a field's drawn edges, as :func:`maskopt_lib.metrics.target_sites` gives them.
 
-    They are found on pixels of 1 nm whatever those of the mask, so that a curve that ends a straight edge begins at the
-    same place for all; on larger ones only where the field would have more than 8192 of them a side.
+    They are found on pixels of 1 nm (where the mask's are no whole nm: near it) whatever those of the mask, so that a
+    curve that ends a straight edge begins at the same place for all. Only where a field would have more than 8192 of
+    them a side they are larger. An edge that the field's border cuts ends there: what windows do not reach across
+    differs where they lie otherwise.
     """
     side = round((window.field_nm[2] - window.field_nm[0]) / pixel_nm)
     fine_nm = pixel_nm / max(1, min(round(pixel_nm), _FINEST_SIDE // side))
