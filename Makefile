@@ -86,7 +86,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 ifndef AT_ONCE
 .NOTPARALLEL:
 endif
-.PHONY: score mini-dataset help env data check-data check-params study notebook lab sweep figures records views compare report test test-library test-notebooks test-site bench faults fuzz lint lock clean
+.PHONY: score mini-dataset weights help env data check-data check-params study notebook lab sweep figures records views compare report test test-library test-notebooks test-site bench faults fuzz lint lock clean
 
 help: ## explain the targets
 	@echo "make <target> [VARIANT=quick|paper|cpu] [THREADS=2] [JOBS=2] [PYTHON=python3] [MASKOPT_MIRROR=folder]"
@@ -210,6 +210,10 @@ score: $(STAMP) ## score your masks in place, with rules and shots: MASKS=masks.
 
 mini-dataset: $(STAMP) ## a dataset of real tiles with labels, under 20 MB, in minutes: results/22_build_dataset/mini/dataset
 	@$(MAKE) --no-print-directory notebook NB=22 VARIANT=mini
+
+# Networks of a run of notebook 31, to pass on.
+weights: $(STAMP) ## export the networks that notebook 31 trained with VARIANT, with hashes and a card: results/weights
+	@$(PY) -m maskopt_lib.study.networks.exported results/31_train_models/$(VARIANT) --out results/weights/$(VARIANT)
 
 report: $(SITE) results/site/.drawn ## the study as a static site in results/site/html, from runs and records, without simulating
 	@$(PY) notebooks/site
