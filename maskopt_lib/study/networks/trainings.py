@@ -1,6 +1,7 @@
 """Many trainings: rules of a grid of networks, layers, kinds of masks and seeds, and a table of what became of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,7 +17,8 @@ from maskopt_lib.models.library import descends
 from maskopt_lib.models.training.loop import TRAININGS, Trained, train
 from maskopt_lib.models.training.rules import TrainRule
 from maskopt_lib.optics.kernels import SocsKernels
-from maskopt_lib.runs.gather import labelled
+from maskopt_lib.runs import spread
+from maskopt_lib.runs.gather import labelled, progress
 from maskopt_lib.runs.paths import run_folder
 from maskopt_lib.runs.reference import has_result, load_result
 
@@ -125,11 +127,37 @@ def n_cells_of(store: str | Path, layer: str, context_nm: Mapping[str, int]) -> 
 
 
 def train_all(
-    rules: Mapping[Key, TrainRule], store: str | Path, run_dir: str | Path, *, kernels: str | SocsKernels, **how: Any
+    rules: Mapping[Key, TrainRule],
+    store: str | Path,
+    run_dir: str | Path,
+    *,
+    kernels: str | SocsKernels,
+    workers: int = 0,
+    **how: Any,
 ) -> dict[Key, Trained]:
-    """Train one after the other; what is finished is taken. For parameters see :func:`train`."""
+    """Train all, the first seeds of all networks before any second one; what is finished is taken.
+
+    A run that ends early so leaves something of every network, layer and kind of masks.
+
+    Parameters
+    ----------
+    rules : of the trainings.
+    store, run_dir, kernels, **how : see :func:`maskopt_lib.models.training.loop.train`.
+    workers : processes of this machine that train side by side, a thread each; 0 trains here, one after the other.
+    """
     loaded = optics.load(kernels) if isinstance(kernels, str) else kernels
-    return {key: train(rule, store, run_dir, kernels=loaded, **how) for key, rule in rules.items()}
+    with_all = partial(train, store=store, run_dir=run_dir, kernels=loaded, **how)
+    in_turn = sorted(rules, key=lambda key: rules[key].seed)
+    with spread.workers(workers) as client, progress(len(rules), "trainings", "training") as bar:
+        for rule, _ in spread.spread(partial(_left_behind, with_all), map(rules.get, in_turn), client=client):
+            bar.set_postfix_str(rule.name, refresh=False)
+            bar.update()
+    return {key: with_all(rule) for key, rule in rules.items()}
+
+
+def _left_behind(with_all: Callable[[TrainRule], Trained], rule: TrainRule, kept: spread.Kept) -> None:
+    """A training as the task of a worker: what becomes of it is in its folder."""
+    with_all(rule)
 
 
 def summary(trained: Mapping[Key, Trained]) -> xr.Dataset:

@@ -44,18 +44,23 @@ def kernels():
     return optics.load("embedded")
 
 
+def u_net_rules(seeds) -> dict:
+    """Two steps of a small network towards labels, for each seed."""
+    return trainings.rules_for(
+        {"U-Net": {"model": "neural_ilt", "stages": (Stage(name="label", weights={"label": 1.0}),)}},
+        layers=["metal1"],
+        seeds={"ilt": seeds},
+        steps=2,
+        **SMALL | {"context_nm": {"metal1": 16}},
+    )
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory, kernels):
     """A store, a run with one trained network, and the tiles of its other design."""
     folder = tmp_path_factory.mktemp("models")
     store = model_store(folder / "tiles")
-    rules = trainings.rules_for(
-        {"U-Net": {"model": "neural_ilt", "stages": (Stage(name="label", weights={"label": 1.0}),)}},
-        layers=["metal1"],
-        seeds={"ilt": [3]},
-        steps=2,
-        **{name: value for name, value in SMALL.items() if name != "context_nm"} | {"context_nm": {"metal1": 16}},
-    )
+    rules = u_net_rules([3])
     found = trainings.train_all(rules, store.path, folder / "run", kernels=kernels)
     where = {"split": "validation", "context_nm": 16, "kinds": ("opc", "ilt")}
     samples = choose_tiles(store.path, "metal1", **where)
@@ -193,6 +198,15 @@ def test_the_list_of_a_run_leads_to_its_networks(trained, tmp_path):
         UnknownNameError, match="no trainings for via1 ilt; there are: metal1 no masks, metal1 opc, metal1 ilt"
     ):
         trainings.select(both, layer="via1", kind="ilt")
+
+
+def test_workers_train_the_same_networks_side_by_side(trained, tmp_path, kernels):
+    found, bench, _ = trained
+    ((key, here),) = found.items()
+    rules = u_net_rules([3, 4])
+    at_once = trainings.train_all(rules, bench.store, tmp_path, kernels=kernels, workers=2)
+    assert list(at_once) == list(rules) and at_once[key].path.name == here.path.name
+    assert at_once[key].weights.read_bytes() == here.weights.read_bytes()
 
 
 def test_a_network_may_have_seeds_and_stages_of_its_own():
