@@ -47,8 +47,8 @@ METHODS = (
     Method("DAMO", "#783C69", "^", "network", ("damo",)),
     Method("CFNO", "#87D2E1", "<", "network", ("cfno",)),
     Method("U-Net", "#4B5AFF", "p", "network", ("unet",)),
-    Method("ours", "#1E00B4", "D", "network", ("unrolled_litho",)),
-    Method("ours untrained", "#D2C35A", "d", "network", ("ours_untrained",)),
+    Method("unrolled descent", "#1E00B4", "D", "network", ("unrolled_litho", "ours")),
+    Method("unrolled descent, untrained", "#D2C35A", "d", "network", ("ours untrained", "ours_untrained")),
     Method("labels", "#000000", "*", "reference", ("released masks", "published")),
 )
 

@@ -39,6 +39,8 @@ COLOURS = {
 PRINTED = {"alone": (ORANGE, "--"), "in place": (BLUE, "-")}
 MARKERS = "os^Dvp<>"
 DASHES = ("-", "--", ":", "-.")
+#: Colours nearer than this are not told apart side by side.
+_NEAR = 0.35
 #: How far variants of a method are from its colour: to black (below 0) or white.
 _SHADES = (0.0, -0.45, 0.45, -0.25, 0.25)
 
@@ -64,12 +66,13 @@ def looks(values: Iterable[str] | xr.DataArray) -> dict[str, Look]:
     Returns
     -------
     Name -> look. A method has the one of its table; where several labels are of one method, they are its variants, in
-    shades of its colour with dashes of their own. Other names have their own colour or the next of the palette.
+    shades of its colour with dashes of their own. Other names have their own colour or the next of the palette that is
+    not near one of these.
     """
     entries = names(values) if isinstance(values, xr.DataArray) else list(values)
     of_method = methods.looks(entries)
-    taken = {COLOURS[name] for name in entries if name in COLOURS}
-    free = [colour for colour in PALETTE if colour not in taken] or list(PALETTE)
+    taken = {COLOURS[name] for name in entries if name in COLOURS} | {colour for colour, _ in of_method.values()}
+    free = [colour for colour in PALETTE if all(_apart(colour, other) > _NEAR for other in taken)] or list(PALETTE)
     found, used, seen = {}, 0, dict.fromkeys((colour for colour, _ in of_method.values()), 0)
     for name in entries:
         if name in of_method:
@@ -84,6 +87,11 @@ def looks(values: Iterable[str] | xr.DataArray) -> dict[str, Look]:
         used += name not in COLOURS
         found[name] = Look(name, colour, MARKERS[nth % len(MARKERS)], DASHES[(nth // len(free)) % len(DASHES)])
     return found
+
+
+def _apart(one: str, other: str) -> float:
+    """How far two colours are from each other, 1 from black to one full channel."""
+    return float(np.linalg.norm(np.subtract(to_rgb(one), to_rgb(other))))
 
 
 def shaded(colour: str, share: float) -> str:

@@ -31,7 +31,10 @@ def test_a_dial_is_a_curve_with_its_values(tmp_path):
     expected = found[schema.SHOTS].sel({"method": "DAMO", "statistic": "mean"}).item()
     assert points[1][0, 0] == pytest.approx(expected)
     (names,) = drawn.of("names")
-    assert [text for *_, text in names.data] == ["GAN-OPC", "DAMO", "labels", "ours, 0", "ours, 0.5", "ours, 1"]
+    assert [text for *_, text in names.data] == [
+        *("GAN-OPC", "DAMO", "labels"),
+        *(f"unrolled descent, {dial}" for dial in ("0", "0.5", "1")),
+    ]
     figures.save(drawn, "map", tmp_path)
     assert {path.suffix for path in tmp_path.iterdir()} >= {".png", ".svg"}
 
