@@ -65,6 +65,8 @@ from maskopt_lib.opc.rule_aware_terms import FRAME_NM, TERMS, Objective, RuleAwa
 
 # In fewer evaluations than these a descent of second order learns little of the objective of a leg.
 _SHORTEST_LEG = 10
+# A last projection that costs this share of the objective cut or joined something; others cost some thousandths.
+_DEAR, _SPARE_ROUNDS = 0.05, 2
 # Where a target is this near, the frame along the field's border need not stay dark.
 _BESIDE_NM = 64.0
 
@@ -173,13 +175,22 @@ def solve(
     phases("optimise")
 
     stepper = Stepper(optimizer=options.outline_optimizer, learning_rate=options.rate_nm, schedule="cosine")
-    begun: list[Tensor] = []
-    for i in range(options.n_rounds):
+    ends = _Ends(objective)
+
+    def end(candidate: Tensor, of: Tensor) -> Tensor:
+        """Project what steps left, or began from, and enter it for clips ``of``; (b,) whether that was dear."""
+        drawn = torch.where(fine_nearest(window[None], factor), candidate, kept)
+        before = objective.of_mask(drawn)
+        return ends.enter(*_projected(drawn, pixel_nm, options, window, target), of) > (1 + _DEAR) * before
+
+    begun: list[tuple[Tensor, Tensor]] = []
+    dear = torch.ones(len(target), dtype=torch.bool, device=sim.device)
+    while (i := len(begun)) < options.n_rounds or (begun and dear.any() and i < options.n_rounds + _SPARE_ROUNDS):
         binary = _binary(inside, finer, free, around)
         if i == 0 and not options.free_steps:
             binary = (coarse(start, between, sim.dtype) >= 0.5).to(torch.uint8)
         binary, _ = _projected(binary, between_nm, options, window, target)
-        begun.append(binary)
+        begun.append((binary, dear))
         bounded = BoundedOutlines.of(
             binary, options.deck, sim, pixel_nm=between_nm, grid_nm=options.pixel_nm, smoothing_px=options.smoothing_px
         )
@@ -194,23 +205,44 @@ def solve(
         )
         inside = bounded(displacement)
         phases("optimise")
-
-    mask = torch.where(fine_nearest(window[None], factor), _binary(inside, factor, free, around), kept)
-    mask, broken = _projected(mask, pixel_nm, options, window, target)
-    for earlier in begun:
-        # What a projection cuts or joins may cost more than the steps before it gained: then a round was in vain.
-        if not (in_vain := objective.of_mask(earlier) < objective.of_mask(mask)).any():
-            continue
-        again = torch.where(fine_nearest(window[None], factor), fine_nearest(earlier, between), kept)
-        again, broken_again = _projected(again, pixel_nm, options, window, target)
-        in_vain &= objective.of_mask(again) < objective.of_mask(mask)
-        mask = torch.where(in_vain[:, None, None], again, mask)
-        broken = tuple(b if back else a for a, b, back in zip(broken, broken_again, in_vain.tolist(), strict=True))
+        if i + 1 >= options.n_rounds:
+            # What a projection cut or joined the steps of one more round mend.
+            dear = dear & end(_binary(inside, factor, free, around), dear)
+            phases("project")
+    if not begun:
+        end(_binary(inside, factor, free, around), dear)
+    for earlier, of in begun:
+        # A projection may cost more than the steps before it gained: then a round was in vain.
+        if (objective.of_mask(earlier) < ends.cost)[of].any():
+            end(fine_nearest(earlier, between), of)
+    mask, broken = ends.mask, ends.broken
     phases("project")
     nothing = Descent(inside, np.zeros((1, len(mask), len(TERMS))), "no steps asked for")
     descent = Descent.joined(parts) if parts else nothing
     result = collect("rule_aware", mask, [descent], TERMS, options.weights, phases)
     return replace(result, violations=broken)
+
+
+class _Ends:
+    """Projected masks that a solve could end with: of each clip the one with the least objective so far."""
+
+    def __init__(self, objective: Objective) -> None:
+        self._objective = objective
+        self.mask = self.cost = torch.empty(0)
+        self.broken: tuple[tuple[Violation, ...], ...] = ()
+
+    def enter(self, mask: Tensor, broken: tuple[tuple[Violation, ...], ...], of: Tensor) -> Tensor:
+        """Enter masks and the rules that they break for clips ``of``; (b,) their objective, in nm2."""
+        cost = self._objective.of_mask(mask)
+        if not len(self.mask):
+            self.mask, self.cost, self.broken = mask, cost, broken
+            return cost
+        better = of & (cost < self.cost)
+        self.mask = torch.where(better[:, None, None], mask, self.mask)
+        self.cost = torch.where(better, cost, self.cost)
+        pairs = zip(broken, self.broken, better.tolist(), strict=True)
+        self.broken = tuple(new if is_better else old for new, old, is_better in pairs)
+        return cost
 
 
 def _near(wanted: Tensor, options: RuleAwareOptions) -> Tensor:

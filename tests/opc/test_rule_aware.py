@@ -46,19 +46,38 @@ def solved(sim, clips):
     return opc.solve(np.stack(list(clips.values())), sim, method="rule_aware", **SMALL)
 
 
-def test_a_round_is_left_out_when_its_projection_costs_more_than_it_gained(sim, clips, monkeypatch):
-    made, project = [], rule_aware._projected
+@pytest.fixture
+def cutting(monkeypatch):
+    """What was projected, and the numbers of the calls, from 0, whose masks come out empty."""
+    made, cut, project = [], set(), rule_aware._projected
 
-    def second_cuts_all(mask, *how):
+    def cuts(mask, *how):
         projected, broken = project(mask, *how)
-        made.append(projected)
-        return (torch.zeros_like(mask) if len(made) == 2 else projected), broken
+        made.append(torch.zeros_like(projected) if len(made) in cut else projected)
+        return made[-1], broken
 
-    monkeypatch.setattr(rule_aware, "_projected", second_cuts_all)
+    monkeypatch.setattr(rule_aware, "_projected", cuts)
+    return made, cut
+
+
+def test_a_round_is_left_out_when_its_projection_costs_more_than_it_gained(sim, clips, cutting):
+    made, cut = cutting
+    cut |= {1, 3, 5}  # the last of each of three rounds
     result = opc.solve(clips[NAMES[0]], sim, method="rule_aware", **SMALL)
-    begun, _, again = (masks[0].numpy() for masks in made)
-    np.testing.assert_array_equal(result.mask, again)
-    assert (again != np.kron(begun, np.ones((2, 2), np.uint8))).mean() < 1e-3 and again.any()
+    again = [mask[0].numpy() for mask in made[6:]]
+    assert any(np.array_equal(result.mask, mask) for mask in again) and result.mask.any()
+    begun = [np.kron(mask[0].numpy(), np.ones((2, 2), np.uint8)) for mask in made[:6:2]]
+    assert min((result.mask != mask).mean() for mask in begun) < 1e-3
+
+
+def test_steps_mend_what_a_projection_cut(sim, clips, solved, cutting):
+    made, cut = cutting
+    cut |= {1}
+    result = opc.solve(np.stack(list(clips.values())), sim, method="rule_aware", **SMALL)
+    np.testing.assert_array_equal(result.mask, made[3].numpy())
+    assert result.history.sizes[schema.STEP] == solved.history.sizes[schema.STEP] + SMALL["n_steps"] + 1
+    cost = [metrics.evaluate(mask, clips[NAMES[0]], sim)["l2_nm2"].item() for mask in (result.mask[0], solved.mask[0])]
+    assert cost[0] < 1.1 * cost[1]
 
 
 def test_result_keeps_the_deck(solved):
