@@ -71,9 +71,10 @@ def _joined(groups: Sequence[set[int]]) -> bool:
     if not all(groups):
         return False
     reached, waiting = set(groups[0]), list(groups[1:])
-    while near := [group for group in waiting if group & reached]:
-        reached.update(*near)
-        waiting = [group for group in waiting if not group & reached]
+    while any(group & reached for group in waiting):
+        met = [bool(group & reached) for group in waiting]
+        reached.update(*(group for group, is_met in zip(waiting, met, strict=True) if is_met))
+        waiting = [group for group, is_met in zip(waiting, met, strict=True) if not is_met]
     return not waiting
 
 
@@ -118,7 +119,9 @@ def _pins(design: Design) -> dict[Pin, tuple[list[db.Point], bool]]:
     described: dict[str, dict[str, tuple[list[tuple[float, ...]], bool]]] = {}
     for lef in design.platform.lefs:
         for macro, body in _MACRO.findall(def_files.read_text(platform_file(lef))):
-            described[macro] = {pin: (_rects(of_pin), bool(_POWER.search(of_pin))) for pin, of_pin in _PIN.findall(body)}
+            described[macro] = {
+                pin: (_rects(of_pin), bool(_POWER.search(of_pin))) for pin, of_pin in _PIN.findall(body)
+            }
     pins: dict[Pin, tuple[list[db.Point], bool]] = {}
     per_um = 1000 / design.dbu_nm
     for placed in placed_cells(design):

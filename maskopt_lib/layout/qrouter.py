@@ -45,14 +45,27 @@ class Routed:
 
     Attributes
     ----------
-    text : DEF file of the clip with its wires, under the names that its source has.
-    routes : net -> wires, in database units of the DEF; nets that were not routed are not among them.
-    seconds : wall time of the router.
+    name : of the design.
+    clip : that was routed.
+    routes : net -> wires, in database units of a DEF; nets that were not routed are not among them.
+    per_um : these units per micron.
+    site : name of the site in the LEF.
+    tracks : of :func:`maskopt_lib.layout.routes.def_text`.
+    route_s : wall time of the router.
     """
 
-    text: str
+    name: str
+    clip: PlacementClip
     routes: Mapping[str, Sequence[Wire]]
-    seconds: float
+    per_um: int
+    site: str
+    tracks: Sequence[tuple[str, str, float, float]]
+    route_s: float
+
+    @property
+    def text(self) -> str:
+        """DEF file of the clip with its wires, under the names that its source has."""
+        return def_text(self.clip, self.name, self.per_um, self.tracks, site=self.site, routes=self.routes)
 
 
 def qrouter_version() -> str:
@@ -95,7 +108,6 @@ def route(clip: PlacementClip, name: str, platform: Platform) -> Routed:
     per_um = re.search(r"DATABASE\s+MICRONS\s+(\d+)", technology)
     if site is None or per_um is None:
         raise LayoutError(f"{platform.lefs[0]}: no SITE or no DATABASE MICRONS, so it describes no rows; name the LEF")
-    written = {"tracks": tracks, "site": site[1]}
     # Short names of letters and digits: whatever the source calls things, they pass through another program.
     of_net = {net: f"n{i}" for i, net in enumerate(clip.nets)}
     of_cell = {component: f"c{i}" for i, component in enumerate(clip.components)}
@@ -105,7 +117,8 @@ def route(clip: PlacementClip, name: str, platform: Platform) -> Routed:
         folder = Path(text)
         (folder / "tech.lef").write_text(_technology(technology), encoding="utf-8")
         (folder / "cells.lef").write_text("\n".join(cells), encoding="utf-8")
-        (folder / "placed.def").write_text(def_text(short, name, int(per_um[1]), **written), encoding="utf-8")
+        placed = def_text(short, name, int(per_um[1]), tracks, site=site[1])
+        (folder / "placed.def").write_text(placed, encoding="utf-8")
         begun = time.perf_counter()
         said = _run(_SCRIPT, folder)
         seconds = time.perf_counter() - begun
@@ -116,7 +129,8 @@ def route(clip: PlacementClip, name: str, platform: Platform) -> Routed:
     by_net = {net: routes[of_net[net]] for net in clip.nets if of_net[net] in routes}
     if not by_net:
         raise LayoutError(f"{name}: {PROGRAM} routed none of {len(clip.nets)} nets; it said last:\n{said[-1000:]}")
-    return Routed(text=def_text(clip, name, int(per_um[1]), routes=by_net, **written), routes=by_net, seconds=seconds)
+    about = {"per_um": int(per_um[1]), "site": site[1], "tracks": tracks, "route_s": seconds}
+    return Routed(name=name, clip=clip, routes=by_net, **about)
 
 
 def _run(script: str, folder: Path) -> str:
