@@ -102,7 +102,8 @@ def route_clips(names: Sequence[str], folder: Path) -> xr.Dataset:
             cut = {key: value for key, value in asdict(source).items() if key != "def_sha256"}
             key = key_of([code, version, hashes, cut])
             tasks.append(_Clip(source=source, path=part_path(folder, source.name, key=key)))
-        complete(_route, tasks, title="routed", unit="clip")
+        # Each is left as soon as it is there: whoever stops the rest has it.
+        complete(_route, tasks, title="routed", unit="clip", after=lambda task, _: _left(task, folder, version))
         rows = {(task.source.name,): _left(task, folder, version) for task in tasks}
     return labelled(rows, ("clip",), texts=COUNTS)
 
@@ -190,9 +191,10 @@ def main(names: Sequence[str]) -> None:
         table = route_clips(names or clip_names(), folder)
     except (MaskOptError, OSError) as mistake:
         raise click.ClickException(str(mistake)) from mistake
-    click.echo(table.to_dataframe().T.to_string())
+    click.echo(table.drop_vars(["def_sha256", "as_known"]).to_dataframe().to_string())
     for name in table["clip"].values.tolist():
         one = table.sel(clip=name)
+        click.echo(f"{name}: SHA-256 of the DEF {one['def_sha256'].item()}")
         if unrouted := int(one["nets"]) - int(one["routed"]):
             click.echo(f"{name}: {unrouted} of {int(one['nets'])} nets are without wires")
         if not bool(one["as_known"]):
