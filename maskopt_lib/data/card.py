@@ -31,7 +31,7 @@ _STATES = {
     "legalised by us": "a global placement put on rows by our legaliser, without wires: as for placed",
     "routed by us": (
         "a square of a placed design whose nets between its cells were routed with qrouter, not by the design's own "
-        "router: via 1 alone are cut from it"
+        "router; nets that leave the square have no wires: via 1 alone are cut from it"
     ),
     "generated": "cells and placement made by our own code from a seed",
 }
