@@ -86,7 +86,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 ifndef AT_ONCE
 .NOTPARALLEL:
 endif
-.PHONY: score mini-dataset weights help env data check-data check-params study notebook lab sweep figures records views compare report test test-library test-notebooks test-site bench faults fuzz lint lock clean
+.PHONY: score routed mini-dataset weights help env data check-data check-params study notebook lab sweep figures records views compare report test test-library test-notebooks test-site bench faults fuzz lint lock clean
 
 help: ## explain the targets
 	@echo "make <target> [VARIANT=quick|paper|cpu] [THREADS=2] [JOBS=2] [PYTHON=python3] [MASKOPT_MIRROR=folder]"
@@ -207,6 +207,10 @@ BUILD ?= results/22_build_dataset/$(VARIANT)
 score: $(STAMP) ## score your masks in place, with rules and shots: MASKS=masks.npz [BUILD=<run of 22>] [ARGS="--layer via1"]
 	@test -n "$(MASKS)" || { echo 'make score MASKS=masks.npz (or a folder) [BUILD=...] [ARGS="--layer via1"]'; exit 2; }
 	@$(PY) -m maskopt_lib.study.networks.score "$(MASKS)" --build "$(BUILD)" $(ARGS)
+
+# Optional: only the paper variant of notebook 22 reads them. Names of data_manifest/routed_clips.yaml.
+routed: $(STAMP) ## route clips of placed designs with qrouter (optional, apt install qrouter), for more via 1 [CLIPS="a b"]
+	@$(PY) -m maskopt_lib.study.dataset.routed $(CLIPS)
 
 mini-dataset: $(STAMP) ## a dataset of real tiles with labels, under 20 MB, in minutes: results/22_build_dataset/mini/dataset
 	@$(MAKE) --no-print-directory notebook NB=22 VARIANT=mini

@@ -1,7 +1,7 @@
 """The card of a dataset: a datasheet (Gebru et al., 2021) whose every number is read from the store."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,10 @@ _STATES = {
     "routed": "signal nets have wires: metal 1, contacts and via 1 are real",
     "placed": "cells on rows, signal nets without wires: metal 1 and contacts are those of the cells, no via 1",
     "legalised by us": "a global placement put on rows by our legaliser, without wires: as for placed",
+    "routed by us": (
+        "a square of a placed design whose nets between its cells were routed with qrouter, not by the design's own "
+        "router; nets that leave the square have no wires: via 1 alone are cut from it"
+    ),
     "generated": "cells and placement made by our own code from a seed",
 }
 
@@ -188,8 +192,19 @@ def _collection(store: TileStore) -> list[str]:
     return [
         "\n".join(f"- **{state}**: {_STATES.get(state, 'not known to this card')}" for state in states),
         "\n".join(f"- `{name}`: {info['notes'].strip()}" for name, info in infos.items() if info.get("notes")),
+        "\n".join(f"- `{name}`: {line}" for name, info in infos.items() for line in _left_out(info)),
         _WINDOWS.format(**words) if "reading" not in rule else "",
         f"The rule: `{json.dumps(rule, sort_keys=True)}`.",
+    ]
+
+
+def _left_out(info: Mapping[str, Any]) -> list[str]:
+    """What was left out of a design for the rules that its tiles keep, a line a layer."""
+    rules = _listed(info.get("rules", ()))
+    return [
+        f"{_n(n)} of {_n(of)} windows of {layer} are left out, for their core or context shows a place that breaks one "
+        f"of its rules ({rules})"
+        for layer, (n, of) in info.get("windows_left_out", {}).items()
     ]
 
 

@@ -11,6 +11,7 @@ splits: it stays in the earlier one. Or the assignment is frozen, in a file that
 """
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -214,7 +215,9 @@ _DENSITIES = 3
 _HELD = "# held_out_cells: "
 
 
-def freeze(store: TileStore, layer: str, n: Mapping[str, int], rule: SplitRule) -> dict[str, str]:
+def freeze(
+    store: TileStore, layer: str, n: Mapping[str, int], rule: SplitRule, *, before: Mapping[str, str] | None = None
+) -> dict[str, str]:
     """Draw the cores of each split, for good: evaluation takes its own first, and training what is left.
 
     Parameters
@@ -222,6 +225,8 @@ def freeze(store: TileStore, layer: str, n: Mapping[str, int], rule: SplitRule) 
     store, layer : whose tiles.
     n : split -> cores, or as many as there are.
     rule : which designs and cells are held out; its seed draws.
+    before : cores that have a split already, of :func:`read_frozen`. They keep it, wherever they occur in this store,
+        and only what a split lacks of ``n`` is drawn.
 
     Returns
     -------
@@ -235,14 +240,15 @@ def freeze(store: TileStore, layer: str, n: Mapping[str, int], rule: SplitRule) 
     function = np.array([known.index(cell_function(name)) for name in ds.cell.attrs["names"]])[ds.cell.values]
     strata = function * _DENSITIES + density
     rng = np.random.default_rng(rule.seed)
-    names: dict[str, str] = {}
+    names = dict(before or {})
+    there = Counter(names.values())
     for split in _FROZEN_ORDER:
         order = rng.permutation(np.flatnonzero(wanted == SPLITS.index(split)))
         # One of each stratum after the other: the first of all, the second of all, ...
         turn = np.argsort(pd.Series(strata[order]).groupby(strata[order]).cumcount().to_numpy(), kind="stable")
         drawn = dict.fromkeys(f"{key:016x}" for key in core[order[turn]].tolist())
         free = [key for key in drawn if key not in names]
-        names |= dict.fromkeys(free[: n.get(split, 0)], split)
+        names |= dict.fromkeys(free[: max(0, n.get(split, 0) - there[split])], split)
     return names
 
 

@@ -57,7 +57,7 @@ def rule_decks() -> list[str]:
     Examples
     --------
     >>> rule_decks()
-    ['demo45']
+    ['demo45', 'routed45']
     """
     return sorted(path.stem for path in (FOLDER / "design_rules").glob("*.yaml"))
 
@@ -129,29 +129,12 @@ def check_design_rules(
     "ends" the margin that there is, -1 where the shape is not even covered; of "beyond" what there is of the required
     length; of "grid" how far a corner is off. A layer without shapes breaks no rule.
     """
-    rules = list(deck) if not isinstance(deck, str | Path) else read_deck(deck)
-    top = design.top if cell is None else design.layout.cell(cell)
-    if top is None:
-        names = sorted(c.name for c in design.layout.each_cell())
-        raise UnknownNameError(f"{design.name} has no cell {cell!r}; known: {', '.join(names[:40])}")
-    regions = _Regions(design, top)
-    per_nm = 1 / design.dbu_nm
-    rows, counts, worst = [], [], []
-    for rule in rules:
-        units = rule.limit * (per_nm**2 if rule.kind == "area" else per_nm)
-        if abs(units - round(units)) > 1e-6:
-            raise LayoutError(
-                f"{rule.rule}: {rule.limit:g} is no whole number of database units ({design.dbu_nm:g} nm)"
-            )
-        several = not isinstance(rule.layer, str) and not isinstance(rule.layer[0], int)
-        names = rule.layer if several else (rule.layer,)
-        violations = [
-            (value / (per_nm**2 if rule.kind == "area" else per_nm) if value >= 0 else -1.0, box)
-            for name in names
-            for value, box in KINDS[rule.kind](regions[(name,)], regions[rule.other], round(units))
-        ]
-        counts.append(len(violations))
-        worst.append(min((value for value, _ in violations), default=np.nan))
+    top, per_nm = _cell(design, cell), 1 / design.dbu_nm
+    found = _violations(design, deck, top)
+    rules, rows = [rule for rule, _ in found], []
+    counts = [len(violations) for _, violations in found]
+    worst = [min((value for value, _ in violations), default=np.nan) for _, violations in found]
+    for rule, violations in found:
         rows += [
             (rule.rule, value, rule.limit, (b.left + b.right) / 2 / per_nm, (b.bottom + b.top) / 2 / per_nm)
             for value, b in violations
@@ -177,6 +160,44 @@ def check_design_rules(
         coords={"violation": np.arange(len(rows)), "rule": np.array([r.rule for r in rules], dtype=str)},
         attrs={"design": design.name, "cell": top.name},
     )
+
+
+def violation_boxes(design: Design, deck: str | Path | Sequence[DesignRule]) -> np.ndarray:
+    """(n, 4) x0, y0, x1, y1 in nm of the places where a design breaks rules; see :func:`check_design_rules`."""
+    boxes = [box for _, violations in _violations(design, deck, design.top) for _, box in violations]
+    sides = [(box.left, box.bottom, box.right, box.top) for box in boxes]
+    return np.array(sides, float).reshape(-1, 4) * design.dbu_nm
+
+
+def _cell(design: Design, name: str | None) -> db.Cell:
+    top = design.top if name is None else design.layout.cell(name)
+    if top is None:
+        names = sorted(c.name for c in design.layout.each_cell())
+        raise UnknownNameError(f"{design.name} has no cell {name!r}; known: {', '.join(names[:40])}")
+    return top
+
+
+def _violations(
+    design: Design, deck: str | Path | Sequence[DesignRule], top: db.Cell
+) -> list[tuple[DesignRule, list[tuple[float, db.Box]]]]:
+    """Each rule of a deck with its violations: the value in nm (areas nm2), and the box around the place."""
+    regions, per_nm, found = _Regions(design, top), 1 / design.dbu_nm, []
+    for rule in list(deck) if not isinstance(deck, str | Path) else read_deck(deck):
+        scale = per_nm**2 if rule.kind == "area" else per_nm
+        units = rule.limit * scale
+        if abs(units - round(units)) > 1e-6:
+            raise LayoutError(
+                f"{rule.rule}: {rule.limit:g} is no whole number of database units ({design.dbu_nm:g} nm)"
+            )
+        several = not isinstance(rule.layer, str) and not isinstance(rule.layer[0], int)
+        names = rule.layer if several else (rule.layer,)
+        violations = [
+            (value / scale if value >= 0 else -1.0, box)
+            for name in names
+            for value, box in KINDS[rule.kind](regions[(name,)], regions[rule.other], round(units))
+        ]
+        found.append((rule, violations))
+    return found
 
 
 class _Regions(dict):

@@ -5,7 +5,8 @@
     name: my_block
     family: my_block            # the circuit: designs of one family stay on one side of a split
     file: my_block.def          # or a .gds or .oas that is finished and hierarchical, cells below one top cell
-    state: routed               # routed | placed | global placement (open_design puts its cells on rows)
+    state: routed               # routed | routed by us (a clip of a placement, maskopt_lib.study.dataset.routed) |
+                                # placed | global placement (open_design puts its cells on rows)
     layers: [metal1, contact]   # those that the design is good for
     licence: Apache-2.0
     redistribution: true        # whether tiles that are cut from it may be passed on
@@ -19,6 +20,8 @@
     #   die: [236, 0]           # optional: outline of the design, if not on the layer of the outlines
     #   no_logic: ["FILL*"]     # optional: cells that only fill, tie or protect
     notes: ""                   # optional: limits
+    rules: routed45             # optional: a deck of data_manifest/design_rules, or a file beside; where the design
+                                # breaks one of its rules no tiles are cut
     # top: CHIP                 # optional: the cell that is the design, in a file with several top cells
 """
 
@@ -37,10 +40,12 @@ from maskopt_lib.layout.platforms import PLATFORMS, Platform, platform_file
 FILE = "design.yaml"
 #: State of a design whose file is a global placement.
 LEGALISED = "legalised by us"
+#: State of a clip of a placement whose nets we had routed.
+ROUTED = "routed by us"
 #: States that ``design.yaml`` may give, and what the catalog calls them.
-STATES = {"routed": "routed", "placed": "placed", "global placement": LEGALISED}
+STATES = {"routed": "routed", ROUTED: ROUTED, "placed": "placed", "global placement": LEGALISED}
 _NEEDED = ("name", "family", "file", "state", "layers", "licence", "redistribution", "platform")
-_OPTIONAL = ("notes", "top")
+_OPTIONAL = ("notes", "top", "rules")
 _PLATFORM_NEEDED = ("layer_map", "outline")
 _PLATFORM_OPTIONAL = ("lefs", "layouts", "technology", "die", "no_logic")
 
@@ -85,6 +90,16 @@ def read_folder(folder: str | Path) -> Design:
         notes=str(fields.get("notes") or ""),
     )
     return replace(read_design(source, platform=platform, top=fields.get("top")), name=info.name, info=info)
+
+
+def rules_of(folder: str | Path) -> str | Path:
+    """Deck of rules that the tiles of a folder's design keep, see :func:`maskopt_lib.layout.design_rules.read_deck`.
+
+    "" where its ``design.yaml`` names none; a file that lies in the folder goes before a deck of the study.
+    """
+    path = Path(folder) / FILE
+    name = str(yaml_files.read(path).value.get("rules") or "")
+    return beside if name and (beside := path.parent / name).is_file() else name
 
 
 def folder_inputs(folder: str | Path) -> list[Path]:

@@ -72,3 +72,16 @@ def test_a_store_that_is_not_whole_is_not_called_so(made):
     text = card_text(store, partial=True)
     assert "**Not complete**: metal1 tiles 1 missing" in text and "SHA-256 over" not in text
     assert rows(text, "layer", "tiles")[0][1] == "32"
+
+
+def test_windows_that_were_left_out_are_told(made):
+    store, _, _ = made
+    about = {"state": "routed by us", "rules": ["via1 space", "via1 size"], "windows_left_out": {"via1": [1200, 4000]}}
+    store.annotate(designs=DESIGNS | {"aes_psm": DESIGNS["aes_psm"] | about})
+    text = card_text(store, rule=SplitRule(held_out_designs=("aes",)))
+    assert "- **routed by us**: a square of a placed design" in text
+    told = [line for line in text.splitlines() if "left out, for" in line]
+    assert told == [
+        "- `aes_psm`: 1,200 of 4,000 windows of via1 are left out, for their core or context shows a place that breaks "
+        "one of its rules (via1 space, via1 size)"
+    ]

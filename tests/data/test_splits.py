@@ -124,6 +124,23 @@ def test_a_frozen_split_is_what_its_file_says(slivers, tmp_path):
         sp.read_frozen(str(path))
 
 
+def test_a_frozen_split_grows_and_what_was_in_it_stays(slivers):
+    rule = SplitRule(held_out_designs=("aes",), validation_designs=("ram",))
+    few = {sp.TRAIN: 8, sp.VALIDATION: 2, sp.UNSEEN_CELL: 3, sp.UNSEEN_DESIGN: 4, sp.UNSEEN_BOTH: 2}
+    before = sp.freeze(slivers, "metal1", few, rule)
+    # One that this store does not hold, and one that another split would have drawn, stay as well.
+    before |= {"f" * 16: sp.TRAIN}
+    more = few | {sp.TRAIN: 12, sp.UNSEEN_BOTH: 4, sp.VALIDATION: 1}
+    after = sp.freeze(slivers, "metal1", more, rule, before=before)
+    assert list(after.items())[: len(before)] == list(before.items())
+    counted = {split: list(after.values()).count(split) for split in few}
+    assert counted == more | {sp.VALIDATION: 2}
+    cores = {f"{core:016x}" for core in slivers.open("metal1").canonical.values[:, 0].tolist()}
+    assert set(after) - set(before) <= cores
+    assert sp.freeze(slivers, "metal1", more, rule, before=after) == after
+    assert sp.freeze(slivers, "metal1", more, rule, before={}) == sp.freeze(slivers, "metal1", more, rule)
+
+
 def test_no_core_of_the_committed_splits_is_in_two():
     for path in (FOLDER / "splits").glob("*.csv"):
         by_layer = sp.read_frozen(path.stem)

@@ -159,7 +159,7 @@ def test_decks_are_files_and_mistakes_are_named(tmp_path):
     own = tmp_path / "own.yaml"
     own.write_text("- {rule: wide, kind: width, layer: metal1, nm: 400}\n")
     assert broken(check_design_rules(drawn(**GOOD), own)) == {"wide": 6}
-    with pytest.raises(UnknownNameError, match="no design rules 'demo44'; known: demo45, or a file"):
+    with pytest.raises(UnknownNameError, match="no design rules 'demo44'; known: demo45, routed45, or a file"):
         read_deck("demo44")
     own.write_text("- {rule: wide, kind: breadth, layer: metal1, nm: 400}\n")
     with pytest.raises(UnknownNameError, match="no kind of rule 'breadth'; known: width, space"):

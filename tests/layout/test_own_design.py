@@ -192,7 +192,7 @@ def test_it_may_use_a_platform_of_the_study(tmp_path):
         ({"drop": ("licence", "family")}, LayoutError, "design.yaml: the file lacks family, licence; it needs name"),
         ({"colour": "red"}, LayoutError, "the file has unknown colour; known: name, family"),
         ({"file": "other.def"}, MissingDataError, "names other.def, which is not in"),
-        ({"state": "done"}, LayoutError, "state 'done' is none of routed, placed, global placement"),
+        ({"state": "done"}, LayoutError, "state 'done' is none of routed, routed by us, placed, global placement"),
         ({"redistribution": "perhaps"}, LayoutError, "redistribution is true or false, got 'perhaps'"),
         ({"layers": []}, LayoutError, "layers is a list of at least one name"),
         ({"layers": ["metal9"]}, LayoutError, "unknown layer 'metal9'; the layer map has metal1, metal2, via1"),

@@ -16,15 +16,18 @@ from maskopt_lib.data import manifest
 from maskopt_lib.errors import LayoutError
 from maskopt_lib.layout.catalog import design_info, design_names, open_design
 from maskopt_lib.layout.cell_tiles import TileRule, tile_windows
+from maskopt_lib.layout.design_rules import read_deck, violation_boxes
 from maskopt_lib.layout.designs import read_design
-from maskopt_lib.layout.own_design import design_name
+from maskopt_lib.layout.own_design import design_name, rules_of
 from maskopt_lib.layout.platforms import PLATFORMS, Platform, design_inputs
+from maskopt_lib.layout.rule_windows import windows_over
 from maskopt_lib.runs.gather import Task, complete
 from maskopt_lib.runs.hashing import hashed, key_of, source_hash
 from maskopt_lib.runs.locks import FolderLock
 from maskopt_lib.runs.parts import part_path, read_part, said_of, write_part
-from maskopt_lib.runs.paths import located
+from maskopt_lib.runs.paths import located, relative
 from maskopt_lib.runs.spread import Kept
+from maskopt_lib.study.dataset.routed_clips import clip_names, clip_place
 
 TILE = "tile"
 #: What is known of a window before it is cut.
@@ -140,15 +143,20 @@ def sources_of(designs: Iterable[str]) -> dict[str, str]:
 
     Parameters
     ----------
-    designs : names of the catalog, or folders of your own designs, from the root of the study.
+    designs : names of the catalog, of clips that ``make routed`` makes, or folders of your own designs, from the root
+        of the study.
+
+    Raises
+    ------
+    MissingDataError : a clip is not there; says how to make it.
 
     Examples
     --------
     >>> sources_of(["demo_block"])
     {'demo_block': 'demo_block'}
     """
-    catalog = design_names()
-    places = [name if name in catalog else located(name) for name in designs]
+    catalog, clips = design_names(), clip_names()
+    places = [name if name in catalog else clip_place(name) if name in clips else located(name) for name in designs]
     return {design_name(place) if Path(place).is_dir() else place: place for place in places}
 
 
@@ -188,6 +196,15 @@ def _prepare(task: _Task, kept: Kept) -> None:
     rules = {rule.step: rule for rule in map(task.rule.tile_rule, task.rule.layers)}
     windows = {f"{step:g}": tile_windows(design, rule) for step, rule in rules.items()}
     info = asdict(design.info) if design.info else {}
+    if info.get("file"):
+        info["file"] = relative(info["file"])
+    if deck := rules_of(task.name) if Path(task.name).is_dir() else "":
+        boxes = violation_boxes(design, deck)
+        breaks = {step: windows_over(table, boxes) for step, table in windows.items()}
+        windows = {step: table.isel({TILE: ~breaks[step]}) for step, table in windows.items()}
+        over = {one: breaks[f"{task.rule.tile_rule(one).step:g}"] for one in task.rule.layers if one in info["layers"]}
+        left_out = {layer: [int(of_layer.sum()), len(of_layer)] for layer, of_layer in over.items()}
+        info |= {"rules": [rule.rule for rule in read_deck(deck)], "windows_left_out": left_out}
     arrays = {f"{step}/{name}": table[name].values for step, table in windows.items() for name in WINDOW}
     values = {
         "name": design.name,
