@@ -61,12 +61,14 @@ from maskopt_lib.opc.mask_rules import Violation
 from maskopt_lib.opc.outlines import BoundedOutlines
 from maskopt_lib.opc.pixels import central, coarse, fine_bicubic, fine_nearest, smooth, square, whole
 from maskopt_lib.opc.result import OpcResult
-from maskopt_lib.opc.rule_aware_terms import TERMS, Objective, RuleAwareOptions
+from maskopt_lib.opc.rule_aware_terms import FRAME_NM, TERMS, Objective, RuleAwareOptions
 
 # In fewer evaluations than these a descent of second order learns little of the objective of a leg.
 _SHORTEST_LEG = 10
-# Images are periodic, masks are not: along the field's border this much stays dark, where no target is this near.
-_FRAME_NM, _BESIDE_NM = 16.0, 64.0
+# A last projection that costs this share of the objective cut or joined something; others cost some thousandths.
+_DEAR, _SPARE_ROUNDS = 0.05, 2
+# Where a target is this near, the frame along the field's border need not stay dark.
+_BESIDE_NM = 64.0
 
 
 #: Compared on every 45th StdMetal clip before the last projection; notebook 18 does it again on clips of its own.
@@ -95,12 +97,18 @@ FAST = replace(
 CONTACT = replace(TUNED, pvb_weight=4.6)
 
 #: For those who want edges: a violation at a site counts six times as much. On StdMetal clips that leaves a quarter of
-#: the violations of 3 nm, three times as much somewhat more. PV band weights from 4.2 to 5.6 have one sum of L2 and PV
-#: band there, to 0.2 %, and one violation of 3 nm in three clips more; of them this one was taken for what it gives on
-#: the ten ICCAD13 clips.
+#: the violations of 3 nm, three times as much somewhat more. PV band weights of 4.2, 4.8 and 5.2 have one sum of L2
+#: and PV band there, to 0.2 %, and the last one violation of 3 nm in three clips more; it was taken for what it gives
+#: on the ten ICCAD13 clips.
 PLACEMENT = replace(TUNED, site_weight=6.0, pvb_weight=5.2)
 
-PRESETS = {"tuned": TUNED, "fast": FAST, "contact": CONTACT, "placement": PLACEMENT}
+#: For curves much larger than ``wavelength / NA``, as in photonics: only their outline moves, without a free start.
+#: They print without assist features, and what a free start leaves in their midst no foundry wants to see. Their light
+#: depends on where edges are, so the PV band has less to say: at the weight of `FAST` straight guides print 3 nm wide.
+#: Of 3.9, 1.0 and 0.3, looked at on one ring with its guides, the last two print alike and the first worse.
+OUTLINE = replace(FAST, free_steps=0, n_steps=30, pvb_weight=1.0)
+
+PRESETS = {"tuned": TUNED, "fast": FAST, "contact": CONTACT, "placement": PLACEMENT, "outline": OUTLINE}
 
 
 def solve(
@@ -167,11 +175,22 @@ def solve(
     phases("optimise")
 
     stepper = Stepper(optimizer=options.outline_optimizer, learning_rate=options.rate_nm, schedule="cosine")
-    for i in range(options.n_rounds):
+    ends = _Ends(objective)
+
+    def end(candidate: Tensor, of: Tensor) -> Tensor:
+        """Project what steps left, or began from, and enter it for clips ``of``; (b,) whether that was dear."""
+        drawn = torch.where(fine_nearest(window[None], factor), candidate, kept)
+        before = objective.of_mask(drawn)
+        return ends.enter(*_projected(drawn, pixel_nm, options, window, target), of) > (1 + _DEAR) * before
+
+    begun: list[tuple[Tensor, Tensor]] = []
+    dear = torch.ones(len(target), dtype=torch.bool, device=sim.device)
+    while (i := len(begun)) < options.n_rounds or (begun and dear.any() and i < options.n_rounds + _SPARE_ROUNDS):
         binary = _binary(inside, finer, free, around)
         if i == 0 and not options.free_steps:
             binary = (coarse(start, between, sim.dtype) >= 0.5).to(torch.uint8)
         binary, _ = _projected(binary, between_nm, options, window, target)
+        begun.append((binary, dear))
         bounded = BoundedOutlines.of(
             binary, options.deck, sim, pixel_nm=between_nm, grid_nm=options.pixel_nm, smoothing_px=options.smoothing_px
         )
@@ -186,9 +205,17 @@ def solve(
         )
         inside = bounded(displacement)
         phases("optimise")
-
-    mask = torch.where(fine_nearest(window[None], factor), _binary(inside, factor, free, around), kept)
-    mask, broken = _projected(mask, pixel_nm, options, window, target)
+        if i + 1 >= options.n_rounds:
+            # What a projection cut or joined the steps of one more round mend.
+            dear = dear & end(_binary(inside, factor, free, around), dear)
+            phases("project")
+    if not begun:
+        end(_binary(inside, factor, free, around), dear)
+    for earlier, of in begun:
+        # A projection may cost more than the steps before it gained: then a round was in vain.
+        if (objective.of_mask(earlier) < ends.cost)[of].any():
+            end(fine_nearest(earlier, between), of)
+    mask, broken = ends.mask, ends.broken
     phases("project")
     nothing = Descent(inside, np.zeros((1, len(mask), len(TERMS))), "no steps asked for")
     descent = Descent.joined(parts) if parts else nothing
@@ -196,9 +223,31 @@ def solve(
     return replace(result, violations=broken)
 
 
+class _Ends:
+    """Projected masks that a solve could end with: of each clip the one with the least objective so far."""
+
+    def __init__(self, objective: Objective) -> None:
+        self._objective = objective
+        self.mask = self.cost = torch.empty(0)
+        self.broken: tuple[tuple[Violation, ...], ...] = ()
+
+    def enter(self, mask: Tensor, broken: tuple[tuple[Violation, ...], ...], of: Tensor) -> Tensor:
+        """Enter masks and the rules that they break for clips ``of``; (b,) their objective, in nm2."""
+        cost = self._objective.of_mask(mask)
+        if not len(self.mask):
+            self.mask, self.cost, self.broken = mask, cost, broken
+            return cost
+        better = of & (cost < self.cost)
+        self.mask = torch.where(better[:, None, None], mask, self.mask)
+        self.cost = torch.where(better, cost, self.cost)
+        pairs = zip(broken, self.broken, better.tolist(), strict=True)
+        self.broken = tuple(new if is_better else old for new, old, is_better in pairs)
+        return cost
+
+
 def _near(wanted: Tensor, options: RuleAwareOptions) -> Tensor:
     """(b, y, x) boolean: where the mask may be clear for its distance from the target and from the field's border."""
-    frame = round(_FRAME_NM / options.pixel_nm)
+    frame = round(FRAME_NM / options.pixel_nm)
     inside = np.zeros(wanted.shape[-2:], bool)
     inside[frame:-frame, frame:-frame] = True
     near = []

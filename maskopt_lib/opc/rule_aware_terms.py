@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -19,6 +20,8 @@ from maskopt_lib.opc.pixels import coarse, smooth
 from maskopt_lib.opc.prints import Prints
 from maskopt_lib.options import Count, Finite, LostShare, NotNegative, Odd, Options, Positive, Share, Whole
 
+#: Images are periodic, masks are not: along the field's border this much stays dark, in nm.
+FRAME_NM = 16.0
 TERMS = (schema.NOMINAL, "edge_placement", "sites", "pv_band", "corners", "outline")
 # For its curvature, what a term is in proportion to is taken as at least this much: of a print, and in nm.
 _LEAST = 0.02
@@ -105,6 +108,15 @@ class RuleAwareOptions(Options):
         return replace(self, pvb_weight=self.free_pvb_factor * self.pvb_weight).weights
 
 
+def _served(sites: np.ndarray, side_nm: float) -> np.ndarray:
+    """Those that a mask can serve.
+
+    Where a field's border cuts a shape there is an edge, and the mask beside it is dark: its site would pull in vain,
+    and all of the shape with it.
+    """
+    return sites[((sites[:, :2] > FRAME_NM) & (sites[:, :2] < side_nm - FRAME_NM)).all(axis=1)]
+
+
 @dataclass(frozen=True)
 class Objective:
     """Terms of :data:`TERMS` in nm2 for a batch of masks on the optimisation's grid."""
@@ -143,7 +155,7 @@ class Objective:
         if weights is not None:
             straight = straight.weighted(edges, weights, pixel_nm)
             weights = coarse(weights, target.shape[-1] // wanted.shape[-1], sim.dtype)
-        sites = [options.sites.of(clip, pixel_nm) for clip in clips]
+        sites = [_served(options.sites.of(clip, pixel_nm), clip.shape[-1] * pixel_nm) for clip in clips]
         parts = [straight, EdgePoints.of(sites, sim)]
         if options.sites.far_nm:
             inside, outside = zip(*(probes(clip, options.sites.far_nm) for clip in sites), strict=True)
@@ -216,6 +228,13 @@ class Objective:
         return self.terms(
             torch.sigmoid(inside / (self.options.edge_width_px * length)), self.options.resist_steepness[1]
         )
+
+    @torch.no_grad()
+    def of_mask(self, mask: Tensor) -> Tensor:
+        """(b,): all that masks of any pixels cost, in nm2."""
+        grid = coarse(mask, mask.shape[-1] // self.wanted.shape[-1], self.sim.dtype)
+        terms = self.terms(grid, self.options.resist_steepness[1])
+        return sum(weight * term for weight, term in zip(self.options.weights, terms, strict=True))
 
     def terms(self, mask: Tensor, steepness: float) -> tuple[Tensor, ...]:
         """(b,) each."""

@@ -12,7 +12,7 @@ from maskopt_lib import layout, litho, metrics, opc, optics
 from maskopt_lib.data import schema
 from maskopt_lib.errors import RulesBrokenWarning
 from maskopt_lib.litho.imaging import small_grid
-from maskopt_lib.opc import rule_aware
+from maskopt_lib.opc import rule_aware, rule_aware_terms
 from maskopt_lib.opc.edges import (
     EdgePoints,
     Sites,
@@ -44,6 +44,40 @@ def clips():
 @pytest.fixture(scope="module")
 def solved(sim, clips):
     return opc.solve(np.stack(list(clips.values())), sim, method="rule_aware", **SMALL)
+
+
+@pytest.fixture
+def cutting(monkeypatch):
+    """What was projected, and the numbers of the calls, from 0, whose masks come out empty."""
+    made, cut, project = [], set(), rule_aware._projected
+
+    def cuts(mask, *how):
+        projected, broken = project(mask, *how)
+        made.append(torch.zeros_like(projected) if len(made) in cut else projected)
+        return made[-1], broken
+
+    monkeypatch.setattr(rule_aware, "_projected", cuts)
+    return made, cut
+
+
+def test_a_round_is_left_out_when_its_projection_costs_more_than_it_gained(sim, clips, cutting):
+    made, cut = cutting
+    cut |= {1, 3, 5}  # the last of each of three rounds
+    result = opc.solve(clips[NAMES[0]], sim, method="rule_aware", **SMALL)
+    again = [mask[0].numpy() for mask in made[6:]]
+    assert any(np.array_equal(result.mask, mask) for mask in again) and result.mask.any()
+    begun = [np.kron(mask[0].numpy(), np.ones((2, 2), np.uint8)) for mask in made[:6:2]]
+    assert min((result.mask != mask).mean() for mask in begun) < 1e-3
+
+
+def test_steps_mend_what_a_projection_cut(sim, clips, solved, cutting):
+    made, cut = cutting
+    cut |= {1}
+    result = opc.solve(np.stack(list(clips.values())), sim, method="rule_aware", **SMALL)
+    np.testing.assert_array_equal(result.mask, made[3].numpy())
+    assert result.history.sizes[schema.STEP] == solved.history.sizes[schema.STEP] + SMALL["n_steps"] + 1
+    cost = [metrics.evaluate(mask, clips[NAMES[0]], sim)["l2_nm2"].item() for mask in (result.mask[0], solved.mask[0])]
+    assert cost[0] < 1.1 * cost[1]
 
 
 def test_result_keeps_the_deck(solved):
@@ -276,3 +310,26 @@ def test_weights_of_ones_change_nothing_and_a_place_that_counts_more_prints_bett
         opc.solve(target, sim, method="curvy", weights=weights)
     with pytest.raises(ValueError, match="smallest -1"):
         opc.solve(target, sim, method="rule_aware", weights=-np.ones(target.shape))
+
+
+def test_a_guide_that_the_field_cuts_prints_no_worse_than_it_is_drawn():
+    process = litho.load_process("dry193-na075-photonics")
+    sim, n = process.simulator(), 512
+    for low in (218, 219):  # on the solver's own pixels of 8 nm, and between them
+        guide = np.zeros((n, n), np.uint8)
+        guide[low : low + 76] = 1
+        sites = metrics.target_sites(guide, 4.0)
+        there = (sites["normal_y"] != 0) & (sites["x_nm"] > 512) & (sites["x_nm"] < 1536)
+        sites = sites.isel(site=np.flatnonzero(there))
+
+        def off_nm(mask, guide=guide, sites=sites):
+            aerial = sim.aerial(np.asarray(mask, np.float32)).numpy()[0]
+            how = {"pixel_nm": 4.0, "threshold": sim.threshold, "sites": lambda *_: sites}
+            return float(np.abs(metrics.epe_sites(aerial, guide, **how)["edge_error_nm"]).mean())
+
+        assert off_nm(opc.solve(guide, sim, method="rule_aware", preset="outline").mask) <= off_nm(guide) + 0.1
+
+
+def test_sites_on_a_border_that_cuts_a_shape_do_not_count():
+    points = np.array([[0.0, 100, -1, 0], [100.0, 0, 0, -1], [100, 1024, 0, 1], [100, 40, 1, 0], [512, 512, 1, 0]])
+    assert rule_aware_terms._served(points, 1024.0).tolist() == points[3:].tolist()
