@@ -226,13 +226,19 @@ def freeze(
     n : split -> cores, or as many as there are.
     rule : which designs and cells are held out; its seed draws.
     before : cores that have a split already, of :func:`read_frozen`. They keep it, wherever they occur in this store,
-        and only what a split lacks of ``n`` is drawn.
+        and only what a split lacks of ``n`` is drawn. Its cells have to be held out by name: those of ``rule``.
 
     Returns
     -------
     Core (hexadecimal of its canonical signature, see :func:`splits`) -> split, for :func:`write_frozen`. Cores of a
     split are drawn in turn from functions of cells and thirds of density, so that rare ones are among them.
+
+    Raises
+    ------
+    SchemaError : cores have a split already, and ``rule`` leaves open which cells are held out.
     """
+    if before and rule.held_out_cells is None:
+        raise SchemaError("name the cells that are held out, as the file of frozen splits does: others would be drawn")
     margin = min(store.open(layer)[ta.CONTEXT].values.tolist())
     ds, wanted, _, known = _classes(store, layer, margin, rule, False)
     core = ds.canonical.sel({ta.CONTEXT: margin}).values

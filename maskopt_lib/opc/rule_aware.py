@@ -127,8 +127,8 @@ def solve(
 
     The simulator needs the corners of ``corner_weights`` as well. A stop condition ends the free steps, and each round,
     for itself; the next part goes on from there. Where a clip's mask costs noticeably more than before its last
-    projection, or than at the end of the free steps, up to two rounds follow those of ``n_rounds``, unless that is 0;
-    the rest of a batch takes the steps as well, and keeps the masks that it had.
+    projection, or than at the end of the free steps, up to two rounds follow those of ``n_rounds``, if there are some
+    and they have ten steps or more; the rest of a batch takes the steps as well, and keeps the masks that it had.
 
     Returns
     -------
@@ -190,7 +190,8 @@ def solve(
 
     begun: list[tuple[Tensor, Tensor]] = []
     dear = torch.ones(len(target), dtype=torch.bool, device=sim.device)
-    while (i := len(begun)) < options.n_rounds or (begun and dear.any() and i < options.n_rounds + _SPARE_ROUNDS):
+    spare = _SPARE_ROUNDS if options.n_rounds and options.n_steps >= _SHORTEST_LEG else 0
+    while (i := len(begun)) < options.n_rounds or (i < options.n_rounds + spare and dear.any()):
         binary = _binary(inside, finer, free, around)
         if i == 0 and not options.free_steps:
             binary = (coarse(start, between, sim.dtype) >= 0.5).to(torch.uint8)

@@ -128,6 +128,10 @@ def test_a_frozen_split_grows_and_what_was_in_it_stays(slivers):
     rule = SplitRule(held_out_designs=("aes",), validation_designs=("ram",))
     few = {sp.TRAIN: 8, sp.VALIDATION: 2, sp.UNSEEN_CELL: 3, sp.UNSEEN_DESIGN: 4, sp.UNSEEN_BOTH: 2}
     before = sp.freeze(slivers, "metal1", few, rule)
+    with pytest.raises(SchemaError, match="name the cells that are held out"):
+        sp.freeze(slivers, "metal1", few, rule, before=before)
+    held = sp.splits(slivers, "metal1", 0, rule).attrs["held_out_cells"]
+    rule = replace(rule, held_out_cells=tuple(held))
     # One that this store does not hold, and one that another split would have drawn, stay as well.
     before |= {"f" * 16: sp.TRAIN}
     more = few | {sp.TRAIN: 12, sp.UNSEEN_BOTH: 4, sp.VALIDATION: 1}

@@ -29,6 +29,8 @@ from maskopt_lib.runs.paths import located, relative
 from maskopt_lib.runs.spread import Kept
 from maskopt_lib.study.dataset.routed_clips import clip_names, clip_place
 
+# What finds the windows that break rules.
+_RULES = ["maskopt_lib.layout.design_rules", "maskopt_lib.layout.rule_windows"]
 TILE = "tile"
 #: What is known of a window before it is cut.
 WINDOW = ("instance", "cell", "orientation", "row", "column", "n_rows", "n_columns", "x_nm", "y_nm")
@@ -113,7 +115,8 @@ def plan_designs(rule: BuildRule, folder: Path, *, client: distributed.Client | 
     for name in rule.designs:
         inputs = design_files(name)
         hashes = [known.entry(item).sha256 if isinstance(item, str) else files.sha256_of(item) for item in inputs]
-        key = key_of([hashed([Path(name).name, *hashes]), *settings])
+        kept = [source_hash(_RULES), *map(asdict, read_deck(deck))] if (deck := _rules(name)) else []
+        key = key_of([hashed([Path(name).name, *hashes]), *settings, *kept])
         tasks.append(_Task(name=name, rule=rule, path=part_path(folder, "design", Path(name).name, key=key)))
     with writing(folder):
         for task in tasks:
@@ -187,6 +190,11 @@ class _Task(Task):
         return values is not None and self.oasis.is_file() and files.sha256_of(self.oasis) == values["oas_sha256"]
 
 
+def _rules(name: str) -> str | Path:
+    """Deck that a design's windows keep; none for those of the catalog."""
+    return rules_of(name) if Path(name).is_dir() else ""
+
+
 def _prepare(task: _Task, kept: Kept) -> None:
     begun = time.perf_counter()
     task.path.parent.mkdir(parents=True, exist_ok=True)
@@ -198,7 +206,7 @@ def _prepare(task: _Task, kept: Kept) -> None:
     info = asdict(design.info) if design.info else {}
     if info.get("file"):
         info["file"] = relative(info["file"])
-    if deck := rules_of(task.name) if Path(task.name).is_dir() else "":
+    if deck := _rules(task.name):
         boxes = violation_boxes(design, deck)
         breaks = {step: windows_over(table, boxes) for step, table in windows.items()}
         windows = {step: table.isel({TILE: ~breaks[step]}) for step, table in windows.items()}

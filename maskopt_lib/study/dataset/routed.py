@@ -21,7 +21,7 @@ from maskopt_lib.data import manifest
 from maskopt_lib.errors import LayoutError, MaskOptError
 from maskopt_lib.layout.catalog import design_info, open_design
 from maskopt_lib.layout.connectivity import connections
-from maskopt_lib.layout.design_rules import check_design_rules
+from maskopt_lib.layout.design_rules import check_design_rules, read_deck
 from maskopt_lib.layout.designs import Design, DesignInfo, read_design
 from maskopt_lib.layout.own_design import FILE, ROUTED, read_folder
 from maskopt_lib.layout.placement_clip import clip_placement, nets_of
@@ -49,6 +49,7 @@ _MAKE = [
     "maskopt_lib.layout.qrouter",
     "maskopt_lib.layout.connectivity",
     "maskopt_lib.layout.design_rules",
+    "maskopt_lib.study.dataset.routed",
 ]
 #: What is counted of a clip -> what it is, and its unit.
 COUNTS = {
@@ -93,7 +94,7 @@ def route_clips(names: Sequence[str], folder: Path) -> xr.Dataset:
     with FolderLock(folder, "routing clips", wait_s=math.inf, tell=click.echo):
         version = qrouter_version()
         known = manifest.load_manifest()
-        code = source_hash(_MAKE)
+        code = [source_hash(_MAKE), *map(asdict, read_deck(RULES))]
         tasks = []
         for source in sources:
             info = design_info(source.of)

@@ -4,7 +4,9 @@ Of the seeds of a network the one with the least L2 in the check that was kept i
 split, so no tile that a benchmark scores has a say in it.
 """
 
+import math
 import shutil
+from functools import partial
 from pathlib import Path
 
 import click
@@ -13,10 +15,11 @@ import yaml
 
 from maskopt_lib import files
 from maskopt_lib.data import schema
-from maskopt_lib.errors import MaskOptError
+from maskopt_lib.errors import MaskOptError, SchemaError
 from maskopt_lib.models import weights
-from maskopt_lib.models.training.checkpoints import WEIGHTS
+from maskopt_lib.models.training.checkpoints import WEIGHTS, described
 from maskopt_lib.runs.locks import FolderLock
+from maskopt_lib.runs.parts import file_name
 from maskopt_lib.runs.record import record_of
 from maskopt_lib.runs.reference import load_result
 from maskopt_lib.study.networks import trainings
@@ -31,8 +34,8 @@ def export(run_dir: str | Path, out: Path) -> pd.DataFrame:
     Parameters
     ----------
     run_dir : of notebook 31.
-    out : folder of the files ``<network>-<layer>-<kind>.safetensors``, ``SHA256.yaml`` and ``README.md``; files of an
-        earlier export that have the same names are replaced.
+    out : folder of the files ``<network>-<layer>-<kind>.safetensors``, ``README.md``, and ``SHA256.yaml``, without
+        which an export is not whole; weights of an earlier one are removed.
 
     Returns
     -------
@@ -40,29 +43,44 @@ def export(run_dir: str | Path, out: Path) -> pd.DataFrame:
 
     Raises
     ------
-    MissingDataError : the run left no trainings, or weights are gone.
-    SchemaError : weights are damaged.
+    MissingDataError : the run left no trainings, or one of them is gone, not finished or damaged.
+    SchemaError : two networks have names that make one file.
     """
     run_dir = trainings.run_of(run_dir, run_dir)
     listed = load_result(run_dir, trainings.RESULT).to_dataframe()
-    rows = {}
+    rows: dict[str, dict[str, object]] = {}
+    sources = {}
     for (network, layer, kind), seeds in listed.groupby(["network", "layer", "kind"], sort=False):
-        best = seeds.loc[seeds[schema.L2].idxmin()]
-        source = run_dir / trainings.TRAININGS / best["folder"] / WEIGHTS
-        weights.load(source)  # whole, and of the network that it names
-        name = f"{network}-{layer}-{kind}".lower().replace(" ", "-").replace(",", "")
-        with files.replacing(out / f"{name}.safetensors") as beside:
-            shutil.copyfile(source, beside)
+        best = seeds.loc[seeds[schema.L2].fillna(math.inf).idxmin()]
+        folder = run_dir / trainings.TRAININGS / best["folder"]
+        sha256 = described(folder)["weights_sha256"]
+        weights.load(folder / WEIGHTS, sha256=sha256)
+        name = file_name(*(str(part).lower().replace(", ", "-").replace(" ", "-") for part in (network, layer, kind)))
+        if name in rows:
+            raise SchemaError(f"two networks would both be {name}.safetensors; call one of them otherwise")
+        sources[name] = folder / WEIGHTS
         rows[name] = {
             **{"network": network, "layer": layer, "kind": kind, "seed": int(best["seed"]), "n_seeds": len(seeds)},
-            **{"parameters": int(best["n_parameters"]), "size_mb": source.stat().st_size / 1e6},
+            **{"parameters": int(best["n_parameters"]), "size_mb": (folder / WEIGHTS).stat().st_size / 1e6},
             **{score: float(best[score]) for score in _SCORES},
-            "sha256": files.sha256_of(source),
+            "sha256": sha256,
         }
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("file")
-    files.write_bytes(out / HASHES, yaml.safe_dump(table["sha256"].to_dict()).encode())
+    # Without hashes an export is none: they go first and come last.
+    files.remove(out / HASHES)
+    for old in {*out.glob("*.safetensors")} - {out / f"{name}.safetensors" for name in sources}:
+        files.remove(old)
+    for name, source in sources.items():
+        with files.replacing(out / f"{name}.safetensors", check=partial(_check, rows[name]["sha256"])) as beside:
+            shutil.copyfile(source, beside)
     files.write_bytes(out / CARD, _card(run_dir, table).encode())
+    files.write_bytes(out / HASHES, yaml.safe_dump(table["sha256"].to_dict()).encode())
     return table
+
+
+def _check(sha256: str, copied: Path) -> None:
+    if files.sha256_of(copied) != sha256:
+        raise files.not_as_written(copied)
 
 
 def _card(run_dir: Path, table: pd.DataFrame) -> str:

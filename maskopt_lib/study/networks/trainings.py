@@ -1,5 +1,6 @@
 """Many trainings: rules of a grid of networks, layers, kinds of masks and seeds, and a table of what became of them."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import product
@@ -11,7 +12,7 @@ import xarray as xr
 from maskopt_lib import optics
 from maskopt_lib.data import schema
 from maskopt_lib.data.tile_dataset import TileDataset
-from maskopt_lib.errors import MissingDataError, UnknownNameError
+from maskopt_lib.errors import MissingDataError, OptionError, UnknownNameError
 from maskopt_lib.models import MODELS, Conditioning
 from maskopt_lib.models.library import descends
 from maskopt_lib.models.training.loop import TRAININGS, Trained, train
@@ -19,6 +20,7 @@ from maskopt_lib.models.training.rules import TrainRule
 from maskopt_lib.optics.kernels import SocsKernels
 from maskopt_lib.runs import spread
 from maskopt_lib.runs.gather import labelled, progress
+from maskopt_lib.runs.hashing import hashed
 from maskopt_lib.runs.paths import run_folder
 from maskopt_lib.runs.reference import has_result, load_result
 
@@ -143,13 +145,26 @@ def train_all(
     ----------
     rules : of the trainings.
     store, run_dir, kernels, **how : see :func:`maskopt_lib.models.training.loop.train`.
-    workers : processes of this machine that train side by side, a thread each; 0 trains here, one after the other.
+    workers : processes of this machine that train side by side, a thread each; up to 1 trains here, in turn.
+
+    Raises
+    ------
+    OptionError : side by side on a GPU, on several devices, or with processes that read tiles.
     """
+    if workers > 1 and (how.get("accelerator", "cpu") != "cpu" or how.get("devices", 1) > 1 or how.get("n_workers")):
+        raise OptionError(
+            "trainings run side by side on a CPU only, each of them one process: workers, or these others"
+        )
     loaded = optics.load(kernels) if isinstance(kernels, str) else kernels
     with_all = partial(train, store=store, run_dir=run_dir, kernels=loaded, **how)
-    in_turn = sorted(rules, key=lambda key: rules[key].seed)
-    with spread.workers(workers) as client, progress(len(rules), "trainings", "training") as bar:
-        for rule, _ in spread.spread(partial(_left_behind, with_all), map(rules.get, in_turn), client=client):
+    # Two names may have one rule.
+    rank, once = Counter(), {}
+    for (*network, _), rule in rules.items():
+        once.setdefault(hashed([rule.to_dict()]), (rank[tuple(network)], rule))
+        rank[tuple(network)] += 1
+    in_turn = [rule for _, rule in sorted(once.values(), key=lambda entry: entry[0])]
+    with spread.workers(workers) as client, progress(len(in_turn), "trainings", "training") as bar:
+        for rule, _ in spread.spread(partial(_left_behind, with_all), in_turn, client=client):
             bar.set_postfix_str(rule.name, refresh=False)
             bar.update()
     return {key: with_all(rule) for key, rule in rules.items()}

@@ -207,6 +207,8 @@ def test_workers_train_the_same_networks_side_by_side(trained, tmp_path, kernels
     at_once = trainings.train_all(rules, bench.store, tmp_path, kernels=kernels, workers=2)
     assert list(at_once) == list(rules) and at_once[key].path.name == here.path.name
     assert at_once[key].weights.read_bytes() == here.weights.read_bytes()
+    with pytest.raises(OptionError, match="side by side on a CPU only"):
+        trainings.train_all(rules, bench.store, tmp_path, kernels=kernels, workers=2, n_workers=4)
 
 
 def test_a_network_may_have_seeds_and_stages_of_its_own():

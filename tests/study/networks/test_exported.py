@@ -55,12 +55,17 @@ def test_what_is_gone_is_named_and_no_run_is_said_so(run, tmp_path):
     told = CliRunner().invoke(exported.main, [str(tmp_path / "none"), "--out", str(tmp_path / "out")])
     assert told.exit_code == 1 and "run notebook 31_train_models first" in told.output
     best = exported.export(run.out_dir, tmp_path / "before")["seed"].item()
+    stale = tmp_path / "before" / "gone-metal1-ilt.safetensors"
+    stale.touch()
     (file,) = (one.weights for key, one in trained.items() if key[-1] == best)
     kept = file.read_bytes()
     file.unlink()
     try:
-        with pytest.raises(MissingDataError, match="no weights at"):
+        with pytest.raises(MissingDataError, match="no finished training at"):
             exported.export(run.out_dir, tmp_path / "before")
     finally:
         file.write_bytes(kept)
-    assert (tmp_path / "before" / "u-net-small-metal1-ilt.safetensors").is_file()
+    # What cannot be exported whole leaves what was there as it was.
+    assert (tmp_path / "before" / exported.HASHES).is_file() and stale.is_file()
+    exported.export(run.out_dir, tmp_path / "before")
+    assert not stale.exists() and (tmp_path / "before" / "u-net-small-metal1-ilt.safetensors").is_file()
