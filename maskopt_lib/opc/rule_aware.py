@@ -66,7 +66,7 @@ from maskopt_lib.opc.rule_aware_terms import FRAME_NM, TERMS, Objective, RuleAwa
 # In fewer evaluations than these a descent of second order learns little of the objective of a leg.
 _SHORTEST_LEG = 10
 # A last projection that costs this share of the objective cut or joined something; others cost some thousandths.
-_DEAR, _SPARE_ROUNDS = 0.05, 2
+_DEAR, _SPARE_ROUNDS = 0.03, 2
 # Where a target is this near, the frame along the field's border need not stay dark.
 _BESIDE_NM = 64.0
 
@@ -126,7 +126,9 @@ def solve(
     and the inner print, and along straight edges.
 
     The simulator needs the corners of ``corner_weights`` as well. A stop condition ends the free steps, and each round,
-    for itself; the next part goes on from there.
+    for itself; the next part goes on from there. Where a clip's mask costs noticeably more than before its last
+    projection, or than at the end of the free steps, up to two rounds follow those of ``n_rounds``, if there are some
+    and they have ten steps or more; the rest of a batch takes the steps as well, and keeps the masks that it had.
 
     Returns
     -------
@@ -175,6 +177,9 @@ def solve(
     phases("optimise")
 
     stepper = Stepper(optimizer=options.outline_optimizer, learning_rate=options.rate_nm, schedule="cosine")
+    # What it costs before the mask has edges: grey features that do not print may do so once they are clear.
+    grey = np.full(len(target), np.inf) if not parts else parts[-1][1].history[-1] @ np.asarray(options.weights)
+    dear_nm2 = (1 + _DEAR) * torch.as_tensor(grey, device=sim.device)
     ends = _Ends(objective)
 
     def end(candidate: Tensor, of: Tensor) -> Tensor:
@@ -185,7 +190,8 @@ def solve(
 
     begun: list[tuple[Tensor, Tensor]] = []
     dear = torch.ones(len(target), dtype=torch.bool, device=sim.device)
-    while (i := len(begun)) < options.n_rounds or (begun and dear.any() and i < options.n_rounds + _SPARE_ROUNDS):
+    spare = _SPARE_ROUNDS if options.n_rounds and options.n_steps >= _SHORTEST_LEG else 0
+    while (i := len(begun)) < options.n_rounds or (i < options.n_rounds + spare and dear.any()):
         binary = _binary(inside, finer, free, around)
         if i == 0 and not options.free_steps:
             binary = (coarse(start, between, sim.dtype) >= 0.5).to(torch.uint8)
@@ -206,8 +212,9 @@ def solve(
         inside = bounded(displacement)
         phases("optimise")
         if i + 1 >= options.n_rounds:
-            # What a projection cut or joined the steps of one more round mend.
-            dear = dear & end(_binary(inside, factor, free, around), dear)
+            # What a projection cut or joined, or a threshold made print, the steps of one more round mend.
+            was_cut = end(_binary(inside, factor, free, around), dear)
+            dear = dear & (was_cut | (ends.cost > dear_nm2))
             phases("project")
     if not begun:
         end(_binary(inside, factor, free, around), dear)
