@@ -32,7 +32,7 @@ def agrees(text: str, value: float) -> bool:
 
 
 def test_it_is_short():
-    assert len(README.splitlines()) <= 132 and len(SCORED) == 11
+    assert len(README.splitlines()) <= 130 and len(SCORED) == 11
 
 
 @pytest.mark.parametrize("row", SCORED, ids=lambda row: row[0])
