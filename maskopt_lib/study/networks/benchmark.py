@@ -41,12 +41,22 @@ from maskopt_lib.runs.parts import Bits, part_path
 from maskopt_lib.runs.spread import Kept
 from maskopt_lib.study.dataset.tile_masks import RECIPES, TileSolver, scorer
 from maskopt_lib.study.labelled_images import images, pictures
+from maskopt_lib.study.networks import several_runs
 from maskopt_lib.study.networks.drawings import InPlace, read_masks, read_scored, write_scored
-from maskopt_lib.study.networks.entries import IDENTITY, LABELS, BenchEntry, network_entries, solver_entries
+from maskopt_lib.study.networks.entries import (
+    DESCENT,
+    IDENTITY,
+    LABELS,
+    NETWORK,
+    SOLVER,
+    BenchEntry,
+    network_entries,
+    solver_entries,
+)
 from maskopt_lib.study.networks.fields import N_DRAWN, draw_in_place, for_fields, layouts_around, middle
 from maskopt_lib.study.networks.given import read_given
-from maskopt_lib.study.networks.names import label_alone
-from maskopt_lib.study.networks.scores import TARGET, TRAITS
+from maskopt_lib.study.networks.names import OF_ALONE, PLACED_SCORES, label_alone
+from maskopt_lib.study.networks.scores import MAKER, TARGET, TRAITS
 from maskopt_lib.study.solvers.pareto import family_of
 
 # Kind under which the solver of an entry knows its recipe.
@@ -92,7 +102,7 @@ class Comparison:
     ----------
     kind : of masks.
     tiles : that all were given.
-    entries : who made masks of them.
+    entries : who made masks of them in this run.
     scores : see :meth:`Bench.scores`.
     """
 
@@ -110,24 +120,25 @@ class Comparison:
     @property
     def networks(self) -> list[str]:
         """Names of the networks that know no optics."""
-        return list(dict.fromkeys(entry.name for entry in self.entries if entry.is_network))
+        return self._made_by(NETWORK)
 
     @property
     def learnt(self) -> list[str]:
         """Names of all that were trained."""
-        return list(dict.fromkeys(entry.name for entry in self.entries if entry.trained))
+        return self._made_by(NETWORK, DESCENT)
 
     @property
     def solvers(self) -> list[str]:
         """Names of the solvers, unrolled descents among them."""
-        makers = [entry for entry in self.entries if not (entry.label or entry.given)]
-        named = [entry for entry in makers if entry.recipe or entry.trained]
-        return list(dict.fromkeys(entry.name for entry in named if not entry.is_network))
+        return self._made_by(SOLVER, DESCENT)
 
     @property
     def dialled(self) -> list[str]:
         """Names of entries that are one value of a dial, or one setting of a solver, among several."""
-        return list(dict.fromkeys(entry.name for entry in self.entries if family_of(entry.name) != entry.name))
+        return [name for name in self.scores[schema.METHOD].values.tolist() if family_of(name) != name]
+
+    def _made_by(self, *makers: str) -> list[str]:
+        return [name for name, maker in self.scores[MAKER].to_series().items() if maker in makers]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,6 +215,7 @@ class Bench:
         rules_kept: Sequence[str] = (),
         pretrained: Sequence[str] = (),
         given: Mapping[str, Path] | None = None,
+        earlier: Sequence[xr.Dataset] = (),
         client: distributed.Client | None = None,
     ) -> Comparison:
         """Networks beside the layout as its own mask, the labels, and solvers, on the same tiles.
@@ -217,6 +229,7 @@ class Bench:
         surroundings : fields of the recipe that makes the masks around the labels; by default that of the labels.
         dials, rules_kept, pretrained : see :func:`network_entries`.
         given : name -> masks that were made elsewhere.
+        earlier : scores of another run, see :meth:`scores`.
         client : of workers.
         """
         around = Recipe(**surroundings) if surroundings else RECIPES[kind][tiles.layer]
@@ -224,11 +237,19 @@ class Bench:
         entries += [BenchEntry(name=name, given=path, recipe=around) for name, path in (given or {}).items()]
         entries += solver_entries(solvers or {}, tiles.layer)
         entries += network_entries(networks, dials, rules_kept=rules_kept, pretrained=pretrained)
-        scores = self.scores(entries, tiles, kind, client=client)
+        known = {(str(name), int(ds[schema.SEED].item())) for ds in earlier for name in ds[schema.METHOD].values}
+        entries = [entry for entry in entries if (entry.name, entry.seed) not in known]
+        scores = self.scores(entries, tiles, kind, earlier=earlier, client=client)
         return Comparison(kind=kind, tiles=tiles, entries=entries, scores=scores)
 
     def scores(
-        self, entries: Sequence[BenchEntry], tiles: Tiles, kind: str, *, client: distributed.Client | None = None
+        self,
+        entries: Sequence[BenchEntry],
+        tiles: Tiles,
+        kind: str,
+        *,
+        earlier: Sequence[xr.Dataset] = (),
+        client: distributed.Client | None = None,
     ) -> xr.Dataset:
         """Make and score masks, or take those that are there.
 
@@ -237,6 +258,8 @@ class Bench:
         entries : who makes them; networks of several seeds have the same name.
         tiles : what is solved.
         kind : of masks, for networks that make several.
+        earlier : of :func:`maskopt_lib.study.networks.several_runs.stored_seeds`, of others than the entries; their
+            rows come first.
         client : of workers; each computes on one thread.
 
         Returns
@@ -244,26 +267,31 @@ class Bench:
         Dataset over ``method``, ``seed`` and ``sample``, nan where a method has no such seed: the scores of
         :func:`maskopt_lib.metrics.evaluate_core` in place, ``msa_nm2`` and ``msd_nm`` of the shapes that reach into the
         core, ``runtime_s`` a core, and ``alone_<score>`` of the tile printed alone; over ``sample``: ``tile`` (index in
-        the store), ``cell`` (name), ``target_nm2`` (drawn in the core) and the `TRAITS`.
+        the store), ``cell`` (name), ``target_nm2`` (drawn in the core) and the `TRAITS`; over ``method``: ``maker``,
+        see :attr:`~maskopt_lib.study.networks.entries.BenchEntry.maker`.
 
         Raises
         ------
-        OptionError : the tiles have no surroundings.
+        OptionError : the tiles have no surroundings, or are not those of the earlier scores.
         """
         if len(tiles.fields) != len(tiles.samples):
             raise OptionError("these tiles have nothing around them to be scored in; take Bench.placed(tiles)")
+        traits = self.traits(tiles)
+        names = (*PLACED_SCORES, *OF_ALONE.values(), schema.RUNTIME)
+        makers = {name: maker for ds in earlier for name, maker in ds[MAKER].to_series().items()}
+        rows = several_runs.rows_of(earlier, names, {name: traits[name][1] for name in ("tile", TARGET)})
         parts = [self._parts(entry, tiles, kind) for entry in entries]
         complete(_score, chain(*parts), client=client, title=f"{tiles.layer} {kind}", keep=3)
-        rows = {
+        rows |= {
             (entry.name, entry.seed): joined([read_scored(part.path) for part in parts_of_entry])
             for entry, parts_of_entry in zip(entries, parts, strict=True)
         }
         ds = labelled(rows, (schema.METHOD, schema.SEED)).sortby(schema.SEED)
         ds[schema.RUNTIME].attrs["long_name"] = "time a core"
         about = {"layer": tiles.layer, "kind": kind, "split": str(tiles.split), "context_nm": tiles.context_nm}
-        trained = [any(entry.trained is not None for entry in entries if entry.name == m) for m in ds.method.values]
-        ds["is_trained"] = schema.column(schema.METHOD, trained, "whether it was trained")
-        return schema.label(label_alone(ds).assign(self.traits(tiles)).assign_attrs(about))
+        makers |= {entry.name: entry.maker for entry in entries}
+        ds[MAKER] = schema.column(schema.METHOD, [makers[name] for name in ds[schema.METHOD].values], "who makes masks")
+        return schema.label(label_alone(ds).assign(traits).assign_attrs(about))
 
     def masks(self, entry: BenchEntry, tiles: Tiles, kind: str) -> np.ndarray:
         """Masks of fields that :meth:`scores` kept, (n, y, x) uint8, the tiles' cores in the middle."""
@@ -340,17 +368,6 @@ def joined(parts: Sequence[Mapping[str, np.ndarray]]) -> xr.Dataset:
     columns = {name: np.concatenate([part[name] for part in parts]).astype(float) for name in parts[0]}
     ds = xr.Dataset({name: (schema.SAMPLE, values) for name, values in columns.items()})
     return ds.assign_coords({schema.SAMPLE: np.arange(ds.sizes[schema.SAMPLE])})
-
-
-def together(scores: Mapping[tuple[str, str], xr.Dataset]) -> xr.Dataset:
-    """Results of several layers and kinds of masks in one Dataset over ``layer``, ``kind`` and those of each.
-
-    Parameters
-    ----------
-    scores : (layer, kind) -> of :meth:`Bench.scores`; what one lacks is nan, and an empty name.
-    """
-    methods = list(dict.fromkeys(name for ds in scores.values() for name in ds[schema.METHOD].values.tolist()))
-    return labelled(scores, ("layer", "kind")).sel({schema.METHOD: methods})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,8 @@ from maskopt_lib.runs.hashing import source_hash
 from maskopt_lib.study.networks.given import digest_of
 
 IDENTITY, LABELS = "layout as mask", "labels"
+#: What makes masks: a network that knows no optics, one that looks through them, a solver; or nobody, they are there.
+NETWORK, DESCENT, SOLVER, GIVEN = "network", "descent", "solver", "given"
 #: Behind the name of a network whose masks are projected onto the deck of mask rules.
 RULES_KEPT = ", rules kept"
 #: Behind the name of a network as the stage before its last one left it.
@@ -47,9 +49,11 @@ class BenchEntry:
     keeps_rules: bool = False
 
     @property
-    def is_network(self) -> bool:
-        """Whether it is a network that knows no optics: one that goes down what they print is a solver."""
-        return self.trained is not None and not descends(described(self.trained)["rule"]["model"])
+    def maker(self) -> str:
+        """What it is: a network that goes down what the optics print is a `DESCENT`."""
+        if self.trained is not None:
+            return DESCENT if descends(described(self.trained)["rule"]["model"]) else NETWORK
+        return GIVEN if self.label or self.given or self.recipe is None else SOLVER
 
     def determined_by(self, kind: str) -> list[Any]:
         """All that determines its masks of given tiles."""

@@ -10,11 +10,14 @@ import xarray as xr
 from maskopt_lib.data import schema
 from maskopt_lib.runs.bootstrap import HIGH, LOW, MEAN, N_DRAWS, STATISTIC, ends, intervals, resampled_means
 from maskopt_lib.runs.gather import labelled
+from maskopt_lib.study.networks.entries import DESCENT, NETWORK
 from maskopt_lib.study.networks.names import OF_ALONE, PLACED_SCORES
 from maskopt_lib.study.solvers.settings import MERIT, merit
 
 #: What is drawn in the core of a tile, and so its L2 where nothing prints.
 TARGET = "target_nm2"
+#: Who makes masks, over methods.
+MAKER = "maker"
 #: Dimension of draws of a bootstrap, behind what all tiles give.
 DRAW = "draw"
 #: What is known of a tile and may explain a score: name -> (long_name, units, name in tables).
@@ -96,9 +99,10 @@ def dead(scores: xr.Dataset) -> dict[str, list[int]]:
     all_dark = (nothing | ~drawn).all(schema.SAMPLE) & there.any(schema.SAMPLE) & bool(drawn.any())
     found = all_dark.transpose(schema.METHOD, schema.SEED).to_series()
     by_method: dict[str, list[int]] = {}
+    is_trained = _is_trained(scores)
     for method, seed in found.index[found]:
         # The layout as its own mask, labels and solvers may print nothing: that is what they are worth.
-        if bool(scores["is_trained"].sel({schema.METHOD: method})):
+        if is_trained[method]:
             by_method.setdefault(method, []).append(int(seed))
     return by_method
 
@@ -128,10 +132,15 @@ def seed_rows(scores: xr.Dataset, names: Sequence[str] = (schema.L2, schema.PVB,
     """Means over tiles of each seed, one row each, with ``"prints nothing"`` beside the dead; networks only."""
     lost = dead(scores)
     means = scores[list(names)].mean(schema.SAMPLE).stack(row=(schema.METHOD, schema.SEED)).to_dataframe()[list(names)]
-    trained = scores["is_trained"].to_series()
+    trained = _is_trained(scores)
     table = means[means.index.get_level_values(0).map(trained).astype(bool)].dropna(how="all")
     dark = [seed in lost.get(method, ()) for method, seed in table.index]
     return table.assign(note=np.where(dark, "prints nothing", ""))
+
+
+def _is_trained(scores: xr.Dataset) -> pd.Series:
+    """Whether a method was trained, by its name."""
+    return scores[MAKER].to_series().isin([NETWORK, DESCENT])
 
 
 def seeds_said(scores: xr.Dataset) -> str:

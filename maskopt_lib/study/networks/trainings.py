@@ -39,6 +39,7 @@ COMMON = (
 )
 #: Kind of masks of a network that learns from none: it stands beside those of every kind.
 NO_MASKS = "no masks"
+_KEY = ("network", "layer", "kind", "seed")
 _SCORES = (schema.L2, schema.PVB, schema.EPE15, schema.EPE3, schema.SHOTS)
 _T = TypeVar("_T")
 
@@ -175,23 +176,31 @@ def _left_behind(with_all: Callable[[TrainRule], Trained], rule: TrainRule, kept
     with_all(rule)
 
 
-def summary(trained: Mapping[Key, Trained]) -> xr.Dataset:
+def summary(trained: Mapping[Key, Trained], *, earlier: Path | None = None) -> xr.Dataset:
     """What became of trainings, for tables and for those that want the networks.
+
+    Parameters
+    ----------
+    trained : of :func:`train_all`.
+    earlier : folder of another run, or of its record, whose list comes first; its weights are not here.
 
     Returns
     -------
-    Dataset over ``training``: ``network``, ``layer``, ``kind``, ``seed``, ``folder`` (in ``trainings/`` of the run),
-    ``n_parameters``, ``width``, ``pixel_nm``, ``steps``, ``train_s`` (all steps, checks not), ``step_s`` (median),
-    ``wait_percent`` of the steps' time, ``best_step``, ``stopped_by``, ``restarts`` (with other weights, after nothing
-    printed), ``precision``, and scores of the check that was kept.
+    Dataset over ``training``: ``network``, ``layer``, ``kind``, ``seed``, ``folder`` (in ``trainings/`` of the run, ""
+    for those of the earlier one), ``n_parameters``, ``width``, ``pixel_nm``, ``steps``, ``train_s`` (all steps, checks
+    not), ``step_s`` (median), ``wait_percent`` of the steps' time, ``best_step``, ``stopped_by``, ``restarts`` (with
+    other weights, after nothing printed), ``precision``, and scores of the check that was kept.
     """
-    rows: dict[tuple[int], dict[str, Any]] = {}
-    for i, (key, training) in enumerate(trained.items()):
+    before = load_result(earlier, RESULT) if earlier else xr.Dataset()
+    taken = listed_in(earlier)
+    columns = {str(name): before[name].values.tolist() for name in before.data_vars}
+    rows = {(i,): {name: values[i] for name, values in columns.items()} | {"folder": ""} for i in range(len(taken))}
+    for i, (key, training) in enumerate(trained.items(), len(taken)):
         curves, rule = training.curves, training.rule
         best = curves.isel(check=curves.attrs["best_check"])
         total = float(curves["step_s"].sum())
         rows[i,] = (
-            dict(zip(("network", "layer", "kind", "seed"), key, strict=True))
+            dict(zip(_KEY, key, strict=True))
             | {
                 "folder": training.path.name,
                 "n_parameters": curves.attrs["n_parameters"],
@@ -242,19 +251,42 @@ def run_of(out_dir: str | Path, run_dir: str | Path = "") -> Path:
 
 
 def folders(run_dir: str | Path) -> dict[Key, Path]:
-    """Folders of the trainings that a run of notebook 31 listed.
+    """Folders of the trainings that a run of notebook 31 listed, but for those that it took from an earlier one.
 
     Raises
     ------
     MissingDataError : it left no list.
     """
-    listed = load_result(run_dir, RESULT).to_dataframe()
-    root = Path(run_dir) / TRAININGS
-    return {(row.network, row.layer, row.kind, row.seed): root / row.folder for row in listed.itertuples()}
+    root, listed = Path(run_dir) / TRAININGS, listed_in(run_dir)
+    return {key: root / folder for key, folder in listed.items() if folder}
 
 
-def select(trainings: Mapping[Key, _T], *, layer: str, kind: str) -> dict[tuple[str, int], _T]:
+def curves_name(network: str, layer: str, kind: str, seed: int) -> str:
+    """Name of the result with the curves of a training."""
+    return f"curves_{network}_{layer}_{kind}_seed{seed}".replace(" ", "-")
+
+
+def listed_in(run_dir: str | Path | None) -> dict[Key, str]:
+    """Keys of the trainings that a run of notebook 31 listed, with the folder of each; "" for those of earlier runs.
+
+    Parameters
+    ----------
+    run_dir : of the run, or of its record; None for none.
+    """
+    if run_dir is None:
+        return {}
+    rows = load_result(run_dir, RESULT).to_dataframe().itertuples()
+    return {(row.network, row.layer, row.kind, row.seed): row.folder for row in rows}
+
+
+def select(trainings: Mapping[Key, _T], *, layer: str, kind: str, are_needed: bool = True) -> dict[tuple[str, int], _T]:
     """Those of one layer and kind of masks, by network and seed; networks that learn from no masks count for all kinds.
+
+    Parameters
+    ----------
+    trainings : by key.
+    layer, kind : of those.
+    are_needed : whether it is a mistake if there are none.
 
     Raises
     ------
@@ -265,7 +297,7 @@ def select(trainings: Mapping[Key, _T], *, layer: str, kind: str) -> dict[tuple[
         for (name, its_layer, its_kind, seed), training in trainings.items()
         if its_layer == layer and its_kind in (kind, NO_MASKS)
     }
-    if not chosen:
+    if are_needed and not chosen:
         known = ", ".join(dict.fromkeys(f"{key[1]} {key[2]}" for key in trainings))
         raise UnknownNameError(f"no trainings for {layer} {kind}; there are: {known}")
     return chosen

@@ -247,7 +247,9 @@ def test_intervals_hold_spread_of_cells_and_of_seeds():
 
 def test_who_prints_nothing_is_named_and_in_no_mean():
     l2 = np.array([[[4.0, 4.0], [9.0, 5.0]], [[9.0, 5.0], [9.0, 5.0]], [[9.0, 5.0], [np.nan, np.nan]]])
-    ds = scores(l2).assign(target_nm2=(schema.SAMPLE, [9.0, 5.0]), is_trained=(schema.METHOD, [True, True, False]))
+    ds = scores(l2).assign(
+        target_nm2=(schema.SAMPLE, [9.0, 5.0]), maker=(schema.METHOD, ["network", "descent", "given"])
+    )
     assert model_scores.dead(ds) == {"m0": [1], "m1": [0, 1]}
     alive = model_scores.living(ds)
     assert alive[schema.L2].mean((schema.SEED, schema.SAMPLE)).values.tolist() == pytest.approx(
@@ -286,12 +288,3 @@ def test_signatures_name_what_the_worst_tiles_share():
     # Two of twenty are dense: a standard deviation of 0.3.
     np.testing.assert_allclose(dense.isel(score=0), [1 / 0.3, -2 / 18 / 0.3])
     np.testing.assert_allclose(cut, 0, atol=1e-12)
-
-
-def test_layers_stand_together_with_what_one_lacks():
-    one, two = scores(np.ones((2, 1, 3))), scores(np.full((1, 1, 2), 2.0))
-    ds = bm.together({("metal1", "ilt"): one, ("via1", "ilt"): two})
-    assert ds.sizes == {"layer": 2, "kind": 1, schema.METHOD: 2, schema.SEED: 1, schema.SAMPLE: 3}
-    assert ds[schema.L2].sel(layer="via1").values.ravel()[:2].tolist() == [2, 2]
-    assert np.isnan(ds[schema.L2].sel({"layer": "via1", "method": "m1"})).all()
-    assert ds["cell"].sel(layer="via1").values.ravel().tolist() == ["0", "1", ""]
