@@ -5,11 +5,12 @@ of the layers below and above. What joins metal within cells below metal 1 is no
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 from klayout import db
+from scipy.cluster.hierarchy import DisjointSet
 
 from maskopt_lib.layout import def_files
 from maskopt_lib.layout.designs import Design
@@ -20,7 +21,6 @@ from maskopt_lib.layout.rows import placed_cells
 _MACRO = re.compile(r"^\s*MACRO\s+(\S+)(.*?)^\s*END\s+\1\s*$", re.DOTALL | re.M)
 _PIN = re.compile(r"^\s*PIN\s+(\S+)(.*?)^\s*END\s+\1\s*$", re.DOTALL | re.M)
 _RECT = re.compile(r"RECT\s+(\S+)\s+(\S+)\s+(\S+)\s+(\S+)\s*;")
-_POWER = re.compile(r"USE\s+(POWER|GROUND)\b")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,91 +48,41 @@ def connections(
     nets : name -> pins that are to be joined, and nothing else with them.
     layers : metal, cut, metal, ... from below; pins are on the first.
     """
-    metals = _Metals(design, layers)
-    pins = _pins(design)
-    net_of = {pin: net for net, of_net in nets.items() for pin in of_net}
-    owners: dict[int, set[str]] = {}
-    at_pin: dict[Pin, set[int]] = {}
-    for (component, pin), (points, is_power) in pins.items():
-        found = {metals.conductor(point) for point in points} - {None}
-        at_pin[component, pin] = found
-        owner = net_of.get((component, pin), f"power {pin}" if is_power else f"pin {component} {pin}")
-        for conductor in found:
-            owners.setdefault(conductor, set()).add(owner)
-    shorted = {owner for of_one in owners.values() if len(of_one) > 1 for owner in of_one}
+    drawn = [design.drawn(layer).merged() for layer in layers]
+    # A cut that metal covers only at its rim joins nothing: the middle counts.
+    drawn[1::2] = [cut.extent_refs(0.5, 0.5, 0.5, 0.5, 1, 1) for cut in drawn[1::2]]
+    metal = db.LayoutToNetlist(design.top.name, design.layout.dbu)
+    for layer in drawn:
+        metal.register(layer)
+    for layer in drawn[::2]:
+        metal.connect(layer)
+    for below, above in pairwise(drawn):
+        metal.connect(below, above)
+    metal.extract_netlist()
+    # Conductors on which a pin has several rectangles are joined in its cell.
+    joined, pin_of = DisjointSet(), {}
+    for pin, point in _pins(design):
+        if conductor := metal.probe_net(drawn[0], point):
+            joined.add(pin)
+            joined.merge(pin, pin_of.setdefault(conductor.cluster_id, pin))
+    of_pin = {pin: pins for pins in joined.subsets() for pin in pins}
     return Connections(
-        open_nets=tuple(net for net, of_net in nets.items() if not _joined([at_pin.get(p, set()) for p in of_net])),
-        shorted=tuple(net for net in nets if net in shorted),
+        open_nets=tuple(net for net, of_net in nets.items() if not of_pin.get(of_net[0], set()).issuperset(of_net)),
+        shorted=tuple(net for net, of_net in nets.items() if any(of_pin.get(pin, set()) - {*of_net} for pin in of_net)),
     )
 
 
-def _joined(groups: Sequence[set[int]]) -> bool:
-    """Whether sets hang together, each by a member that it has in common with others."""
-    if not all(groups):
-        return False
-    reached, waiting = set(groups[0]), list(groups[1:])
-    while any(group & reached for group in waiting):
-        met = [bool(group & reached) for group in waiting]
-        reached.update(*(group for group, is_met in zip(waiting, met, strict=True) if is_met))
-        waiting = [group for group, is_met in zip(waiting, met, strict=True) if not is_met]
-    return not waiting
-
-
-class _Metals:
-    """Conductors by number; a number is that of the root of its pieces."""
-
-    def __init__(self, design: Design, layers: Sequence[str | tuple[int, int]]) -> None:
-        self._parent: list[int] = []
-        self._pieces: list[db.Shapes] = []
-        for layer in layers[::2]:
-            shapes = db.Shapes()
-            for polygon in design.drawn(layer).merged().each():
-                number = len(self._parent)
-                self._parent.append(number)
-                for piece in polygon.decompose_trapezoids():
-                    shapes.insert(piece, number)
-            self._pieces.append(shapes)
-        for (below, above), cut in zip(pairwise(self._pieces), layers[1::2], strict=True):
-            for polygon in design.drawn(cut).merged().each():
-                ends = [self._at(pieces, polygon.bbox().center()) for pieces in (below, above)]
-                if None not in ends:
-                    self._parent[self._root(ends[0])] = self._root(ends[1])
-
-    def conductor(self, point: db.Point) -> int | None:
-        """What is at a point of the lowest layer."""
-        number = self._at(self._pieces[0], point)
-        return None if number is None else self._root(number)
-
-    @staticmethod
-    def _at(pieces: db.Shapes, point: db.Point) -> int | None:
-        near = pieces.each_touching(db.Box(point, point))
-        return next((shape.prop_id for shape in near if shape.polygon.inside(point)), None)
-
-    def _root(self, number: int) -> int:
-        while self._parent[number] != number:
-            self._parent[number] = number = self._parent[self._parent[number]]
-        return number
-
-
-def _pins(design: Design) -> dict[Pin, tuple[list[db.Point], bool]]:
-    """Component and pin -> the middles of its rectangles in the layout, and whether it is one of power."""
-    described: dict[str, dict[str, tuple[list[tuple[float, ...]], bool]]] = {}
-    for lef in design.platform.lefs:
-        for macro, body in _MACRO.findall(def_files.read_text(platform_file(lef))):
-            described[macro] = {
-                pin: (_rects(of_pin), bool(_POWER.search(of_pin))) for pin, of_pin in _PIN.findall(body)
-            }
-    pins: dict[Pin, tuple[list[db.Point], bool]] = {}
-    per_um = 1000 / design.dbu_nm
+def _pins(design: Design) -> Iterator[tuple[Pin, db.Point]]:
+    """Component and pin, and the middle of one of its rectangles in the layout, for all rectangles."""
+    rects = {
+        macro: [(pin, *map(float, rect)) for pin, of_pin in _PIN.findall(body) for rect in _RECT.findall(of_pin)]
+        for lef in design.platform.lefs
+        for macro, body in _MACRO.findall(def_files.read_text(platform_file(lef)))
+    }
+    half_um = 500 / design.dbu_nm
     for placed in placed_cells(design):
-        for pin, (rects, is_power) in described.get(placed.reference.cell.name, {}).items():
-            middles = [(per_um * (x0 + x1) / 2, per_um * (y0 + y1) / 2) for x0, y0, x1, y1 in rects]
-            # A LEF begins at the corner of the outline, the layout of a cell where it was drawn.
-            corner = placed.outline.p1
-            points = [db.Point(round(x) + corner.x, round(y) + corner.y) for x, y in middles]
-            pins[placed.name, pin] = ([placed.reference.trans * point for point in points], is_power)
-    return pins
-
-
-def _rects(of_pin: str) -> Iterable[tuple[float, ...]]:
-    return [tuple(map(float, rect)) for rect in _RECT.findall(of_pin)]
+        # A LEF begins at the corner of the outline, the layout of a cell where it was drawn.
+        corner = placed.outline.p1
+        for pin, x0, y0, x1, y1 in rects.get(placed.reference.cell.name, ()):
+            middle = db.Point(round(half_um * (x0 + x1)) + corner.x, round(half_um * (y0 + y1)) + corner.y)
+            yield (placed.name, pin), placed.reference.trans * middle

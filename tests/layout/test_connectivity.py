@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from klayout import db
 from small_library import placed, platform
 
 from maskopt_lib import layout
-from maskopt_lib.layout.connectivity import _joined, connections
+from maskopt_lib.layout.connectivity import connections
 from maskopt_lib.layout.placement_clip import nets_of
 
 STACK = ("metal1", "via1", "metal2", "via2", "metal3")
@@ -56,6 +57,24 @@ def test_nets_that_touch_one_another_power_or_a_strange_pin_are_shorted(tmp_path
     assert strange.shorted == ("a",)
 
 
-def test_a_chain_of_pins_is_followed_to_its_end():
-    assert _joined([{1}, {3, 4}, {2, 3}, {1, 2}, {4}]) and not _joined([{1}, {3, 4}, {1, 2}])
-    assert not _joined([{1}, set()])
+@pytest.mark.parametrize("left_um, open_nets", [(1.2, ()), (1.25, ("a",))])
+def test_a_cut_joins_what_covers_its_middle(tmp_path, left_um, open_nets):
+    drawn = wires(0, 0).replace("( 2470 1400 ) via1_tall", "( 2470 1400 )")
+    path = placed(tmp_path / "small.def", nets={"a": f"{A} {drawn}"})
+    design = layout.read_design(path, platform=platform(tmp_path))
+    # Pin A of u0_1 and metal 2 above it end at 1.27 um.
+    design.top.shapes(design.layout.layer(12, 0)).insert(db.DBox(left_um, 0.665, left_um + 0.07, 0.735))
+    assert connections(design, nets_of(path), STACK).open_nets == open_nets
+
+
+@pytest.mark.parametrize("in_two, open_nets", [(False, ("a",)), (True, ())])
+def test_a_pin_in_two_pieces_joins_what_is_at_each(tmp_path, in_two, open_nets):
+    library = platform(tmp_path)
+    cells = tmp_path / "cells.lef"
+    piece = "RECT 0.63 0.56 0.7 0.84 ;"
+    cells.write_text(cells.read_text().replace(piece, f"{piece} RECT 0.35 0.56 0.42 0.84 ;" if in_two else piece))
+    # The left piece of Z reaches one A, the right piece the other.
+    drawn = f"{OVER.format(z=770, a=2470, y=1400)} {OVER.format(z=1330, a=4750, y=1600).replace('+ ROUTED', 'NEW')}"
+    path = placed(tmp_path / "small.def", nets={"a": f"( u0_1 A ) ( u0_0 Z ) ( u0_2 A ) {drawn}"})
+    both = connections(layout.read_design(path, platform=library), nets_of(path), STACK)
+    assert both.open_nets == open_nets and both.shorted == ()
