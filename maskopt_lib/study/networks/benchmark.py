@@ -43,19 +43,10 @@ from maskopt_lib.study.dataset.tile_masks import RECIPES, TileSolver, scorer
 from maskopt_lib.study.labelled_images import images, pictures
 from maskopt_lib.study.networks import several_runs
 from maskopt_lib.study.networks.drawings import InPlace, read_masks, read_scored, write_scored
-from maskopt_lib.study.networks.entries import (
-    DESCENT,
-    IDENTITY,
-    LABELS,
-    NETWORK,
-    SOLVER,
-    BenchEntry,
-    network_entries,
-    solver_entries,
-)
+from maskopt_lib.study.networks.entries import IDENTITY, LABELS, BenchEntry, network_entries, solver_entries
 from maskopt_lib.study.networks.fields import N_DRAWN, draw_in_place, for_fields, layouts_around, middle
 from maskopt_lib.study.networks.given import read_given
-from maskopt_lib.study.networks.names import OF_ALONE, PLACED_SCORES, label_alone
+from maskopt_lib.study.networks.names import DESCENT, NETWORK, OF_ALONE, PLACED_SCORES, SOLVER, label_alone
 from maskopt_lib.study.networks.scores import MAKER, TARGET, TRAITS
 from maskopt_lib.study.solvers.pareto import family_of
 

@@ -10,10 +10,9 @@ from maskopt_lib.models.training.checkpoints import described
 from maskopt_lib.opc import Recipe
 from maskopt_lib.runs.hashing import source_hash
 from maskopt_lib.study.networks.given import digest_of
+from maskopt_lib.study.networks.names import DESCENT, GIVEN, NETWORK, SOLVER
 
 IDENTITY, LABELS = "layout as mask", "labels"
-#: What makes masks: a network that knows no optics, one that looks through them, a solver; or nobody, they are there.
-NETWORK, DESCENT, SOLVER, GIVEN = "network", "descent", "solver", "given"
 #: Behind the name of a network whose masks are projected onto the deck of mask rules.
 RULES_KEPT = ", rules kept"
 #: Behind the name of a network as the stage before its last one left it.

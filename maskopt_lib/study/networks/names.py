@@ -1,4 +1,4 @@
-"""What scores of masks in place are called, and those of the same tiles printed alone."""
+"""What scores of masks in place are called, those of the same tiles printed alone, and who makes masks."""
 
 import xarray as xr
 
@@ -6,6 +6,8 @@ from maskopt_lib import metrics
 from maskopt_lib.data import schema
 from maskopt_lib.metrics.area import PRINT_SCORES
 
+#: What makes masks: a network that knows no optics, one that looks through them, a solver; or nobody, they are there.
+NETWORK, DESCENT, SOLVER, GIVEN = "network", "descent", "solver", "given"
 #: Scores of masks in place, with the rules of their shapes; behind them those of the tile alone.
 PLACED_SCORES = (*metrics.CORE_SCORES, schema.MSA, schema.MSD)
 #: Name of a score of the tile printed alone, dark beyond its image.

@@ -10,8 +10,7 @@ import xarray as xr
 from maskopt_lib.data import schema
 from maskopt_lib.runs.bootstrap import HIGH, LOW, MEAN, N_DRAWS, STATISTIC, ends, intervals, resampled_means
 from maskopt_lib.runs.gather import labelled
-from maskopt_lib.study.networks.entries import DESCENT, NETWORK
-from maskopt_lib.study.networks.names import OF_ALONE, PLACED_SCORES
+from maskopt_lib.study.networks.names import DESCENT, NETWORK, OF_ALONE, PLACED_SCORES
 from maskopt_lib.study.solvers.settings import MERIT, merit
 
 #: What is drawn in the core of a tile, and so its L2 where nothing prints.

@@ -15,7 +15,7 @@ from maskopt_lib.models.training.tiles import choose_tiles
 from maskopt_lib.runs import params
 from maskopt_lib.study.networks import benchmark as bm
 from maskopt_lib.study.networks import entries as en
-from maskopt_lib.study.networks import several_runs, trainings
+from maskopt_lib.study.networks import names, several_runs, trainings
 
 NAME = "scores_metal1_ilt"
 
@@ -127,7 +127,7 @@ def test_only_runs_of_the_same_kind_stand_together(tmp_path):
 
 def test_who_makes_masks_is_said():
     makers = {en.BenchEntry(name="layout").maker, en.BenchEntry(name="labels", label="ilt").maker}
-    assert makers == {en.GIVEN}
+    assert makers == {names.GIVEN}
     assert [entry.maker for entry in en.solver_entries({"a": {"method": "identity", "preset": "x"}}, "m")] == [
-        en.SOLVER
+        names.SOLVER
     ]
