@@ -15,7 +15,7 @@ import yaml
 
 from maskopt_lib import files
 from maskopt_lib.data import schema
-from maskopt_lib.errors import MaskOptError, SchemaError
+from maskopt_lib.errors import MaskOptError, MissingDataError, SchemaError
 from maskopt_lib.models import weights
 from maskopt_lib.models.training.checkpoints import WEIGHTS, described
 from maskopt_lib.runs.locks import FolderLock
@@ -47,7 +47,7 @@ def export(run_dir: str | Path, out: Path) -> pd.DataFrame:
     SchemaError : two networks have names that make one file.
     """
     run_dir = trainings.run_of(run_dir, run_dir)
-    listed = load_result(run_dir, trainings.RESULT).to_dataframe()
+    listed = _trained_here(run_dir)
     rows: dict[str, dict[str, object]] = {}
     sources = {}
     for (network, layer, kind), seeds in listed.groupby(["network", "layer", "kind"], sort=False):
@@ -78,6 +78,14 @@ def export(run_dir: str | Path, out: Path) -> pd.DataFrame:
     return table
 
 
+def _trained_here(run_dir: Path) -> pd.DataFrame:
+    """The list of a run without what it took from an earlier one, whose weights are not here."""
+    listed = load_result(run_dir, trainings.RESULT).to_dataframe()
+    if not listed["folder"].any():
+        raise MissingDataError(f"{run_dir} trained nothing itself: export the weights of the runs that it took")
+    return listed[listed["folder"].astype(bool)]
+
+
 def _check(sha256: str, copied: Path) -> None:
     if files.sha256_of(copied) != sha256:
         raise files.not_as_written(copied)
@@ -86,7 +94,7 @@ def _check(sha256: str, copied: Path) -> None:
 def _card(run_dir: Path, table: pd.DataFrame) -> str:
     """What the files are, made by what, and how good in their check."""
     record = record_of(run_dir)
-    folder = load_result(run_dir, trainings.RESULT).to_dataframe()["folder"].iloc[0]
+    folder = _trained_here(run_dir)["folder"].iloc[0]
     about = weights.about(run_dir / trainings.TRAININGS / folder / WEIGHTS)
     params, shown = record["params"], table.drop(columns="sha256").round({"size_mb": 1} | dict.fromkeys(_SCORES, 1))
     header = ["file", *shown.columns]

@@ -15,7 +15,7 @@ from maskopt_lib.models.training.tiles import choose_tiles
 from maskopt_lib.runs import params
 from maskopt_lib.study.networks import benchmark as bm
 from maskopt_lib.study.networks import entries as en
-from maskopt_lib.study.networks import names, several_runs, trainings
+from maskopt_lib.study.networks import exported, names, several_runs, trainings
 
 NAME = "scores_metal1_ilt"
 
@@ -99,6 +99,10 @@ def test_the_list_of_trainings_goes_on(two_days, tmp_path):
     assert list(trainings.folders(two.out_dir)) == list(days[4])
     nothing_new = trainings.summary({}, earlier=two.out_dir)
     assert nothing_new["seed"].values.tolist() == [3, 4] and not any(nothing_new["folder"].values)
+    three = begin("31_train_models", tmp_path / "results" / "three")
+    three.save(nothing_new, trainings.RESULT)
+    with pytest.raises(MissingDataError, match="trained nothing itself"):
+        exported.export(three.out_dir, tmp_path / "weights")
     assert trainings.select({}, layer="via1", kind="ilt", are_needed=False) == {}
 
 
